@@ -1,0 +1,1 @@
+"""Where rows come from: sources of Arrow record batches, each with an exact position."""

@@ -1,0 +1,64 @@
+"""Every error that stream-bp raises itself; a source's own errors are in :mod:`connectors.errors`.
+
+The tree, with the exit code of the command line::
+
+    StreamBPError
+    ├── ConfigError (ValueError)            2   a setting is wrong, or two contradict each other
+    ├── DataError (ValueError)              1   the rows cannot be learned from
+    ├── CheckpointError (ValueError)        3   a checkpoint is damaged, foreign, or of another job
+    │   └── NumericsError                   3   it was written under other numerics (versions, BLAS, threads)
+    ├── DivergenceError (ArithmeticError)   4   a loss or a weight is no longer finite
+    └── LockedError (BlockingIOError)       5   another process writes to this run directory
+
+A message is one line: what, where, found, expected, and the way out.
+"""
+
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "DivergenceError",
+    "LockedError",
+    "NumericsError",
+    "StreamBPError",
+]
+
+
+class StreamBPError(Exception):
+    """Base of every error that stream-bp raises itself."""
+
+    exit_code = 1
+
+
+class ConfigError(StreamBPError, ValueError):
+    """A setting is wrong, or two settings contradict each other."""
+
+    exit_code = 2
+
+
+class DataError(StreamBPError, ValueError):
+    """The rows cannot be learned from."""
+
+    exit_code = 1
+
+
+class CheckpointError(StreamBPError, ValueError):
+    """A checkpoint is damaged, foreign, of an unknown version, or of another job."""
+
+    exit_code = 3
+
+
+class NumericsError(CheckpointError):
+    """A checkpoint was written under other numerics: resuming would not give the same bits."""
+
+
+class DivergenceError(StreamBPError, ArithmeticError):
+    """A loss or a weight is no longer a finite number."""
+
+    exit_code = 4
+
+
+class LockedError(StreamBPError, BlockingIOError):
+    """Another process writes to this run directory."""
+
+    exit_code = 5
