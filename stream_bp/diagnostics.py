@@ -1,0 +1,66 @@
+"""How large δ and the gradient are, layer by layer: running figures that show a vanishing or exploding gradient."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from stream_bp.arrays import Floats
+
+__all__ = ["SAMPLED_EVERY", "Diagnostics"]
+
+SAMPLED_EVERY = 16
+"""Steps between two samples: often enough to follow the figures, seldom enough to cost nothing."""
+
+_KEEP = 0.99
+
+
+class Diagnostics:
+    """Running root mean square of Δ⁽ˡ⁾ and of ∂J̃/∂W⁽ˡ⁾ for every layer.
+
+    Parameters
+    ----------
+    n_layers
+        K.
+
+    Notes
+    -----
+    Each figure is the root of an exponential mean (factor 0.99 a sample, corrected for its start) of mean squares.
+    Which steps are sampled depends on the step alone, so the figures resume exactly.
+    """
+
+    def __init__(self, n_layers: int) -> None:
+        self._squares = np.zeros((2, n_layers))
+        self._weights = np.zeros((2, 1))
+
+    def observe_delta(self, delta: Sequence[Floats]) -> None:
+        """Take one sample of Δ⁽¹⁾ … Δ⁽ᴷ⁾, each (n_l, b)."""
+        self._observe(0, delta)
+
+    def observe_gradient(self, grad: Sequence[Floats]) -> None:
+        """Take one sample of the *mean* gradient of every layer, each (n_l, n_{l-1}+1)."""
+        self._observe(1, grad)
+
+    def _observe(self, figure: int, arrays: Sequence[Floats]) -> None:
+        sample = np.array([_mean_square(array) for array in arrays])
+        self._squares[figure] += (1 - _KEEP) * (sample - self._squares[figure])
+        self._weights[figure] += (1 - _KEEP) * (1 - self._weights[figure])
+
+    def report(self) -> list[dict[str, float]]:
+        """Return ``{"delta_rms": …, "gradient_rms": …}`` for layers 1 … K; zeros before the first sample."""
+        figures = np.sqrt(self._squares / np.where(self._weights > 0, self._weights, 1)).tolist()
+        return [{"delta_rms": delta, "gradient_rms": grad} for delta, grad in zip(*figures, strict=True)]
+
+    def state(self) -> dict[str, Any]:
+        """Return what :meth:`restore` needs, JSON-able."""
+        return {"squares": self._squares.tolist(), "weights": self._weights.tolist()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        self._squares = np.array(state["squares"], dtype=float).reshape(self._squares.shape)
+        self._weights = np.array(state["weights"], dtype=float).reshape(self._weights.shape)
+
+
+def _mean_square(array: Floats) -> float:
+    flat = array.ravel()
+    return float(np.dot(flat, flat)) / max(flat.size, 1)

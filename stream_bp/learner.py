@@ -1,0 +1,389 @@
+"""The learner: θ, the optimiser's state and the buffers; predict, gradient, apply, learn.
+
+The forward pass of a learning step is made before its update, so its output is the test-then-train prediction of
+those rows: :meth:`Learner.learn` returns it, and scoring costs nothing more.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stream_bp.activations import ACTIVATIONS
+from stream_bp.arrays import DType, Floats
+from stream_bp.backprop import Buffers, backward, forward
+from stream_bp.diagnostics import SAMPLED_EVERY, Diagnostics
+from stream_bp.errors import CheckpointError, ConfigError, DivergenceError
+from stream_bp.losses import LOSSES
+from stream_bp.network import Network, initial_columns, initial_theta
+from stream_bp.optimizers import OPTIMIZERS, clip
+from stream_bp.schedules import SCHEDULES, Schedule
+
+__all__ = ["Learned", "Learner"]
+
+_WIDEST = 1024  # columns that predict() propagates at once
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What one call of :meth:`Learner.learn` found, row by row, before it learned them.
+
+    Attributes
+    ----------
+    output
+        ŷ, shape (T, n_K, b): probabilities, or values.
+    loss
+        L of every row, shape (T, b); 0 where the row had no target.
+    count
+        Rows that had a target, shape (T,).
+    """
+
+    output: Floats
+    loss: Floats
+    count: Floats
+
+
+class Learner:
+    """A feedforward network that learns by backpropagation, one minibatch at a time.
+
+    Parameters
+    ----------
+    inputs
+        Names of the inputs, shape (n_0,), or their number.
+    n_outputs
+        n_K. It may be 0 until the first class is met.
+    hidden
+        Units of the hidden layers; ``()`` gives a (generalised) linear model.
+    activation
+        ``relu``, ``sigmoid``, ``tanh`` or ``identity``: ψ of every hidden layer.
+    output
+        ``softmax``, ``sigmoid`` or ``identity``: g, and with it the loss.
+    optimizer
+        ``sgd``, ``momentum``, ``nesterov``, ``adagrad``, ``rmsprop`` or ``adam``.
+    learning_rate
+        η, > 0; ``None`` takes the optimiser's default.
+    schedule, decay_steps, warmup_steps
+        See :mod:`stream_bp.schedules`.
+    clip_norm
+        Largest Euclidean norm of the mean gradient, over all layers; ``None`` does not clip.
+    weight_decay
+        λ: every step also multiplies the weights (never the biases) by 1 - η λ.
+    fan_in
+        How many inputs are active at once, where that is not their number (one-hot categories).
+    dtype
+        ``float32`` or ``float64``: of θ and of every product.
+    seed
+        Seed of the start of θ.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is out of its range.
+
+    Examples
+    --------
+    >>> learner = Learner(inputs=2, n_outputs=2, hidden=(8,), learning_rate=0.5, seed=1)
+    >>> X = np.array([[0.0, 0.0, 1.0, 1.0], [0.0, 1.0, 0.0, 1.0]])   # samples are columns
+    >>> Y = np.array([[1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 1.0, 0.0]])   # exclusive or, one-hot
+    >>> for _ in range(500):
+    ...     learned = learner.learn(X, Y)
+    >>> learner.predict(X).argmax(axis=0).tolist()
+    [0, 1, 1, 0]
+    """
+
+    def __init__(
+        self,
+        inputs: int | Sequence[str],
+        n_outputs: int,
+        *,
+        hidden: Sequence[int] = (64,),
+        activation: str = "relu",
+        output: str = "softmax",
+        optimizer: str = "sgd",
+        learning_rate: float | None = None,
+        schedule: str = "constant",
+        decay_steps: int = 10_000,
+        warmup_steps: int = 1_000,
+        clip_norm: float | None = None,
+        weight_decay: float = 0.0,
+        fan_in: int | None = None,
+        dtype: DType = "float32",
+        seed: int = 0,
+    ) -> None:
+        names = [f"x{i}" for i in range(inputs)] if isinstance(inputs, int) else list(inputs)
+        _check_choice("activation", activation, ACTIVATIONS)
+        _check_choice("output", output, LOSSES)
+        _check_choice("optimizer", optimizer, OPTIMIZERS)
+        _check_choice("schedule", schedule, SCHEDULES)
+        _check_choice("dtype", dtype, ("float32", "float64"))
+        if any(units < 1 for units in hidden):
+            raise ConfigError(f"hidden: every hidden layer needs at least 1 unit, found {list(hidden)}")
+        self._optimizer = OPTIMIZERS[optimizer]
+        rate = self._optimizer.default_learning_rate if learning_rate is None else learning_rate
+        if not 0 < rate < np.inf:
+            raise ConfigError(f"learning_rate: expected a positive number, found {rate}")
+        self._psi = ACTIVATIONS[activation]
+        self._loss = LOSSES[output]
+        self._schedule = Schedule(schedule, rate, decay_steps, warmup_steps)
+        self._clip_norm = clip_norm
+        self._weight_decay = weight_decay
+        self._fan_in = len(names) if fan_in is None else fan_in
+        self._seed = seed
+        self._dtype = np.dtype(dtype)
+        self.step = 0
+        self.rows = 0
+        self.network = Network((len(names), *hidden, n_outputs))
+        theta = initial_theta(
+            self.network, names, gain=self._psi.gain, fan_in=self._fan_in, seed=seed, dtype=self._dtype
+        )
+        self._lay_out(theta, np.zeros((self._optimizer.n_slots, theta.size), self._dtype))
+        self.diagnostics = Diagnostics(len(self.W))
+
+    def _lay_out(self, theta: Floats, slots: Floats) -> None:
+        """Take θ and the optimiser's slots, and derive every view and buffer from them."""
+        self.theta = theta
+        self.grad = np.zeros_like(theta)
+        self._slots = np.vstack([slots, np.zeros_like(theta)])  # the last row is the optimiser's work room
+        self._decayed = self.network.weight_mask(self._dtype) if self._weight_decay else None
+        self.W = self.network.views(theta)
+        self._inner = [W[:, :-1].T for W in self.W[1:]]
+        self._grad_views = self.network.views(self.grad)
+        self._buffers: dict[int, Buffers] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is derived from θ: a copied view would be a view of nothing."""
+        derived = ("W", "_inner", "_grad_views", "_buffers", "grad", "_decayed")
+        return {name: value for name, value in self.__dict__.items() if name not in derived}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lay_out(self.theta, self._slots[:-1])
+
+    @property
+    def learning_rate(self) -> float:
+        """η⁽ᵗ⁾ of the next step."""
+        return self._schedule(self.step)
+
+    @property
+    def n_outputs(self) -> int:
+        """n_K."""
+        return self.network.layer_sizes[-1]
+
+    @property
+    def n_inputs(self) -> int:
+        """n_0."""
+        return self.network.layer_sizes[0]
+
+    @property
+    def theta_sha256(self) -> str:
+        """SHA-256 of θ's bytes (little-endian), hexadecimal: two learners with the same digest predict the same."""
+        return hashlib.sha256(self.theta.astype(self._dtype.newbyteorder("<")).tobytes()).hexdigest()
+
+    def predict(self, X: Floats) -> Floats:
+        """Return ŷ without learning.
+
+        Parameters
+        ----------
+        X
+            Shape (n_0, n), samples as columns.
+
+        Returns
+        -------
+        Floats
+            Shape (n_K, n), of the learner's dtype.
+        """
+        n = X.shape[1]
+        output = np.empty((self.n_outputs, n), self._dtype)
+        if not output.size:
+            return output
+        for start in range(0, n, _WIDEST):
+            Z0 = self._with_ones(X[None, :, start : start + _WIDEST])[0]
+            buffers = Buffers(self.network, Z0.shape[1], self._dtype)
+            a = np.empty((self.n_outputs, Z0.shape[1]), self._dtype)
+            with np.errstate(over="ignore", invalid="ignore"):
+                forward(self.W, Z0, buffers, a, psi=self._psi)
+                self._loss.output(a, a, buffers.row)
+            output[:, start : start + _WIDEST] = a
+        return output
+
+    def learn(self, X: Floats, Y: Floats, weights: Floats | None = None) -> Learned:
+        """Predict, then learn, one minibatch or several in turn.
+
+        Parameters
+        ----------
+        X
+            Inputs, shape (n_0, b) or (T, n_0, b): T minibatches of b rows, samples as columns.
+        Y
+            Targets, shape (n_K, b) or (T, n_K, b): one-hot, 0/1 labels, or values.
+        weights
+            1 for a target that is present, 0 for one that is missing, shape of ``Y``; ``None`` if all are present.
+            A minibatch without any target changes nothing and is not a step.
+
+        Returns
+        -------
+        Learned
+            Predictions and losses from before each update.
+
+        Raises
+        ------
+        DivergenceError
+            If a loss or a weight is no longer finite. The learner is then of no further use.
+        """
+        if X.ndim == 2:
+            X, Y = X[None], Y[None]
+            weights = None if weights is None else weights[None]
+        Z0, Y = self._with_ones(X), Y.astype(self._dtype, copy=False)
+        n_minibatches, _, b = X.shape
+        logits = np.empty((n_minibatches, self.n_outputs, b), self._dtype)
+        output = np.empty_like(logits)
+        masks = [None] * n_minibatches if weights is None else list(weights.astype(self._dtype, copy=False))
+        count = np.full(n_minibatches, float(b)) if weights is None else weights.any(axis=1).sum(axis=1, dtype=float)
+        first_step = self.step
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            for z, y, a, y_hat, mask, n in zip(Z0, Y, logits, output, masks, count.tolist(), strict=True):
+                self._propagate(z, y, a, y_hat, mask)
+                if n:
+                    self.apply(n)
+            terms = self._loss.terms(logits, Y)
+            loss = (terms if weights is None else np.where(weights > 0, terms, 0)).sum(axis=1, dtype=np.float64)
+        self._refuse_divergence(loss, first_step)
+        self.rows += n_minibatches * b
+        return Learned(output, loss, count)
+
+    def gradient(self, X: Floats, Y: Floats, weights: Floats | None = None) -> int:
+        """Put the gradient *sum* of one minibatch into ``grad``, and return how many rows it sums over.
+
+        Parameters
+        ----------
+        X, Y, weights
+            As for :meth:`learn`, of shape (n_0, b) and (n_K, b).
+
+        Returns
+        -------
+        int
+            Rows with a target. Several workers can add their sums and their counts, then :meth:`apply` once.
+        """
+        Z0 = self._with_ones(X[None])[0]
+        mask = None if weights is None else weights.astype(self._dtype, copy=False)
+        a = np.empty((self.n_outputs, X.shape[1]), self._dtype)
+        self._propagate(Z0, Y.astype(self._dtype, copy=False), a, np.empty_like(a), mask)
+        return X.shape[1] if weights is None else int(weights.any(axis=0).sum())
+
+    def _propagate(self, Z0: Floats, Y: Floats, a: Floats, y_hat: Floats, mask: Floats | None) -> None:
+        """Forward and backward: fill a⁽ᴷ⁾, ŷ, every δ and the gradient sums."""
+        b = Z0.shape[1]
+        buffers = self._buffers.get(b)
+        if buffers is None:
+            buffers = self._buffers[b] = Buffers(self.network, b, self._dtype)
+        forward(self.W, Z0, buffers, a, psi=self._psi)
+        self._loss.output(a, y_hat, buffers.row)
+        delta = buffers.delta[-1]
+        np.subtract(y_hat, Y, out=delta)  # eq. 22, 50
+        if mask is not None:
+            np.multiply(delta, mask, out=delta)
+        backward(self.W, self._inner, Z0, buffers, self._grad_views, psi=self._psi)
+        if self.step % SAMPLED_EVERY == 0 and (mask is None or mask.any()):
+            self.diagnostics.observe_delta(buffers.delta)
+
+    def apply(self, count: float) -> None:
+        """Take one optimiser step with the gradient sum in ``grad`` (eq. 9, 31).
+
+        Parameters
+        ----------
+        count
+            Rows that the sum is over, > 0.
+
+        Notes
+        -----
+        ``grad`` is overwritten.
+        """
+        if count != 1:
+            np.multiply(self.grad, 1 / count, out=self.grad)
+        if self.step % SAMPLED_EVERY == 0:
+            self.diagnostics.observe_gradient(self._grad_views)
+        if self._clip_norm is not None:
+            clip(self.grad, self._clip_norm)
+        rate = self._schedule(self.step)
+        if self._decayed is not None:
+            np.multiply(self._decayed, 1 - rate * self._weight_decay, out=self._slots[-1])
+            np.add(self._slots[-1], 1 - self._decayed, out=self._slots[-1])
+            np.multiply(self.theta, self._slots[-1], out=self.theta)
+        self._optimizer.update(self.theta, self.grad, self._slots, rate, self.step)
+        self.step += 1
+
+    def grow(self, inputs: Sequence[str] = (), n_outputs: int = 0) -> None:
+        """Add inputs (columns of W⁽¹⁾) and outputs (rows of W⁽ᴷ⁾), to θ and to every optimiser slot.
+
+        Parameters
+        ----------
+        inputs
+            Names of the new inputs, which come after the old ones.
+        n_outputs
+            How many outputs to add, after the old ones; their weights start at zero.
+
+        Notes
+        -----
+        What was learned is not disturbed: with the new inputs at 0, the old outputs' a⁽ᴷ⁾ stay as they were.
+        """
+        n_in, *hidden, n_out = self.network.layer_sizes
+        grown = Network((n_in + len(inputs), *hidden, n_out + n_outputs))
+        theta = self.network.regrow(self.theta, grown)
+        slots = [self.network.regrow(slot, grown) for slot in self._slots[:-1]]
+        if inputs and hidden:
+            columns = initial_columns(inputs, hidden[0], gain=self._psi.gain, fan_in=self._fan_in, seed=self._seed)
+            grown.views(theta)[0][:, n_in:-1] = columns
+        self.network = grown
+        self._lay_out(theta, np.array(slots, self._dtype).reshape(len(slots), theta.size))
+
+    def tensors(self) -> dict[str, Floats]:
+        """Return copies of W⁽¹⁾ … W⁽ᴷ⁾ as ``W1`` … and of the optimiser's slots as ``optimizer``."""
+        named = {f"W{layer}": W.copy() for layer, W in enumerate(self.W, start=1)}
+        return {**named, "optimizer": self._slots[:-1].copy()}
+
+    def state(self) -> dict[str, Any]:
+        """Return the rest of what :meth:`restore` needs, JSON-able."""
+        return {"step": self.step, "rows": self.rows, "diagnostics": self.diagnostics.state()}
+
+    def restore(self, tensors: dict[str, Floats], state: dict[str, Any]) -> None:
+        """Go on from :meth:`tensors` and :meth:`state` of a learner with the same settings.
+
+        Raises
+        ------
+        CheckpointError
+            If the arrays do not have the shapes and the type of this learner.
+        """
+        expected = {f"W{layer}": shape for layer, shape in enumerate(self.network.shapes, start=1)}
+        for name, shape in {**expected, "optimizer": (self._optimizer.n_slots, self.theta.size)}.items():
+            array = tensors.get(name)
+            if array is None or array.shape != shape or array.dtype != self._dtype:
+                found = "nothing" if array is None else f"{array.dtype} {array.shape}"
+                raise CheckpointError(f"{name}: expected {self._dtype} {shape}, found {found}")
+        theta = np.concatenate([tensors[name].ravel() for name in expected])
+        self._lay_out(theta, tensors["optimizer"])
+        self.step, self.rows = int(state["step"]), int(state["rows"])
+        self.diagnostics.restore(state["diagnostics"])
+
+    def _with_ones(self, X: Floats) -> Floats:
+        """Return Z⁽⁰⁾ of T minibatches: (T, n_0 + 1, b) with a last row of ones."""
+        n_minibatches, n_inputs, b = X.shape
+        Z0 = np.empty((n_minibatches, n_inputs + 1, b), self._dtype)
+        Z0[:, :-1] = X
+        Z0[:, -1] = 1
+        return Z0
+
+    def _refuse_divergence(self, loss: Floats, first_step: int) -> None:
+        way_out = "the learner blew up: lower the learning rate, or bound the gradient with clip_norm"
+        bad = np.flatnonzero(~np.isfinite(loss))
+        if bad.size:
+            step, row = first_step + int(bad[0]) // loss.shape[1], self.rows + int(bad[0])
+            raise DivergenceError(f"the loss is not finite at step {step}, row {row}; {way_out}")
+        if not np.isfinite(self.theta).all():
+            step, row = self.step - 1, self.rows + loss.size - 1
+            raise DivergenceError(f"a weight is not finite after step {step}, row {row}; {way_out}")
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str] | dict[str, Any]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{name}: expected one of {', '.join(choices)}, found {value!r}")

@@ -1,0 +1,80 @@
+"""Schedules: step t → learning rate η⁽ᵗ⁾ (eq. 9 lets it depend on t).
+
+| name         | η⁽ᵗ⁾ / η                                                                |
+|--------------|-------------------------------------------------------------------------|
+| constant     | 1                                                                       |
+| inverse-time | 1 / (1 + t/d)                                                           |
+| inverse-sqrt | 1 / √(1 + t/d)                                                          |
+| cosine       | ½ (1 + cos(π min(t/d, 1))), never under 0.01: a stream goes on after d  |
+
+d is ``decay_steps``. ``warmup-NAME`` climbs in a straight line over the first ``warmup_steps`` steps to η, then
+follows NAME from there: η⁽ᵗ⁾ is a function of t alone, so a schedule has no state to save.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+__all__ = ["SCHEDULES", "Schedule", "ScheduleName"]
+
+ScheduleName = Literal[
+    "constant",
+    "inverse-time",
+    "inverse-sqrt",
+    "cosine",
+    "warmup-constant",
+    "warmup-inverse-time",
+    "warmup-inverse-sqrt",
+    "warmup-cosine",
+]
+"""What ``--schedule`` accepts."""
+
+SCHEDULES: tuple[str, ...] = get_args(ScheduleName)
+
+_FLOOR = 0.01
+_WARMUP = "warmup-"
+
+_DECAYS: dict[str, Callable[[float], float]] = {
+    "constant": lambda _: 1.0,
+    "inverse-time": lambda u: 1 / (1 + u),
+    "inverse-sqrt": lambda u: 1 / math.sqrt(1 + u),
+    "cosine": lambda u: max(_FLOOR, (1 + math.cos(math.pi * min(u, 1))) / 2),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A learning rate for each step.
+
+    Parameters
+    ----------
+    name
+        One of :data:`SCHEDULES`.
+    learning_rate
+        η, the rate at step 0 (after the warm-up, where there is one).
+    decay_steps
+        d, in steps.
+    warmup_steps
+        Length of the climb, in steps; used by the ``warmup-`` schedules.
+
+    Examples
+    --------
+    >>> rate = Schedule("warmup-inverse-time", 0.1, decay_steps=100, warmup_steps=4)
+    >>> [rate(t) for t in (0, 3, 4, 104)]
+    [0.025, 0.1, 0.1, 0.05]
+    """
+
+    name: str
+    learning_rate: float
+    decay_steps: int = 10_000
+    warmup_steps: int = 1_000
+
+    def __call__(self, step: int) -> float:
+        """Return η⁽ᵗ⁾ at step t."""
+        decay = _DECAYS[self.name.removeprefix(_WARMUP)]
+        if not self.name.startswith(_WARMUP):
+            return self.learning_rate * decay(step / self.decay_steps)
+        if step < self.warmup_steps:
+            return self.learning_rate * (step + 1) / self.warmup_steps
+        return self.learning_rate * decay((step - self.warmup_steps) / self.decay_steps)
