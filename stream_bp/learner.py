@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from stream_bp.activations import ACTIVATIONS
-from stream_bp.arrays import DType, Floats
+from stream_bp.arrays import DType, Floats, Mask
 from stream_bp.backprop import Buffers, backward, forward
 from stream_bp.diagnostics import SAMPLED_EVERY, Diagnostics
 from stream_bp.errors import CheckpointError, ConfigError, DivergenceError
@@ -208,7 +208,7 @@ class Learner:
             output[:, start : start + _WIDEST] = a
         return output
 
-    def learn(self, X: Floats, Y: Floats, weights: Floats | None = None) -> Learned:
+    def learn(self, X: Floats, Y: Floats, weights: Floats | Mask | None = None) -> Learned:
         """Predict, then learn, one minibatch or several in turn.
 
         Parameters
@@ -218,7 +218,8 @@ class Learner:
         Y
             Targets, shape (n_K, b) or (T, n_K, b): one-hot, 0/1 labels, or values.
         weights
-            1 for a target that is present, 0 for one that is missing, shape of ``Y``; ``None`` if all are present.
+            1 for a target that is present, 0 for one that is missing, shape of ``Y``, or with one row for all outputs
+            together; ``None`` if all are present.
             A minibatch without any target changes nothing and is not a step.
 
         Returns
@@ -234,8 +235,11 @@ class Learner:
         if X.ndim == 2:
             X, Y = X[None], Y[None]
             weights = None if weights is None else weights[None]
-        Z0, Y = self._with_ones(X), Y.astype(self._dtype, copy=False)
         n_minibatches, _, b = X.shape
+        if not self.n_outputs:
+            self.rows += n_minibatches * b
+            return Learned(np.empty((n_minibatches, 0, b)), np.zeros((n_minibatches, b)), np.zeros(n_minibatches))
+        Z0, Y = self._with_ones(X), Y.astype(self._dtype, copy=False)
         logits = np.empty((n_minibatches, self.n_outputs, b), self._dtype)
         output = np.empty_like(logits)
         masks = [None] * n_minibatches if weights is None else list(weights.astype(self._dtype, copy=False))
@@ -252,7 +256,7 @@ class Learner:
         self.rows += n_minibatches * b
         return Learned(output, loss, count)
 
-    def gradient(self, X: Floats, Y: Floats, weights: Floats | None = None) -> int:
+    def gradient(self, X: Floats, Y: Floats, weights: Floats | Mask | None = None) -> int:
         """Put the gradient *sum* of one minibatch into ``grad``, and return how many rows it sums over.
 
         Parameters

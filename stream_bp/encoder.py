@@ -1,0 +1,313 @@
+"""Record batches → numbers: feature values, category codes, labels. The one module of this package that knows Arrow.
+
+What a column may be, and what becomes of it:
+
+| type                    | as a feature                                       | as a target            |
+|-------------------------|----------------------------------------------------|------------------------|
+| number                  | a number; null, NaN, ±Inf, beyond ±1e100 missing   | a value, or a class    |
+| boolean                 | 0 or 1                                             | a class                |
+| string, or a dictionary | an input for each category, in order of appearance | a class                |
+| anything else           | refused by name                                    | refused by name        |
+
+A column has room for :data:`MAX_CATEGORIES` categories; one met later has no input of its own (all are 0), and so has
+a missing one. A target has room for :data:`MAX_CLASSES` classes; a further one is refused.
+"""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stream_bp.arrays import Array, Floats, Ints
+from stream_bp.errors import ConfigError, DataError
+from stream_bp.vocabulary import Value, Vocabulary
+
+__all__ = ["MAX_CATEGORIES", "MAX_CLASSES", "Column", "Encoded", "Encoder", "Task", "nearest"]
+
+MAX_CATEGORIES = 1_000
+MAX_CLASSES = 1_000
+
+Task = Literal["classification", "regression"]
+
+_LARGEST = 1e100  # beyond it squares leave the range of a float64
+
+_ARROW = {"number": pa.float64(), "bool": pa.bool_(), "integer": pa.int64(), "string": pa.string()}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the source and how it is read.
+
+    Attributes
+    ----------
+    name
+        Its name in the source.
+    kind
+        ``number``, ``integer``, ``bool`` or ``string``.
+    """
+
+    name: str
+    kind: Literal["number", "integer", "bool", "string"]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Rows as arrays.
+
+    Attributes
+    ----------
+    numbers
+        Shape (n_numbers, n), float64, NaN where missing.
+    categories
+        For each column of categories its codes, shape (n,), -1 where missing or without a place.
+    y
+        Classification: codes (n_targets, n), int64, -1 where missing. Regression: values (n_targets, n), float64, NaN
+        where missing. Shape (0, n) where the rows have no target.
+    """
+
+    numbers: Floats
+    categories: list[Ints]
+    y: Array
+
+    def __len__(self) -> int:
+        return int(self.numbers.shape[1])
+
+
+class Encoder:
+    """Turn record batches of one schema into arrays, and predictions back into record batches.
+
+    Parameters
+    ----------
+    features
+        Columns to learn from.
+    targets
+        Columns to predict.
+    task
+        What the targets are.
+    categories, labels
+        Vocabularies to go on with: one for each string feature, one for each target of a classification.
+    """
+
+    def __init__(
+        self,
+        features: Sequence[Column],
+        targets: Sequence[Column],
+        task: Task,
+        *,
+        categories: Sequence[Sequence[Value]] | None = None,
+        labels: Sequence[Sequence[Value]] | None = None,
+    ) -> None:
+        self.features = list(features)
+        self.targets = list(targets)
+        self.task = task
+        self.numeric = [column for column in features if column.kind != "string"]
+        self.categorical = [column for column in features if column.kind == "string"]
+        self.categories = [
+            Vocabulary(values, limit=MAX_CATEGORIES) for values in categories or [()] * len(self.categorical)
+        ]
+        # One more than allowed, so that the first class beyond the bound is met and refused, not lost.
+        n_vocabularies = len(self.targets) if task == "classification" else 0
+        self.labels = [Vocabulary(values, limit=MAX_CLASSES + 1) for values in labels or [()] * n_vocabularies]
+
+    @classmethod
+    def plan(
+        cls,
+        schema: pa.Schema,
+        targets: Sequence[str],
+        task: Task,
+        *,
+        features: Sequence[str] = (),
+        ignore: Sequence[str] = (),
+    ) -> "Encoder":
+        """Choose the columns of a source.
+
+        Parameters
+        ----------
+        schema
+            Natural types of the source.
+        targets, features, ignore
+            Column names; no ``features`` takes every column that is neither target nor ignored.
+        task
+            What the targets are.
+
+        Raises
+        ------
+        ConfigError
+            If a named column is not in the source, or no feature is left.
+        DataError
+            If a column's type cannot be learned from.
+        """
+        for role, names in (("target", targets), ("feature", features), ("ignored", ignore)):
+            for name in names:
+                if name not in schema.names:
+                    raise ConfigError(f"{role} column {name!r} is not in the source{nearest(name, schema.names)}")
+        left_out = {*targets, *ignore}
+        if clash := left_out.intersection(features):
+            raise ConfigError(f"column {min(clash)!r} is a feature, and also a target or ignored: choose one")
+        chosen = [name for name in (features or schema.names) if name not in left_out]
+        if not chosen:
+            raise ConfigError(f"no feature column is left: the source has only {', '.join(map(repr, schema.names))}")
+        columns = [_feature(schema.field(name)) for name in chosen]
+        return cls(columns, [_target(schema.field(name), task) for name in targets], task)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns and types to ask the source for, targets last."""
+        return pa.schema([(column.name, _ARROW[column.kind]) for column in [*self.features, *self.targets]])
+
+    @property
+    def feature_schema(self) -> pa.Schema:
+        """The same without the targets: for rows that have none."""
+        return pa.schema([(column.name, _ARROW[column.kind]) for column in self.features])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the chosen columns, JSON-able; :meth:`from_json` reads them."""
+        return {
+            "features": [asdict(column) for column in self.features],
+            "targets": [asdict(column) for column in self.targets],
+            "task": self.task,
+        }
+
+    @classmethod
+    def from_json(
+        cls, plan: dict[str, Any], categories: Sequence[Sequence[Value]], labels: Sequence[Sequence[Value]]
+    ) -> "Encoder":
+        """Rebuild an encoder from :meth:`to_json` and its vocabularies."""
+        features, targets = ([Column(**column) for column in plan[role]] for role in ("features", "targets"))
+        return cls(features, targets, plan["task"], categories=categories, labels=labels)
+
+    def encode(self, records: pa.RecordBatch) -> Encoded:
+        """Turn rows into arrays; values met for the first time enter the vocabularies.
+
+        Parameters
+        ----------
+        records
+            Rows with :attr:`schema`, or with :attr:`feature_schema` where there is nothing to compare with.
+
+        Raises
+        ------
+        DataError
+            If a target has more than :data:`MAX_CLASSES` classes.
+        """
+        n = records.num_rows
+        numbers = np.empty((len(self.numeric), n))
+        for row, column in zip(numbers, self.numeric, strict=True):
+            row[:] = _floats(records.column(column.name))
+        numbers[~(np.abs(numbers) <= _LARGEST)] = np.nan  # NaN, infinite or beyond the range: missing
+        categories = [
+            _codes(records.column(column.name), vocabulary)
+            for column, vocabulary in zip(self.categorical, self.categories, strict=True)
+        ]
+        return Encoded(numbers, categories, self._encode_targets(records))
+
+    def _encode_targets(self, records: pa.RecordBatch) -> Array:
+        if self.targets and self.targets[0].name not in records.schema.names:
+            return np.empty((0, records.num_rows))
+        columns = [records.column(column.name) for column in self.targets]
+        if self.task == "regression":
+            values = np.array([_floats(column) for column in columns])
+            values[~(np.abs(values) <= _LARGEST)] = np.nan
+            return values
+        codes = np.array([_codes(column, words) for column, words in zip(columns, self.labels, strict=True)])
+        for column, vocabulary in zip(self.targets, self.labels, strict=True):
+            if len(vocabulary) > MAX_CLASSES:
+                raise DataError(
+                    f"target column {column.name!r} has more than {MAX_CLASSES} classes; is it an identifier? "
+                    "A number can be learned with --task regression"
+                )
+        return codes
+
+    def decode(self, predictions: Sequence[Floats]) -> pa.RecordBatch:
+        """Put predictions into the user's words.
+
+        Parameters
+        ----------
+        predictions
+            For each target: probabilities (n_classes, n), or values (n,).
+
+        Returns
+        -------
+        pa.RecordBatch
+            Regression: a column named as the target. Classification: ``TARGET`` with the most probable label, and
+            ``TARGET=LABEL`` with the probability of each.
+        """
+        arrays: dict[str, pa.Array] = {}
+        for i, (column, prediction) in enumerate(zip(self.targets, predictions, strict=True)):
+            if self.task == "regression":
+                arrays[column.name] = pa.array(np.ascontiguousarray(prediction, np.float64))
+                continue
+            labels = self.labels[i].values[: len(prediction)]
+            if not labels:
+                raise DataError(f"nothing can be predicted yet: no label of {column.name!r} was learned")
+            arrays[column.name] = pa.array(labels).take(pa.array(prediction.argmax(axis=0)))
+            for label, probability in zip(labels, prediction, strict=True):
+                arrays[f"{column.name}={label}"] = pa.array(np.ascontiguousarray(probability, np.float64))
+        return pa.RecordBatch.from_pydict(arrays)
+
+
+def nearest(word: str, words: Sequence[str]) -> str:
+    """Return a hint for a message: the nearest of some words, or all of them if they are few."""
+    close = difflib.get_close_matches(word, words, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; it has {', '.join(map(repr, words[:20]))}{', …' if len(words) > 20 else ''}" if words else ""
+
+
+def _kind(type_: pa.DataType) -> str | None:
+    """Return the kind of column that an Arrow type makes, or None if it makes none."""
+    if pa.types.is_dictionary(type_):
+        return _kind(type_.value_type)
+    if pa.types.is_boolean(type_):
+        return "bool"
+    if pa.types.is_integer(type_):
+        return "integer"
+    if pa.types.is_floating(type_) or pa.types.is_decimal(type_) or pa.types.is_null(type_):
+        return "number"
+    return "string" if pa.types.is_string(type_) or pa.types.is_large_string(type_) else None
+
+
+def _feature(field: pa.Field) -> Column:
+    kind = _kind(field.type)
+    if kind is None:
+        raise DataError(
+            f"feature column {field.name!r} is of type {field.type}, which is neither a number nor a category; "
+            f"leave it out with --ignore {field.name}"
+        )
+    return Column(field.name, "number" if kind == "integer" else kind)  # type: ignore[arg-type]
+
+
+def _target(field: pa.Field, task: Task) -> Column:
+    kind = _kind(field.type)
+    if kind is None or (task == "regression" and kind == "string"):
+        wanted = "a number" if task == "regression" else "a label (a string, a boolean or a number)"
+        raise DataError(f"target column {field.name!r} is of type {field.type}, which is not {wanted}")
+    return Column(field.name, "number" if task == "regression" else kind)  # type: ignore[arg-type]
+
+
+def _floats(array: pa.Array) -> Floats:
+    """Return a column as float64, NaN where null."""
+    values = array.cast(pa.float64()) if not pa.types.is_floating(array.type) else array
+    floats: Floats = values.to_numpy(zero_copy_only=False)
+    return floats
+
+
+def _codes(array: pa.Array, vocabulary: Vocabulary) -> Ints:
+    """Return the codes of a column, -1 where missing; new values enter the vocabulary in order of appearance."""
+    if pa.types.is_floating(array.type):
+        array = pc.if_else(pc.is_finite(array), array, None)
+    codes = pc.index_in(array, value_set=pa.array(vocabulary.values, array.type), skip_nulls=True)
+    if not vocabulary.is_full and codes.null_count > array.null_count:
+        new = pc.unique(array.filter(pc.and_(pc.is_null(codes), pc.is_valid(array))))
+        vocabulary.extend([_plain(value) for value in new.to_pylist()])
+        codes = pc.index_in(array, value_set=pa.array(vocabulary.values, array.type), skip_nulls=True)
+    filled: Ints = codes.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return filled
+
+
+def _plain(value: Value) -> Value:
+    """Write the label 1.0 as 1: a column of whole numbers with a gap is read as floats."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

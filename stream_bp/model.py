@@ -1,0 +1,268 @@
+"""A network that takes record batches and answers in the user's words: encoder, scaling and learner as one.
+
+Two things happen here that none of the three can do alone. Categories and classes met for the first time grow the
+network at the border of the minibatch that brings them, never earlier, so that the weights are a function of the rows
+alone. And a prediction is made among the classes known *before* its minibatch: what no one could know is not scored.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stream_bp.arrays import Array, Floats, Ints, Mask
+from stream_bp.encoder import Encoded, Encoder
+from stream_bp.errors import CheckpointError, DataError
+from stream_bp.learner import Learner
+from stream_bp.scaling import Scaler
+from stream_bp.vocabulary import Value
+
+__all__ = ["Model", "Outcome"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was predicted for some minibatches before they were learned.
+
+    Attributes
+    ----------
+    y
+        The truth, as in :class:`~stream_bp.encoder.Encoded`, shape (n_targets, n).
+    predictions
+        For each target: probabilities (n_classes, n) of the classes known, or values (n,) in the target's own units.
+    loss
+        Sum of the loss over the rows of each minibatch, shape (T,).
+    count
+        Rows with a target in each minibatch, shape (T,).
+    """
+
+    y: Array
+    predictions: list[Floats]
+    loss: Floats
+    count: Floats
+
+
+class Model:
+    """The state that turns rows into predictions, and grows with them.
+
+    Parameters
+    ----------
+    encoder
+        Columns and vocabularies.
+    output
+        ``softmax``, ``sigmoid`` or ``identity``.
+    settings
+        Keyword arguments of :class:`~stream_bp.learner.Learner`, but for ``inputs``, ``n_outputs``, ``output`` and
+        ``fan_in``.
+    """
+
+    def __init__(self, encoder: Encoder, output: str, **settings: Any) -> None:
+        self.encoder = encoder
+        self.output = output
+        self.scaler = Scaler(len(encoder.numeric))
+        self.target_scaler = Scaler(len(encoder.targets) if encoder.task == "regression" else 0)
+        n_outputs = 0 if output == "softmax" else len(encoder.targets)
+        self.learner = Learner(
+            [column.name for column in encoder.numeric],
+            n_outputs,
+            output=output,
+            fan_in=len(encoder.features),
+            **settings,
+        )
+        # For each column of categories, the input that belongs to each code the learner has grown to.
+        self._inputs: list[list[int]] = [[] for _ in encoder.categorical]
+        self._known = [0] * len(encoder.labels)
+
+    def learn(self, rows: Encoded, start: int, stop: int, batch_size: int) -> Iterator[Outcome]:
+        """Predict, then learn, the minibatches of rows[start:stop].
+
+        Parameters
+        ----------
+        rows
+            Encoded rows.
+        start, stop
+            Which of them; only the last minibatch may be short.
+        batch_size
+            Rows in a minibatch.
+
+        Yields
+        ------
+        Outcome
+            Of one or several minibatches, in order. How they are grouped means nothing.
+
+        Raises
+        ------
+        DivergenceError
+            If a loss or a weight is no longer finite.
+        DataError
+            If a target of a sigmoid output has a third class.
+        """
+        while start < stop:
+            b = min(batch_size, stop - start)
+            whole = stop - (stop - start) % b
+            newcomer = self._first_new(rows, start, whole)
+            border = whole if newcomer is None else start + (newcomer - start) // b * b
+            if border > start:
+                yield self._learn(rows, start, border, b)
+                start = border
+            if newcomer is not None:
+                known = list(self._known)
+                self._grow(rows, start, start + b)
+                yield self._learn(rows, start, start + b, b, known)
+                start += b
+
+    def predict(self, rows: Encoded) -> list[Floats]:
+        """Return predictions without learning, as in :class:`Outcome`; what the learner never met counts as missing."""
+        n = len(rows)
+        numbers = self.scaler.moments().scale(rows.numbers[:, None, :])
+        X = self._inputs_of(numbers, [codes[None] for codes in rows.categories])[0]
+        output = self.learner.predict(X)
+        if self.encoder.task == "regression":
+            return list(self.target_scaler.moments().unscale(output[:, None, :]).reshape(-1, n))
+        return self._probabilities(output, self._known)
+
+    def _learn(self, rows: Encoded, start: int, stop: int, b: int, known: list[int] | None = None) -> Outcome:
+        """Learn whole minibatches that bring nothing new to the learner."""
+        shape = ((stop - start) // b, b)
+        numbers = rows.numbers[:, start:stop].reshape(-1, *shape)
+        codes = [column[start:stop].reshape(shape) for column in rows.categories]
+        X = self._inputs_of(self.scaler.observe(numbers).scale(numbers), codes)
+        y = rows.y[:, start:stop]
+        tiles = y.reshape(-1, *shape)
+        if self.encoder.task == "regression":
+            moments = self.target_scaler.observe(tiles)
+            weights = ~np.isnan(tiles).swapaxes(0, 1)
+            learned = self.learner.learn(X, moments.scale(tiles).swapaxes(0, 1), _unless_all(weights))
+            values = moments.unscale(learned.output.swapaxes(0, 1).astype(np.float64))
+            predictions = list(values.reshape(-1, stop - start))
+        else:
+            Y, weights = self._one_hot(tiles)
+            learned = self.learner.learn(X, Y, _unless_all(weights))
+            output = learned.output.swapaxes(0, 1).reshape(-1, stop - start)
+            predictions = self._probabilities(output, self._known if known is None else known)
+        return Outcome(y, predictions, learned.loss.sum(axis=1), learned.count)
+
+    def _inputs_of(self, numbers: Floats, categories: Sequence[Ints]) -> Floats:
+        """Return X (T, n_0, b): scaled numbers, then a 1 for the category of each column, where it has an input."""
+        n_numbers, n_minibatches, b = numbers.shape
+        X = np.zeros((n_minibatches, self.learner.n_inputs, b), self.learner.theta.dtype)
+        X[:, :n_numbers] = numbers.swapaxes(0, 1)
+        for codes, inputs in zip(categories, self._inputs, strict=True):
+            t, r = np.nonzero((codes >= 0) & (codes < len(inputs)))
+            X[t, np.array(inputs, np.intp)[codes[t, r]], r] = 1
+        return X
+
+    def _one_hot(self, codes: Ints) -> tuple[Floats, Mask]:
+        """Return Y (T, n_K, b) and, for what is not missing, ones (T, n_K or 1, b)."""
+        by_minibatch = codes.swapaxes(0, 1)
+        if self.output == "sigmoid":
+            return (by_minibatch == 1).astype(np.float64), by_minibatch >= 0
+        return (by_minibatch == np.arange(self.learner.n_outputs)[:, None]).astype(np.float64), by_minibatch >= 0
+
+    def _probabilities(self, output: Floats, known: Sequence[int]) -> list[Floats]:
+        """Return for each target the probabilities (known, n) of the classes known, summing to 1."""
+        every = [output] if self.output == "softmax" else [np.stack([1 - p, p]) for p in output]
+        return [_renormalised(p[:n]) if n < len(p) else p for p, n in zip(every, known, strict=True)]
+
+    def _first_new(self, rows: Encoded, start: int, stop: int) -> int | None:
+        """Return the first row with a category or a class that the learner has not grown to."""
+        columns = [*zip(rows.categories, map(len, self._inputs), map(len, self.encoder.categories), strict=True)]
+        columns += zip(rows.y, self._known, map(len, self.encoder.labels), strict=False)
+        first = [
+            start + int(np.argmax(codes[start:stop] >= grown))
+            for codes, grown, met in columns
+            if met > grown and (codes[start:stop] >= grown).any()
+        ]
+        return min(first, default=None)
+
+    def _grow(self, rows: Encoded, start: int, stop: int) -> None:
+        """Give every category and class of one minibatch its input or output."""
+        names: list[str] = []
+        for codes, inputs, column, words in zip(
+            rows.categories, self._inputs, self.encoder.categorical, self.encoder.categories, strict=True
+        ):
+            for code in range(len(inputs), int(codes[start:stop].max()) + 1):
+                inputs.append(self.learner.n_inputs + len(names))
+                names.append(f"{column.name}={words.values[code]}")
+        n_outputs = 0
+        for i in range(len(self._known)):
+            met = max(self._known[i], int(rows.y[i, start:stop].max()) + 1)
+            if self.output == "sigmoid" and met > 2:
+                self._refuse_third(i, met - 1)
+            n_outputs += met - self._known[i]
+            self._known[i] = met
+        self.learner.grow(names, n_outputs if self.output == "softmax" else 0)
+
+    def _refuse_third(self, target: int, code: int) -> None:
+        name, labels = self.encoder.targets[target].name, self.encoder.labels[target].values
+        raise DataError(
+            f"target column {name!r} has a third class {labels[code]!r} beside {labels[0]!r} and {labels[1]!r}; "
+            "a sigmoid output tells two apart (one target of many classes: --output softmax)"
+        )
+
+    def state(self) -> tuple[dict[str, Floats], dict[str, Any]]:
+        """Return arrays and a JSON-able rest, from which :meth:`restore` goes on to the same bits."""
+        tensors = self.learner.tensors()
+        for prefix, scaler in (("scaler", self.scaler), ("target_scaler", self.target_scaler)):
+            tensors.update({f"{prefix}.{name}": vector for name, vector in scaler.state().items()})
+        categories = [
+            words.values[: len(inputs)] for words, inputs in zip(self.encoder.categories, self._inputs, strict=True)
+        ]
+        labels = [words.values[:known] for words, known in zip(self.encoder.labels, self._known, strict=True)]
+        return tensors, {
+            "columns": self.encoder.to_json(),
+            "output": self.output,
+            "categories": categories,
+            "inputs": [list(inputs) for inputs in self._inputs],
+            "labels": self.labels,
+            "learner": self.learner.state(),
+        }
+
+    @classmethod
+    def restore(cls, tensors: dict[str, Floats], state: dict[str, Any], **settings: Any) -> "Model":
+        """Rebuild a model from :meth:`state` and the settings it was made with.
+
+        Raises
+        ------
+        CheckpointError
+            If the arrays do not fit the settings.
+        """
+        encoder = Encoder.from_json(state["columns"], state["categories"], state["labels"])
+        model = cls(encoder, state["output"], **settings)
+        model._inputs = [list(inputs) for inputs in state["inputs"]]
+        model._known = [len(labels) for labels in state["labels"]]
+        model.learner.grow(model._input_names(), sum(model._known) if model.output == "softmax" else 0)
+        for prefix, scaler in (("scaler", model.scaler), ("target_scaler", model.target_scaler)):
+            start = f"{prefix}."
+            scaler.restore({name.removeprefix(start): tensors[name] for name in tensors if name.startswith(start)})
+        model.learner.restore(tensors, state["learner"])
+        return model
+
+    def _input_names(self) -> list[str]:
+        """Return the names of the categories' inputs, in the order of the inputs."""
+        named: dict[int, str] = {}
+        for column, inputs, words in zip(self.encoder.categorical, self._inputs, self.encoder.categories, strict=True):
+            named.update({i: f"{column.name}={value}" for i, value in zip(inputs, words.values, strict=True)})
+        first = len(self.encoder.numeric)
+        if sorted(named) != list(range(first, first + len(named))):
+            raise CheckpointError("the categories and the inputs of the first layer do not belong together")
+        return [named[i] for i in sorted(named)]
+
+    @property
+    def labels(self) -> list[list[Value]]:
+        """For each target of a classification, the classes the learner knows, by code."""
+        return [words.values[:known] for words, known in zip(self.encoder.labels, self._known, strict=True)]
+
+
+def _unless_all(weights: Mask) -> Mask | None:
+    """Return None where nothing is missing: the learner is then spared a product."""
+    return None if weights.all() else weights
+
+
+def _renormalised(p: Floats) -> Floats:
+    """Make the columns of p (n_known, n) sum to 1; an even chance where all are 0."""
+    total = p.sum(axis=0)
+    even = np.full_like(p, 1 / max(len(p), 1))
+    shares: Floats = np.divide(p, total, out=even, where=total > 0)
+    return shares
