@@ -209,7 +209,6 @@ class Model:
         categories = [
             words.values[: len(inputs)] for words, inputs in zip(self.encoder.categories, self._inputs, strict=True)
         ]
-        labels = [words.values[:known] for words, known in zip(self.encoder.labels, self._known, strict=True)]
         return tensors, {
             "columns": self.encoder.to_json(),
             "output": self.output,
