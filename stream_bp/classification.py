@@ -234,9 +234,7 @@ class ClassificationTally:
     def _label_metrics(self, predictor: int) -> dict[str, float | None]:
         if not self.n_rows:
             return dict.fromkeys(("accuracy", "balanced_accuracy", "macro_f1", "kappa"))
-        # Imported here because River brings SciPy: more than a second that a run without a report need not pay.
-        from river import metrics  # noqa: PLC0415
-
+        metrics = _river_metrics()
         confusion = self._confusion[predictor]
         true, column = np.nonzero(confusion)
         shared = metrics.ConfusionMatrix()
@@ -261,9 +259,7 @@ class ClassificationTally:
         n_negatives, n_positives = self._histogram.sum(axis=1).tolist()
         if self.n_classes != 2 or not n_negatives or not n_positives:
             return None
-        from river import metrics  # noqa: PLC0415  (as in _label_metrics)
-
-        river = metrics.ROCAUC(n_thresholds=N_THRESHOLDS)
+        river = _river_metrics().ROCAUC(n_thresholds=N_THRESHOLDS)
         # A score is called positive at threshold i if it lies above it, that is, above more than i thresholds.
         n_above = self._histogram[:, ::-1].cumsum(axis=1)[:, -2::-1]
         for confusion, fp, tp in zip(river.cms, *n_above.tolist(), strict=True):
@@ -313,6 +309,13 @@ class ClassificationTally:
         tally._log_loss_sum = float(running[0])
         tally._n_log_loss, tally._last_label = int(running[1]), int(running[2])
         return tally
+
+
+def _river_metrics() -> Any:
+    """Import River's metrics when first reported: they bring SciPy, more than a second that start-up need not pay."""
+    from river import metrics  # noqa: PLC0415
+
+    return metrics
 
 
 def log_loss_terms(p_true: NDArray[np.float64]) -> NDArray[np.float64]:

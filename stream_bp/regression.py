@@ -85,7 +85,8 @@ class RegressionTally:
         NDArray[np.bool_]
             Shape (n,).
         """
-        return y == y  # noqa: PLR0124  (NaN alone differs from itself; one call instead of two)
+        is_present: NDArray[np.bool_] = ~np.isnan(y)
+        return is_present
 
     @staticmethod
     def score(y: NDArray[Any], prediction: NDArray[Any], out: NDArray[np.float64]) -> None:

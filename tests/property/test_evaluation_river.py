@@ -1,31 +1,35 @@
 """Evaluation agrees with River fed row by row, and does not notice how rows are cut into minibatches."""
 
 from collections import Counter
-from typing import Any
+from itertools import pairwise
+from typing import Any, Literal
 
 import numpy as np
 import pytest
+import river.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from river import metrics as river_metrics
 
 from stream_bp import evaluation as module
 from stream_bp.evaluation import Evaluation
 
 Chunk = tuple[NDArray[Any], NDArray[Any]]  # truth (n,), predictions (n_classes, n) or (n,)
 Values = dict[str, float | None]
+river_metrics: Any = river.metrics  # River ships untyped functions
 SEEDS = st.integers(0, 2**32 - 1)
 WINDOW = 50
 
 
 def approx(expected: Values) -> Any:
     """Compare within the rounding of sums made in another order."""
-    return pytest.approx(expected, rel=1e-9, abs=1e-9)
+    return {
+        name: None if value is None else pytest.approx(value, rel=1e-9, abs=1e-9) for name, value in expected.items()
+    }
 
 
 def labels(rng: np.random.Generator, n_rows: int, n_classes: int) -> NDArray[np.int64]:
-    """Codes in order of first appearance: sticky, drifting, with classes that turn up late, some rows missing."""
+    """Draw codes in order of first appearance: sticky, drifting, with classes that turn up late, some rows missing."""
     codes: list[int] = []
     for row in range(n_rows):
         n_seen = max(codes, default=-1) + 1
@@ -39,24 +43,24 @@ def labels(rng: np.random.Generator, n_rows: int, n_classes: int) -> NDArray[np.
 
 
 def probabilities(rng: np.random.Generator, n_classes: int, n_rows: int) -> NDArray[np.float32]:
-    """Columns that sum to 1 only nearly, many with ties, zeros and ones, a few that predict nothing."""
+    """Draw columns that sum to 1 only nearly, many with ties, zeros and ones, a few that predict nothing."""
     p = rng.dirichlet(np.full(max(n_classes, 1), 0.7), n_rows).T.astype(np.float32)[:n_classes]
     p = np.where(rng.random(n_rows) < 0.3, np.round(4 * p) / 4, p)
     return np.where(rng.random(n_rows) < 0.05, np.nan, p).astype(np.float32)
 
 
 def classified_stream(seed: int, n_classes: int, n_rows: int = 300) -> list[Chunk]:
-    """Chunks of the sizes 1 to 60; the learner knows the classes of the chunks before."""
+    """Draw chunks of the sizes 1 to 60; the learner knows the classes of the chunks before."""
     rng = np.random.default_rng(seed)
     y = labels(rng, n_rows, n_classes)
     cuts = [0, *np.cumsum(rng.integers(1, 60, n_rows)).tolist()]
-    chunks = [y[start:stop] for start, stop in zip(cuts, cuts[1:], strict=False) if start < n_rows]
+    chunks = [y[start:stop] for start, stop in pairwise(cuts) if start < n_rows]
     n_known = np.maximum.accumulate([-1, *(int(chunk.max()) for chunk in chunks)]) + 1
     return [(chunk, probabilities(rng, n, len(chunk))) for chunk, n in zip(chunks, n_known.tolist(), strict=False)]
 
 
 def measured_stream(seed: int, n_rows: int = 300) -> list[Chunk]:
-    """Targets far from zero that drift, in chunks of the sizes 1 to 60, some missing; predictions near them."""
+    """Draw targets far from zero that drift, in chunks of the sizes 1 to 60, some missing; predictions near them."""
     rng = np.random.default_rng(seed)
     y = 10.0 ** rng.integers(-3, 5) * (rng.normal(size=n_rows).cumsum() + 5.0)
     prediction = (y + rng.normal(scale=np.abs(y).mean(), size=n_rows)).astype(rng.choice(["f4", "f8"]))
@@ -64,6 +68,15 @@ def measured_stream(seed: int, n_rows: int = 300) -> list[Chunk]:
     cuts = np.cumsum(rng.integers(1, 60, n_rows))
     chunks = zip(np.split(y, cuts), np.split(prediction, cuts), strict=True)
     return [(truth, prediction) for truth, prediction in chunks if len(truth)]
+
+
+def any_stream(
+    seed: int, n_classes: int, n_rows: int = 300
+) -> tuple[Literal["classification", "regression"], list[Chunk]]:
+    """Draw a stream of classes, or of numbers where there are 0 classes."""
+    if n_classes:
+        return "classification", classified_stream(seed, n_classes, n_rows)
+    return "regression", measured_stream(seed, n_rows)
 
 
 def fed(evaluation: Evaluation, chunks: list[Chunk]) -> Evaluation:
@@ -83,7 +96,7 @@ def cut(chunks: list[Chunk], rng: np.random.Generator) -> list[Chunk]:
 
 
 def snapshot(evaluation: Evaluation) -> tuple[dict[str, tuple[Any, bytes]], dict[str, Any]]:
-    """The whole state in comparable bytes."""
+    """Return the whole state in comparable bytes."""
     arrays, rest = evaluation.state()
     return {name: (array.shape, array.tobytes()) for name, array in arrays.items()}, rest
 
@@ -92,7 +105,7 @@ def snapshot(evaluation: Evaluation) -> tuple[dict[str, tuple[Any, bytes]], dict
 
 
 def classified_rows(chunks: list[Chunk]) -> list[dict[str, Any]]:
-    """Each scored row with what it takes to feed River, and what the baselines said."""
+    """Return each scored row with what it takes to feed River, and what the baselines said."""
     rows: list[dict[str, Any]] = []
     seen: Counter[int] = Counter()
     for y, p in chunks:
@@ -114,7 +127,7 @@ def classified_rows(chunks: list[Chunk]) -> list[dict[str, Any]]:
 
 
 def river_labels(rows: list[dict[str, Any]], predictor: str) -> Values:
-    """The metrics that need labels alone."""
+    """Return the metrics that need labels alone."""
     found = {
         "accuracy": river_metrics.Accuracy(),
         "balanced_accuracy": river_metrics.BalancedAccuracy(),
@@ -128,7 +141,7 @@ def river_labels(rows: list[dict[str, Any]], predictor: str) -> Values:
 
 
 def river_classified(rows: list[dict[str, Any]], n_classes: int) -> Values:
-    """Every metric of a classifier."""
+    """Return every metric of a classifier."""
     cross_entropy, roc_auc = river_metrics.CrossEntropy(), river_metrics.ROCAUC(n_thresholds=200)
     n_log_loss = 0
     for row in rows:
@@ -148,7 +161,7 @@ def river_classified(rows: list[dict[str, Any]], n_classes: int) -> Values:
 
 
 def river_measured(pairs: list[tuple[float, float]]) -> Values:
-    """Every metric of a regressor."""
+    """Return every metric of a regressor."""
     found = {"mae": river_metrics.MAE(), "rmse": river_metrics.RMSE(), "r2": river_metrics.R2()}
     for y, prediction in pairs:
         for metric in found.values():
@@ -194,8 +207,7 @@ def test_regression_agrees_with_river(seed: int) -> None:
 def test_no_bit_depends_on_the_partition(seed: int, n_classes: int, window: int, block_rows: int) -> None:
     """The same rows, cut, counted in other blocks and looked at in between, leave the same bytes."""
     rng = np.random.default_rng(seed)
-    task = "classification" if n_classes else "regression"
-    chunks = classified_stream(seed, n_classes) if n_classes else measured_stream(seed)
+    task, chunks = any_stream(seed, n_classes)
     whole = fed(Evaluation(task, window=window), chunks)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "BLOCK_ROWS", block_rows)
@@ -213,8 +225,7 @@ def test_no_bit_depends_on_the_partition(seed: int, n_classes: int, window: int,
 @given(SEEDS, st.integers(0, 6), st.floats(0.0, 1.0))
 def test_a_resumed_run_ends_with_the_same_bytes(seed: int, n_classes: int, where: float) -> None:
     """Restoring anywhere and going on equals never having stopped."""
-    task = "classification" if n_classes else "regression"
-    chunks = classified_stream(seed, n_classes) if n_classes else measured_stream(seed)
+    task, chunks = any_stream(seed, n_classes)
     stop = int(where * len(chunks))
     through = fed(Evaluation(task, window=WINDOW), chunks)
     stopped = fed(Evaluation(task, window=WINDOW), chunks[:stop])
@@ -227,8 +238,7 @@ def test_a_resumed_run_ends_with_the_same_bytes(seed: int, n_classes: int, where
 @given(SEEDS, st.integers(0, 5))
 def test_a_window_not_yet_full_is_the_whole_stream(seed: int, n_classes: int) -> None:
     """Up to ``window`` rows, windowed and cumulative reports are the same to the last bit."""
-    task = "classification" if n_classes else "regression"
-    chunks = classified_stream(seed, n_classes, 60) if n_classes else measured_stream(seed, 60)
+    task, chunks = any_stream(seed, n_classes, 60)
     evaluation = fed(Evaluation(task, window=60), chunks)
     assert evaluation.windowed() == evaluation.metrics()
     assert evaluation.baselines(windowed=True) == evaluation.baselines()

@@ -24,19 +24,19 @@ CLASSIFICATION_NAMES = [
 
 
 def codes(*values: int) -> NDArray[np.int64]:
-    """One target's labels, shape (1, n)."""
+    """Return one target's labels, shape (1, n)."""
     return np.array([values], np.int64)
 
 
 def classified(y: NDArray[np.int64], p: list[list[float]], window: int = 1000) -> Evaluation:
-    """A one-target evaluation that has seen one minibatch."""
+    """Return a one-target evaluation that has seen one minibatch."""
     evaluation = Evaluation("classification", window=window)
     evaluation.update(y, [np.array(p, np.float32).reshape(len(p), y.shape[1])])
     return evaluation
 
 
 def measured(y: list[float], prediction: list[float], window: int = 1000) -> Evaluation:
-    """A one-target evaluation that has seen one minibatch."""
+    """Return a one-target evaluation that has seen one minibatch."""
     evaluation = Evaluation("regression", window=window)
     evaluation.update(np.array([y]), np.array([prediction]))
     return evaluation
@@ -119,9 +119,9 @@ def test_a_third_class_ends_the_curve_for_good() -> None:
 
 def test_temporal_kappa_is_none_where_the_last_label_is_never_wrong() -> None:
     """A window of one label cannot be improved on."""
-    evaluation = classified(codes(1, 0, 0, 0), [[1.0] * 4, [0.0] * 4], window=3)
+    evaluation = classified(codes(1, 0, 0, 0), [[1.0] * 4, [0.0] * 4], window=2)
     assert evaluation.windowed()["kappa_temporal"] is None
-    assert evaluation.metrics()["kappa_temporal"] == 0.5
+    assert evaluation.metrics()["kappa_temporal"] == 0.5  # wrong once, where the last label is wrong twice
 
 
 def test_missing_labels_are_not_scored() -> None:
