@@ -184,6 +184,20 @@ def test_classification_agrees_with_river(seed: int, n_classes: int) -> None:
             assert values == approx(river_labels(scored, name))
 
 
+@settings(derandomize=True, deadline=None, max_examples=10)
+@given(SEEDS)
+def test_scores_on_a_threshold_fall_on_river_s_side(seed: int) -> None:
+    """The area under the curve is River's when scores equal thresholds, lie a bit beside them, or are 0 and 1."""
+    rng = np.random.default_rng(seed)
+    thresholds = np.array([i / 199 for i in range(200)])
+    score = np.nextafter(rng.choice(thresholds, 300), rng.choice([-1.0, 0.5, 2.0], 300)).clip(0.0, 1.0)
+    score = np.where(rng.random(300) < 0.7, rng.choice(thresholds, 300), score)
+    y = np.array([0, 1, *(rng.random(298) < score[2:])], np.int64)
+    chunks = [(y, np.stack((1.0 - score, score)))]
+    evaluation = fed(Evaluation("classification"), chunks)
+    assert evaluation.metrics()["roc_auc"] == approx(river_classified(classified_rows(chunks), 2))["roc_auc"]
+
+
 @settings(derandomize=True, deadline=None, max_examples=25)
 @given(SEEDS)
 def test_regression_agrees_with_river(seed: int) -> None:
