@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from stream_bp.errors import CheckpointError
 
-__all__ = ["ClassificationTally"]
+__all__ = ["ClassificationTally", "log_loss_terms"]
 
 TRUE, PREDICTED, P_TRUE, P_POSITIVE, LAST_LABEL, MAJORITY_CLASS = range(6)
 PREDICTORS = [PREDICTED, LAST_LABEL, MAJORITY_CLASS]
@@ -301,9 +301,11 @@ class ClassificationTally:
         if histogram.shape != tally._histogram.shape or running.shape != (3,):
             raise CheckpointError(f"histogram, running have shapes {histogram.shape}, {running.shape}: (2, 201), (3,)")
         support = confusion.sum(axis=2)
-        if confusion.min(initial=0) < 0 or (support != support[0]).any() or not -1 <= running[2] < n_classes:
+        if confusion.min(initial=0) < 0 or (support != support[0]).any():
             raise CheckpointError("the confusion matrices of the predictor and its baselines count different rows")
         tally.n_rows = int(support[0].sum())
+        if not (0 <= running[1] <= tally.n_rows and -1 <= running[2] < n_classes):
+            raise CheckpointError(f"running is {running}: impossible after {tally.n_rows} rows of {n_classes} classes")
         tally._support = support[0].copy()
         tally._confusion, tally._histogram = confusion.copy(), histogram.copy()
         tally._log_loss_sum = float(running[0])

@@ -13,6 +13,7 @@ The metrics themselves are defined in :mod:`stream_bp.classification` and :mod:`
 """
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol, Self
 
@@ -109,11 +110,29 @@ class Evaluation:
         self._n_rows += y.shape[1]
 
     def metrics(self) -> Metrics:
-        """Return every metric over all rows so far: the unweighted mean over the targets that have a value."""
+        """Return every metric over all rows so far.
+
+        Returns
+        -------
+        dict[str, float | None]
+            By metric, always in the same order, the unweighted mean over the targets where it has a value; None
+            where no target has one.
+
+        Notes
+        -----
+        A report costs about 0.2 ms for two classes and grows with the number of distinct (true, predicted) pairs.
+        The first report of a classification also imports River.
+        """
         return _mean(self.by_target())
 
     def windowed(self) -> Metrics:
-        """Return the metrics of :meth:`metrics` over the last ``window`` scored rows of each target."""
+        """Return the metrics of :meth:`metrics` over the last ``window`` scored rows of each target.
+
+        Returns
+        -------
+        dict[str, float | None]
+            As :meth:`metrics`.
+        """
         return _mean(self.by_target(windowed=True))
 
     def by_target(self, *, windowed: bool = False) -> list[Metrics]:
@@ -185,7 +204,7 @@ class Evaluation:
         """
         try:
             evaluation = cls(rest["task"], rest["n_targets"], window=rest["window"])
-            evaluation._n_rows = int(rest["n_rows"])
+            evaluation._n_rows = operator.index(rest["n_rows"])
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"the evaluation's settings cannot be restored: {error!r}") from error
         for number, scorecard in enumerate(evaluation._scorecards):

@@ -57,6 +57,7 @@ def test_a_small_stream_by_hand() -> None:
     metrics = evaluation.metrics()
     assert metrics["accuracy"] == metrics["balanced_accuracy"] == metrics["macro_f1"] == 0.5
     assert metrics["kappa"] == metrics["kappa_temporal"] == 0.0
+    assert {type(value) for value in metrics.values()} == {float}
     assert metrics["log_loss"] == pytest.approx(-sum(math.log(p) for p in (0.8, 0.4, 0.9, 0.4)) / 4, rel=1e-6)
     assert metrics["roc_auc"] == 0.75
     assert evaluation.baselines()["last_label"]["accuracy"] == 0.5
@@ -276,7 +277,7 @@ def test_a_damaged_array_is_refused(task: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"task": "ranking"}, {"n_targets": "1"}, {"window": 7}, {"n_rows": 1}, {"n_rows": None}]
+    "change", [{"task": "ranking"}, {"n_targets": "1"}, {"window": 7}, {"n_rows": 1}, {"n_rows": 2.5}, {"n_rows": None}]
 )
 def test_damaged_settings_are_refused(change: dict[str, Any]) -> None:
     """Settings that are impossible or do not fit the arrays are a checkpoint error."""
@@ -295,7 +296,13 @@ def test_a_missing_setting_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("name", "place", "value"),
-    [("confusion.0", ..., -1), ("confusion.0", (1, 0, 0), 9), ("running.0", 2, 5.0), ("running.0", 2, math.nan)],
+    [
+        ("confusion.0", ..., -1),
+        ("confusion.0", (1, 0, 0), 9),
+        ("running.0", 2, 5.0),
+        ("running.0", 2, math.nan),
+        ("running.0", 1, math.nan),
+    ],
 )
 def test_contradicting_counts_are_refused(name: str, place: Any, value: float) -> None:
     """Counts that no stream could have left are a checkpoint error."""
