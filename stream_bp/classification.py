@@ -1,0 +1,362 @@
+"""What a classifier's predictions are worth: confusion matrices, log loss, area under the ROC curve.
+
+A row is stored as six float64 numbers, in the order of the constants below: class codes are exact in a float64, and
+one array then holds a window of rows. Codes count classes in the order in which they first appeared; -1 stands for
+"no prediction".
+
+The metrics are those of River (https://riverml.xyz), computed by River's own objects. They are filled at report time
+with one weighted update per distinct (true, predicted) pair, so that a minibatch costs a few NumPy calls.
+"""
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_bp.errors import CheckpointError
+
+__all__ = ["ClassificationTally", "log_loss_terms"]
+
+TRUE, PREDICTED, P_TRUE, P_POSITIVE, LAST_LABEL, MAJORITY_CLASS = range(6)
+PREDICTORS = [PREDICTED, LAST_LABEL, MAJORITY_CLASS]
+BASELINES = {"last_label": 1, "majority_class": 2}  # name → place in PREDICTORS
+
+SMALLEST_PROBABILITY = 1e-15  # probabilities are clipped to [1e-15, 1 - 1e-15] before the logarithm, as River does
+N_THRESHOLDS = 200  # of the ROC curve; River's default of 10 is coarse
+# River's thresholds to the last bit: a score equal to one must fall on the same side here as there.
+THRESHOLDS = np.array([i / (N_THRESHOLDS - 1) for i in range(N_THRESHOLDS)])
+THRESHOLDS[0] -= 1e-7
+THRESHOLDS[-1] += 1e-7
+
+
+class ClassificationTally:
+    r"""Running counts over the scored rows of one target, and the metrics read from them.
+
+    With :math:`n` rows, :math:`k_{ij}` of them of class :math:`i` and predicted as :math:`j`, row sums
+    :math:`k_{i\cdot}` and column sums :math:`k_{\cdot j}` ("no prediction" is a column of its own, always wrong):
+
+    - ``accuracy`` :math:`= \sum_i k_{ii} / n`.
+    - ``balanced_accuracy``: the mean of the recalls :math:`k_{ii} / k_{i\cdot}` over the classes with rows.
+    - ``macro_f1``: the mean of :math:`2 p_i r_i / (p_i + r_i)`, precision :math:`p_i = k_{ii} / k_{\cdot i}`, recall
+      :math:`r_i = k_{ii} / k_{i\cdot}`, over everything that occurred or was predicted; 0 where undefined.
+    - ``kappa`` (Cohen) :math:`= (p_o - p_e) / (1 - p_e)`, :math:`p_o` the accuracy and
+      :math:`p_e = \sum_i k_{i\cdot} k_{\cdot i} / n^2`; 0 where :math:`p_e = 1`.
+    - ``kappa_temporal`` :math:`= 1 - (1 - \mathrm{accuracy}) / (1 - \mathrm{accuracy\ of\ last\ label})`; None where
+      repeating the last label is never wrong.
+    - ``log_loss``: the mean of :math:`-\ln p`, :math:`p` the probability given to the true class, clipped to
+      [1e-15, 1 - 1e-15]; over the rows whose class was known to the learner and that were predicted at all.
+    - ``roc_auc``: for exactly two classes, the area under the ROC curve of the probability of class 1, trapezoids
+      between 200 thresholds evenly spaced over [0, 1]; a class not known yet has probability 0. None otherwise.
+
+    All are None before the first row. The baselines are ``last_label``, the class of the previous scored row, and
+    ``majority_class``, the class most frequent in all rows before (the lowest code among equals). Neither predicts
+    the very first row, which counts as an error.
+
+    Parameters
+    ----------
+    n_classes
+        Number of classes of the stream if it is known to the caller: a window of rows shows fewer than there are.
+
+    Notes
+    -----
+    Memory is 24 bytes × n_classes², and up to 1.6 times that while classes keep appearing.
+    """
+
+    N_FIELDS = 6
+
+    def __init__(self, n_classes: int = 0) -> None:
+        self.n_classes = n_classes
+        self.n_rows = 0
+        # Axes: predictor, true code, predicted code + 1; column 0 is "no prediction". Larger than n_classes: see _grow.
+        self._confusion = np.zeros((len(PREDICTORS), n_classes, n_classes + 1), np.int64)
+        self._support = np.zeros(n_classes, np.int64)
+        self._histogram = np.zeros((2, N_THRESHOLDS + 1), np.int64)  # true code, number of thresholds below the score
+        self._log_loss_sum = 0.0
+        self._n_log_loss = 0
+        self._last_label = -1
+
+    # From a minibatch to rows
+
+    @staticmethod
+    def check(y: NDArray[Any], prediction: NDArray[Any]) -> None:
+        """Refuse what is not one minibatch of codes and class probabilities.
+
+        Parameters
+        ----------
+        y
+            Class codes, shape (n,).
+        prediction
+            Probabilities, shape (n_classes, n).
+
+        Raises
+        ------
+        ValueError
+            If the shapes disagree, or the codes are not integers.
+        """
+        if y.dtype.kind != "i":
+            raise ValueError(f"y holds {y.dtype}; class codes are signed integers, -1 where the label is missing")
+        if prediction.ndim != 2 or prediction.shape[1] != len(y):
+            raise ValueError(f"predictions have shape {prediction.shape}, expected (n_classes, {len(y)})")
+
+    @staticmethod
+    def present(y: NDArray[Any]) -> NDArray[np.bool_]:
+        """Tell which rows have a label.
+
+        Parameters
+        ----------
+        y
+            Class codes, shape (n,).
+
+        Returns
+        -------
+        NDArray[np.bool_]
+            Shape (n,).
+        """
+        return y >= 0
+
+    @staticmethod
+    def score(y: NDArray[Any], prediction: NDArray[Any], out: NDArray[np.float64]) -> None:
+        """Write what the metrics need of each row; the baselines' fields are left for :meth:`fill_baselines`.
+
+        The predicted class is the most probable one, the lowest code among equals; none where a probability is NaN.
+
+        Parameters
+        ----------
+        y
+            Class codes, none missing, shape (n,).
+        prediction
+            Probabilities of the classes known to the learner, shape (n_classes, n).
+        out
+            The rows, shape (6, n), overwritten.
+        """
+        n_known, n_rows = prediction.shape
+        out[TRUE] = y
+        if not n_known:
+            out[PREDICTED], out[P_TRUE], out[P_POSITIVE] = -1.0, np.nan, 0.0
+            return
+        out[PREDICTED] = prediction.argmax(axis=0)
+        out[P_POSITIVE] = prediction[1] if n_known > 1 else 0.0
+        out[P_TRUE] = prediction[np.minimum(y, n_known - 1), np.arange(n_rows)]
+        if y.max() >= n_known:
+            out[P_TRUE, y >= n_known] = np.nan
+        nothing = np.isnan(prediction.max(axis=0))
+        if nothing.any():
+            for field, value in ((PREDICTED, -1.0), (P_TRUE, np.nan), (P_POSITIVE, 0.0)):
+                out[field, nothing] = value
+
+    def fill_baselines(self, rows: NDArray[np.float64]) -> None:
+        """Write what the baselines predict for rows that follow the ones counted so far.
+
+        Parameters
+        ----------
+        rows
+            Shape (6, n); the last two fields are overwritten.
+        """
+        true = rows[TRUE].astype(np.int64)
+        self._grow(int(true.max()) + 1)
+        rows[LAST_LABEL, 0] = self._last_label
+        rows[LAST_LABEL, 1:] = true[:-1]
+        rows[MAJORITY_CLASS] = _majority_before(true, self._support[: self.n_classes])
+
+    # Counting
+
+    def add(self, rows: NDArray[np.float64]) -> None:
+        """Count complete rows.
+
+        Parameters
+        ----------
+        rows
+            Shape (6, n), n ≥ 1.
+        """
+        true = rows[TRUE].astype(np.int64)
+        predicted = rows[PREDICTORS].astype(np.int64)
+        self._grow(int(max(true.max(), predicted.max())) + 1)
+        self.n_rows += len(true)
+        self._last_label = int(true[-1])
+        self._support += np.bincount(true, minlength=len(self._support))
+        n_predictors, n_true, n_predicted = self._confusion.shape
+        first = np.arange(0, n_predictors * n_true * n_predicted, n_true * n_predicted)[:, None]
+        # Not bincount: it would fill a matrix of n_classes² for every call. reshape(-1) is a view: it is contiguous.
+        np.add.at(self._confusion.reshape(-1), first + (true * n_predicted + 1 + predicted), 1)
+        self._add_log_loss(rows[P_TRUE])
+        self._add_scores(true, rows[P_POSITIVE])
+
+    def _grow(self, n_classes: int) -> None:
+        """Make room for classes; by a quarter at least, so that 1000 classes arriving singly are not 1000 copies."""
+        if n_classes <= self.n_classes:
+            return
+        self.n_classes = n_classes
+        old = len(self._support)
+        if n_classes > old:
+            room = max(n_classes, old + old // 4)
+            confusion = np.zeros((len(PREDICTORS), room, room + 1), np.int64)
+            confusion[:, :old, : old + 1] = self._confusion
+            self._confusion = confusion
+            self._support = np.concatenate((self._support, np.zeros(room - old, np.int64)))
+
+    def _add_log_loss(self, p_true: NDArray[np.float64]) -> None:
+        """Add −ln p where there is a p, strictly one row after the other.
+
+        ``np.sum`` adds in pairs, so its last bits depend on how the rows were cut into minibatches;
+        ``np.add.accumulate`` goes from left to right and starts from the sum so far.
+        """
+        terms = log_loss_terms(p_true)
+        self._n_log_loss += len(terms)
+        self._log_loss_sum = float(np.add.accumulate(np.concatenate(([self._log_loss_sum], terms)))[-1])
+
+    def _add_scores(self, true: NDArray[np.int64], score: NDArray[np.float64]) -> None:
+        """Count each score between its thresholds; forget them all once there is a third class."""
+        if self.n_classes > 2:
+            self._histogram[:] = 0
+            return
+        n_below = np.searchsorted(THRESHOLDS, score)  # how many thresholds are < score, as River compares
+        np.add.at(self._histogram, (true, n_below), 1)
+
+    # Reporting
+
+    def fresh(self) -> Self:
+        """Return an empty tally of the same stream, to count a window with."""
+        return type(self)(self.n_classes)
+
+    def metrics(self) -> dict[str, float | None]:
+        """Return every metric of the class docstring, in its order."""
+        return {
+            **self._label_metrics(0),
+            "kappa_temporal": self._kappa_temporal(),
+            "log_loss": self._log_loss_sum / self._n_log_loss if self._n_log_loss else None,
+            "roc_auc": self._roc_auc(),
+        }
+
+    def baselines(self) -> dict[str, dict[str, float | None]]:
+        """Return, by baseline, the metrics that need no more than its labels: the first four."""
+        return {name: self._label_metrics(predictor) for name, predictor in BASELINES.items()}
+
+    def _label_metrics(self, predictor: int) -> dict[str, float | None]:
+        if not self.n_rows:
+            return dict.fromkeys(("accuracy", "balanced_accuracy", "macro_f1", "kappa"))
+        metrics = _river_metrics()
+        confusion = self._confusion[predictor]
+        true, column = np.nonzero(confusion)
+        shared = metrics.ConfusionMatrix()
+        # "No prediction" is -1, not None: None hashes by its address before Python 3.12, which would shuffle River's
+        # set of classes, and with it the last bits of its sums, from one process to the next.
+        for y, p, n in zip(true.tolist(), (column - 1).tolist(), confusion[true, column].tolist(), strict=True):
+            shared.update(y, p, w=n)
+        return {
+            "accuracy": metrics.Accuracy(cm=shared).get(),
+            "balanced_accuracy": metrics.BalancedAccuracy(cm=shared).get(),
+            "macro_f1": metrics.MacroF1(cm=shared).get(),
+            "kappa": metrics.CohenKappa(cm=shared).get(),
+        }
+
+    def _kappa_temporal(self) -> float | None:
+        n_right = np.trace(self._confusion, offset=1, axis1=1, axis2=2)
+        n_wrong = self.n_rows - n_right
+        n_wrong_last_label = n_wrong[BASELINES["last_label"]]
+        return 1.0 - float(n_wrong[0] / n_wrong_last_label) if n_wrong_last_label else None
+
+    def _roc_auc(self) -> float | None:
+        n_negatives, n_positives = self._histogram.sum(axis=1).tolist()
+        if self.n_classes != 2 or not n_negatives or not n_positives:
+            return None
+        river = _river_metrics().ROCAUC(n_thresholds=N_THRESHOLDS)
+        # A score is called positive at threshold i if it lies above it, that is, above more than i thresholds.
+        n_above = self._histogram[:, ::-1].cumsum(axis=1)[:, -2::-1]
+        for confusion, fp, tp in zip(river.cms, *n_above.tolist(), strict=True):
+            confusion.update(True, True, tp)
+            confusion.update(True, False, n_positives - tp)
+            confusion.update(False, True, fp)
+            confusion.update(False, False, n_negatives - fp)
+        return float(river.get())
+
+    # Stopping and going on
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return copies of everything counted, a function of the rows alone."""
+        return {
+            "confusion": np.ascontiguousarray(self._confusion[:, : self.n_classes, : self.n_classes + 1]).copy(),
+            "histogram": self._histogram.copy(),
+            "running": np.array([self._log_loss_sum, self._n_log_loss, self._last_label], np.float64),
+        }
+
+    @classmethod
+    def restore(cls, arrays: dict[str, NDArray[Any]]) -> Self:
+        """Rebuild a tally from what :meth:`state` returned.
+
+        Parameters
+        ----------
+        arrays
+            The arrays of :meth:`state`, of the right type and number of axes.
+
+        Raises
+        ------
+        CheckpointError
+            If shapes or counts contradict each other.
+        """
+        confusion, histogram, running = arrays["confusion"], arrays["histogram"], arrays["running"]
+        n_classes = confusion.shape[1]
+        tally = cls(n_classes)
+        if confusion.shape != tally._confusion.shape:
+            raise CheckpointError(f"confusion has shape {confusion.shape}, expected (3, n_classes, n_classes + 1)")
+        if histogram.shape != tally._histogram.shape or running.shape != (3,):
+            raise CheckpointError(f"histogram, running have shapes {histogram.shape}, {running.shape}: (2, 201), (3,)")
+        support = confusion.sum(axis=2)
+        if confusion.min(initial=0) < 0 or (support != support[0]).any():
+            raise CheckpointError("the confusion matrices of the predictor and its baselines count different rows")
+        tally.n_rows = int(support[0].sum())
+        if not (0 <= running[1] <= tally.n_rows and -1 <= running[2] < n_classes):
+            raise CheckpointError(f"running is {running}: impossible after {tally.n_rows} rows of {n_classes} classes")
+        tally._support = support[0].copy()
+        tally._confusion, tally._histogram = confusion.copy(), histogram.copy()
+        tally._log_loss_sum = float(running[0])
+        tally._n_log_loss, tally._last_label = int(running[1]), int(running[2])
+        return tally
+
+
+def _river_metrics() -> Any:
+    """Import River's metrics when first reported: they bring SciPy, more than a second that start-up need not pay."""
+    from river import metrics  # noqa: PLC0415
+
+    return metrics
+
+
+def log_loss_terms(p_true: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return −ln p of every p that is a number, p clipped to [1e-15, 1 − 1e-15].
+
+    Parameters
+    ----------
+    p_true
+        Probability given to the true class, NaN where there was none, shape (n,).
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Natural logarithms, negated, shape (at most n,).
+    """
+    p = p_true[~np.isnan(p_true)]
+    return -np.log(np.clip(p, SMALLEST_PROBABILITY, 1.0 - SMALLEST_PROBABILITY))
+
+
+def _majority_before(true: NDArray[np.int64], support: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the most frequent class before each row, the lowest code among equals, -1 before the first.
+
+    After a row, the highest count of any class is ``highest``. The leaders change only in rows whose own class reaches
+    it: they take the lead if they raise it, and share it if they equal it. So each such row gets the key
+    ``code - highest * n_classes``; a raised ``highest`` makes all later keys smaller, a lower code does so among
+    equals, and the running minimum of the keys is the leader. The cost does not depend on the number of classes.
+    """
+    n_classes, start = len(support), int(support.max())
+    n_in_block = np.bincount(true, minlength=n_classes)
+    leader = int(support.argmax())
+    if np.count_nonzero(support + n_in_block >= start) == 1 and start:  # nobody catches up within these rows
+        return np.full(len(true), leader)
+    order = np.argsort(true, kind="stable")
+    occurrence = np.empty_like(true)  # 1 for the first row of its class here, 2 for the second, …
+    occurrence[order] = np.arange(1, len(true) + 1) - (np.cumsum(n_in_block) - n_in_block)[true[order]]
+    count = support[true] + occurrence
+    highest = np.maximum.accumulate(np.concatenate(([start], count)))
+    key = np.where(count == highest[1:], true - highest[1:] * n_classes, 0)
+    leaders = np.minimum.accumulate(np.concatenate(([leader - start * n_classes], key)))[:-1] % n_classes
+    if not start:
+        leaders[0] = -1
+    return leaders
