@@ -1,0 +1,224 @@
+"""One job's settings: from flags, from a TOML file, into the checkpoint and back.
+
+The command line is made from :class:`JobConfig`: every field is a flag and a TOML key of the same name, and its
+description is the flag's help.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from stream_bp.arrays import DType
+from stream_bp.errors import ConfigError
+from stream_bp.schedules import ScheduleName
+
+__all__ = ["IDENTITY", "JobConfig", "read_toml"]
+
+IDENTITY = (
+    "target",
+    "task",
+    "features",
+    "ignore",
+    "hidden",
+    "activation",
+    "output",
+    "optimizer",
+    "learning_rate",
+    "schedule",
+    "decay_steps",
+    "warmup_steps",
+    "batch_size",
+    "clip_norm",
+    "weight_decay",
+    "shuffle_window",
+    "dtype",
+    "seed",
+)
+"""What makes a job that job: a checkpoint of other values belongs to another one."""
+
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def _split(value: Any) -> Any:
+    """Read ``a,b`` as a list, and a single name or number as a list of one."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    if isinstance(value, int) and not isinstance(value, bool):
+        return (value,)
+    return value
+
+
+def _words(value: Any) -> Any:
+    """Read a column's name as a list of one; names may hold commas, so they are not split."""
+    return (value,) if isinstance(value, str) else value
+
+
+def _interval(value: Any) -> Any:
+    """Keep ``500`` (minibatches) or ``30s`` (time) as it was written, and refuse anything else."""
+    text = str(value).strip()
+    number, unit = (text[:-1], text[-1]) if text[-1:] in _SECONDS else (text, "")
+    try:
+        amount = float(number) if unit else int(number)
+    except ValueError:
+        amount = 0
+    if not 0 < amount < 1e12:
+        raise ValueError(f"expected a number of minibatches (500) or a time (30s, 5m, 1h), found {value!r}")
+    return text
+
+
+Columns = Annotated[tuple[str, ...], BeforeValidator(_words)]
+Sizes = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_split)]
+Interval = Annotated[str, BeforeValidator(_interval)]
+
+
+class JobConfig(BaseModel):
+    """The settings of one training job.
+
+    Raises
+    ------
+    ConfigError
+        From :meth:`of`: one line that names the setting, what was found and what is expected.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    target: Columns = Field(min_length=1, description="column to predict; give it again for several")
+    task: Literal["auto", "classification", "regression"] = Field("auto", description="what the target is")
+    features: Columns = Field((), description="column to learn from; give it again for several [default: all others]")
+    ignore: Columns = Field((), description="column to leave out; give it again for several")
+    hidden: Sizes = Field((64,), description="units of each hidden layer, as 64,32; '' for a linear model")
+    activation: Literal["relu", "sigmoid", "tanh", "identity"] = Field("relu", description="of the hidden layers")
+    output: Literal["auto", "softmax", "sigmoid", "identity"] = Field(
+        "auto", description="output function; auto: softmax for one label, sigmoid for several, identity for values"
+    )
+    optimizer: Literal["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam"] = Field(
+        "sgd", description="update rule"
+    )
+    learning_rate: float | None = Field(None, gt=0, description="step size [default: the optimiser's own, sgd 0.03]")
+    schedule: ScheduleName = Field("constant", description="how the learning rate changes with the step")
+    decay_steps: int = Field(10_000, ge=1, description="steps in which the schedule decays")
+    warmup_steps: int = Field(1_000, ge=1, description="steps in which a warmup-… schedule climbs")
+    batch_size: int = Field(32, ge=1, description="rows in a minibatch; 1 learns best where the stream drifts")
+    clip_norm: float | None = Field(None, gt=0, description="largest norm of the gradient [default: not clipped]")
+    weight_decay: float = Field(0.0, ge=0, description="pull of every weight (not bias) towards 0, per step and rate")
+    epochs: int = Field(1, ge=1, description="passes over the source")
+    shuffle_window: int | None = Field(
+        None, ge=2, description="shuffle within windows of this many rows (rounded up to minibatches) [default: no]"
+    )
+    max_rows: int | None = Field(None, ge=1, description="stop after this many rows [default: no limit]")
+    max_minibatches: int | None = Field(None, ge=1, description="stop after this many minibatches [default: no limit]")
+    stop_loss: float | None = Field(None, description="stop when the loss, over 1000 rows, is at or under this")
+    stop_delta: float | None = Field(
+        None, ge=0, description="stop when the loss, over 1000 rows, changes by this or less"
+    )
+    dtype: DType = Field("float32", description="floating point type of the weights")
+    seed: int = Field(0, ge=0, description="seed of the initial weights and of the shuffle")
+    run_dir: str | None = Field(
+        None, description="folder for checkpoints and history; resumed if it holds this job [default: nothing is kept]"
+    )
+    checkpoint_every: Interval = Field("30s", description="time (30s, 5m, 1h) or minibatches (500) between checkpoints")
+    keep: int = Field(3, ge=1, description="checkpoints to keep")
+
+    @model_validator(mode="after")
+    def _agree(self) -> "JobConfig":
+        regression, identity = self.task == "regression", self.output == "identity"
+        if self.task != "auto" and self.output != "auto" and regression != identity:
+            raise ValueError(f"output {self.output!r} does not go with task {self.task!r}")
+        if self.output == "softmax" and len(self.target) > 1:
+            raise ValueError("output 'softmax' is for one target; several labels take 'sigmoid'")
+        if len(set(self.target)) < len(self.target):
+            raise ValueError("a target column is given twice")
+        return self
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "JobConfig":
+        """Check settings, and give one line for the first that is wrong."""
+        for key in settings:
+            if key not in cls.model_fields:
+                close = difflib.get_close_matches(key.replace("-", "_"), cls.model_fields, n=1)
+                hint = f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(cls.model_fields)}"
+                raise ConfigError(f"unknown setting {key!r}; {hint}")
+        try:
+            return cls(**settings)
+        except ValidationError as error:
+            raise ConfigError(_first_line(error)) from None
+
+    @property
+    def checkpoint_minibatches(self) -> int | None:
+        """Minibatches between checkpoints, if they are counted in minibatches."""
+        return int(self.checkpoint_every) if self.checkpoint_every.isdigit() else None
+
+    @property
+    def checkpoint_interval_s(self) -> float | None:
+        """Seconds between checkpoints, if they are counted in time."""
+        unit = self.checkpoint_every[-1]
+        return float(self.checkpoint_every[:-1]) * _SECONDS[unit] if unit in _SECONDS else None
+
+    @property
+    def learner_settings(self) -> dict[str, Any]:
+        """What :class:`~stream_bp.learner.Learner` takes, but for its inputs and outputs."""
+        return self.model_dump(
+            include={
+                "hidden",
+                "activation",
+                "optimizer",
+                "learning_rate",
+                "schedule",
+                "decay_steps",
+                "warmup_steps",
+                "clip_norm",
+                "weight_decay",
+                "dtype",
+                "seed",
+            }
+        )
+
+    def difference(self, other: "JobConfig") -> str | None:
+        """Name the first setting in which another configuration is another job, or return None."""
+        for name in IDENTITY:
+            mine, its = getattr(self, name), getattr(other, name)
+            if mine != its:
+                return f"{name} is {_shown(mine)} here and {_shown(its)} there"
+        return None
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """Read settings from a TOML file: its keys are the flags, with ``-`` or ``_``.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, or is not TOML.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            settings = tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from None
+    return {key.replace("-", "_"): value for key, value in settings.items()}
+
+
+def _first_line(error: ValidationError) -> str:
+    first = error.errors()[0]
+    message = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return message
+    name = str(first["loc"][0])
+    if first["type"] == "missing":
+        return f"{name}: required, and not given"
+    if first["type"] == "literal_error":
+        choices = get_args(JobConfig.model_fields[name].annotation)
+        close = difflib.get_close_matches(str(first["input"]), choices, n=1)
+        message = f"expected one of {', '.join(choices)}"
+        return f"{name}: {message}; found {first['input']!r}" + (f", did you mean {close[0]!r}?" if close else "")
+    return f"{name}: {message[0].lower() + message[1:]}; found {first['input']!r}"
+
+
+def _shown(value: Any) -> str:
+    return ",".join(map(str, value)) or "none" if isinstance(value, tuple) else "none" if value is None else str(value)
