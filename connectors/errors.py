@@ -8,10 +8,18 @@ The tree::
     ├── RowError (ValueError)        a row cannot be decoded
     └── CursorError (ValueError)     a position does not fit the source: replaced, truncated, edited
 
-A message is one line: what, where (file, row, column, byte), found, expected, and the way out.
+A message is one line: what, where (file, row, column, byte), found, expected, and the way out. Rows are counted from 0
+over the whole stream, as in a cursor; lines from 1 in a file, as in an editor.
 """
 
-__all__ = ["ConnectorError", "CursorError", "RowError", "SchemaError", "SourceError"]
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pyarrow as pa
+
+__all__ = ["ConnectorError", "CursorError", "RowError", "SchemaError", "SourceError", "foreign_errors"]
 
 
 class ConnectorError(Exception):
@@ -32,3 +40,29 @@ class RowError(ConnectorError, ValueError):
 
 class CursorError(ConnectorError, ValueError):
     """A position does not fit the source: it was replaced, truncated or edited."""
+
+
+@contextmanager
+def foreign_errors(place: str) -> Iterator[None]:
+    """Turn what Arrow or the system raises within into a `SourceError` that names `place`.
+
+    Examples
+    --------
+    >>> with foreign_errors("a.csv"):
+    ...     raise FileNotFoundError(2, "No such file or directory", "/tmp/a.csv")
+    Traceback (most recent call last):
+    connectors.errors.SourceError: a.csv: no such file or directory
+    """
+    try:
+        yield
+    except ConnectorError:
+        raise
+    except (OSError, EOFError, pa.ArrowException) as error:
+        raise SourceError(f"{place}: {_reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    """Return why, on one line: the system's words without its path, or the first line of Arrow's."""
+    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    line = (words.strip() or type(error).__name__).splitlines()[0]
+    return line[:1].lower() + line[1:]

@@ -1,0 +1,244 @@
+"""The contract between a place where rows live and a job that learns from them.
+
+A `Source` is a recipe: what the rows look like and where they are. `Source.open` makes a `Reader`, an open handle that
+yields `Block` after `Block`, in one fixed order. A `Cursor` is the position of the **next unapplied row**: whoever
+applied the first n rows of a block keeps ``block.cursor(n)``, and a reader opened there yields exactly the rest.
+
+What every connector promises, and ``tests/contract`` checks for each of them:
+
+- every row is read once, in the same order each time; an empty block is never yielded;
+- how rows are cut into blocks means nothing: neither rows, nor values, nor cursors depend on it;
+- a cursor survives JSON, and names what it points into, so that a replaced, truncated or edited place is refused with
+  a `CursorError` instead of being read as if nothing had happened;
+- memory does not grow with the length of the stream;
+- whatever goes wrong is a `ConnectorError` that names the place.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+
+from connectors.errors import CursorError, SourceError
+
+__all__ = ["Block", "Cursor", "FileIdentity", "Reader", "Source"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileIdentity:
+    """What was known of a file when rows were read from it.
+
+    Parameters
+    ----------
+    name
+        The path as it was given to the source; for messages only, a file may move.
+    size
+        Size in bytes, as stored.
+    mtime_ns, ctime_ns
+        Times of the last change of content and of metadata, nanoseconds since 1970.
+    inode
+        The number of the file in its file system.
+    digest
+        SHA-256, hexadecimal, of what the format says identifies the content read so far.
+    """
+
+    name: str
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """The position of the next unapplied row.
+
+    Parameters
+    ----------
+    row
+        Rows before it in the stream, over all files.
+    file
+        Index of the file that holds the last applied row.
+    offset
+        Where reading goes on in that file: a row for Parquet and memory, a byte (uncompressed) for CSV.
+    seen
+        Identity of each file up to and including the current one; empty at the start.
+
+    Examples
+    --------
+    >>> Cursor.from_json(Cursor.start().to_json()) == Cursor.start()
+    True
+    """
+
+    row: int
+    file: int
+    offset: int
+    seen: tuple[FileIdentity, ...]
+
+    @classmethod
+    def start(cls) -> Cursor:
+        """Return the position before the first row of any source."""
+        return cls(row=0, file=0, offset=0, seen=())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the cursor as plain numbers, strings, lists and dicts."""
+        return {**asdict(self), "seen": [asdict(identity) for identity in self.seen]}
+
+    @classmethod
+    def from_json(cls, data: object) -> Cursor:
+        """Rebuild a cursor from `to_json`, or from its way through JSON.
+
+        Raises
+        ------
+        CursorError
+            A key is missing, unknown or of the wrong type; a number is negative; the files do not add up.
+        """
+        values = _checked(cls, data, "cursor")
+        if not isinstance(values["seen"], list | tuple):
+            raise CursorError(f"cursor: 'seen' should be a list of files, found {values['seen']!r}")
+        values["seen"] = tuple(FileIdentity(**_checked(FileIdentity, file, "cursor, file")) for file in values["seen"])
+        cursor = cls(**values)
+        if cursor != cls.start() and len(cursor.seen) != cursor.file + 1:
+            raise CursorError(
+                f"cursor: it stands in file {cursor.file} and should know {cursor.file + 1}, found {len(cursor.seen)}"
+            )
+        return cursor
+
+
+def _checked(kind: type[Cursor | FileIdentity], data: object, what: str) -> dict[str, Any]:
+    """Return `data` as keyword arguments for `kind`, every key and every plain value checked."""
+    expected = {field.name: str(field.type) for field in fields(kind)}
+    if not isinstance(data, dict) or set(data) != set(expected):
+        found = sorted(map(str, data)) if isinstance(data, dict) else data
+        raise CursorError(f"{what}: expected an object with the keys {sorted(expected)}, found {found!r}")
+    for key, value in data.items():
+        is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        # A clock may be set before 1970, so the two times alone may be negative.
+        is_time = key.endswith("_ns") and type(value) is int
+        if expected[key] == "int" and not (is_count or is_time):
+            raise CursorError(f"{what}: {key!r} should be a whole number from 0 up, found {value!r}")
+        if expected[key] == "str" and not isinstance(value, str):
+            raise CursorError(f"{what}: {key!r} should be a string, found {value!r}")
+    return dict(data)
+
+
+class Block:
+    """Some rows in a row, and the position after each of them.
+
+    Parameters
+    ----------
+    records
+        The rows; at least one.
+    locate
+        Position after the first n rows. It is called only when somebody asks, so it may cost a little.
+    """
+
+    __slots__ = ("_locate", "records")
+
+    def __init__(self, records: pa.RecordBatch, locate: Callable[[int], Cursor]) -> None:
+        self.records = records
+        self._locate = locate
+
+    def __len__(self) -> int:
+        return int(self.records.num_rows)
+
+    def cursor(self, n: int) -> Cursor:
+        """Return the position after the first `n` rows, 0 ≤ n ≤ number of rows."""
+        if not 0 <= n <= len(self):
+            raise ValueError(f"a block of {len(self)} rows has no position after {n} rows")
+        return self._locate(n)
+
+
+class Reader:
+    """An open handle on a source: an iterator of blocks, and a context manager.
+
+    Parameters
+    ----------
+    blocks
+        Where the blocks come from; its ``close`` releases whatever it holds.
+    place
+        What is being read, for messages.
+    """
+
+    def __init__(self, blocks: Iterator[Block], place: str) -> None:
+        self._blocks: Iterator[Block] | None = blocks
+        self._place = place
+
+    def __iter__(self) -> Reader:
+        return self
+
+    def __next__(self) -> Block:
+        if self._blocks is None:
+            raise SourceError(f"{self._place}: this reader is closed; open the source again")
+        return next(self._blocks)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release files; a second call does nothing."""
+        blocks, self._blocks = self._blocks, None
+        close = getattr(blocks, "close", None)
+        if close is not None:
+            close()
+
+
+class Source(ABC):
+    """Where rows come from: a recipe that can be opened any number of times."""
+
+    @property
+    @abstractmethod
+    def schema(self) -> pa.Schema:
+        """Columns and their natural types, in the order of the place."""
+
+    @property
+    @abstractmethod
+    def n_rows(self) -> int | None:
+        """Number of rows, where it is known without reading them."""
+
+    @property
+    @abstractmethod
+    def description(self) -> str:
+        """A short line for people: how many places of which format."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Absolute paths of the files; empty where there are none."""
+        return ()
+
+    @abstractmethod
+    def open(self, schema: pa.Schema, cursor: Cursor | None = None) -> Reader:
+        """Open the source at a position.
+
+        Parameters
+        ----------
+        schema
+            The columns wanted, in any order, each with the type it is read as. It does not change between the runs
+            of a job, whatever the natural types have become.
+        cursor
+            Where to go on; the start where none is given.
+
+        Raises
+        ------
+        SchemaError
+            A column is missing, or cannot be read as its type.
+        CursorError
+            The place is not what the cursor points into.
+        SourceError
+            The place cannot be read.
+        """
+
+    @abstractmethod
+    def fraction(self, cursor: Cursor) -> float | None:
+        """Return how much of the source lies before `cursor`, 0 to 1; None where it cannot be known."""

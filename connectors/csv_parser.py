@@ -1,0 +1,179 @@
+"""Whole records of CSV text to typed columns, by Arrow; and where the first mistake is, when Arrow finds one.
+
+An empty cell is null, whatever the type. In a number or truth value so are Arrow's usual words (NA, NaN, null …); in a
+string they are strings: ``NA`` is Namibia.
+"""
+
+from __future__ import annotations
+
+import csv
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+
+from connectors.csv_records import count_records, record_ends
+from connectors.csv_text import line_number
+from connectors.errors import RowError, SchemaError
+from connectors.schemas import check_names, shorten
+
+__all__ = ["RecordParser", "infer_schema", "parse_header"]
+
+_INFERRED = (pa.null(), pa.bool_(), pa.int64(), pa.float64())
+
+
+def parse_header(text: bytes, name: str) -> list[str]:
+    """Return the names of the columns from the first record of file `name`."""
+    try:
+        names = next(csv.reader([text.decode().rstrip("\r\n")], strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SchemaError(f"{name}: the header cannot be read: {error}") from error
+    check_names(names, name)
+    return names
+
+
+def infer_schema(text: bytes, header: list[str], name: str, offset: int) -> pa.Schema:
+    """Return the type of each column, as far as these records tell: null, bool, int64, double or string.
+
+    Dates and times are strings here: their formats are too many to guess.
+    """
+    if not text:
+        return pa.schema([(column, pa.null()) for column in header])
+    try:
+        found = _read(text, header, pacsv.ConvertOptions()).schema
+    except pa.ArrowInvalid as error:
+        schema = pa.schema([(column, pa.binary()) for column in header])
+        raise RecordParser(header, schema, name).mistake(text, offset, row=None) from error
+    return pa.schema([(field.name, field.type if field.type in _INFERRED else pa.string()) for field in found])
+
+
+class RecordParser:
+    """Parse records of one file into the columns wanted.
+
+    Parameters
+    ----------
+    header
+        Names of the file's columns.
+    schema
+        The columns wanted, each with its type.
+    name
+        The file, for messages.
+
+    Raises
+    ------
+    SchemaError
+        Text cannot be read as one of the types.
+    """
+
+    def __init__(self, header: list[str], schema: pa.Schema, name: str) -> None:
+        self._header, self._schema, self._name = header, schema, name
+        for field in schema:
+            self._probe(field)
+
+    def _probe(self, field: pa.Field) -> None:
+        try:
+            _read(b'""', [field.name], self._convert([field]))
+        except pa.ArrowNotImplementedError as error:
+            raise SchemaError(
+                f"{self._name}: column {field.name!r} cannot be read from text as {field.type}"
+            ) from error
+
+    def _convert(self, wanted: list[pa.Field]) -> pacsv.ConvertOptions:
+        names = [field.name for field in wanted]
+        return pacsv.ConvertOptions(column_types={field.name: field.type for field in wanted}, include_columns=names)
+
+    def parse(self, text: bytes, offset: int, row: int) -> pa.RecordBatch:
+        """Return the records as rows.
+
+        Parameters
+        ----------
+        text
+            Whole records, at least one.
+        offset, row
+            Where they begin, in the file and in the stream; for messages.
+
+        Raises
+        ------
+        RowError
+            A record has too many or too few fields, or a cell is not of its column's type.
+        """
+        try:
+            table = _read(text, self._header, self._convert(list(self._schema)))
+        except pa.ArrowInvalid as error:
+            raise self.mistake(text, offset, row) from error
+        n_records = count_records(text, is_last=True)
+        if table.num_rows != n_records:
+            raise RowError(
+                f"{self._name}, row {row} (byte {offset}): {n_records} records begin here, but Arrow parses "
+                f"{table.num_rows}; look for stray quotes"
+            )
+        columns = [_empty_to_null(column.combine_chunks()) for column in table.columns]
+        return pa.record_batch(columns, schema=self._schema)
+
+    def mistake(self, text: bytes, offset: int, row: int | None) -> RowError:
+        """Return the error that names the first record of `text` that does not parse, and what is wrong with it."""
+        ends = record_ends(text, is_last=True)
+        bad = self._first_failure(text, ends)
+        start = int(ends[bad - 1]) if bad else 0
+        record = text[start : ends[bad]]
+        start += len(record) - len(record.lstrip(b"\r\n"))
+        line = line_number(self._name, offset + start)
+        where = f"line {line}" if row is None else f"row {row + bad} (line {line})"
+        return RowError(f"{self._name}, {where}: {self._complaint(record)}")
+
+    def _first_failure(self, text: bytes, ends: Any) -> int:
+        """Return the index of the first bad record, by halving: records parse if and only if each of them does."""
+        good, bad = 0, len(ends)
+        while bad - good > 1:
+            middle = (good + bad) // 2
+            start = int(ends[good - 1]) if good else 0
+            if self._fails(text[start : ends[middle - 1]], list(self._schema)):
+                bad = middle
+            else:
+                good = middle
+        return good
+
+    def _fails(self, text: bytes, wanted: list[pa.Field]) -> bool:
+        try:
+            _read(text, self._header, self._convert(wanted))
+        except pa.ArrowInvalid:
+            return True
+        return False
+
+    def _complaint(self, record: bytes) -> str:
+        """Say what is wrong with one record."""
+        field = next((field for field in self._schema if self._fails(record, [field])), self._schema.field(0))
+        try:
+            as_bytes = self._convert([pa.field(field.name, pa.binary())])
+            cell = _read(record, self._header, as_bytes).column(0)[0].as_py()
+        except pa.ArrowInvalid:
+            return f"expected {len(self._header)} fields, found {_count_fields(record)}: {_readable(record)!r}"
+        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
+            return f"column {field.name!r}: {_readable(cell)!r} is not valid UTF-8"
+        return f"column {field.name!r}: expected {field.type}, found {_readable(cell)!r}"
+
+
+def _read(text: bytes, header: list[str], convert: pacsv.ConvertOptions) -> pa.Table:
+    """Parse in one piece and one thread, so that nothing is cut but by us."""
+    return pacsv.read_csv(
+        pa.py_buffer(text),
+        read_options=pacsv.ReadOptions(use_threads=False, block_size=len(text) + 1, column_names=header),
+        parse_options=pacsv.ParseOptions(newlines_in_values=True),
+        convert_options=convert,
+    )
+
+
+def _empty_to_null(column: pa.Array) -> pa.Array:
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return column
+    is_empty = pc.equal(column, pa.scalar("", column.type))
+    return pc.if_else(is_empty, pa.scalar(None, column.type), column) if pc.any(is_empty).as_py() else column
+
+
+def _count_fields(record: bytes) -> int:
+    return len(next(csv.reader([record.decode("latin-1").strip("\r\n")])))
+
+
+def _readable(text: bytes) -> str:
+    return shorten(text.decode(errors="backslashreplace").strip("\r\n"))

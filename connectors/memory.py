@@ -1,0 +1,167 @@
+"""Rows in memory, for tests and examples; and places among them where something happens.
+
+A `MemorySource` reads like a file: blocks, cursors, an identity. Its rows may be interrupted by sentinels:
+
+- `Crash` raises, once: whoever opens the source again passes it, like a process started anew;
+- `Stall` waits, every time;
+- `End` ends the reader that reaches it; one that is opened there goes on, like a file that has grown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+
+import pyarrow as pa
+
+from connectors.base import Block, Cursor, FileIdentity, Reader, Source
+from connectors.errors import CursorError, SchemaError
+from connectors.schemas import cast, check_names, plain, require
+
+__all__ = ["Crash", "End", "MemorySource", "Stall"]
+
+_NAME = "memory"
+
+
+@dataclass
+class Crash:
+    """Raise `error` where it stands, the first time only."""
+
+    error: BaseException
+    has_fired: bool = field(default=False, init=False)
+
+
+@dataclass(frozen=True)
+class Stall:
+    """Wait for so many seconds where it stands."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class End:
+    """End every reader that was opened before it."""
+
+
+Sentinel = Crash | Stall | End
+
+
+class MemorySource(Source):
+    """Rows of a table, or of record batches with sentinels between them.
+
+    Parameters
+    ----------
+    rows
+        A table; or record batches of one schema, and sentinels, in the order of the stream.
+    block_rows
+        Rows of a block at most.
+
+    Examples
+    --------
+    >>> source = MemorySource(pa.table({"x": [1, 2, 3]}), block_rows=2)
+    >>> with source.open(source.schema) as reader:
+    ...     [block.records["x"].to_pylist() for block in reader]
+    [[1, 2], [3]]
+    """
+
+    def __init__(self, rows: pa.Table | Sequence[pa.RecordBatch | Sentinel], block_rows: int = 1 << 16) -> None:
+        if block_rows < 1:
+            raise ValueError(f"block_rows should be at least 1, found {block_rows}")
+        self._block_rows = block_rows
+        items = rows.to_batches() if isinstance(rows, pa.Table) else rows
+        batches = [item for item in items if isinstance(item, pa.RecordBatch)]
+        if not batches and not isinstance(rows, pa.Table):
+            raise SchemaError(f"{_NAME}: there is no record batch, hence no schema")
+        schema = rows.schema if isinstance(rows, pa.Table) else batches[0].schema
+        check_names(schema.names, _NAME)
+        self._table = pa.Table.from_batches(batches, schema)
+        self._sentinels = _positions(items)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns of the table; dictionaries as their values."""
+        return plain(self._table.schema)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the table."""
+        return int(self._table.num_rows)
+
+    @property
+    def description(self) -> str:
+        """How many rows."""
+        return f"{self.n_rows} rows in memory"
+
+    def fraction(self, cursor: Cursor) -> float:
+        """Return the share of rows before `cursor`."""
+        return cursor.row / self.n_rows if self.n_rows else 1.0
+
+    @cached_property
+    def identity(self) -> FileIdentity:
+        """The rows' digest: SHA-256 of schema and values, however they are cut."""
+        digest = hashlib.sha256()
+        whole = self._table.combine_chunks()
+        with pa.ipc.new_stream(pa.PythonFile(_Hashed(digest), mode="w"), whole.schema) as stream:
+            stream.write_table(whole)
+        return FileIdentity(_NAME, self.n_rows, mtime_ns=0, ctime_ns=0, inode=0, digest=digest.hexdigest())
+
+    def open(self, schema: pa.Schema, cursor: Cursor | None = None) -> Reader:
+        """Read from a row on; see `Source.open`."""
+        require(schema, self._table.schema.names, _NAME)
+        start = cursor or Cursor.start()
+        if start.seen and start.seen != (self.identity,):
+            raise CursorError(f"{_NAME}: these are not the rows of the checkpoint; give the same, or start over")
+        return Reader(self._read(schema, start.row), _NAME)
+
+    def _read(self, schema: pa.Schema, start: int) -> Iterator[Block]:
+        row = start
+        for stop, sentinel in [*self._sentinels, (self.n_rows, None)]:
+            if stop < start:
+                continue
+            for records in self._table.slice(row, stop - row).to_batches(max_chunksize=self._block_rows):
+                yield Block(cast(records, schema, _NAME, row), partial(self._locate, row))
+                row += records.num_rows
+            if isinstance(sentinel, End) and stop > start:
+                return
+            _fire(sentinel)
+
+    def _locate(self, row: int, n: int) -> Cursor:
+        return Cursor(row=row + n, file=0, offset=row + n, seen=(self.identity,))
+
+
+class _Hashed:
+    """A file whose content is only hashed."""
+
+    closed = False
+
+    def __init__(self, digest: hashlib._Hash) -> None:
+        self._digest = digest
+
+    def write(self, data: bytes) -> int:
+        self._digest.update(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Keep nothing back."""
+
+
+def _positions(items: Sequence[pa.RecordBatch | Sentinel]) -> list[tuple[int, Sentinel]]:
+    """Return each sentinel with the number of rows before it."""
+    row, found = 0, []
+    for item in items:
+        if isinstance(item, pa.RecordBatch):
+            row += item.num_rows
+        else:
+            found.append((row, item))
+    return found
+
+
+def _fire(sentinel: Sentinel | None) -> None:
+    if isinstance(sentinel, Stall):
+        time.sleep(sentinel.seconds)
+    if isinstance(sentinel, Crash) and not sentinel.has_fired:
+        sentinel.has_fired = True
+        raise sentinel.error

@@ -1,0 +1,61 @@
+"""Exact-size blocks out of any-size ones: rows n·k … n·k+k-1 of the stream, across the borders of blocks and files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+import pyarrow as pa
+
+from connectors.base import Block, Cursor
+
+__all__ = ["rebatch"]
+
+_Piece = tuple[Block, int, int]  # a block, and which of its rows: from, to
+
+
+def rebatch(blocks: Iterable[Block], n_rows: int) -> Iterator[Block]:
+    """Cut a stream of blocks anew.
+
+    Parameters
+    ----------
+    blocks
+        Blocks of any size.
+    n_rows
+        Rows in each block that is yielded, but for the last; at least 1.
+
+    Yields
+    ------
+    Block
+        One contiguous batch of ``n_rows`` rows. Rows are copied only where they come from several blocks.
+    """
+    if n_rows < 1:
+        raise ValueError(f"a block has at least 1 row, found {n_rows}")
+    pieces: list[_Piece] = []
+    waiting = 0
+    for block in blocks:
+        start = 0
+        while len(block) - start >= n_rows - waiting:
+            stop = start + n_rows - waiting
+            yield _join([*pieces, (block, start, stop)])
+            pieces, waiting, start = [], 0, stop
+        if start < len(block):
+            pieces.append((block, start, len(block)))
+            waiting += len(block) - start
+    if pieces:
+        yield _join(pieces)
+
+
+def _join(pieces: list[_Piece]) -> Block:
+    slices = [block.records.slice(start, stop - start) for block, start, stop in pieces]
+    records = slices[0] if len(slices) == 1 else pa.concat_batches(slices)
+    return Block(records, partial(_locate, pieces))
+
+
+def _locate(pieces: list[_Piece], n: int) -> Cursor:
+    for block, start, stop in pieces[:-1]:
+        if n < stop - start:
+            return block.cursor(start + n)
+        n -= stop - start
+    block, start, _ = pieces[-1]
+    return block.cursor(start + n)
