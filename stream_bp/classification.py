@@ -33,7 +33,7 @@ class ClassificationTally:
     r"""Running counts over the scored rows of one target, and the metrics read from them.
 
     With :math:`n` rows, :math:`k_{ij}` of them of class :math:`i` and predicted as :math:`j`, row sums
-    :math:`k_{i\cdot}` and column sums :math:`k_{\cdot j}` ("no prediction" is a column of its own, always wrong):
+    :math:`k_{i\cdot}` and column sums :math:`k_{\cdot j}`, over the rows for which there was a prediction:
 
     - ``accuracy`` :math:`= \sum_i k_{ii} / n`.
     - ``balanced_accuracy``: the mean of the recalls :math:`k_{ii} / k_{i\cdot}` over the classes with rows.
@@ -50,7 +50,7 @@ class ClassificationTally:
 
     All are None before the first row. The baselines are ``last_label``, the class of the previous scored row, and
     ``majority_class``, the class most frequent in all rows before (the lowest code among equals). Neither predicts
-    the very first row, which counts as an error.
+    the very first row. As in River, a row without a prediction, because nothing is known yet, is not scored.
 
     Parameters
     ----------
@@ -179,7 +179,8 @@ class ClassificationTally:
         # Not bincount: it would fill a matrix of n_classes² for every call. reshape(-1) is a view: it is contiguous.
         np.add.at(self._confusion.reshape(-1), first + (true * n_predicted + 1 + predicted), 1)
         self._add_log_loss(rows[P_TRUE])
-        self._add_scores(true, rows[P_POSITIVE])
+        is_predicted = predicted[0] >= 0
+        self._add_scores(true[is_predicted], rows[P_POSITIVE][is_predicted])
 
     def _grow(self, n_classes: int) -> None:
         """Make room for classes; by a quarter at least, so that 1000 classes arriving singly are not 1000 copies."""
@@ -232,15 +233,13 @@ class ClassificationTally:
         return {name: self._label_metrics(predictor) for name, predictor in BASELINES.items()}
 
     def _label_metrics(self, predictor: int) -> dict[str, float | None]:
-        if not self.n_rows:
+        if not self._confusion[predictor, :, 1:].any():
             return dict.fromkeys(("accuracy", "balanced_accuracy", "macro_f1", "kappa"))
         metrics = _river_metrics()
-        confusion = self._confusion[predictor]
-        true, column = np.nonzero(confusion)
+        confusion = self._confusion[predictor][:, 1:]
+        true, predicted = np.nonzero(confusion)
         shared = metrics.ConfusionMatrix()
-        # "No prediction" is -1, not None: None hashes by its address before Python 3.12, which would shuffle River's
-        # set of classes, and with it the last bits of its sums, from one process to the next.
-        for y, p, n in zip(true.tolist(), (column - 1).tolist(), confusion[true, column].tolist(), strict=True):
+        for y, p, n in zip(true.tolist(), predicted.tolist(), confusion[true, predicted].tolist(), strict=True):
             shared.update(y, p, w=n)
         return {
             "accuracy": metrics.Accuracy(cm=shared).get(),
@@ -250,10 +249,13 @@ class ClassificationTally:
         }
 
     def _kappa_temporal(self) -> float | None:
-        n_right = np.trace(self._confusion, offset=1, axis1=1, axis2=2)
-        n_wrong = self.n_rows - n_right
-        n_wrong_last_label = n_wrong[BASELINES["last_label"]]
-        return 1.0 - float(n_wrong[0] / n_wrong_last_label) if n_wrong_last_label else None
+        predicted = self._confusion[:, :, 1:]
+        n_predicted = predicted.sum(axis=(1, 2))
+        n_wrong = n_predicted - np.trace(predicted, axis1=1, axis2=2)
+        last = BASELINES["last_label"]
+        if not n_predicted[0] or not n_wrong[last]:
+            return None
+        return 1.0 - float((n_wrong[0] / n_predicted[0]) / (n_wrong[last] / n_predicted[last]))
 
     def _roc_auc(self) -> float | None:
         n_negatives, n_positives = self._histogram.sum(axis=1).tolist()

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from itertools import pairwise
+from statistics import mean
 from typing import Any, Literal
 
 import numpy as np
@@ -136,8 +137,10 @@ def river_labels(rows: list[dict[str, Any]], predictor: str) -> Values:
     }
     for row in rows:
         for metric in found.values():
-            metric.update(row["y"], row[predictor])
-    return {name: metric.get() for name, metric in found.items()}
+            if row[predictor] is not None:
+                metric.update(row["y"], row[predictor])
+    is_scored = any(row[predictor] is not None for row in rows)
+    return {name: metric.get() if is_scored else None for name, metric in found.items()}
 
 
 def river_classified(rows: list[dict[str, Any]], n_classes: int) -> Values:
@@ -145,16 +148,17 @@ def river_classified(rows: list[dict[str, Any]], n_classes: int) -> Values:
     cross_entropy, roc_auc = river_metrics.CrossEntropy(), river_metrics.ROCAUC(n_thresholds=200)
     n_log_loss = 0
     for row in rows:
-        roc_auc.update(row["y"] == 1, row["known"].get(1, 0.0))
+        if row["known"]:
+            roc_auc.update(row["y"] == 1, row["known"].get(1, 0.0))
         if row["y"] in row["known"]:
             cross_entropy.update(row["y"], row["known"])
             n_log_loss += 1
-    n_wrong = sum(row["y"] != row["model"] for row in rows)
-    n_wrong_last = sum(row["y"] != row["last_label"] for row in rows)
-    is_binary = n_classes == 2 and {row["y"] for row in rows} == {0, 1}
+    wrong = [row["y"] != row["model"] for row in rows if row["model"] is not None]
+    wrong_last = [row["y"] != row["last_label"] for row in rows if row["last_label"] is not None]
+    is_binary = n_classes == 2 and {row["y"] for row in rows if row["known"]} == {0, 1}
     return {
         **river_labels(rows, "model"),
-        "kappa_temporal": 1 - n_wrong / n_wrong_last if n_wrong_last else None,
+        "kappa_temporal": 1 - mean(wrong) / mean(wrong_last) if wrong and any(wrong_last) else None,
         "log_loss": cross_entropy.get() if n_log_loss else None,
         "roc_auc": roc_auc.get() if is_binary else None,
     }
