@@ -86,6 +86,7 @@ class JobConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    source: Columns = Field((), description="files, folders or patterns to read, in this order")
     target: Columns = Field(min_length=1, description="column to predict; give it again for several")
     task: Literal["auto", "classification", "regression"] = Field("auto", description="what the target is")
     features: Columns = Field((), description="column to learn from; give it again for several [default: all others]")
@@ -109,7 +110,9 @@ class JobConfig(BaseModel):
     shuffle_window: int | None = Field(
         None, ge=2, description="shuffle within windows of this many rows (rounded up to minibatches) [default: no]"
     )
-    max_rows: int | None = Field(None, ge=1, description="stop after this many rows [default: no limit]")
+    max_rows: int | None = Field(
+        None, ge=1, description="stop after this many rows, rounded up to a minibatch [default: no limit]"
+    )
     max_minibatches: int | None = Field(None, ge=1, description="stop after this many minibatches [default: no limit]")
     stop_loss: float | None = Field(None, description="stop when the loss, over 1000 rows, is at or under this")
     stop_delta: float | None = Field(

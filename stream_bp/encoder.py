@@ -26,7 +26,18 @@ from stream_bp.arrays import Array, Floats, Ints
 from stream_bp.errors import ConfigError, DataError
 from stream_bp.vocabulary import Value, Vocabulary
 
-__all__ = ["MAX_CATEGORIES", "MAX_CLASSES", "Column", "Encoded", "Encoder", "Task", "nearest"]
+__all__ = [
+    "MAX_CATEGORIES",
+    "MAX_CLASSES",
+    "Column",
+    "Encoded",
+    "Encoder",
+    "Task",
+    "distinct",
+    "is_number",
+    "nearest",
+    "target_schema",
+]
 
 MAX_CATEGORIES = 1_000
 MAX_CLASSES = 1_000
@@ -164,6 +175,11 @@ class Encoder:
         """The same without the targets: for rows that have none."""
         return pa.schema([(column.name, _ARROW[column.kind]) for column in self.features])
 
+    @property
+    def target_schema(self) -> pa.Schema:
+        """The targets alone."""
+        return pa.schema([(column.name, _ARROW[column.kind]) for column in self.targets])
+
     def to_json(self) -> dict[str, Any]:
         """Return the chosen columns, JSON-able; :meth:`from_json` reads them."""
         return {
@@ -255,6 +271,24 @@ def nearest(word: str, words: Sequence[str]) -> str:
     if close:
         return f"; did you mean {close[0]!r}?"
     return f"; it has {', '.join(map(repr, words[:20]))}{', …' if len(words) > 20 else ''}" if words else ""
+
+
+def target_schema(schema: pa.Schema, targets: Sequence[str]) -> pa.Schema:
+    """Return the target columns with the types they are read as while nobody has said what the task is."""
+    columns = [_target(schema.field(name), "classification") for name in targets]
+    return pa.schema([(column.name, _ARROW[column.kind]) for column in columns])
+
+
+def is_number(type_: pa.DataType) -> bool:
+    """Whether values of a type could be a quantity."""
+    return _kind(type_) in {"number", "integer"}
+
+
+def distinct(array: pa.Array) -> list[Any]:
+    """Return the distinct values of a column in order of appearance, without missing ones."""
+    if pa.types.is_floating(array.type):
+        array = pc.if_else(pc.is_finite(array), array, None)
+    return [value for value in pc.unique(array).to_pylist() if value is not None]
 
 
 def _kind(type_: pa.DataType) -> str | None:

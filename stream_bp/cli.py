@@ -1,0 +1,269 @@
+"""The command line: parses, calls, maps errors to exit codes; no logic.
+
+Results go to standard output, progress to standard error, an error is one line. Exit codes: 0 done · 1 data or source ·
+2 usage or configuration · 3 checkpoint · 4 divergence · 5 run directory locked · 130 SIGINT · 143 SIGTERM.
+"""
+
+import inspect as signatures
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+import stream_bp
+from connectors import ConnectorError, open_source
+from stream_bp import checkpoint, inference
+from stream_bp.config import JobConfig, read_toml
+from stream_bp.errors import CheckpointError, ConfigError, StreamBPError
+from stream_bp.job import Job, Summary
+from stream_bp.telemetry import Panel, show, table
+from stream_bp.training import saved_config
+
+__all__ = ["app", "main"]
+
+_EXIT_CODES = {"SIGINT": 130, "SIGTERM": 143}
+
+app = typer.Typer(
+    help="Learn a neural network from a stream of rows, one minibatch at a time; score it while it learns; resume it "
+    "to the same bits.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Sources = Annotated[list[str], typer.Argument(metavar="SOURCE", help="files, folders or patterns")]
+Checkpoint = Annotated[str, typer.Argument(metavar="CHECKPOINT", help="checkpoint file, or run directory")]
+AsJson = Annotated[bool, typer.Option("--json", help="write one JSON object to standard output")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="start over, removing the job that the run directory holds")]
+OtherNumerics = Annotated[
+    bool, typer.Option("--allow-different-numerics", help="resume although versions, BLAS or threads differ")
+]
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="show the version and exit")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="show a traceback where something fails")] = False,
+) -> None:
+    if version:
+        typer.echo(f"stream-bp {stream_bp.__version__}")
+        raise typer.Exit
+
+
+def _train(
+    sources: list[str] | None,
+    config: str | None,
+    *,
+    fresh: bool,
+    allow_different_numerics: bool,
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    """Learn a stream of rows; resume where the run directory holds this job."""
+    settings = read_toml(config) if config is not None else {}
+    settings.update({name: value for name, value in flags.items() if value not in (None, [])})
+    if sources:
+        settings["source"] = sources
+    places = settings.get("source") or ()
+    # Absolute, so that the job can be resumed from another folder; links and patterns stay what they are.
+    settings["source"] = tuple(str(Path.cwd() / place) for place in ([places] if isinstance(places, str) else places))
+    if not settings["source"]:
+        raise ConfigError("no source: name the files, folders or patterns to learn from")
+    if not settings.get("target"):
+        raise ConfigError("no target: name the column to predict with --target")
+    job_config = JobConfig.of(settings)
+    _run(job_config, fresh=fresh, allow_different_numerics=allow_different_numerics, as_json=as_json)
+
+
+@app.command()
+def resume(
+    run_dir: Annotated[str, typer.Argument(metavar="RUN_DIR", help="run directory of the job")],
+    allow_different_numerics: OtherNumerics = False,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with the job in a run directory, with the settings it was started with."""
+    if not Path(run_dir).is_dir():
+        raise ConfigError(f"{run_dir} is not a run directory")
+    loaded = checkpoint.load(run_dir)
+    config = saved_config(loaded.snapshot)
+    sources = tuple(loaded.snapshot.state["sources"])
+    if not sources:
+        raise CheckpointError(f"{run_dir} was learned from rows in memory; resume it from Python with the same rows")
+    _run(
+        config.model_copy(update={"run_dir": run_dir, "source": sources}),
+        fresh=False,
+        allow_different_numerics=allow_different_numerics,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def predict(
+    model: Checkpoint,
+    sources: Sources,
+    output: Annotated[str, typer.Option("--output", "-o", help="file to write: .parquet, .csv or .csv.gz")],
+) -> None:
+    """Predict every row of a source: the label and the probability of each class, or the value."""
+    loaded = checkpoint.load(model)
+    source = open_source(*sources)
+    inference.refuse_existing_target(output, source)
+    n_rows = inference.predict(loaded, source, output)
+    Console(stderr=True).print(escape(f"{n_rows:,} predictions in {output}"), highlight=False, soft_wrap=True)
+
+
+@app.command()
+def evaluate(model: Checkpoint, sources: Sources, as_json: AsJson = False) -> None:
+    """Score a checkpoint on every row of a source, without learning."""
+    result = inference.evaluate(checkpoint.load(model), open_source(*sources))
+    if as_json:
+        _write_json(result)
+        return
+    typer.echo(f"{result['rows']:,} rows, not learned")
+    Console().print(table(result))
+
+
+@app.command()
+def inspect(model: Checkpoint, as_json: AsJson = False) -> None:
+    """Show what a checkpoint holds."""
+    loaded = checkpoint.load(model)
+    content = {**inference.inspect(loaded), "rejected": list(loaded.rejected)}
+    if as_json:
+        _write_json(content)
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    task = content["columns"]["task"]
+    console.print(escape(f"{content['checkpoint']}: {task} of {', '.join(content['config']['target'])}"))
+    console.print(
+        f"{content['rows']:,} rows, {content['minibatches']:,} minibatches, step {content['step']:,}, "
+        f"{content['stop_reason'] or 'not finished'}"
+    )
+    for layer in content["layers"]:
+        figures = ", ".join(
+            f"{key.replace('_', ' ')} {show(layer[key])}" for key in ("norm", "delta_rms", "gradient_rms")
+        )
+        console.print(f"{layer['name']} {layer['shape'][0]}×{layer['shape'][1]}: {figures}")
+    columns = [f"{column['name']} ({column['kind']})" for column in content["columns"]["features"]]
+    console.print(escape(f"features: {', '.join(columns)}"))
+    for target, labels in zip(content["config"]["target"], content["labels"], strict=False):
+        console.print(escape(f"labels of {target}: {', '.join(map(str, labels))}"))
+    cursor = content["position"]["cursor"]
+    console.print(
+        escape(f"next row: {cursor['row']:,} of epoch {content['position']['epoch']}, {', '.join(content['sources'])}")
+    )
+    console.print(f"theta sha256: {content['theta_sha256']}")
+    Console().print(table(content))
+
+
+def _run(config: JobConfig, *, fresh: bool, allow_different_numerics: bool, as_json: bool) -> None:
+    source = open_source(*config.source)
+    with Panel(Console(stderr=True)) as panel:
+        job = Job(source, config, fresh=fresh, allow_different_numerics=allow_different_numerics, observer=panel)
+        summary = job.run()
+    if as_json:
+        _write_json(summary.to_json())
+    else:
+        _show(summary)
+    if summary.stop_reason in _EXIT_CODES:
+        raise typer.Exit(_EXIT_CODES[summary.stop_reason])
+
+
+def _show(summary: Summary) -> None:
+    typer.echo(
+        f"{summary.rows:,} rows in {summary.minibatches:,} minibatches, {summary.stop_reason.replace('_', ' ')}; "
+        f"{summary.rows_per_second:,.0f} rows/s, {summary.seconds:.1f} s, {summary.peak_rss_bytes / 2**20:,.0f} MiB"
+    )
+    Console().print(table(summary.to_json()))
+    for layer, sizes in enumerate(summary.layers, start=1):
+        figures = ", ".join(f"{name.replace('_', ' ')} {show(value)}" for name, value in sizes.items())
+        typer.echo(f"layer {layer}: {figures}")
+    typer.echo(f"theta sha256 {summary.theta_sha256}")
+    if summary.checkpoint is not None:
+        typer.echo(f"checkpoint {summary.checkpoint}")
+
+
+def _write_json(content: dict[str, Any]) -> None:
+    typer.echo(json.dumps(content, ensure_ascii=False))
+
+
+def _train_command() -> Callable[..., None]:
+    """Return the train command, its flags made from the fields of :class:`JobConfig`."""
+
+    def train(**arguments: Any) -> None:
+        _train(arguments.pop("sources"), arguments.pop("config"), **arguments)
+
+    train.__doc__ = _train.__doc__
+    keyword = signatures.Parameter.KEYWORD_ONLY
+    flags = {
+        "sources": (list[str] | None, typer.Argument(metavar="SOURCE", help="files, folders or patterns"), None),
+        "config": (str | None, typer.Option(help="TOML file whose keys are these flags; a flag wins"), None),
+    }
+    flags.update(
+        {
+            name: (_flag_type(name), typer.Option(help=_help(name), show_default=False), None)
+            for name in JobConfig.model_fields
+            if name != "source"
+        }
+    )
+    parameters = [
+        signatures.Parameter(name, keyword, annotation=Annotated[kind, option], default=default)
+        for name, (kind, option, default) in flags.items()
+    ]
+    parameters += [
+        signatures.Parameter("fresh", keyword, annotation=Fresh, default=False),
+        signatures.Parameter("allow_different_numerics", keyword, annotation=OtherNumerics, default=False),
+        signatures.Parameter("as_json", keyword, annotation=AsJson, default=False),
+    ]
+    train.__signature__ = signatures.Signature(parameters)  # type: ignore[attr-defined]
+    train.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return train
+
+
+def _flag_type(name: str) -> Any:
+    """Return the type of a flag: numbers as numbers, columns as a list, everything else as it is written."""
+    annotation = JobConfig.model_fields[name].annotation
+    if name in {"target", "features", "ignore"}:
+        return list[str] | None
+    for kind in (int, float):
+        if annotation is kind or kind in get_args(annotation):
+            return kind | None
+    return str | None
+
+
+def _help(name: str) -> str:
+    field = JobConfig.model_fields[name]
+    choices = get_args(field.annotation)
+    text = str(field.description)
+    if choices and all(isinstance(choice, str) for choice in choices):
+        text += f": {', '.join(choices)}"
+    if field.is_required() or field.default in (None, ()) or "[default" in text:
+        return text
+    default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
+    return f"{text} [default: {default}]"
+
+
+app.command("train")(_train_command())
+
+
+def main() -> None:
+    """Run the command line; every error that is ours becomes one line and an exit code."""
+    try:
+        app()
+    except (StreamBPError, ConnectorError) as error:
+        if "--debug" in sys.argv:
+            raise
+        print(f"stream-bp: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(getattr(error, "exit_code", 1))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""A source as the job reads it: from a position, in chunks of whole minibatches, shuffled if asked, read ahead.
+
+A chunk is a convenience of the machine: how rows are cut into chunks shows nowhere in what is learned. With a shuffle
+a chunk is one window, and its order is drawn from the seed, the epoch and the window's first row: a position inside a
+window is the cursor of its start and the number of its rows that were applied.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from connectors import Block, Cursor, Source, prefetch, rebatch
+from stream_bp.config import JobConfig
+
+__all__ = ["Chunk", "Feed", "Position"]
+
+_VALUES = 1 << 18  # of one chunk: 2 MiB of float64, which stays in the cache
+_ROWS = 1 << 13
+_AHEAD = 2  # chunks read before they are asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where the next row that is not yet learned is.
+
+    Attributes
+    ----------
+    epoch
+        Passes finished before it.
+    cursor
+        Position in the source; with a shuffle, of the first row of the window.
+    skip
+        Rows of the window that were learned.
+    """
+
+    epoch: int
+    cursor: Cursor
+    skip: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain numbers, strings, lists and dicts."""
+        return {"epoch": self.epoch, "cursor": self.cursor.to_json(), "skip": self.skip}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Position":
+        """Rebuild a position from :meth:`to_json`."""
+        return cls(int(data["epoch"]), Cursor.from_json(data["cursor"]), int(data["skip"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some minibatches of rows, and the position after each row.
+
+    Attributes
+    ----------
+    records
+        A ``pyarrow.RecordBatch``.
+    position
+        n → position after its first n rows. It may cost a little: for checkpoints.
+    """
+
+    records: Any
+    position: Callable[[int], Position]
+
+
+class Feed:
+    """Chunks of a source.
+
+    Parameters
+    ----------
+    source
+        Where rows come from.
+    schema
+        Columns and types to read.
+    config
+        Says how large a minibatch is, whether to shuffle, and the seed.
+    """
+
+    def __init__(self, source: Source, schema: Any, config: JobConfig) -> None:
+        self._source = source
+        self._schema = schema
+        self._seed = config.seed
+        self._is_shuffled = config.shuffle_window is not None
+        rows = config.shuffle_window or min(_ROWS, _VALUES // max(len(schema), 1))
+        self._chunk_rows = max(1, -(-rows // config.batch_size)) * config.batch_size
+
+    @contextlib.contextmanager
+    def open(self, position: Position) -> Iterator[Iterator[Chunk]]:
+        """Read one epoch from a position to its end."""
+        with self._source.open(self._schema, position.cursor) as reader:
+            chunks = self._chunks(rebatch(reader, self._chunk_rows), position)
+            with contextlib.closing(prefetch(chunks, _AHEAD)) as ahead:
+                yield ahead
+
+    def _chunks(self, blocks: Iterator[Block], start: Position) -> Iterator[Chunk]:
+        skip = start.skip
+        for block in blocks:
+            if self._is_shuffled:
+                yield self._shuffled(block, start.epoch, skip)
+            else:
+                yield Chunk(block.records, _in_order(block, start.epoch))
+            skip = 0
+
+    def _shuffled(self, window: Block, epoch: int, skip: int) -> Chunk:
+        """Return a window in its drawn order, without the rows that were applied."""
+        first = window.cursor(0)
+        random = np.random.Generator(np.random.Philox(np.random.SeedSequence([self._seed, epoch, first.row])))
+        records = window.records.take(random.permutation(len(window))).slice(skip)
+
+        def position(n: int) -> Position:
+            if skip + n < len(window):
+                return Position(epoch, first, skip + n)
+            return Position(epoch, window.cursor(len(window)))
+
+        return Chunk(records, position)
+
+
+def _in_order(block: Block, epoch: int) -> Callable[[int], Position]:
+    return lambda n: Position(epoch, block.cursor(n))

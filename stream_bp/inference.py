@@ -1,0 +1,154 @@
+"""A checkpoint put to use without learning: predictions for new rows, a score on them, a look inside."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from connectors import Source, open_writer, prefetch, rebatch
+from stream_bp.checkpoint import Loaded
+from stream_bp.errors import ConfigError, DataError
+from stream_bp.evaluation import Evaluation
+from stream_bp.model import Model
+from stream_bp.training import restore_model, saved_config
+
+__all__ = ["evaluate", "inspect", "predict", "refuse_existing_target"]
+
+_ROWS = 1 << 13
+
+
+def predict(loaded: Loaded, source: Source, output: str | Path) -> int:
+    """Write a prediction for every row of a source, in its order.
+
+    Parameters
+    ----------
+    loaded
+        The checkpoint.
+    source
+        Rows with the feature columns of the job; the target is not needed.
+    output
+        ``.parquet`` or ``.csv`` file: the label and the probability of each class, or the value.
+
+    Returns
+    -------
+    int
+        Rows written.
+
+    Raises
+    ------
+    DataError
+        If there are no rows, or the checkpoint has learned nothing yet.
+    ConnectorError
+        If the source cannot be read, or the file cannot be written; no file is left then.
+    """
+    model = restore_model(loaded.snapshot)
+    batches = _batches(source, model.encoder.feature_schema)
+    first = next(batches, None)
+    if first is None:
+        raise DataError(f"{source.description}: no rows")
+    answer = _answer(model, first)
+    n_rows = int(answer.num_rows)
+    with open_writer(output, answer.schema) as writer:
+        writer.write_batch(answer)
+        for records in batches:
+            writer.write_batch(_answer(model, records))
+            n_rows += int(records.num_rows)
+    return n_rows
+
+
+def evaluate(loaded: Loaded, source: Source) -> dict[str, Any]:
+    """Score a checkpoint on every row of a source, without learning.
+
+    Returns
+    -------
+    dict
+        ``rows``, ``metrics``, ``baselines`` and ``targets``, as in the summary of a job.
+
+    Raises
+    ------
+    DataError
+        If there are no rows, or the checkpoint has learned nothing yet.
+    ConnectorError
+        If the source cannot be read, or has no target column.
+    """
+    model = restore_model(loaded.snapshot)
+    evaluation = Evaluation(model.encoder.task, len(model.encoder.targets))
+    for records in _batches(source, model.encoder.schema):
+        rows = model.encoder.encode(records)
+        evaluation.update(rows.y, model.predict(rows))
+    if not evaluation.n_rows:
+        raise DataError(f"{source.description}: no rows")
+    names = [column.name for column in model.encoder.targets]
+    return {
+        "task": model.encoder.task,
+        "rows": evaluation.n_rows,
+        "metrics": evaluation.metrics(),
+        "baselines": evaluation.baselines(),
+        "targets": dict(zip(names, evaluation.by_target(), strict=True)),
+        "checkpoint": str(loaded.path),
+    }
+
+
+def inspect(loaded: Loaded) -> dict[str, Any]:
+    """Return what a checkpoint holds: layers, norms, schema, cursor, metrics, settings, digest."""
+    snapshot = loaded.snapshot
+    config, model = saved_config(snapshot), restore_model(snapshot)
+    state = snapshot.state
+    arrays = {
+        name.removeprefix("evaluation."): array
+        for name, array in snapshot.tensors.items()
+        if name.startswith("evaluation.")
+    }
+    evaluation = Evaluation.restore(arrays, state["evaluation"])
+    layers = [
+        {"name": f"W{layer}", "shape": list(W.shape), "norm": float(np.linalg.norm(W)), **sizes}
+        for layer, (W, sizes) in enumerate(
+            zip(model.learner.W, model.learner.diagnostics.report(), strict=True), start=1
+        )
+    ]
+    return {
+        "checkpoint": str(loaded.path),
+        "written_by": state["version"],
+        "rows": state["rows"],
+        "minibatches": state["minibatches"],
+        "step": model.learner.step,
+        "stop_reason": state["stop_reason"],
+        "layers": layers,
+        "theta_sha256": model.learner.theta_sha256,
+        "columns": model.encoder.to_json(),
+        "labels": model.labels,
+        "metrics": evaluation.metrics(),
+        "windowed": evaluation.windowed(),
+        "baselines": evaluation.baselines(),
+        "position": state["position"],
+        "sources": state["sources"],
+        "config": config.model_dump(mode="json"),
+        "numerics": state["fingerprint"],
+    }
+
+
+def _answer(model: Model, records: Any) -> Any:
+    return model.encoder.decode(model.predict(model.encoder.encode(records)))
+
+
+def _batches(source: Source, schema: Any) -> Iterator[Any]:
+    with source.open(schema) as reader:
+        blocks = prefetch(rebatch(reader, _ROWS), 2)
+        try:
+            for block in blocks:
+                yield block.records
+        finally:
+            blocks.close()
+
+
+def refuse_existing_target(output: str | Path, source: Source) -> None:
+    """Refuse to write predictions over a file that they are made from.
+
+    Raises
+    ------
+    ConfigError
+        If the output is one of the source's files.
+    """
+    if str(Path(output).resolve()) in {str(Path(path).resolve()) for path in source.paths}:
+        raise ConfigError(f"{output} is read from; write the predictions to another file")

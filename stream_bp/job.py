@@ -1,0 +1,408 @@
+"""The job: read, predict, score, learn; checkpoint at some borders; stop when a rule says so.
+
+Everything that decides the bits is in :class:`~stream_bp.training.Training` and moves from minibatch border to
+minibatch border. The job decides only how far to go before it looks up, and that shows nowhere.
+"""
+
+import contextlib
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+from connectors import ConnectorError, Cursor, Source
+from stream_bp import numerics
+from stream_bp.checkpoint import Loaded, Snapshot
+from stream_bp.config import JobConfig
+from stream_bp.disk import Disk
+from stream_bp.encoder import Encoded
+from stream_bp.errors import CheckpointError, DataError, NumericsError
+from stream_bp.feed import Chunk, Feed, Position
+from stream_bp.history import History
+from stream_bp.planning import plan
+from stream_bp.run_directory import RunDirectory
+from stream_bp.training import Training, new_model, saved_config
+
+__all__ = ["Job", "Observer", "Status", "Summary"]
+
+_GLANCE_S = 0.1  # how long the job learns before it looks at signals and the clock
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How far a running job is.
+
+    Attributes
+    ----------
+    training
+        Its state; to be read, not changed.
+    fraction
+        Part of the present epoch that lies behind, 0 to 1; ``None`` where it cannot be known. It
+        costs a little: call it when it is shown.
+    run_rows
+        Rows learned by this process.
+    seconds
+        For how long it has run.
+    checkpoint
+        The last checkpoint of this process.
+    """
+
+    training: Training
+    fraction: Callable[[], float | None]
+    run_rows: int
+    seconds: float
+    checkpoint: Path | None
+
+
+class Observer(Protocol):
+    """Somebody who wants to know how the job goes."""
+
+    def begin(self, training: Training, resumed: Loaded | None) -> None:
+        """Hear that learning begins, afresh or from a checkpoint."""
+
+    def update(self, status: Status) -> None:
+        """Hear how far it is, some ten times a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a job came to.
+
+    Attributes
+    ----------
+    rows, minibatches, epochs
+        Learned, over all runs of the job; whole passes.
+    stop_reason
+        ``end_of_stream``, ``max_rows``, ``max_minibatches``, ``stop_loss``, ``stop_delta``, ``SIGINT`` or ``SIGTERM``.
+    loss
+        Mean loss of a row over the last thousand rows or so.
+    metrics, windowed, baselines, targets
+        Prequential metrics over all rows, over the last 1000, of the baselines, and of each target.
+    layers
+        Size of δ and of the gradient, layer by layer.
+    rows_per_second, seconds, peak_rss_bytes
+        Of this process.
+    theta_sha256
+        Digest of θ.
+    checkpoint
+        The newest checkpoint file; ``None`` without a run directory.
+    resumed_from
+        The checkpoint that this process went on from.
+    numerics
+        What decides the last bits.
+    """
+
+    task: str
+    rows: int
+    minibatches: int
+    epochs: int
+    stop_reason: str
+    loss: float | None
+    metrics: dict[str, float | None]
+    windowed: dict[str, float | None]
+    baselines: dict[str, dict[str, float | None]]
+    targets: dict[str, dict[str, float | None]]
+    layers: list[dict[str, float]]
+    rows_per_second: float
+    seconds: float
+    peak_rss_bytes: int
+    theta_sha256: str
+    checkpoint: str | None
+    resumed_from: str | None
+    numerics: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain numbers, strings, lists and dicts."""
+        return asdict(self)
+
+
+class Job:
+    """Learn a stream, from its start or from the checkpoint in the run directory.
+
+    Parameters
+    ----------
+    source
+        Where rows come from.
+    config
+        The settings; keyword arguments of :class:`~stream_bp.config.JobConfig` may be given instead.
+    fresh
+        Start over, removing what the run directory holds of an earlier job.
+    allow_different_numerics
+        Resume although versions, BLAS or threads differ; the bits may then differ too.
+    observer
+        Hears how the job goes.
+    disk
+        The way to the disk.
+    settings
+        See ``config``.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from connectors import open_source
+    >>> table = pa.table({"x": [0.0, 1.0] * 500, "y": ["no", "yes"] * 500})
+    >>> summary = Job(open_source(table), target="y", hidden=(8,)).run()
+    >>> summary.rows, summary.stop_reason
+    (1000, 'end_of_stream')
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        config: JobConfig | None = None,
+        *,
+        fresh: bool = False,
+        allow_different_numerics: bool = False,
+        observer: Observer | None = None,
+        disk: Disk | None = None,
+        **settings: Any,
+    ) -> None:
+        self.source = source
+        self.config = JobConfig.of(settings) if config is None else config
+        self._is_fresh = fresh
+        self._may_differ = allow_different_numerics
+        self._observer = observer
+        self._disk = disk or Disk()
+        self._directory: RunDirectory | None = None
+        if self.config.run_dir is not None:
+            self._directory = RunDirectory(self.config.run_dir, keep=self.config.keep, disk=self._disk)
+        self._history: History | None = None
+        self._checkpoint: Path | None = None
+        self._signal: int | None = None
+
+    def run(self) -> Summary:
+        """Learn until the stream ends, a rule is met, or SIGINT or SIGTERM arrives (then after a last checkpoint).
+
+        Returns
+        -------
+        Summary
+            Figures of the whole job.
+
+        Raises
+        ------
+        ConfigError, DataError
+            Before anything on disk is touched, if the source cannot be learned from.
+        ConnectorError
+            If a row cannot be read; what was learned before it is checkpointed.
+        CheckpointError
+            If the run directory holds another job, or nothing valid, or cannot be written.
+        DivergenceError
+            If the learner blew up; the last checkpoint is from before.
+        """
+        with numerics.single_thread():
+            self._fingerprint = numerics.fingerprint(self.config.dtype)
+            resumed = self._find_checkpoint()
+            training = self._begin_or_restore(resumed)
+            with self._locked(resumed), self._signals():
+                return self._run(training, resumed)
+
+    def _run(self, training: Training, resumed: Loaded | None) -> Summary:
+        self._started, self._first_row, self._saved = time.monotonic(), training.rows, time.monotonic()
+        self._glance_minibatches = 1
+        self._training = training
+        if self._observer is not None:
+            self._observer.begin(training, resumed)
+        if resumed is None:
+            self._save(training)
+        else:
+            self._checkpoint = resumed.path
+        self._learn(training)
+        seconds = time.monotonic() - self._started
+        if self._signal is None and not training.is_reported:
+            self._report(training)
+        if self._directory is not None and not self._is_saved(training, resumed):
+            self._save(training)
+        return self._summary(training, resumed, seconds)
+
+    def _is_saved(self, training: Training, resumed: Loaded | None) -> bool:
+        """Whether a finished job was only asked again."""
+        return resumed is not None and training.rows == self._first_row and training.is_reported
+
+    def _find_checkpoint(self) -> Loaded | None:
+        """Return the checkpoint to go on from, if it is of this job."""
+        if self._directory is None or self._is_fresh:
+            return None
+        loaded = self._directory.checkpointer.newest()
+        if loaded is not None:
+            self._refuse_other_job(loaded.snapshot)
+        return loaded
+
+    def _refuse_other_job(self, snapshot: Snapshot) -> None:
+        difference = self.config.difference(saved_config(snapshot))
+        if difference is not None:
+            raise CheckpointError(
+                f"{self.config.run_dir} holds another job: {difference}; "
+                "choose another --run-dir, or start over with --fresh"
+            )
+        changed = numerics.difference(snapshot.state["fingerprint"], self._fingerprint)
+        if changed is not None and not self._may_differ:
+            raise NumericsError(
+                f"{self.config.run_dir} was learned under other numerics: {changed}; going on would not give the same "
+                "bits: --allow-different-numerics accepts that"
+            )
+
+    def _begin_or_restore(self, resumed: Loaded | None) -> Training:
+        """Return the state to go on from; everything is checked before anything on disk is touched."""
+        if resumed is None:
+            training = Training(new_model(self.config, plan(self.source, self.config)), self.config)
+            training.begin(Position(0, Cursor.start()))
+            return training
+        training = Training.restore(resumed.snapshot, self.config)
+        position = training.locate()
+        # Opening shows whether the source is still the one that the cursor points into.
+        self.source.open(training.model.encoder.schema, position.cursor).close()
+        return training
+
+    @contextlib.contextmanager
+    def _locked(self, resumed: Loaded | None) -> Iterator[None]:
+        """Hold the run directory, if there is one, and open its history."""
+        if self._directory is None:
+            yield
+            return
+        with self._directory:
+            if self._is_fresh:
+                self._directory.clear()
+            mark = resumed.snapshot.state["history"] if resumed is not None else None
+            self._history = History(self._directory.history_path, disk=self._disk, mark=mark)
+            yield
+
+    def _learn(self, training: Training) -> None:
+        """Go through the epochs that are left."""
+        training.stop_reason = training.stop_reason or training.limit_reached()
+        while not self._is_done(training):
+            position = training.locate()
+            feed = Feed(self.source, training.model.encoder.schema, self.config)
+            with feed.open(position) as chunks:
+                for rows, chunk in self._encoded(chunks, training):
+                    self._learn_chunk(training, rows, chunk)
+                    if self._is_done(training):
+                        return
+            if position.epoch + 1 >= self.config.epochs:
+                training.stop_reason = "end_of_stream"
+            else:
+                training.begin(Position(position.epoch + 1, Cursor.start()))
+
+    def _is_done(self, training: Training) -> bool:
+        return training.stop_reason is not None or self._signal is not None
+
+    def _encoded(self, chunks: Iterator[Chunk], training: Training) -> Iterator[tuple[Encoded, Chunk]]:
+        """Encode chunk after chunk; a row that cannot be read loses nothing of what was learned before it."""
+        try:
+            for chunk in chunks:
+                yield training.model.encoder.encode(chunk.records), chunk
+        except (ConnectorError, DataError):
+            self._save(training)
+            raise
+
+    def _learn_chunk(self, training: Training, rows: Encoded, chunk: Chunk) -> None:
+        """Learn a chunk in stretches of about a tenth of a second, looking up in between."""
+        start, b = 0, self.config.batch_size
+        while start < len(rows) and not self._is_done(training):
+            n_minibatches = min(training.minibatches_to_border(), self._glance_minibatches)
+            stop = min(len(rows), start + n_minibatches * b)
+            began = time.monotonic()
+            training.learn(rows, start, stop)
+            self._pace(time.monotonic() - began, n_minibatches)
+            start = stop
+            training.locate = _at(chunk, stop)
+            if training.rows >= training.mark:
+                self._report(training)
+            if self._is_checkpoint_due(training):
+                self._save(training)
+            self._tell(training)
+
+    def _pace(self, seconds: float, n_minibatches: int) -> None:
+        """Choose how many minibatches to learn before the next look: this shows nowhere in the result."""
+        if seconds < _GLANCE_S / 2 and n_minibatches == self._glance_minibatches:
+            self._glance_minibatches *= 2
+        elif seconds > _GLANCE_S * 2:
+            self._glance_minibatches = max(1, self._glance_minibatches // 2)
+
+    def _is_checkpoint_due(self, training: Training) -> bool:
+        if self._directory is None:
+            return False
+        every, interval = self.config.checkpoint_minibatches, self.config.checkpoint_interval_s
+        if every is not None:
+            return training.minibatches % every == 0
+        return interval is not None and time.monotonic() - self._saved >= interval
+
+    def _report(self, training: Training) -> None:
+        line = training.report()
+        if self._history is not None:
+            self._history.append(line)
+
+    def _save(self, training: Training) -> None:
+        """Write a checkpoint: first the history that it vouches for, then the file itself."""
+        if self._directory is None or self._history is None:
+            return
+        extra = {"fingerprint": self._fingerprint, "sources": list(self.config.source or self.source.paths)}
+        snapshot = training.snapshot(self._history.sync(), extra)
+        self._checkpoint = self._directory.checkpointer.save(snapshot)
+        self._saved = time.monotonic()
+
+    def _tell(self, training: Training) -> None:
+        if self._observer is None:
+            return
+        run_rows, seconds = training.rows - self._first_row, time.monotonic() - self._started
+        self._observer.update(Status(training, self._fraction, run_rows, seconds, self._checkpoint))
+
+    def _fraction(self) -> float | None:
+        position = self._training.locate()
+        return self.source.fraction(position.cursor)
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Turn the first SIGINT or SIGTERM into a request to stop at the next border; a second one is not caught."""
+        is_ours = threading.current_thread() is threading.main_thread()
+        previous = {number: signal.signal(number, self._note) for number in _SIGNALS if is_ours}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._signal = number
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+    def _summary(self, training: Training, resumed: Loaded | None, seconds: float) -> Summary:
+        evaluation, run_rows = training.evaluation, training.rows - self._first_row
+        names = [column.name for column in training.model.encoder.targets]
+        reason = signal.Signals(self._signal).name if self._signal is not None else training.stop_reason
+        finished = training.stop_reason == "end_of_stream"
+        return Summary(
+            task=training.model.encoder.task,
+            rows=training.rows,
+            minibatches=training.minibatches,
+            epochs=training.epoch + finished,
+            stop_reason=str(reason),
+            loss=training.stopping.loss,
+            metrics=evaluation.metrics(),
+            windowed=evaluation.windowed(),
+            baselines=evaluation.baselines(),
+            targets=dict(zip(names, evaluation.by_target(), strict=True)),
+            layers=training.model.learner.diagnostics.report(),
+            rows_per_second=run_rows / seconds if seconds > 0 else 0.0,
+            seconds=seconds,
+            peak_rss_bytes=_peak_rss_bytes(),
+            theta_sha256=training.model.learner.theta_sha256,
+            checkpoint=str(self._checkpoint) if self._checkpoint is not None else None,
+            resumed_from=str(resumed.path) if resumed is not None else None,
+            numerics=self._fingerprint,
+        )
+
+
+def _at(chunk: Chunk, n: int) -> Any:
+    return lambda: chunk.position(n)
+
+
+def _peak_rss_bytes() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

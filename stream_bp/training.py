@@ -1,0 +1,218 @@
+"""Everything a training job is at one minibatch border: what a checkpoint holds, and what goes on from it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import stream_bp
+from connectors import Cursor
+from stream_bp.checkpoint import Snapshot
+from stream_bp.config import JobConfig
+from stream_bp.encoder import Encoded, Encoder
+from stream_bp.errors import CheckpointError
+from stream_bp.evaluation import Evaluation
+from stream_bp.feed import Position
+from stream_bp.model import Model
+from stream_bp.stopping import Stopping
+
+__all__ = ["Training", "new_model", "next_mark", "restore_model", "saved_config"]
+
+_EVALUATION = "evaluation."
+
+
+def next_mark(rows: int) -> int:
+    """Return after how many rows the history gets its next line: 1000 apart at first, then 1 %, at most 100,000."""
+    return rows + min(max(1_000, rows // 100), 100_000)
+
+
+class Training:
+    """A model, its evaluation, its counters and its position: one state, moved from border to border.
+
+    Parameters
+    ----------
+    model
+        What learns.
+    config
+        The job's settings.
+
+    Attributes
+    ----------
+    rows, minibatches
+        Learned so far, over all epochs.
+    epoch
+        Passes finished.
+    locate
+        Returns the position of the next row; called for checkpoints only.
+    stop_reason
+        Why the job is done; ``None`` while it is not.
+    """
+
+    def __init__(self, model: Model, config: JobConfig) -> None:
+        self.model = model
+        self.config = config
+        self.evaluation = Evaluation(model.encoder.task, len(model.encoder.targets))
+        self.stopping = Stopping(config.batch_size, config.stop_loss, config.stop_delta)
+        self.rows = 0
+        self.minibatches = 0
+        self.epoch = 0
+        self.locate: Callable[[], Position] = lambda: Position(0, Cursor.start())
+        self.stop_reason: str | None = None
+        self.mark = next_mark(0)
+        self._reported_rows = 0
+        self._loss = 0.0
+        self._loss_rows = 0.0
+
+    def learn(self, rows: Encoded, start: int, stop: int) -> None:
+        """Predict, score and learn the minibatches of rows[start:stop]; a stop rule may set ``stop_reason``."""
+        for outcome in self.model.learn(rows, start, stop, self.config.batch_size):
+            self.evaluation.update(outcome.y, outcome.predictions)
+            self.stop_reason = self.stopping.update_many(outcome.loss, outcome.count)
+            for loss, count in zip(outcome.loss.tolist(), outcome.count.tolist(), strict=True):
+                self._loss += loss
+                self._loss_rows += count
+            self.rows += outcome.y.shape[1]
+            self.minibatches += len(outcome.loss)
+        if self.stop_reason is None:
+            self.stop_reason = self.limit_reached()
+
+    def limit_reached(self) -> str | None:
+        """Return the name of the limit that the job stands at, if it does."""
+        if self.config.max_rows is not None and self.rows >= self.config.max_rows:
+            return "max_rows"
+        if self.config.max_minibatches is not None and self.minibatches >= self.config.max_minibatches:
+            return "max_minibatches"
+        return None
+
+    def minibatches_to_border(self) -> int:
+        """Return after how many minibatches something is due: a line, a checkpoint, a limit, a look at the loss."""
+        b, config = self.config.batch_size, self.config
+        due = [-(-(self.mark - self.rows) // b)]
+        if config.max_rows is not None:
+            due.append(-(-(config.max_rows - self.rows) // b))
+        if config.max_minibatches is not None:
+            due.append(config.max_minibatches - self.minibatches)
+        if config.checkpoint_minibatches is not None:
+            due.append(config.checkpoint_minibatches - self.minibatches % config.checkpoint_minibatches)
+        if self.stopping.is_watching:
+            due.append(self.stopping.minibatches_left)
+        return max(1, min(due))
+
+    def report(self) -> dict[str, float | int | None]:
+        """Return one line of the history, and begin the next: its ``loss`` is the mean since the line before."""
+        learner = self.model.learner
+        line: dict[str, float | int | None] = {
+            "rows": self.rows,
+            "minibatches": self.minibatches,
+            "epoch": self.epoch,
+            "step": learner.step,
+            "learning_rate": learner.learning_rate,
+            "loss": self._loss / self._loss_rows if self._loss_rows else None,
+            **self.evaluation.metrics(),
+            **{f"windowed_{name}": value for name, value in self.evaluation.windowed().items()},
+        }
+        for baseline, metrics in self.evaluation.baselines().items():
+            line.update({f"{baseline}_{name}": value for name, value in metrics.items()})
+        for layer, sizes in enumerate(learner.diagnostics.report(), start=1):
+            line.update({f"{name}_{layer}": value for name, value in sizes.items()})
+        self._loss, self._loss_rows, self._reported_rows = 0.0, 0.0, self.rows
+        self.mark = next_mark(self.rows)
+        return line
+
+    @property
+    def is_reported(self) -> bool:
+        """Whether the last line of the history tells of the last row."""
+        return self._reported_rows == self.rows
+
+    def begin(self, position: Position) -> None:
+        """Stand at a position."""
+        self.epoch = position.epoch
+        self.locate = lambda: position
+
+    def snapshot(self, history: dict[str, Any] | None, extra: dict[str, Any]) -> Snapshot:
+        """Return everything, as a checkpoint.
+
+        Parameters
+        ----------
+        history
+            The mark of the history file.
+        extra
+            What the job adds: its sources and its numeric fingerprint.
+        """
+        tensors, model = self.model.state()
+        arrays, evaluation = self.evaluation.state()
+        tensors.update({_EVALUATION + name: array for name, array in arrays.items()})
+        state = {
+            "version": stream_bp.__version__,
+            # Not where the file itself is: a run directory may be moved.
+            "config": self.config.model_dump(mode="json", exclude={"run_dir"}),
+            "model": model,
+            "evaluation": evaluation,
+            "stopping": self.stopping.state(),
+            "position": self.locate().to_json(),
+            "rows": self.rows,
+            "minibatches": self.minibatches,
+            "mark": self.mark,
+            "reported_rows": self._reported_rows,
+            "loss": [self._loss, self._loss_rows],
+            "stop_reason": self.stop_reason,
+            "history": history,
+            **extra,
+        }
+        return Snapshot(self.minibatches, tensors, state)
+
+    @classmethod
+    def restore(cls, snapshot: Snapshot, config: JobConfig) -> "Training":
+        """Go on from a checkpoint, under settings that are those of the same job.
+
+        Raises
+        ------
+        CheckpointError
+            If the content does not fit together.
+        """
+        state = snapshot.state
+        try:
+            training = cls(restore_model(snapshot), config)
+            arrays = {
+                name.removeprefix(_EVALUATION): array
+                for name, array in snapshot.tensors.items()
+                if name.startswith(_EVALUATION)
+            }
+            training.evaluation = Evaluation.restore(arrays, state["evaluation"])
+            training.stopping.restore(state["stopping"])
+            training.begin(Position.from_json(state["position"]))
+            training.rows, training.minibatches = int(state["rows"]), int(state["minibatches"])
+            training.mark, training._reported_rows = int(state["mark"]), int(state["reported_rows"])
+            training._loss, training._loss_rows = map(float, state["loss"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"the checkpoint does not fit together: {error}") from error
+        saved = saved_config(snapshot)
+        if (saved.stop_loss, saved.stop_delta) == (config.stop_loss, config.stop_delta):
+            training.stop_reason = state["stop_reason"] if state["stop_reason"] in {"stop_loss", "stop_delta"} else None
+        return training
+
+
+def saved_config(snapshot: Snapshot) -> JobConfig:
+    """Return the settings of the job that wrote a checkpoint.
+
+    Raises
+    ------
+    CheckpointError
+        If it is not the checkpoint of a job.
+    """
+    try:
+        return JobConfig.of(snapshot.state["config"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"it is not the checkpoint of a training job: {error}") from None
+
+
+def restore_model(snapshot: Snapshot) -> Model:
+    """Return the model in a checkpoint, ready to predict or to go on."""
+    return Model.restore(snapshot.tensors, snapshot.state["model"], **saved_config(snapshot).learner_settings)
+
+
+def new_model(config: JobConfig, encoder: Encoder) -> Model:
+    """Return an untrained model for a job, its output function chosen where the settings say ``auto``."""
+    output = config.output
+    if output == "auto":
+        several = len(encoder.targets) > 1
+        output = "identity" if encoder.task == "regression" else "sigmoid" if several else "softmax"
+    return Model(encoder, output, **config.learner_settings)

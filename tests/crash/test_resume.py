@@ -1,0 +1,210 @@
+"""Stopped anywhere, killed anywhere: the job goes on to the same θ, the same metrics, the same history."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+import pytest
+
+from connectors import open_source
+from stream_bp.config import JobConfig
+from stream_bp.job import Job, Summary
+from stream_bp.optimizers import OPTIMIZERS
+
+WRITERS: dict[str, Callable[[pa.Table, Path], None]] = {
+    "rows.parquet": lambda table, path: pq.write_table(table, path, row_group_size=700),
+    "rows.csv": pacsv.write_csv,
+}
+
+
+def rows(n: int = 3_000, seed: int = 0) -> pa.Table:
+    """Rows with numbers, a category that grows, missing values, and a third class after a third of the stream."""
+    random = np.random.default_rng(seed)
+    x, y = random.normal(size=(2, n))
+    kind = [f"k{int(k)}" for k in random.integers(0, 3 + np.arange(n) // 300)]
+    label = np.where(x + y > 0, "up", "down").astype(object)
+    label[(np.arange(n) > n // 3) & (x > 1)] = "far"
+    label[random.random(n) < 0.02] = None
+    x[random.random(n) < 0.05] = np.nan
+    return pa.table({"x": x, "y": y, "kind": kind, "label": label.tolist(), "value": 3 * y + 50})
+
+
+def comparable(run_dir: Path) -> tuple[bytes, bytes]:
+    """Return everything that must be equal: the newest checkpoint and the history, byte for byte."""
+    newest = max((run_dir / "checkpoints").iterdir())
+    return newest.read_bytes(), (run_dir / "history.csv").read_bytes()
+
+
+def undisturbed(source: Path, run_dir: Path, **settings: Any) -> Summary:
+    """Run a job once, from its start to its end."""
+    return Job(open_source(source), run_dir=str(run_dir), **settings).run()
+
+
+def in_pieces(source: Path, run_dir: Path, every: int, **settings: Any) -> Summary:
+    """Run a job that is stopped and resumed after every so many minibatches."""
+    config = JobConfig.of({**settings, "run_dir": str(run_dir)})
+    limit = every
+    while True:
+        summary = Job(open_source(source), config.model_copy(update={"max_minibatches": limit})).run()
+        if summary.stop_reason != "max_minibatches":
+            return Job(open_source(source), config).run()
+        limit += every
+
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "plain": {"target": "label"},
+    "one row at a time": {"target": "label", "batch_size": 1, "max_rows": 700},
+    "epochs": {"target": "label", "epochs": 3, "batch_size": 70},
+    "shuffled": {"target": "label", "epochs": 2, "shuffle_window": 500, "batch_size": 16},
+    "regression": {"target": "value", "ignore": ["label"], "schedule": "warmup-cosine"},
+    "clipped": {"target": "label", "clip_norm": 0.5, "weight_decay": 0.01, "dtype": "float64", "hidden": [8, 8]},
+    **{f"optimizer {name}": {"target": "label", "optimizer": name} for name in OPTIMIZERS},
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_a_job_in_pieces_is_the_whole_job(tmp_path: Path, name: str, settings: dict[str, Any]) -> None:
+    """θ and metrics of a run that was stopped and resumed many times are those of one that was not."""
+    source = tmp_path / name
+    WRITERS[name](rows(), source)
+    whole = undisturbed(source, tmp_path / "whole", **settings)
+    pieces = in_pieces(source, tmp_path / "pieces", 31, **settings)
+    assert pieces.rows == whole.rows > 0
+    assert pieces.theta_sha256 == whole.theta_sha256
+    assert pieces.metrics == whole.metrics
+    assert pieces.windowed == whole.windowed
+    assert pieces.loss == whole.loss
+    assert pieces.layers == whole.layers
+
+
+class Killed(BaseException):
+    """What a kill is to a job that runs in this process: nothing may catch it."""
+
+
+class KilledAfter:
+    """An observer that kills its job at a given look."""
+
+    def __init__(self, n_looks: int) -> None:
+        self.n_looks = n_looks
+
+    def begin(self, training: Any, resumed: Any) -> None:
+        """Let it begin."""
+
+    def update(self, status: Any) -> None:
+        """Kill at the n-th look."""
+        self.n_looks -= 1
+        if self.n_looks <= 0:
+            raise Killed
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("settings", [SETTINGS["plain"], SETTINGS["shuffled"]], ids=["plain", "shuffled"])
+def test_a_chain_of_kills_leaves_the_same_bytes(tmp_path: Path, settings: dict[str, Any], seed: int) -> None:
+    """Checkpoint file and history end byte for byte as in the undisturbed run, wherever the kills fall."""
+    source, moments, fired = tmp_path / "rows.parquet", random.Random(seed), 0
+    pq.write_table(rows(), source)
+    settings = {**settings, "checkpoint_every": "7"}
+    undisturbed(source, tmp_path / "whole", **settings)
+    while True:
+        job = Job(
+            open_source(source),
+            run_dir=str(tmp_path / "killed"),
+            observer=KilledAfter(moments.randint(2, 6)),
+            **settings,
+        )
+        try:
+            job.run()
+            break
+        except Killed:
+            fired += 1
+    assert fired >= 3
+    assert comparable(tmp_path / "killed") == comparable(tmp_path / "whole")
+
+
+def test_the_comparison_sees_one_row_learned_twice(tmp_path: Path) -> None:
+    """The control: a job whose position is one minibatch behind its weights does not end in the same bytes."""
+    source = tmp_path / "rows.parquet"
+    pq.write_table(rows(), source)
+    settings = {"target": "label", "max_minibatches": 40}
+    undisturbed(source, tmp_path / "whole", target="label")
+    undisturbed(source, tmp_path / "wrong", **settings)
+    from stream_bp.checkpoint import Checkpointer, Snapshot
+
+    checkpointer = Checkpointer(tmp_path / "wrong" / "checkpoints")
+    loaded = checkpointer.newest()
+    assert loaded is not None
+    state = json.loads(json.dumps(loaded.snapshot.state))
+    state["position"]["cursor"]["row"] -= 32
+    state["position"]["cursor"]["offset"] -= 32
+    checkpointer.save(Snapshot(loaded.snapshot.step, loaded.snapshot.tensors, state))
+    Job(open_source(source), target="label", run_dir=str(tmp_path / "wrong")).run()
+    assert comparable(tmp_path / "wrong")[0] != comparable(tmp_path / "whole")[0]
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_ten_sigkills_at_random_moments(tmp_path: Path, name: str) -> None:
+    """A process killed ten times by the system ends as the one that was left alone."""
+    seed = int.from_bytes(os.urandom(4), "little")
+    print(f"seed {seed}")  # noqa: T201
+    moments = random.Random(seed)
+    source = tmp_path / name
+    WRITERS[name](rows(20_000), source)
+    command = [sys.executable, "-m", "stream_bp.cli", "train", str(source), "--target", "label", "--batch-size", "1"]
+    command += ["--checkpoint-every", "200", "--json", "--run-dir"]
+    whole = subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True, text=True)
+    killed = 0
+    while killed < 10:
+        process = subprocess.Popen([*command, str(tmp_path / "killed")], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        newest = _newest(tmp_path / "killed")
+        deadline = time.monotonic() + 60
+        while _newest(tmp_path / "killed") == newest and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.002)
+        time.sleep(moments.random() * 0.03)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        if process.returncode != -signal.SIGKILL:
+            break
+        killed += 1
+    assert killed >= 5, "the job was over before it was killed often enough"
+    final = subprocess.run([*command, str(tmp_path / "killed")], check=True, capture_output=True, text=True)
+    theirs, ours = json.loads(whole.stdout), json.loads(final.stdout)
+    for key in ("rows", "minibatches", "loss", "metrics", "windowed", "baselines", "layers", "theta_sha256"):
+        assert ours[key] == theirs[key]
+    assert comparable(tmp_path / "killed") == comparable(tmp_path / "whole")
+
+
+def _newest(run_dir: Path) -> str:
+    folder = run_dir / "checkpoints"
+    return max((path.name for path in folder.glob("step-*")), default="") if folder.is_dir() else ""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_polite_signal_checkpoints_and_says_so(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    """SIGINT and SIGTERM end with a checkpoint at the last row learned, and their exit code."""
+    source = tmp_path / "rows.parquet"
+    pq.write_table(rows(50_000), source)
+    command = [sys.executable, "-m", "stream_bp.cli", "train", str(source), "--target", "label", "--batch-size", "1"]
+    command += ["--json", "--run-dir", str(tmp_path / "run")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not _newest(tmp_path / "run"):
+        time.sleep(0.01)
+    time.sleep(0.3)
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=60)
+    summary = json.loads(out)
+    assert process.returncode == code
+    assert summary["stop_reason"] == number.name
+    assert 0 < summary["rows"] < 50_000
+    assert int(Path(summary["checkpoint"]).stem.removeprefix("step-")) == summary["minibatches"]
