@@ -49,7 +49,7 @@ def main() -> int:
 
 def _kill_and_resume(path: Path) -> int:
     """Learn a stream undisturbed, and again with kills; compare to the last bit."""
-    train = ["train", str(path), "--target", "label", "--batch-size", "64", "--checkpoint-every", "1000"]
+    train = ["train", str(path), "--target", "label", "--batch-size", "8", "--checkpoint-every", "10000"]
     _title("Learned without a disturbance")
     _run(*train, "--run-dir", str(_FOLDER / "undisturbed"))
     _title("The same job, killed twice (SIGKILL) and resumed")
@@ -93,7 +93,8 @@ def _write_river_stream(name: str, target: str) -> Path:
     """Write a stream that ships with River as the CSV file that a user would have."""
     from river import datasets  # noqa: PLC0415 - takes a second
 
-    stream = {"phishing": datasets.Phishing, "image_segments": datasets.ImageSegments}[name]()
+    kind: Any = {"phishing": datasets.Phishing, "image_segments": datasets.ImageSegments}[name]
+    stream = kind()
     path = _FOLDER / f"{name}.csv"
     with path.open("w", newline="") as file:
         writer: csv.DictWriter[str] | None = None
@@ -110,7 +111,7 @@ def _write_drifting_stream() -> Path:
     """Write rows of River's SEA generator, whose concept changes every quarter, as Parquet."""
     path = _FOLDER / "drifting.parquet"
     began = time.monotonic()
-    blocks = _sea_blocks(100_000)
+    blocks = _sea_blocks(50_000)
     first = next(blocks)
     with open_writer(path, first.schema) as writer:
         for block in itertools.chain([first], blocks):
@@ -127,7 +128,7 @@ def _sea_blocks(n_rows: int) -> Iterator[pa.RecordBatch]:
     for variant in range(4):
         stream = iter(synth.SEA(variant=variant, noise=0.05, seed=variant))
         for _ in range(0, quarter, n_rows):
-            rows = list(itertools.islice(stream, min(n_rows, quarter)))
+            rows = list(itertools.islice(stream, n_rows))
             columns: dict[str, Any] = {f"x{i}": [x[i] for x, _ in rows] for i in range(3)}
             yield pa.RecordBatch.from_pydict({**columns, "label": [bool(y) for _, y in rows]})
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from stream_bp.activations import ACTIVATIONS
 from stream_bp.arrays import DType, Floats, Mask
@@ -181,7 +182,7 @@ class Learner:
         """SHA-256 of θ's bytes (little-endian), hexadecimal: two learners with the same digest predict the same."""
         return hashlib.sha256(self.theta.astype(self._dtype.newbyteorder("<")).tobytes()).hexdigest()
 
-    def predict(self, X: Floats) -> Floats:
+    def predict(self, X: npt.ArrayLike) -> Floats:
         """Return ŷ without learning.
 
         Parameters
@@ -194,6 +195,7 @@ class Learner:
         Floats
             Shape (n_K, n), of the learner's dtype.
         """
+        X = np.asarray(X)
         n = X.shape[1]
         output = np.empty((self.n_outputs, n), self._dtype)
         if not output.size:
@@ -208,7 +210,7 @@ class Learner:
             output[:, start : start + _WIDEST] = a
         return output
 
-    def learn(self, X: Floats, Y: Floats, weights: Floats | Mask | None = None) -> Learned:
+    def learn(self, X: npt.ArrayLike, Y: npt.ArrayLike, weights: Floats | Mask | None = None) -> Learned:
         """Predict, then learn, one minibatch or several in turn.
 
         Parameters
@@ -232,6 +234,7 @@ class Learner:
         DivergenceError
             If a loss or a weight is no longer finite. The learner is then of no further use.
         """
+        X, Y = np.asarray(X), np.asarray(Y)
         if X.ndim == 2:
             X, Y = X[None], Y[None]
             weights = None if weights is None else weights[None]

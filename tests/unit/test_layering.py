@@ -1,0 +1,84 @@
+"""Who may import whom."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import stream_bp
+
+ROOT = Path(stream_bp.__file__).parents[1]
+NUMERIC = {"arrays", "network", "activations", "losses", "backprop", "optimizers", "schedules", "scaling"}
+NUMERIC |= {"diagnostics", "learner"}
+STANDARD = {"abc", "collections", "dataclasses", "hashlib", "itertools", "math", "typing"}
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: a relative import"
+            found.add(str(node.module))
+            if node.module in {"stream_bp", "connectors"}:
+                found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def modules(package: str) -> dict[str, set[str]]:
+    """The imports of every module of a package, by its name."""
+    return {path.stem: imports(path) for path in sorted((ROOT / package).glob("*.py"))}
+
+
+def roots(names: set[str]) -> set[str]:
+    """The top-level packages of some modules."""
+    return {name.split(".")[0] for name in names}
+
+
+def test_connectors_know_nothing_of_learning() -> None:
+    """No connector imports stream_bp, or a library for learning or for the command line."""
+    for name, found in modules("connectors").items():
+        assert not roots(found) & {"stream_bp", "river", "typer", "rich", "pydantic", "safetensors"}, name
+
+
+@pytest.mark.parametrize("name", sorted(NUMERIC))
+def test_the_numeric_core_knows_numpy_alone(name: str) -> None:
+    """The core imports NumPy, the standard library, itself, and the errors."""
+    found = modules("stream_bp")[name]
+    assert roots(found) <= STANDARD | {"numpy", "stream_bp"}
+    ours = {module.split(".")[1] for module in found if module.startswith("stream_bp.")}
+    assert ours <= NUMERIC | {"errors"}
+
+
+def test_arrow_and_typer_have_one_door_each() -> None:
+    """Pyarrow enters in the encoder (and the demonstration), Typer and the panel in the command line."""
+    found = modules("stream_bp")
+    assert {name for name, names in found.items() if "pyarrow" in roots(names)} == {"encoder", "demo"}
+    assert {name for name, names in found.items() if "typer" in roots(names)} == {"cli"}
+    assert {name for name, names in found.items() if "stream_bp.cli" in names} == set()
+
+
+def test_nothing_is_unpickled_or_executed() -> None:
+    """No module of the product imports a pickle, or calls eval or exec."""
+    for package in ("stream_bp", "connectors"):
+        for path in (ROOT / package).glob("*.py"):
+            assert not roots(imports(path)) & {"pickle", "marshal", "shelve", "joblib", "dill"}, path.name
+            calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+            assert not {call.id for call in calls if isinstance(call, ast.Name)} & {"eval", "exec"}, path.name
+
+
+def test_there_are_no_cycles() -> None:
+    """Every package's modules can be put in an order in which each imports only earlier ones."""
+    for package in ("stream_bp", "connectors"):
+        left = {
+            name: {module.split(".")[1] for module in found if module.startswith(f"{package}.")}
+            for name, found in modules(package).items()
+            if name not in {"__init__", "__main__"}
+        }
+        left = {name: needs & set(left) for name, needs in left.items()}
+        while left:
+            free = {name for name, needs in left.items() if not needs & set(left)}
+            assert free, f"a cycle among {sorted(left)}"
+            left = {name: needs for name, needs in left.items() if name not in free}

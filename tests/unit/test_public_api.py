@@ -1,0 +1,50 @@
+"""What can be imported is what is promised, and every public thing is documented."""
+
+import importlib
+import inspect
+import pkgutil
+from types import ModuleType
+
+import pytest
+
+import connectors
+import stream_bp
+
+MODULES = [
+    importlib.import_module(f"{package.__name__}.{info.name}")
+    for package in (stream_bp, connectors)
+    for info in pkgutil.iter_modules(package.__path__)
+]
+
+
+def test_the_public_names_are_these() -> None:
+    """A name that comes or goes is a decision."""
+    assert stream_bp.__all__ == [
+        "Checkpointer",
+        "Evaluation",
+        "Job",
+        "JobConfig",
+        "Learner",
+        "Snapshot",
+        "StreamBPError",
+        "__version__",
+        "load",
+    ]
+    assert all(getattr(stream_bp, name) is not None for name in stream_bp.__all__)
+    assert all(getattr(connectors, name) is not None for name in connectors.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'Lerner'"):
+        _ = stream_bp.Lerner
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+def test_everything_public_is_named_and_documented(module: ModuleType) -> None:
+    """Each module has __all__, and a docstring for itself and for all that is in it."""
+    assert module.__doc__
+    for name in module.__all__:
+        thing = getattr(module, name)
+        if inspect.isclass(thing) or inspect.isfunction(thing):
+            assert thing.__doc__, f"{module.__name__}.{name}"
+        if inspect.isclass(thing) and thing.__module__ == module.__name__:
+            for method, member in vars(thing).items():
+                if inspect.isfunction(member) and not method.startswith("_"):
+                    assert inspect.getdoc(member), f"{module.__name__}.{name}.{method}"
