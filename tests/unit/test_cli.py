@@ -19,7 +19,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A folder with good rows, and bad ones of several kinds."""
+    """Make a folder with good rows, and bad ones of several kinds."""
     x = np.arange(300.0)
     good = {"x": x, "y": x % 7, "label": ["a" if i % 3 else "b" for i in range(300)]}
     pq.write_table(pa.table(good), tmp_path / "rows.parquet")
@@ -49,7 +49,7 @@ CASES = {
     "header only": (["header.csv", "--target", "label"], 1, "no rows"),
     "zero rows": (["none.parquet", "--target", "label"], 1, "no rows"),
     "one class": (["one.parquet", "--target", "label"], 1, "only the class 'a'"),
-    "odd feature": (["when.parquet", "--target", "label"], 1, "feature column 'when' is of type timestamp[s]"),
+    "odd feature": (["when.parquet", "--target", "label"], 1, "feature column 'when' is of type timestamp"),
     "feature absent": (["rows.parquet", "--target", "label", "--features", "z"], 2, "feature column 'z' is not"),
     "words as values": (["rows.parquet", "--target", "label", "--task", "regression"], 1, "not a number"),
     "hidden of 0": (["rows.parquet", "--target", "label", "--hidden", "8,0"], 2, "hidden: "),

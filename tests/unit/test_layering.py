@@ -14,7 +14,7 @@ STANDARD = {"abc", "collections", "dataclasses", "hashlib", "itertools", "math",
 
 
 def imports(path: Path) -> set[str]:
-    """Every module that a file imports, anywhere in it."""
+    """Return every module that a file imports, anywhere in it."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -28,12 +28,12 @@ def imports(path: Path) -> set[str]:
 
 
 def modules(package: str) -> dict[str, set[str]]:
-    """The imports of every module of a package, by its name."""
+    """Return the imports of every module of a package, by its name."""
     return {path.stem: imports(path) for path in sorted((ROOT / package).glob("*.py"))}
 
 
 def roots(names: set[str]) -> set[str]:
-    """The top-level packages of some modules."""
+    """Return the top-level packages of some modules."""
     return {name.split(".")[0] for name in names}
 
 

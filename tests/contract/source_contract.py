@@ -1,0 +1,158 @@
+"""What every connector promises, as one suite: a class to inherit from, with a source to be made.
+
+The eleven points: (1) every row once, in order; (2) blocks of exactly the size asked for; (3) for every k: stop after k
+minibatches, reopen from the cursor after a JSON round trip, the rest is identical, and again from there; (4) cursors
+before the first read, at the end, after the end; (5) a second epoch equals the first; (6) minibatches of 1, larger than
+the source, no divisor of a row group; (7) nothing to read, or nothing in a part; (8) a changed, truncated or missing
+place is refused by name; (9) a bad cell names row and column; (10) close twice, use after close; (11) memory
+independent of length. Points 8, 9 and 11 are about files and are in the modules that use this.
+"""
+
+import json
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from connectors import Block, ConnectorError, Cursor, Source, prefetch, rebatch
+
+N_ROWS = 103
+
+
+def table(n: int = N_ROWS) -> pa.Table:
+    """Return rows of every type: numbers with nulls, words with commas, quotes and line breaks, booleans."""
+    words = ["plain", 'with "quotes"', "a,b", "two\nlines", "é", "x" * 40]
+    return pa.table(
+        {
+            "i": pa.array(range(n), pa.int64()),
+            "x": pa.array([None if i % 11 == 3 else i / 8 for i in range(n)], pa.float64()),
+            "word": [words[i % len(words)] for i in range(n)],
+            "flag": [i % 3 == 0 for i in range(n)],
+        }
+    )
+
+
+SCHEMA = pa.schema([("word", pa.string()), ("i", pa.int64()), ("x", pa.float64()), ("flag", pa.bool_())])
+
+
+def blocks(source: Source, n_rows: int, cursor: Cursor | None = None) -> list[Block]:
+    """Read everything from a position on, in blocks of a size."""
+    with source.open(SCHEMA, cursor) as reader:
+        return list(rebatch(reader, n_rows))
+
+
+def rows(some: list[Block]) -> list[dict[str, Any]]:
+    """Return the rows of some blocks."""
+    return [row for block in some for row in block.records.to_pylist()]
+
+
+def through_json(cursor: Cursor) -> Cursor:
+    """Send a cursor through JSON."""
+    return Cursor.from_json(json.loads(json.dumps(cursor.to_json())))
+
+
+class SourceContract(ABC):
+    """Inherit from this, and say how a source of a table is made."""
+
+    @abstractmethod
+    def make(self, rows: pa.Table, folder: Path) -> Source:
+        """Return a source of these rows; files go into a folder."""
+
+    @pytest.fixture
+    def source(self, tmp_path: Path) -> Source:
+        """Make a source of the usual rows."""
+        return self.make(table(), tmp_path)
+
+    @pytest.mark.parametrize("size", [1, 7, 16, 103, 500])
+    def test_every_row_once_in_order_in_exact_blocks(self, source: Source, size: int) -> None:
+        """Points 1, 2 and 6: all rows, in order, in blocks of the size asked for, only the last one short."""
+        some = blocks(source, size)
+        assert rows(some) == table().select(SCHEMA.names).to_pylist()
+        assert [len(block) for block in some[:-1]] == [size] * (len(some) - 1)
+        assert all(block.records.schema.equals(SCHEMA) for block in some)
+
+    @pytest.mark.parametrize("size", [1, 10, 32])
+    def test_stopping_after_any_minibatch_changes_nothing(self, source: Source, size: int) -> None:
+        """Point 3: from every border, the rest is identical, borders included; and from the next border once more."""
+        whole = blocks(source, size)
+        for k, block in enumerate(whole):
+            rest = blocks(source, size, through_json(block.cursor(len(block))))
+            assert [b.records for b in rest] == [b.records for b in whole[k + 1 :]]
+            if rest:
+                again = blocks(source, size, through_json(rest[0].cursor(len(rest[0]))))
+                assert rows(again) == rows(whole[k + 2 :])
+
+    def test_stopping_after_any_row_changes_nothing(self, source: Source) -> None:
+        """Point 3, within blocks: every row is a border for somebody."""
+        (block,) = blocks(source, N_ROWS)
+        expected = rows([block])
+        for n in range(N_ROWS + 1):
+            cursor = block.cursor(n)
+            assert cursor.row == n
+            assert rows(blocks(source, 50, through_json(cursor))) == expected[n:]
+
+    def test_cursors_at_the_ends(self, source: Source) -> None:
+        """Point 4: the start reads everything; the end reads nothing, and stays the end."""
+        assert rows(blocks(source, 10, through_json(Cursor.start()))) == rows(blocks(source, 10))
+        last = blocks(source, 10)[-1]
+        end = through_json(last.cursor(len(last)))
+        assert blocks(source, 10, end) == []
+        assert blocks(source, 10, through_json(end)) == []
+        with pytest.raises(ValueError, match="no position after"):
+            last.cursor(len(last) + 1)
+
+    def test_a_second_epoch_equals_the_first(self, source: Source) -> None:
+        """Point 5: opening again reads the same, with the same cursors."""
+        first, second = blocks(source, 9), blocks(source, 9)
+        assert [b.records for b in first] == [b.records for b in second]
+        assert [b.cursor(len(b)) for b in first] == [b.cursor(len(b)) for b in second]
+
+    def test_nothing_to_read(self, tmp_path: Path) -> None:
+        """Point 7: a source without rows has a schema and yields no block."""
+        source = self.make(table().slice(0, 0), tmp_path)
+        assert blocks(source, 5) == []
+        assert set(source.schema.names) == set(SCHEMA.names)
+
+    def test_close_twice_and_use_after_close(self, source: Source) -> None:
+        """Point 10: closing again does nothing; reading on says that the reader is closed."""
+        reader = source.open(SCHEMA)
+        next(reader)
+        reader.close()
+        reader.close()
+        with pytest.raises(ConnectorError, match="closed"):
+            next(reader)
+
+    @pytest.mark.parametrize("depth", [1, 3])
+    def test_reading_ahead_changes_nothing(self, source: Source, depth: int) -> None:
+        """The rows and cursors that come through a thread are those that come without."""
+        with source.open(SCHEMA) as reader:
+            ahead = prefetch(rebatch(reader, 10), depth)
+            some = list(ahead)
+            ahead.close()
+        assert [b.records for b in some] == [b.records for b in blocks(source, 10)]
+        assert [b.cursor(3) for b in some] == [b.cursor(3) for b in blocks(source, 10)]
+
+    def test_progress_goes_from_nothing_to_all(self, source: Source) -> None:
+        """The fraction read never falls, and ends at 1, where it can be known."""
+        some = blocks(source, 10)
+        fractions = [source.fraction(b.cursor(len(b))) for b in some]
+        known = [fraction for fraction in fractions if fraction is not None]
+        assert known == sorted(known)
+        assert not known or known[-1] == pytest.approx(1.0)
+
+    def test_an_absent_column_is_named(self, source: Source) -> None:
+        """A column that is not there is refused with the nearest name."""
+        with (
+            pytest.raises(ConnectorError, match="wrod.*word"),
+            source.open(pa.schema([("wrod", pa.string())])) as reader,
+        ):
+            list(reader)
+
+    def test_numbers_are_read_as_asked(self, source: Source) -> None:
+        """Whole numbers can be read as floats: the schema asked for decides."""
+        with source.open(pa.schema([("i", pa.float64())])) as reader:
+            values = np.concatenate([block.records["i"].to_numpy() for block in reader])
+        assert values.tolist() == list(map(float, range(N_ROWS)))

@@ -1,0 +1,196 @@
+"""Every connector, held to the contract."""
+
+import gzip
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+import pytest
+
+from connectors import ConnectorError, CursorError, MemorySource, RowError, Source, SourceError, open_source
+from tests.contract.source_contract import SCHEMA, SourceContract, blocks, rows, table, through_json
+
+
+def split(whole: pa.Table) -> list[pa.Table]:
+    """Cut rows into four parts, one of them empty."""
+    return [whole.slice(0, 30), whole.slice(30, 0), whole.slice(30, 41), whole.slice(71)]
+
+
+def write_csv(part: pa.Table, path: Path) -> None:
+    """Write CSV, compressed as its name says."""
+    with pa.output_stream(str(path), compression="detect") as stream:
+        pacsv.write_csv(part, stream)
+
+
+class TestMemory(SourceContract):
+    """A table in memory, in small blocks."""
+
+    def make(self, rows: pa.Table, folder: Path) -> Source:
+        """Keep the table."""
+        return MemorySource(rows, block_rows=13)
+
+
+class TestParquet(SourceContract):
+    """One Parquet file of small row groups."""
+
+    def make(self, rows: pa.Table, folder: Path) -> Source:
+        """Write one file."""
+        pq.write_table(rows, folder / "a.parquet", row_group_size=17)
+        return open_source(folder / "a.parquet")
+
+
+class TestParquetFiles(SourceContract):
+    """A folder of Parquet files, one of them empty."""
+
+    def make(self, rows: pa.Table, folder: Path) -> Source:
+        """Write four files."""
+        for i, part in enumerate(split(rows)):
+            pq.write_table(part, folder / f"part-{i}.parquet", row_group_size=9)
+        return open_source(folder)
+
+
+class TestCsv(SourceContract):
+    """One CSV file, read in blocks of 64 bytes."""
+
+    def make(self, rows: pa.Table, folder: Path) -> Source:
+        """Write one file."""
+        write_csv(rows, folder / "a.csv")
+        return open_source(folder / "a.csv", block_size=64)
+
+
+class TestGzip(SourceContract):
+    """One compressed CSV file."""
+
+    def make(self, rows: pa.Table, folder: Path) -> Source:
+        """Write one file."""
+        write_csv(rows, folder / "a.csv.gz")
+        return open_source(folder / "a.csv.gz", block_size=200)
+
+
+class TestZstdFiles(SourceContract):
+    """A pattern that matches several compressed CSV files, one with a header only."""
+
+    def make(self, rows: pa.Table, folder: Path) -> Source:
+        """Write four files."""
+        for i, part in enumerate(split(rows)):
+            write_csv(part, folder / f"part-{i}.csv.zst")
+        return open_source(str(folder / "part-*.csv.zst"), block_size=100)
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.csv", "a.csv.gz"])
+@pytest.mark.parametrize("change", ["edit", "truncate", "remove"])
+def test_a_changed_place_is_refused_by_name(tmp_path: Path, name: str, change: str) -> None:
+    """Point 8: an edited, truncated or missing file is refused, and the message names it."""
+    path = tmp_path / name
+    write: Any = pq.write_table if name.endswith("parquet") else write_csv
+    write(table(), path)
+    cursor = through_json(blocks(open_source(path), 60)[0].cursor(60))
+    if change == "remove":
+        path.unlink()
+    elif change == "truncate":
+        write(table(20), path)
+    else:
+        edited = table().set_column(0, "i", pa.array([7, *range(1, 103)], pa.int64()))
+        write(edited, path)
+        os.utime(path, ns=(1, 1))
+    with pytest.raises((CursorError, SourceError), match=name.replace(".", r"\.")):
+        blocks(open_source(path), 10, cursor)
+
+
+def test_an_appended_csv_goes_on(tmp_path: Path) -> None:
+    """Rows added at the end of a CSV file are read from the old end on."""
+    path = tmp_path / "a.csv"
+    write_csv(table(), path)
+    last = blocks(open_source(path), 200)[-1]
+    end = through_json(last.cursor(len(last)))
+    with path.open("a") as file:
+        file.write('103,1.5,"new",true\n')
+    assert rows(blocks(open_source(path), 10, end)) == [{"word": "new", "i": 103, "x": 1.5, "flag": True}]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("oops,1,w,true", r"row 2 \(line 4\): column 'i': expected int64, found 'oops'"),
+        ("1,2", "expected 4 fields, found 2"),
+        ("1,2,3,true,5", "expected 4 fields, found 5"),
+        ('1,2,"never closed,true', "never closed"),
+        ("1,2,nul\0,true", "NUL"),
+        ("1,2,\udcff,true", "UTF-8"),
+    ],
+)
+def test_a_bad_cell_names_row_and_column(tmp_path: Path, line: str, words: str) -> None:
+    """Point 9: one line with file, place, column, what was found and what was expected."""
+    path = tmp_path / "bad.csv"
+    text = f"i,x,word,flag\n0,1.0,a,true\n1,1.0,b,false\n{line}\n3,1.0,c,true\n"
+    path.write_bytes(text.encode(errors="surrogateescape"))
+    good = tmp_path / "good.csv"
+    good.write_text("i,x,word,flag\n0,1.0,a,true\n")
+    with pytest.raises(RowError, match=words) as caught:
+        blocks(open_source(good, block_size=16), 1) and blocks(open_source(path), 1)
+    assert "bad.csv" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.csv.gz"])
+@pytest.mark.parametrize("cut", [0.2, 0.6, 0.95])
+def test_a_damaged_file_is_one_clear_error(tmp_path: Path, name: str, cut: float) -> None:
+    """A file that was cut off raises an error of ours, with its name."""
+    path = tmp_path / name
+    if name.endswith("gz"):
+        path.write_bytes(gzip.compress(b"i,x,word,flag\n" + b"1,2.0,w,true\n" * 5000))
+    else:
+        pq.write_table(table(), path)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * cut)])
+    with pytest.raises(ConnectorError, match=name.replace(".", r"\.")):
+        blocks(open_source(path), 10)
+
+
+_PEAK = """
+import resource, sys
+import pyarrow as pa
+from connectors import open_source, rebatch
+schema = pa.schema([(f"x{i}", pa.float64()) for i in range(5)])
+n = 0
+with open_source(sys.argv[1]).open(schema) as reader:
+    for block in rebatch(reader, 1000):
+        n += len(block)
+print(n, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.parametrize("name", ["rows.parquet", "rows.csv"])
+def test_memory_does_not_grow_with_the_stream(tmp_path: Path, name: str) -> None:
+    """Point 11: reading ten times the rows takes no more than 16 MiB more."""
+    peaks = []
+    for n in (100_000, 1_000_000):
+        path = tmp_path / f"{n}-{name}"
+        part = pa.table({f"x{i}": pa.array(range(n), pa.float64()) for i in range(5)})
+        if name.endswith("parquet"):
+            pq.write_table(part, path, row_group_size=50_000)
+        else:
+            pacsv.write_csv(part, path)
+        done = subprocess.run([sys.executable, "-c", _PEAK, str(path)], check=True, capture_output=True, text=True)
+        read, peak = map(int, done.stdout.split())
+        assert read == n
+        peaks.append(peak)
+    assert peaks[1] - peaks[0] < 16 * 1024
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 0
+
+
+def test_the_contract_catches_a_source_that_forgets_its_offset(tmp_path: Path) -> None:
+    """The control: a source that reopens at the start of its block fails the contract."""
+
+    class Forgetful(MemorySource):
+        def open(self, schema: pa.Schema, cursor: Any = None) -> Any:
+            return super().open(schema, None)
+
+    whole = blocks(Forgetful(table()), 10)
+    assert rows(blocks(Forgetful(table()), 10, whole[0].cursor(10))) != rows(whole[1:])
+    assert SCHEMA.names != table().schema.names

@@ -1,0 +1,70 @@
+"""Reading ahead, and the sentinels of the memory source."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pytest
+
+from connectors import MemorySource, prefetch
+from connectors.memory import Crash, End, Stall
+
+
+def numbers(stop: int, error: Exception | None = None) -> Iterator[int]:
+    """Yield numbers, then perhaps raise."""
+    yield from range(stop)
+    if error is not None:
+        raise error
+
+
+def test_an_error_comes_after_the_items_before_it() -> None:
+    """Nothing that was read is lost to an error behind it."""
+    ahead = prefetch(numbers(5, OSError("gone")), 2)
+    found = []
+    with pytest.raises(OSError, match="gone"):
+        for item in ahead:
+            found.append(item)  # noqa: PERF402
+    assert found == list(range(5))
+    assert list(ahead) == []
+
+
+def test_closing_early_leaves_no_thread() -> None:
+    """A consumer that stops early does not leave a thread that waits for room."""
+    before = threading.active_count()
+    ahead = prefetch(iter(range(10**9)), 2)
+    assert next(ahead) == 0
+    ahead.close()
+    ahead.close()
+    assert threading.active_count() == before
+    assert list(ahead) == []
+
+
+def test_no_more_than_the_depth_is_made_ahead() -> None:
+    """The queue is bounded: an idle consumer stops the producer."""
+    made = []
+    ahead = prefetch((made.append(i) for i in range(100)), 3)
+    time.sleep(0.3)
+    assert 3 <= len(made) <= 5
+    ahead.close()
+
+
+def batch(start: int, stop: int) -> pa.RecordBatch:
+    """Return a batch of numbers."""
+    return pa.RecordBatch.from_pydict({"i": list(range(start, stop))})
+
+
+def test_a_crash_happens_once_and_an_end_ends_one_reader() -> None:
+    """Whoever opens the source again where it crashed or ended goes on."""
+    source = MemorySource([batch(0, 3), Crash(RuntimeError("bang")), batch(3, 5), Stall(0.0), End(), batch(5, 6)])
+    found: list[int] = []
+    reader = source.open(source.schema)
+    block = next(reader)
+    with pytest.raises(RuntimeError, match="bang"):
+        next(reader)
+    while len(found) < 3:
+        cursor = block.cursor(len(block))
+        with source.open(source.schema, cursor) as reader:
+            for block in reader:
+                found += block.records["i"].to_pylist()
+    assert found == [3, 4, 5]
