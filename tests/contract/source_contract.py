@@ -146,7 +146,7 @@ class SourceContract(ABC):
     def test_an_absent_column_is_named(self, source: Source) -> None:
         """A column that is not there is refused with the nearest name."""
         with (
-            pytest.raises(ConnectorError, match="wrod.*word"),
+            pytest.raises(ConnectorError, match=r"wrod.*word"),
             source.open(pa.schema([("wrod", pa.string())])) as reader,
         ):
             list(reader)

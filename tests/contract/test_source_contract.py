@@ -2,7 +2,6 @@
 
 import gzip
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -153,7 +152,8 @@ def test_a_damaged_file_is_one_clear_error(tmp_path: Path, name: str, cut: float
 
 
 _PEAK = """
-import resource, sys
+import sys
+from pathlib import Path
 import pyarrow as pa
 from connectors import open_source, rebatch
 schema = pa.schema([(f"x{i}", pa.float64()) for i in range(5)])
@@ -161,7 +161,8 @@ n = 0
 with open_source(sys.argv[1]).open(schema) as reader:
     for block in rebatch(reader, 1000):
         n += len(block)
-print(n, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+# Not ru_maxrss: that is inherited from the process that started this one.
+print(n, Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 """
 
 
@@ -181,7 +182,6 @@ def test_memory_does_not_grow_with_the_stream(tmp_path: Path, name: str) -> None
         assert read == n
         peaks.append(peak)
     assert peaks[1] - peaks[0] < 16 * 1024
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 0
 
 
 def test_the_contract_catches_a_source_that_forgets_its_offset(tmp_path: Path) -> None:

@@ -19,8 +19,11 @@ SCHEMA = pa.schema([("n", pa.int64()), ("a", pa.string()), ("b", pa.string())])
 def written(cells: list[tuple[str, str]], newline: str, *, is_quoted: bool, ends: bool) -> bytes:
     """Write numbered rows as Python's csv module does."""
     file = io.StringIO()
-    style = csv.QUOTE_ALL if is_quoted else csv.QUOTE_MINIMAL
-    writer = csv.writer(file, lineterminator=newline, quoting=style)
+    # It quotes a line break only if it is part of its own; ours ends a record at any: see the caller.
+    if is_quoted:
+        writer = csv.writer(file, lineterminator=newline, quoting=csv.QUOTE_ALL)
+    else:
+        writer = csv.writer(file, lineterminator=newline, quoting=csv.QUOTE_MINIMAL)
     writer.writerow(SCHEMA.names)
     writer.writerows([i, *row] for i, row in enumerate(cells))
     text = file.getvalue()
@@ -52,6 +55,8 @@ def test_rows_and_cursors_do_not_depend_on_blocks(
     tmp_path: Path, *, cells: list[tuple[str, str]], newline: str, is_quoted: bool, ends: bool, sizes: list[int]
 ) -> None:
     """What Python's csv reads is read, whatever the block size, with the same cursors, and resumed after every row."""
+    if not is_quoted:
+        cells = [(a.replace("\r", ""), b.replace("\r", "")) for a, b in cells]
     path = tmp_path / "rows.csv"
     path.write_bytes(written(cells, newline, is_quoted=is_quoted, ends=ends))
     expected = [{"n": i, "a": a or None, "b": b or None} for i, (a, b) in enumerate(cells)]

@@ -21,11 +21,9 @@ def numbers(stop: int, error: Exception | None = None) -> Iterator[int]:
 def test_an_error_comes_after_the_items_before_it() -> None:
     """Nothing that was read is lost to an error behind it."""
     ahead = prefetch(numbers(5, OSError("gone")), 2)
-    found = []
+    assert [next(ahead) for _ in range(5)] == list(range(5))
     with pytest.raises(OSError, match="gone"):
-        for item in ahead:
-            found.append(item)  # noqa: PERF402
-    assert found == list(range(5))
+        next(ahead)
     assert list(ahead) == []
 
 
@@ -42,8 +40,14 @@ def test_closing_early_leaves_no_thread() -> None:
 
 def test_no_more_than_the_depth_is_made_ahead() -> None:
     """The queue is bounded: an idle consumer stops the producer."""
-    made = []
-    ahead = prefetch((made.append(i) for i in range(100)), 3)
+    made: list[int] = []
+
+    def producer() -> Iterator[int]:
+        for i in range(100):
+            made.append(i)
+            yield i
+
+    ahead = prefetch(producer(), 3)
     time.sleep(0.3)
     assert 3 <= len(made) <= 5
     ahead.close()

@@ -1,0 +1,50 @@
+"""Bytes and numbers that must not change by accident. A change here is a change of format, or of the method."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stream_bp.checkpoint import Snapshot, decode, encode
+from stream_bp.learner import Learner
+
+GOLDEN = Path(__file__).parent
+
+
+def tiny() -> Snapshot:
+    """Return the snapshot in ``tiny.safetensors``."""
+    W1 = np.array([[0.5, -1.0, 0.25], [2.0, 0.0, -0.125]], np.float32)
+    return Snapshot(7, {"W1": W1, "optimizer": np.zeros((0, 6), np.float32)}, {"rows": 14, "words": ["é", None, 0.1]})
+
+
+def test_the_bytes_of_a_tiny_checkpoint() -> None:
+    """Format 1 is written as it was, and the file of old is read."""
+    stored = (GOLDEN / "tiny.safetensors").read_bytes()
+    assert encode(tiny()) == stored
+    assert decode(stored).state == tiny().state
+    assert hashlib.sha256(stored).hexdigest()[:16] == "3e55148005ee9264"
+
+
+def test_ten_losses_at_a_fixed_seed() -> None:
+    """Start, forward, backward and update of a small network give the ten losses they gave."""
+    random = np.random.Generator(np.random.Philox(key=11))
+    X = random.standard_normal((10, 3, 4))
+    Y = (X.argmax(axis=1)[:, None] == np.arange(3)[None, :, None]).astype(float)
+    learner = Learner(3, 3, hidden=(5, 4), learning_rate=0.5, dtype="float64", seed=2)
+    losses = learner.learn(X, Y).loss.mean(axis=1)
+    assert losses.tolist() == pytest.approx(
+        [
+            1.09861228866811,
+            0.74553342537602,
+            1.38223025234756,
+            0.530655529386658,
+            0.522091510599356,
+            1.07306999209634,
+            1.34237798885687,
+            0.913484455648941,
+            0.786322660206624,
+            0.45932177860166,
+        ],
+        rel=1e-12,
+    )
