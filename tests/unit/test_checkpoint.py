@@ -1,4 +1,4 @@
-"""Checkpoint files: every bit vouched for, every malformation one error, the newest valid one found, the disk failing."""
+"""Checkpoint files: every bit vouched for, every malformation one error, the newest valid one found, failing disks."""
 
 import errno
 import hashlib
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from stream_bp.arrays import Array
 from stream_bp.checkpoint import Checkpointer, Snapshot, decode, encode, load
 from stream_bp.disk import Disk
 from stream_bp.errors import CheckpointError
@@ -19,7 +20,7 @@ from stream_bp.run_directory import RunDirectory
 
 def tiny(step: int = 3) -> Snapshot:
     """Return a small snapshot with arrays of several types and a state with awkward text."""
-    tensors = {
+    tensors: dict[str, Array] = {
         "W1": np.arange(6, dtype=np.float32).reshape(2, 3),
         "counts": np.array([1, 2], np.int64),
         "none": np.empty((0, 3)),
@@ -122,7 +123,7 @@ def test_the_newest_valid_file_wins_and_rejected_ones_are_told(tmp_path: Path) -
     assert len(loaded.rejected) == 1
     assert files[-1].name in loaded.rejected[0]
     files[0].rename(tmp_path / "step-000000000009.safetensors")
-    with pytest.raises(CheckpointError, match="no checkpoint in .* is valid.*was renamed"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint in .* is valid.*was renamed"):
         checkpointer.newest()
 
 
