@@ -334,9 +334,9 @@ class Job:
         return interval is not None and time.monotonic() - self._saved >= interval
 
     def _report(self, training: Training) -> None:
-        line = training.report()
         if self._history is not None:
-            self._history.append(line)
+            self._history.append(training.report())
+        training.begin_line()
 
     def _save(self, training: Training) -> None:
         """Write a checkpoint: first the history that it vouches for, then the file itself."""

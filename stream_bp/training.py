@@ -97,7 +97,7 @@ class Training:
         return max(1, min(due))
 
     def report(self) -> dict[str, float | int | None]:
-        """Return one line of the history, and begin the next: its ``loss`` is the mean since the line before."""
+        """Return a line of the history; its ``loss`` is the mean since the line before."""
         learner = self.model.learner
         line: dict[str, float | int | None] = {
             "rows": self.rows,
@@ -113,9 +113,12 @@ class Training:
             line.update({f"{baseline}_{name}": value for name, value in metrics.items()})
         for layer, sizes in enumerate(learner.diagnostics.report(), start=1):
             line.update({f"{name}_{layer}": value for name, value in sizes.items()})
+        return line
+
+    def begin_line(self) -> None:
+        """Begin the next line of the history."""
         self._loss, self._loss_rows, self._reported_rows = 0.0, 0.0, self.rows
         self.mark = next_mark(self.rows)
-        return line
 
     @property
     def is_reported(self) -> bool:
