@@ -99,7 +99,9 @@ class JobConfig(BaseModel):
     optimizer: Literal["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam"] = Field(
         "sgd", description="update rule"
     )
-    learning_rate: float | None = Field(None, gt=0, description="step size [default: the optimiser's own, sgd 0.03]")
+    learning_rate: float | None = Field(
+        None, gt=0, description="step size [default: the optimiser's own: sgd 0.03, for values 0.0075]"
+    )
     schedule: ScheduleName = Field("constant", description="how the learning rate changes with the step")
     decay_steps: int = Field(10_000, ge=1, description="steps in which the schedule decays")
     warmup_steps: int = Field(1_000, ge=1, description="steps in which a warmup-… schedule climbs")

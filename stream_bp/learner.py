@@ -64,7 +64,7 @@ class Learner:
     optimizer
         ``sgd``, ``momentum``, ``nesterov``, ``adagrad``, ``rmsprop`` or ``adam``.
     learning_rate
-        η, > 0; ``None`` takes the optimiser's default.
+        η, > 0; ``None`` takes the optimiser's default (a quarter of it for squared error, if it is not adaptive).
     schedule, decay_steps, warmup_steps
         See :mod:`stream_bp.schedules`.
     clip_norm
@@ -122,7 +122,10 @@ class Learner:
         if any(units < 1 for units in hidden):
             raise ConfigError(f"hidden: every hidden layer needs at least 1 unit, found {list(hidden)}")
         self._optimizer = OPTIMIZERS[optimizer]
-        rate = self._optimizer.default_learning_rate if learning_rate is None else learning_rate
+        default = self._optimizer.default_learning_rate
+        if not self._optimizer.is_adaptive:
+            default *= LOSSES[output].rate_scale
+        rate = default if learning_rate is None else learning_rate
         if not 0 < rate < np.inf:
             raise ConfigError(f"learning_rate: expected a positive number, found {rate}")
         self._psi = ACTIVATIONS[activation]

@@ -28,7 +28,8 @@ class Outcome:
     Attributes
     ----------
     y
-        The truth, as in :class:`~stream_bp.encoder.Encoded`, shape (n_targets, n).
+        What to compare with, shape (n_targets, n): the truth as in :class:`~stream_bp.encoder.Encoded`, missing also
+        where nothing could be predicted.
     predictions
         For each target: probabilities (n_classes, n) of the classes known, or values (n,) in the target's own units.
     loss
@@ -135,6 +136,8 @@ class Model:
             weights = ~np.isnan(tiles).swapaxes(0, 1)
             learned = self.learner.learn(X, moments.scale(tiles).swapaxes(0, 1), _unless_all(weights))
             values = moments.unscale(learned.output.swapaxes(0, 1).astype(np.float64))
+            # Before the first target there is no unit to predict in: such a row is not scored.
+            y = np.where(moments.count[:, :-1, None] > 0, tiles, np.nan).reshape(y.shape)
             predictions = list(values.reshape(-1, stop - start))
         else:
             Y, weights = self._one_hot(tiles)

@@ -25,7 +25,15 @@ def fingerprint(dtype: str) -> dict[str, Any]:
         for library in threadpoolctl.threadpool_info()
         if library.get("user_api") == "blas" and "numpy" in str(library.get("filepath"))
     ]
-    return {"numpy": np.__version__, "blas": blas, "dtype": dtype, "machine": platform.machine()}
+    extensions: Any = np.show_config(mode="dicts")
+    return {
+        "numpy": np.__version__,
+        "blas": blas,
+        "dtype": dtype,
+        "machine": platform.machine(),
+        "libc": " ".join(platform.libc_ver()),
+        "simd": extensions.get("SIMD Extensions", {}).get("found", []),
+    }
 
 
 def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:

@@ -36,6 +36,9 @@ class Optimizer(ABC):
     default_learning_rate = 0.03
     """A rate that learns on standardised features; used when the user gives none."""
 
+    is_adaptive = False
+    """Whether the size of a step does not follow the size of the gradient."""
+
     @abstractmethod
     def update(self, theta: Floats, grad: Floats, slots: Floats, learning_rate: float, step: int) -> None:
         """Change θ and the slots in place.
@@ -100,6 +103,7 @@ class AdaGrad(Optimizer):
     """A rate per weight, falling with the sum of its squared gradients."""
 
     n_slots = 1
+    is_adaptive = True
 
     def update(self, theta: Floats, grad: Floats, slots: Floats, learning_rate: float, step: int) -> None:
         """Apply s ← s + g²; θ ← θ - η g / (√s + ε)."""
@@ -113,6 +117,7 @@ class RMSProp(Optimizer):
     """A rate per weight, from a running mean of its squared gradients."""
 
     n_slots = 1
+    is_adaptive = True
     default_learning_rate = 0.001
 
     def update(self, theta: Floats, grad: Floats, slots: Floats, learning_rate: float, step: int) -> None:
@@ -126,6 +131,7 @@ class Adam(Optimizer):
     """Running means of the gradient and of its square, corrected for their start at zero."""
 
     n_slots = 2
+    is_adaptive = True
     default_learning_rate = 0.001
 
     def update(self, theta: Floats, grad: Floats, slots: Floats, learning_rate: float, step: int) -> None:

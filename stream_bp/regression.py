@@ -27,7 +27,7 @@ class RegressionTally:
       0 where the denominator is 0 or there is one row, as River has it.
 
     All are None before the first row. The baselines are ``last_value``, the target of the previous scored row, and
-    ``mean``, the mean of all rows before; both predict 0 for the very first row.
+    ``mean``, the mean of all rows before; the very first row, for which neither has a prediction, costs them nothing.
 
     Notes
     -----
@@ -113,11 +113,11 @@ class RegressionTally:
             Shape (4, n); the last two fields are overwritten.
         """
         y = rows[TRUE]
-        rows[LAST_VALUE, 0] = self._last
+        rows[LAST_VALUE, 0] = self._last if self.n_rows else y[0]
         rows[LAST_VALUE, 1:] = y[:-1]
         rows[MEAN] = self._means(y)[0][:-1]
         if not self.n_rows:
-            rows[MEAN, 0] = 0.0
+            rows[MEAN, 0] = y[0]
 
     # Counting
 

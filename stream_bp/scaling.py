@@ -27,11 +27,12 @@ class Moments:
 
     Attributes
     ----------
-    mean, deviation
+    count, mean, deviation
         Shape (n, T+1), float64: ``[:, t]`` is from *before* minibatch t, ``[:, t+1]`` includes its rows. A mean of
         no rows is 0; a deviation is 0 until a second value differs.
     """
 
+    count: Floats
     mean: Floats
     deviation: Floats
 
@@ -146,7 +147,9 @@ class Scaler:
         about_shift = total / n
         variance = np.maximum(squares / n - about_shift * about_shift, 0)
         return Moments(
-            np.where(np.isnan(self._shift), 0, self._shift)[:, None] * (count > 0) + about_shift, np.sqrt(variance)
+            count,
+            np.where(np.isnan(self._shift), 0, self._shift)[:, None] * (count > 0) + about_shift,
+            np.sqrt(variance),
         )
 
     @staticmethod

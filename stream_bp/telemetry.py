@@ -100,6 +100,8 @@ class Panel:
             f"last 1000: {headline(evaluation.task, evaluation.windowed(), evaluation.baselines(windowed=True))}"
         )
         parts.append(f"loss {show(training.stopping.loss)}")
+        if status.checkpoint is not None:
+            parts.append(status.checkpoint.stem)
         return " · ".join(parts)
 
     def _say(self, line: str) -> None:

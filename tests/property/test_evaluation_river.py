@@ -210,8 +210,8 @@ def test_regression_agrees_with_river(seed: int) -> None:
     evaluation = fed(Evaluation("regression", window=WINDOW), chunks)
     model = [pair for y, p in chunks for pair in zip(y.tolist(), p.tolist(), strict=True) if pair[0] == pair[0]]
     y = [truth for truth, _ in model]
-    last_value = list(zip(y, [0.0, *y], strict=False))
-    mean = list(zip(y, [0.0, *(np.cumsum(y) / np.arange(1, len(y) + 1)).tolist()], strict=False))
+    last_value = list(zip(y, [*y[:1], *y], strict=False))
+    mean = list(zip(y, [*y[:1], *(np.cumsum(y) / np.arange(1, len(y) + 1)).tolist()], strict=False))
     for windowed, tail in ((False, slice(None)), (True, slice(-WINDOW, None))):
         found = evaluation.windowed() if windowed else evaluation.metrics()
         assert found == approx(river_measured(model[tail]))

@@ -212,3 +212,16 @@ def test_the_configuration_file_and_a_flag_that_wins(place: Path) -> None:
     summary = json.loads(run("train", "--config", "good.toml", "--batch-size", "10", "--json", cwd=place).stdout)
     assert summary["minibatches"] == 30
     assert len(summary["layers"]) == 3
+
+
+def test_a_regression_learns_with_its_defaults_and_in_its_units(place: Path) -> None:
+    """Far from zero, with no setting given: better than the mean at batch size 1 and at the default."""
+    random = np.random.default_rng(3)
+    X = random.normal(size=(4, 4000))
+    table = pa.table({**{f"x{i}": x for i, x in enumerate(X)}, "y": 1000 + 30 * X[0] + 10 * X[1] * X[2]})
+    pq.write_table(table, place / "values.parquet")
+    for options in ([], ["--batch-size", "1"]):
+        summary = json.loads(run("train", "values.parquet", "--target", "y", *options, "--json", cwd=place).stdout)
+        assert summary["task"] == "regression"
+        assert summary["metrics"]["mae"] < 0.6 * summary["baselines"]["mean"]["mae"]
+        assert summary["metrics"]["r2"] > 0.5
