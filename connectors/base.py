@@ -176,7 +176,14 @@ class Reader:
     def __next__(self) -> Block:
         if self._blocks is None:
             raise SourceError(f"{self._place}: this reader is closed; open the source again")
-        return next(self._blocks)
+        try:
+            return next(self._blocks)
+        except StopIteration:
+            raise
+        except BaseException:
+            # Whoever goes on after an error must not be handed what lies behind it.
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self

@@ -82,9 +82,7 @@ class CsvFormat:
             return
         if not _is_compressed(name) and status.st_size > seen.size:
             grown = f"expected {seen.size} bytes, found {status.st_size}"
-            raise refusal(
-                name, seen, f"the file grew after it was read to its end ({grown}) and new rows would be missed"
-            )
+            raise refusal(name, seen, f"the file had been read to its end, and has grown ({grown})")
         with closing(TextFile(name, _SAMPLE)) as text:
             text.skip()
             if text.hash.hexdigest() != seen.digest:

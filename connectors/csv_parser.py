@@ -26,7 +26,7 @@ _INFERRED = (pa.null(), pa.bool_(), pa.int64(), pa.float64())
 def parse_header(text: bytes, name: str) -> list[str]:
     """Return the names of the columns from the first record of file `name`."""
     try:
-        names = next(csv.reader([text.decode().rstrip("\r\n")], strict=True))
+        names = next(csv.reader([text.decode().strip("\r\n")], strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
         raise SchemaError(f"{name}: the header cannot be read: {error}") from error
     check_names(names, name)

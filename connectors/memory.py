@@ -24,6 +24,7 @@ from connectors.schemas import cast, check_names, plain, require
 __all__ = ["Crash", "End", "MemorySource", "Stall"]
 
 _NAME = "memory"
+_HASHED_ROWS = 1 << 16
 
 
 @dataclass
@@ -101,11 +102,11 @@ class MemorySource(Source):
 
     @cached_property
     def identity(self) -> FileIdentity:
-        """The rows' digest: SHA-256 of schema and values, however they are cut."""
-        digest = hashlib.sha256()
-        whole = self._table.combine_chunks()
-        with pa.ipc.new_stream(pa.PythonFile(_Hashed(digest), mode="w"), whole.schema) as stream:
-            stream.write_table(whole)
+        """What these rows are: SHA-256 of their schema and values."""
+        digest = hashlib.sha256(self._table.schema.serialize())
+        for start in range(0, self.n_rows, _HASHED_ROWS):
+            for records in self._table.slice(start, _HASHED_ROWS).combine_chunks().to_batches():
+                digest.update(records.serialize())
         return FileIdentity(_NAME, self.n_rows, mtime_ns=0, ctime_ns=0, inode=0, digest=digest.hexdigest())
 
     def open(self, schema: pa.Schema, cursor: Cursor | None = None) -> Reader:
@@ -118,50 +119,35 @@ class MemorySource(Source):
 
     def _read(self, schema: pa.Schema, start: int) -> Iterator[Block]:
         row = start
-        for stop, sentinel in [*self._sentinels, (self.n_rows, None)]:
+        for stop, sentinel in [*self._sentinels, (self.n_rows, End())]:
             if stop < start:
                 continue
             for records in self._table.slice(row, stop - row).to_batches(max_chunksize=self._block_rows):
-                yield Block(cast(records, schema, _NAME, row), partial(self._locate, row))
-                row += records.num_rows
+                if records.num_rows:
+                    yield Block(cast(records, schema, _NAME, row), partial(self._locate, row))
+                    row += records.num_rows
             if isinstance(sentinel, End) and stop > start:
                 return
-            _fire(sentinel)
+            _act(sentinel)
 
     def _locate(self, row: int, n: int) -> Cursor:
         return Cursor(row=row + n, file=0, offset=row + n, seen=(self.identity,))
 
 
-class _Hashed:
-    """A file whose content is only hashed."""
-
-    closed = False
-
-    def __init__(self, digest: hashlib._Hash) -> None:
-        self._digest = digest
-
-    def write(self, data: bytes) -> int:
-        self._digest.update(data)
-        return len(data)
-
-    def flush(self) -> None:
-        """Keep nothing back."""
-
-
 def _positions(items: Sequence[pa.RecordBatch | Sentinel]) -> list[tuple[int, Sentinel]]:
     """Return each sentinel with the number of rows before it."""
-    row, found = 0, []
+    row, positions = 0, []
     for item in items:
-        if isinstance(item, pa.RecordBatch):
-            row += item.num_rows
+        if isinstance(item, Crash | Stall | End):
+            positions.append((row, item))
         else:
-            found.append((row, item))
-    return found
+            row += item.num_rows
+    return positions
 
 
-def _fire(sentinel: Sentinel | None) -> None:
+def _act(sentinel: Sentinel) -> None:
     if isinstance(sentinel, Stall):
         time.sleep(sentinel.seconds)
-    if isinstance(sentinel, Crash) and not sentinel.has_fired:
+    elif isinstance(sentinel, Crash) and not sentinel.has_fired:
         sentinel.has_fired = True
         raise sentinel.error

@@ -1,81 +1,106 @@
-"""Reading ahead: a thread makes the next items while the caller is at work on this one."""
+"""Read ahead in a thread: the next blocks are decoded while the present one is learned from."""
 
 from __future__ import annotations
 
-import contextlib
-import queue
 import threading
+from collections import deque
 from collections.abc import Iterator
-from typing import Generic, TypeVar
+from types import TracebackType
+from typing import Generic, Self, TypeVar
 
 __all__ = ["Prefetcher", "prefetch"]
 
 T = TypeVar("T")
 
-_POLL_S = 0.1  # how soon a thread that waits for room sees that nobody wants its item any more
-
 
 class Prefetcher(Iterator[T], Generic[T]):
-    """An iterator over the items of another one, made in a thread, a few ahead.
+    """An iterator whose next items are made in a thread; see `prefetch`."""
+
+    def __init__(self, items: Iterator[T], depth: int) -> None:
+        self._items, self._depth = items, depth
+        self._ready: deque[T] = deque()
+        self._failure: BaseException | None = None
+        self._is_done = self._is_closed = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="prefetch", daemon=True) if depth else None
+        if self._thread:
+            self._thread.start()
+
+    def _run(self) -> None:
+        """Fill the queue; whatever ends that, an error too, is found behind the items that came before it."""
+        try:
+            for item in self._items:
+                if not self._offer(item):
+                    break
+        except BaseException as error:
+            self._failure = error
+        with self._changed:
+            self._is_done = True
+            self._changed.notify_all()
+
+    def _offer(self, item: T) -> bool:
+        """Queue an item as soon as there is room; tell whether anybody still wants more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_closed or len(self._ready) < self._depth)
+            if not self._is_closed:
+                self._ready.append(item)
+                self._changed.notify_all()
+            return not self._is_closed
+
+    def __next__(self) -> T:
+        if self._is_closed:
+            raise StopIteration
+        if self._thread is None:
+            return next(self._items)
+        with self._changed:
+            self._changed.wait_for(lambda: self._ready or self._is_done)
+            if self._ready:
+                item = self._ready.popleft()
+                self._changed.notify_all()
+                return item
+        failure, self._failure = self._failure, None
+        raise failure or StopIteration
+
+    def close(self) -> None:
+        """Stop reading ahead and wait for the thread, at most for the item in hand; a second call does nothing."""
+        with self._changed:
+            self._is_closed = True
+            self._ready.clear()
+            self._changed.notify_all()
+        if self._thread:
+            self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def prefetch(items: Iterator[T], depth: int) -> Prefetcher[T]:
+    """Return the same items, in the same order, up to `depth` of them made ahead in a thread.
 
     Parameters
     ----------
     items
-        Used by the thread alone until :meth:`close`.
+        Where items come from. From now on only the thread may touch it, until `Prefetcher.close` has returned: close
+        this one first, then what it reads from.
     depth
-        How many finished items may wait.
+        Items held ready at most, one more being made. 0 makes them on demand, without a thread.
 
     Notes
     -----
-    An error in ``items`` is raised here, after the items before it.
+    An error arrives where it happened: after every item before it. One that the consumer never got to, having closed
+    before, is dropped with the items before it.
+
+    Examples
+    --------
+    >>> with prefetch(iter("abc"), depth=2) as letters:
+    ...     list(letters)
+    ['a', 'b', 'c']
     """
-
-    def __init__(self, items: Iterator[T], depth: int) -> None:
-        self._items = items
-        self._queue: queue.Queue[tuple[str, T | BaseException | None]] = queue.Queue(depth)
-        self._is_closed = threading.Event()
-        self._is_done = False
-        self._thread = threading.Thread(target=self._work, name="prefetch", daemon=True)
-        self._thread.start()
-
-    def _work(self) -> None:
-        try:
-            for item in self._items:
-                if not self._put("item", item):
-                    return
-        except BaseException as error:
-            self._put("error", error)
-        else:
-            self._put("end", None)
-
-    def _put(self, kind: str, value: T | BaseException | None) -> bool:
-        while not self._is_closed.is_set():
-            with contextlib.suppress(queue.Full):
-                self._queue.put((kind, value), timeout=_POLL_S)
-                return True
-        return False
-
-    def __next__(self) -> T:
-        if self._is_done:
-            raise StopIteration
-        kind, value = self._queue.get()
-        if kind == "item":
-            return value  # type: ignore[return-value]
-        self._is_done = True
-        if isinstance(value, BaseException):
-            raise value
-        raise StopIteration
-
-    def close(self) -> None:
-        """Stop the thread and wait for it; a second call does nothing."""
-        self._is_closed.set()
-        self._is_done = True
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._queue.get_nowait()
-        self._thread.join()
-
-
-def prefetch(items: Iterator[T], depth: int) -> Prefetcher[T]:
-    """Return an iterator that makes up to ``depth`` items ahead in a thread; close it when done."""
+    if depth < 0:
+        raise ValueError(f"depth should be at least 0, found {depth}")
     return Prefetcher(items, depth)

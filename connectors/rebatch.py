@@ -53,8 +53,9 @@ def _join(pieces: list[_Piece]) -> Block:
 
 
 def _locate(pieces: list[_Piece], n: int) -> Cursor:
+    """Ask the block that holds row n - 1: at a border, the end of one file is known before the start of the next."""
     for block, start, stop in pieces[:-1]:
-        if n < stop - start:
+        if n <= stop - start:
             return block.cursor(start + n)
         n -= stop - start
     block, start, _ = pieces[-1]

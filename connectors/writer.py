@@ -1,74 +1,137 @@
-"""Where predictions go: a Parquet or CSV file that is there whole, or not at all."""
+"""Rows to a file, all or none: what is found under the name is the old content or the whole new one."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import secrets
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import pyarrow as pa
-import pyarrow.csv as pa_csv
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from connectors.errors import SourceError
+from connectors.errors import RowError, SchemaError, SourceError, foreign_errors
 
-__all__ = ["open_writer"]
+__all__ = ["WRITABLE", "Writer", "open_writer"]
+
+WRITABLE = (".parquet", ".csv", ".csv.gz")
+
+_ROWS_AT_ONCE = 1 << 16
 
 
-@contextmanager
-def open_writer(path: str | os.PathLike[str], schema: pa.Schema) -> Iterator[Any]:
-    """Open a file for record batches: ``writer.write_batch(records)``.
+class Writer:
+    """A file in the making, and a context manager; see `open_writer`."""
+
+    def __init__(self, target: Path, extension: str, schema: pa.Schema) -> None:
+        self._target, self._schema = target, schema
+        self._temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+        # Rows wait for others, since each piece handed on becomes a row group of a Parquet file.
+        self._waiting: list[pa.RecordBatch] = []
+        self._n_waiting = 0
+        self._has_blank_lines = extension != ".parquet" and len(schema) == 1
+        self._files = ExitStack()
+        with foreign_errors(str(target)):
+            self._temporary.open("xb").close()
+            self._sink = _open_sink(self._files, str(self._temporary), extension, schema)
+
+    def write_batch(self, records: pa.RecordBatch) -> None:
+        """Append rows of the writer's schema."""
+        if not records.schema.equals(self._schema):
+            raise SchemaError(f"{self._target}: expected rows of {_line(self._schema)}, found {_line(records.schema)}")
+        if self._has_blank_lines and records.column(0).null_count:
+            raise RowError(f"{self._target}: a null alone in its row makes a blank line, which readers of CSV skip")
+        self._waiting.append(records)
+        self._n_waiting += records.num_rows
+        if self._n_waiting >= _ROWS_AT_ONCE:
+            self._hand_on()
+
+    def _hand_on(self) -> None:
+        with foreign_errors(str(self._target)):
+            self._sink.write_table(pa.Table.from_batches(self._waiting, self._schema).combine_chunks())
+        self._waiting, self._n_waiting = [], 0
+
+    def _commit(self) -> None:
+        """Give the whole file its name; the disk has it before anybody can see it."""
+        if self._n_waiting:
+            self._hand_on()
+        with foreign_errors(str(self._target)):
+            self._files.close()
+            _sync(self._temporary)
+            self._temporary.replace(self._target)
+            _sync(self._target.parent)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._commit()
+        finally:
+            self._files.close()
+            self._temporary.unlink(missing_ok=True)
+
+
+def open_writer(path: str | os.PathLike[str], schema: pa.Schema) -> Writer:
+    r"""Open a file for rows; its extension tells the format.
+
+    The file appears under its name when the ``with`` block has ended well, written through to the disk. When the block
+    ends with an error nothing is left behind, and a file of that name is as it was.
 
     Parameters
     ----------
     path
-        ``.parquet`` (zstd, with page checksums), ``.csv`` or ``.csv.gz``.
+        File to write: ``.parquet`` (zstd, page checksums), ``.csv`` or ``.csv.gz``.
     schema
         Columns and types.
 
     Raises
     ------
     SourceError
-        The extension is another one, or the file cannot be written.
+        The extension is unknown, the path is a folder, or the file cannot be written.
 
-    Notes
-    -----
-    Rows go to a temporary file beside it, which takes the name when the block ends, and is removed if it fails.
+    Examples
+    --------
+    >>> import tempfile
+    >>> rows = pa.record_batch({"x": [1, 2]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with open_writer(f"{folder}/x.csv", rows.schema) as writer:
+    ...         writer.write_batch(rows)
+    ...     Path(folder, "x.csv").read_text()
+    '"x"\n1\n2\n'
     """
     target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    extension = next((known for known in WRITABLE if target.name.lower().endswith(known)), None)
+    if extension is None:
+        raise SourceError(f"{path}: unknown kind of file; supported are {', '.join(WRITABLE)}")
+    if target.is_dir():
+        raise SourceError(f"{path}: this is a folder; give the name of a file")
+    return Writer(target, extension, schema)
+
+
+def _open_sink(files: ExitStack, path: str, extension: str, schema: pa.Schema) -> Any:
+    """Return what takes tables; closing `files` closes it, and what is below."""
+    if extension == ".parquet":
+        return files.enter_context(pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True))
+    file = files.enter_context(pa.OSFile(path, "wb"))
+    if extension == ".csv.gz":
+        file = files.enter_context(pa.CompressedOutputStream(file, "gzip"))
+    return files.enter_context(pacsv.CSVWriter(file, schema))
+
+
+def _sync(path: Path) -> None:
+    """Write a file through to the disk; of a folder, the names in it."""
+    handle = os.open(path, os.O_RDONLY)
     try:
-        make = _maker(target.name)
-        if target.is_dir():
-            raise SourceError(f"{target} is a folder; give the name of a file")
-        try:
-            with temporary.open("xb") as file:
-                with make(file, schema) as writer:
-                    yield writer
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        if isinstance(error, SourceError):
-            raise
-        raise SourceError(f"cannot write {target}: {error.strerror or error}") from error
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
-def _maker(name: str) -> Any:
-    if name.endswith(".parquet"):
-        return lambda file, schema: pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True)
-    if name.endswith(".csv"):
-        return pa_csv.CSVWriter
-    if name.endswith(".csv.gz"):
-        return _gzip_writer
-    raise SourceError(f"{name}: the extensions that can be written are .parquet, .csv and .csv.gz")
-
-
-@contextmanager
-def _gzip_writer(file: Any, schema: pa.Schema) -> Iterator[Any]:
-    with pa.CompressedOutputStream(file, "gzip") as packed, pa_csv.CSVWriter(packed, schema) as writer:
-        yield writer
+def _line(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name}: {field.type}" for field in schema)

@@ -72,3 +72,33 @@ def test_a_crash_happens_once_and_an_end_ends_one_reader() -> None:
             for block in reader:
                 found += block.records["i"].to_pylist()
     assert found == [3, 4, 5]
+
+
+def test_a_depth_of_none_needs_no_thread() -> None:
+    """Items are then made when they are asked for, and errors come where they happen."""
+    before = threading.active_count()
+    with prefetch(numbers(2, OSError("gone")), 0) as ahead:
+        assert threading.active_count() == before
+        assert [next(ahead), next(ahead)] == [0, 1]
+        with pytest.raises(OSError, match="gone"):
+            next(ahead)
+    with pytest.raises(ValueError, match="at least 0"):
+        prefetch(iter([1]), -1)
+
+
+def test_closing_waits_for_the_item_in_hand_and_no_longer() -> None:
+    """What is read from may be closed as soon as close has returned."""
+    is_working = threading.Event()
+
+    def slow() -> Iterator[int]:
+        for i in range(100):
+            is_working.set()
+            time.sleep(0.02)
+            yield i
+
+    ahead = prefetch(slow(), 1)
+    assert is_working.wait(5)
+    start = time.perf_counter()
+    ahead.close()
+    assert time.perf_counter() - start < 1
+    assert next(ahead, None) is None

@@ -1,0 +1,196 @@
+"""Positions: which ones are no cursor, and which files are not those that a cursor points into."""
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+import pytest
+
+from connectors import Block, Cursor, CursorError, MemorySource, Source, SourceError, open_source, rebatch
+
+
+def stop(source: Source, n: int) -> Cursor:
+    """Read n rows, one at a time, and return where that ended."""
+    with source.open(source.schema) as reader:
+        for row, block in enumerate(rebatch(reader, 1)):
+            if row == n - 1:
+                return block.cursor(1)
+    raise AssertionError("the source is shorter")
+
+
+def rest(source: Source, cursor: Cursor) -> list[object]:
+    """Return what the first column holds from a cursor on."""
+    with source.open(source.schema, cursor) as reader:
+        return [value for block in reader for value in block.records.column(0).to_pylist()]
+
+
+def csv(path: Path, *values: object) -> Path:
+    """Write a CSV file of one column."""
+    path.write_text("\n".join(["x", *map(str, values)]) + "\n")
+    return path
+
+
+IDENTITY: dict[str, Any] = {
+    "name": "a.csv", "size": 1, "mtime_ns": 1, "ctime_ns": 1, "inode": 1, "digest": "00"
+}  # fmt: skip
+START: dict[str, Any] = {"row": 0, "file": 0, "offset": 0, "seen": []}
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (None, "expected an object"),
+        ({}, "expected an object with the keys"),
+        ({**START, "more": 1}, "expected an object with the keys"),
+        ({**START, "row": -1}, "'row' should be a whole number"),
+        ({**START, "row": True}, "'row' should be a whole number"),
+        ({**START, "offset": 1.5}, "'offset' should be a whole number"),
+        ({**START, "seen": "a"}, "'seen' should be a list"),
+        ({**START, "seen": [{}]}, "expected an object with the keys"),
+        ({**START, "seen": [{**IDENTITY, "digest": 5}]}, "'digest' should be a string"),
+        ({**START, "file": 1, "seen": [IDENTITY]}, "should know 2, found 1"),
+    ],
+)
+def test_what_is_no_cursor_is_refused(data: object, words: str) -> None:
+    """A damaged checkpoint is found before a file is opened."""
+    with pytest.raises(CursorError, match=words):
+        Cursor.from_json(data)
+
+
+def test_a_block_has_no_position_outside_itself() -> None:
+    """Positions go from 0 to the number of rows."""
+    block = Block(pa.record_batch({"x": [1, 2]}), lambda n: replace(Cursor.start(), row=n))
+    assert [block.cursor(n).row for n in range(3)] == [0, 1, 2]
+    for n in (-1, 3):
+        with pytest.raises(ValueError, match="no position"):
+            block.cursor(n)
+
+
+def test_an_edited_byte_before_the_cursor_is_found(tmp_path: Path) -> None:
+    """Same size, same time: the digest of the text tells; what is behind the cursor may change."""
+    path = csv(tmp_path / "a.csv", *range(10, 20))
+    cursor, times = stop(open_source(path), 5), path.stat()
+    csv(path, *range(10, 19), 99)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert rest(open_source(path), cursor) == [15, 16, 17, 18, 99]
+    csv(path, 11, *range(11, 20))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(
+        CursorError, match=r"a\.csv: the file was replaced or edited .*; restore the file, or .*--fresh"
+    ):
+        rest(open_source(path), cursor)
+
+
+def test_a_truncated_text_is_called_so(tmp_path: Path) -> None:
+    """Sizes are told."""
+    path = csv(tmp_path / "a.csv", *range(10, 20))
+    cursor = stop(open_source(path), 8)
+    csv(path, *range(10, 14))
+    with pytest.raises(CursorError, match=r"truncated \(expected at least 26 bytes of text, found 14\)"):
+        rest(open_source(path), cursor)
+
+
+def test_a_record_learned_half_written_is_refused_when_continued(tmp_path: Path) -> None:
+    """A last line without its end is taken for a row; if it then goes on, the row was wrong."""
+    path = tmp_path / "a.csv"
+    path.write_text("x\n1\n2")
+    cursor = stop(open_source(path), 2)
+    path.write_text("x\n1\n2\n3\n")
+    assert rest(open_source(path), cursor) == [3]
+    path.write_text("x\n1\n25\n3\n")
+    with pytest.raises(CursorError, match="half-written"):
+        rest(open_source(path), cursor)
+
+
+def test_a_finished_file_may_be_copied_but_not_grow(tmp_path: Path) -> None:
+    """Rows behind the end of a file that was read to its end would be missed in silence."""
+    first, second = csv(tmp_path / "a.csv", 1, 2), csv(tmp_path / "b.csv", 3, 4)
+    cursor = stop(open_source(tmp_path), 3)
+    assert cursor.file == 1
+    other = tmp_path / "copy"
+    other.mkdir()
+    for path in (first, second):
+        shutil.copy(path, other)
+    assert rest(open_source(other), cursor) == [4]
+    csv(first, 1, 2, 9)
+    with pytest.raises(CursorError, match=r"a\.csv: the file .* has grown \(expected 6 bytes, found 8\) since"):
+        rest(open_source(tmp_path), cursor)
+    csv(first, 1, 5)
+    with pytest.raises(CursorError, match=r"a\.csv: the file was replaced or edited"):
+        rest(open_source(tmp_path), cursor)
+
+
+def test_a_finished_compressed_file_is_read_through_when_touched(tmp_path: Path) -> None:
+    """The time may change, the text may not."""
+    for name, values in (("a.csv.gz", [1, 2]), ("b.csv.gz", [3, 4])):
+        with pa.output_stream(str(tmp_path / name), compression="gzip") as stream:
+            pacsv.write_csv(pa.table({"x": values}), stream)
+    cursor = stop(open_source(tmp_path), 3)
+    os.utime(tmp_path / "a.csv.gz", ns=(5, 5))
+    assert rest(open_source(tmp_path), cursor) == [4]
+    shutil.copy(tmp_path / "b.csv.gz", tmp_path / "a.csv.gz")
+    with pytest.raises(CursorError, match=r"a\.csv\.gz: the file was replaced or edited"):
+        rest(open_source(tmp_path), cursor)
+
+
+def test_another_order_or_number_of_files_is_refused(tmp_path: Path) -> None:
+    """A file that slips in before the others, or one that is no longer there."""
+    for i, name in enumerate(("b.csv", "c.csv")):
+        csv(tmp_path / name, 2 * i, 2 * i + 1)
+    cursor = stop(open_source(tmp_path), 3)
+    csv(tmp_path / "a.csv", 7, 8)
+    with pytest.raises(CursorError, match=r"a\.csv \(then .*b\.csv\)"):
+        rest(open_source(tmp_path), cursor)
+    with pytest.raises(CursorError, match=r"number 1, but the checkpoint stands in file number 2 \(.*c\.csv\)"):
+        rest(open_source(tmp_path / "b.csv"), cursor)
+
+
+def test_parquet_keeps_size_footer_and_time(tmp_path: Path) -> None:
+    """A copy that kept its time is the same file; a file that was only touched cannot be told from an edited one."""
+    path, copy = tmp_path / "a.parquet", tmp_path / "copy.parquet"
+    pq.write_table(pa.table({"x": range(9)}), path, row_group_size=4)
+    cursor = stop(open_source(path), 6)
+    shutil.copy2(path, copy)
+    assert rest(open_source(copy), cursor) == [6, 7, 8]
+    os.utime(path, ns=(5, 5))
+    with pytest.raises(CursorError, match=r"written again .* cp -p keeps it"):
+        rest(open_source(path), cursor)
+    pq.write_table(pa.table({"x": range(8)}), path)
+    with pytest.raises(CursorError, match=r"replaced or edited \(expected \d+ bytes, found \d+\)"):
+        rest(open_source(path), cursor)
+
+
+def test_a_parquet_file_edited_while_it_is_read_is_noticed(tmp_path: Path) -> None:
+    """At its end, a file must be what it was at its start."""
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"x": range(9)}), path)
+    source = open_source(path)
+    with source.open(source.schema) as reader:
+        next(reader)
+        os.utime(path, ns=(5, 5))
+        with pytest.raises(SourceError, match="changed while it was read"):
+            next(reader)
+
+
+def test_other_rows_in_memory_are_refused() -> None:
+    """A table is recognised by its values."""
+    cursor = stop(MemorySource(pa.table({"x": [1, 2, 3]})), 2)
+    assert rest(MemorySource(pa.table({"x": [1, 2, 3]}), block_rows=1), cursor) == [3]
+    with pytest.raises(CursorError, match="not the rows of the checkpoint"):
+        rest(MemorySource(pa.table({"x": [1, 2, 4]})), cursor)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7])
+def test_a_cursor_depends_on_the_row_alone(tmp_path: Path, size: int) -> None:
+    """Not on how rows were cut into blocks, at the border of two files either."""
+    csv(tmp_path / "a.csv", 1, 2, 3)
+    csv(tmp_path / "b.csv", 4, 5, 6, 7)
+    source = open_source(tmp_path)
+    with source.open(source.schema) as reader:
+        found = [block.cursor(n + 1) for block in rebatch(reader, size) for n in range(len(block))]
+    assert found == [stop(source, n + 1) for n in range(7)]

@@ -1,0 +1,159 @@
+"""What a person writes, and the files that it stands for."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from connectors import SchemaError, SourceError, open_source
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Make a folder with two CSV files, and files that are none of a reader's business."""
+    for name in ("b.csv", "a.csv"):
+        (tmp_path / name).write_text("x\n1\n")
+    for name in ("_notes.csv", ".hidden.csv", "README.md"):
+        (tmp_path / name).write_text("nothing")
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "c.csv").write_text("x\n2\n")
+    return tmp_path
+
+
+def names(*places: object) -> list[str]:
+    """Return the names of the files that places stand for."""
+    return [Path(path).name for path in open_source(*places).paths]
+
+
+def test_a_folder_stands_for_its_supported_files_by_name(folder: Path) -> None:
+    """Hidden files, files with an underscore, other kinds and folders within are left out."""
+    assert names(folder) == ["a.csv", "b.csv"]
+
+
+def test_a_pattern_is_sorted_and_may_reach_into_folders(folder: Path) -> None:
+    """``**`` finds files at any depth, in the order of their paths."""
+    assert names(str(folder / "*.csv")) == ["a.csv", "b.csv"]
+    assert names(str(folder / "**" / "*.csv")) == ["a.csv", "b.csv", "c.csv"]
+
+
+def test_several_places_are_read_in_the_order_given(folder: Path) -> None:
+    """The order is the caller's; a file given twice is read twice."""
+    assert names(folder / "b.csv", str(folder / "a.csv"), folder / "b.csv") == ["b.csv", "a.csv", "b.csv"]
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_found(tmp_path: Path) -> None:
+    """What exists is taken by its name before it is taken for a pattern."""
+    (tmp_path / "a[1].csv").write_text("x\n1\n")
+    assert names(tmp_path / "a[1].csv") == ["a[1].csv"]
+
+
+def test_paths_are_absolute(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job remembers where its files are, wherever it is started next."""
+    monkeypatch.chdir(folder)
+    assert open_source("a.csv").paths == (str(folder / "a.csv"),)
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("aa.csv", "no such file or folder; did you mean 'a.csv'"),
+        ("none/a.csv", "no such file or folder"),
+        ("README.md", r"unknown kind of file; supported are \.parquet, \.csv"),
+        ("*.json", "no file to read there; supported are"),
+        ("empty", "no file to read there; supported are"),
+    ],
+)
+def test_a_place_that_is_none_is_refused(folder: Path, place: str, words: str) -> None:
+    """The message names the place and the way out."""
+    (folder / "empty").mkdir()
+    with pytest.raises(SourceError, match=words) as caught:
+        open_source(folder / place)
+    assert str(folder / place) in str(caught.value)
+
+
+def test_other_ways_to_name_nothing_are_refused(folder: Path) -> None:
+    """No place, an address, a table among files, a mixture of formats."""
+    pq.write_table(pa.table({"x": [1]}), folder / "z.parquet")
+    with pytest.raises(SourceError, match="no place"):
+        open_source()
+    with pytest.raises(SourceError, match="scheme 's3' is not supported"):
+        open_source("s3://bucket/a.csv")
+    with pytest.raises(SourceError, match="cannot be combined"):
+        open_source(pa.table({"x": [1]}), folder / "a.csv")
+    with pytest.raises(SourceError, match=r"a\.csv: cannot be read in one stream with .*z\.parquet"):
+        open_source(folder)
+
+
+def test_foreign_errors_name_the_file(tmp_path: Path) -> None:
+    """What is not Parquet, or not gzip, is one line of ours."""
+    for name in ("a.parquet", "a.csv.gz", "a.csv.zst"):
+        path = tmp_path / name
+        path.write_bytes(b"this is something else altogether")
+        with pytest.raises(SourceError, match=name.replace(".", r"\.")) as caught:
+            open_source(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_an_empty_file_alone_has_no_columns(tmp_path: Path) -> None:
+    """Without a header nothing can be read; beside other files it adds no row."""
+    (tmp_path / "a.csv").write_text("")
+    with pytest.raises(SourceError, match=r"a\.csv: the file is empty"):
+        open_source(tmp_path)
+    (tmp_path / "b.csv").write_text("x\n1\n")
+    source = open_source(tmp_path)
+    with source.open(source.schema) as reader:
+        assert [block.records.to_pylist() for block in reader] == [[{"x": 1}]]
+
+
+def test_types_of_several_csv_files_are_widened(tmp_path: Path) -> None:
+    """Inferred types are guesses: whole numbers give way to decimals, anything to strings, nothing to all."""
+    (tmp_path / "a.csv").write_text("i,s,n\n1,1,\n")
+    (tmp_path / "b.csv").write_text("s,i,n\nword,1.5,7\n")
+    assert open_source(tmp_path).schema == pa.schema([("i", pa.float64()), ("s", pa.string()), ("n", pa.int64())])
+
+
+def test_dates_in_text_are_strings(tmp_path: Path) -> None:
+    """Dates, times and timestamps are not guessed at."""
+    (tmp_path / "a.csv").write_text("d,t,w\n2020-01-01,12:00:00,2020-01-01T00:00:00\n")
+    assert set(open_source(tmp_path).schema.types) == {pa.string()}
+
+
+def test_types_of_several_parquet_files_must_agree(tmp_path: Path) -> None:
+    """Declared types are no guesses: both files, the column and both types are named."""
+    pq.write_table(pa.table({"x": [1]}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"x": [1.5]}), tmp_path / "b.parquet")
+    with pytest.raises(SchemaError, match=r"b\.parquet: column 'x' is double, but int64 in .*a\.parquet"):
+        open_source(tmp_path)
+
+
+def test_a_column_that_one_file_lacks_is_refused_when_asked_for(tmp_path: Path) -> None:
+    """Columns that nobody wants may be missing; wanted ones are named with the file."""
+    (tmp_path / "a.csv").write_text("x,y\n1,2\n")
+    (tmp_path / "b.csv").write_text("x\n3\n")
+    source = open_source(tmp_path)
+    with pytest.raises(SchemaError, match=r"b\.csv: no column 'y'"):
+        source.open(source.schema)
+    with source.open(pa.schema([("x", pa.int64())])) as reader:
+        assert [block.records["x"].to_pylist() for block in reader] == [[1], [3]]
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [("x,x", "column 'x' occurs twice"), ("x,,y", "column 2 of 3 has no name"), ('x,"y', "never closed")],
+)
+def test_a_header_that_names_no_columns_is_refused(tmp_path: Path, header: str, words: str) -> None:
+    """Columns are found by name, so names must be there, and differ."""
+    (tmp_path / "a.csv").write_text(f"{header}\n1,2\n")
+    with pytest.raises(ValueError, match=words):
+        open_source(tmp_path / "a.csv")
+
+
+def test_dictionaries_are_read_as_their_values(tmp_path: Path) -> None:
+    """How a column is encoded in the file is nobody's business."""
+    words = pa.array(["a", "b", None, "a"])
+    pq.write_table(pa.table({"w": words.dictionary_encode()}), tmp_path / "a.parquet")
+    source = open_source(tmp_path)
+    assert source.schema.field("w").type == pa.string()
+    with source.open(source.schema) as reader:
+        assert next(reader).records["w"].to_pylist() == ["a", "b", None, "a"]

@@ -1,0 +1,185 @@
+"""Rows: what a cell may be, and which message comes when it is something else."""
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from connectors import ConnectorError, RowError, SchemaError, Source, SourceError, csv_text, open_source
+from connectors.errors import foreign_errors
+from connectors.memory import MemorySource
+
+
+def values(source: Source, *types: pa.DataType) -> list[tuple[object, ...]]:
+    """Read all rows, the columns as these types."""
+    schema = pa.schema(list(zip(source.schema.names, types, strict=True)))
+    with source.open(schema) as reader:
+        return [tuple(row.values()) for block in reader for row in block.records.to_pylist()]
+
+
+def text(folder: Path, content: bytes, block_size: int = 16) -> Source:
+    """Return a source of one CSV file."""
+    path = folder / "a.csv"
+    path.write_bytes(content)
+    return open_source(path, block_size=block_size)
+
+
+def test_what_is_null(tmp_path: Path) -> None:
+    """An empty cell always; NA and its like in numbers, where they cannot mean anything; in words they are words."""
+    content = b'x,w\n,\nNA,NA\nnan,""\nnull,null\n2,Namibia\n'
+    rows = values(text(tmp_path, content), pa.float64(), pa.string())
+    assert rows == [(None, None), (None, "NA"), (None, None), (None, "null"), (2.0, "Namibia")]
+
+
+@pytest.mark.parametrize("block_size", [16, 17, 31, 1 << 20])
+def test_every_kind_of_line_end_and_blank_line(tmp_path: Path, block_size: int) -> None:
+    """Line feeds, carriage returns, both, blank lines anywhere, no end at the end."""
+    content = b"\r\n\nx,w\r\n\r\n\n1,a\r2,b\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n3,c\r\n\r\n4,d"
+    rows = values(text(tmp_path, content, block_size), pa.int64(), pa.string())
+    assert rows == [(1, "a"), (2, "b"), (3, "c"), (4, "d")]
+
+
+@pytest.mark.parametrize("block_size", [16, 1 << 20])
+def test_a_quote_within_a_field_is_a_letter(tmp_path: Path, block_size: int) -> None:
+    """Inches are no quotation."""
+    content = b'x,w\n1,5" pipe\n2,"a ""b"" c"\n3,6" pipe\n4,"two\nlines"\n'
+    rows = values(text(tmp_path, content, block_size), pa.int64(), pa.string())
+    assert rows == [(1, '5" pipe'), (2, 'a "b" c'), (3, '6" pipe'), (4, "two\nlines")]
+
+
+def test_columns_are_found_by_name_in_each_file(tmp_path: Path) -> None:
+    """The order of columns may differ between files, and from what is asked for."""
+    (tmp_path / "a.csv").write_text("x,y\n1,2\n")
+    (tmp_path / "b.csv").write_text("z,y,x\n9,4,3\n")
+    with open_source(tmp_path).open(pa.schema([("y", pa.int64()), ("x", pa.float32())])) as reader:
+        assert [block.records.to_pylist() for block in reader] == [[{"y": 2, "x": 1.0}], [{"y": 4, "x": 3.0}]]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"x,w\n1,a\n2\n", r"a\.csv, line 3: expected 2 fields, found 1: '2'"),
+        (b"x,w\n1,a\n\n2,b,c\n", r"a\.csv, line 4: expected 2 fields, found 3: '2,b,c'"),
+        (b'x,w\n2,"b\n3,c\n', r"a\.csv, line 2 \(byte 4\): a quote is opened in this record and never closed"),
+        (b"x,w\n1,a\n2,\0\n", r"a\.csv, line 3 \(byte 10\): a NUL byte"),
+    ],
+)
+def test_a_record_that_is_none_is_found_on_opening(tmp_path: Path, content: bytes, words: str) -> None:
+    """The first MiB is looked at for types, so mistakes in it are told before anything is read."""
+    with pytest.raises(RowError, match=words):
+        text(tmp_path, content)
+
+
+def test_rows_are_counted_over_the_stream_and_lines_in_the_file(tmp_path: Path) -> None:
+    """A cell names its file, row, line, column, what is expected and what was found."""
+    (tmp_path / "a.csv").write_text("x,w\n1,a\n2,b\n")
+    (tmp_path / "b.csv").write_text('x,w\n3,"c\nc"\n\nfour,d\n')
+    with pytest.raises(RowError, match=r"b\.csv, row 3 \(line 5\): column 'x': expected double, found 'four'"):
+        values(open_source(tmp_path, block_size=16), pa.float64(), pa.string())
+
+
+def test_bytes_that_are_no_text_name_their_cell(tmp_path: Path) -> None:
+    """A file in another encoding is refused where its first such letter is, unless nobody reads that column."""
+    source = text(tmp_path, "x,w\n1,a\n2,é\n".encode("latin-1"))
+    with pytest.raises(RowError, match=r"row 1 \(line 3\): column 'w': '\\\\xe9' is not valid UTF-8"):
+        values(source, pa.int64(), pa.string())
+    with source.open(pa.schema([("x", pa.int64())])) as reader:
+        assert sum(len(block) for block in reader) == 2
+
+
+def test_a_record_without_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quote that is never closed must not swallow the memory."""
+    source = text(tmp_path, b"x\n1\n" + b"2\n" * 800_000 + b'"' + b"3\n" * 3_000_000, 1 << 16)
+    monkeypatch.setattr(csv_text, "MAX_RECORD", 1 << 20)
+    with pytest.raises(RowError, match=r"line 800003 .*a record of more than 1 MiB begins here; is a quote never"):
+        values(source, pa.int64())
+
+
+def test_a_reader_stops_at_its_first_error(tmp_path: Path) -> None:
+    """Whoever goes on after an error is not handed the rows behind it, nor the next file."""
+    (tmp_path / "a.csv").write_text("x\n" + "1\n" * 20 + "one\n" + "2\n" * 20)
+    (tmp_path / "b.csv").write_text("x\n3\n")
+    with open_source(tmp_path, block_size=16).open(pa.schema([("x", pa.int64())])) as reader:
+        with pytest.raises(RowError, match="'one'"):
+            list(reader)
+        with pytest.raises(SourceError, match="closed"):
+            next(reader)
+
+
+def test_types_that_text_cannot_be_are_refused_on_opening(tmp_path: Path) -> None:
+    """Before the first row is read, with the column and its type."""
+    with pytest.raises(SchemaError, match=r"a\.csv: column 'x' cannot be read from text as list<item: double>"):
+        values(text(tmp_path, b"x\n1\n"), pa.list_(pa.float64()))
+
+
+def parquet(folder: Path, column: pa.Array) -> Source:
+    """Return a source of one Parquet file."""
+    pq.write_table(pa.table({"x": column}), folder / "a.parquet", row_group_size=3)
+    return open_source(folder / "a.parquet")
+
+
+def in_memory(folder: Path, column: pa.Array) -> Source:
+    """Return a source of a table."""
+    return MemorySource(pa.table({"x": column}), block_rows=3)
+
+
+@pytest.mark.parametrize("make", [parquet, in_memory])
+def test_a_value_without_an_exact_counterpart_is_named(tmp_path: Path, make: object) -> None:
+    """A cast loses nothing, or says at which row it would."""
+    assert callable(make)
+    column = pa.array([1, 2, 3, 4, None, 2**53 + 1, 7])
+    with pytest.raises(RowError, match=r"row 5: column 'x': '9007199254740993' \(int64\) is not exactly a double"):
+        values(make(tmp_path, column), pa.float64())
+    with pytest.raises(RowError, match=r"row 1: column 'x': 'two' \(string\) is not exactly a int64"):
+        values(make(tmp_path, pa.array(["1", "two"])), pa.int64())
+    with pytest.raises(SchemaError, match=r"column 'x' is list<.*> and cannot be read as double"):
+        values(make(tmp_path, pa.array([[1.0]])), pa.float64())
+
+
+def test_a_flipped_bit_in_a_page_is_an_error(tmp_path: Path) -> None:
+    """Where the writer left checksums, damage is not read as numbers."""
+    path = tmp_path / "a.parquet"
+    options = {"write_page_checksum": True, "use_dictionary": False, "compression": "none"}
+    pq.write_table(pa.table({"x": [1.0, 2.125, 3.0]}), path, **options)
+    content = bytearray(path.read_bytes())
+    # Neither the least nor the greatest value: those are in the statistics too, which have no checksum.
+    content[content.index(struct.pack("<d", 2.125))] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match=r"a\.parquet: .*CRC"):
+        values(open_source(path), pa.float64())
+
+
+def test_a_file_that_disappears_between_two_looks_is_named(tmp_path: Path) -> None:
+    """It was there when the source was made."""
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("x\n1\n")
+    source = open_source(tmp_path)
+    (tmp_path / "b.csv").unlink()
+    with pytest.raises(SourceError, match=r"b\.csv: no such file or directory"):
+        values(source, pa.int64())
+
+
+def arrow_errors() -> Iterator[type[Exception]]:
+    """Return every kind of error that Arrow may raise."""
+    for kind in vars(pa.lib).values():
+        if isinstance(kind, type) and issubclass(kind, Exception) and kind.__name__.startswith("Arrow"):
+            yield kind
+
+
+@pytest.mark.parametrize("kind", [*arrow_errors(), FileNotFoundError, PermissionError, IsADirectoryError, EOFError])
+def test_every_foreign_error_becomes_ours(kind: type[Exception]) -> None:
+    """On one line, with the place, and the original behind it."""
+    with pytest.raises(SourceError, match=r"^a\.csv: what$") as caught, foreign_errors("a.csv"):
+        raise kind("What\nand more")
+    assert isinstance(caught.value.__cause__, kind)
+
+
+def test_our_own_errors_pass() -> None:
+    """They already name the place."""
+    error = RowError("as it is")
+    with pytest.raises(ConnectorError) as caught, foreign_errors("a.csv"):
+        raise error
+    assert caught.value is error
