@@ -73,13 +73,72 @@ def _train(
         settings["source"] = sources
     places = settings.get("source") or ()
     # Absolute, so that the job can be resumed from another folder; links and patterns stay what they are.
-    settings["source"] = tuple(str(Path.cwd() / place) for place in ([places] if isinstance(places, str) else places))
+    settings["source"] = tuple(map(_absolute, [places] if isinstance(places, str) else places))
     if not settings["source"]:
         raise ConfigError("no source: name the files, folders or patterns to learn from")
     if not settings.get("target"):
         raise ConfigError("no target: name the column to predict with --target")
     job_config = JobConfig.of(settings)
     _run(job_config, fresh=fresh, allow_different_numerics=allow_different_numerics, as_json=as_json)
+
+
+def _train_command() -> Callable[..., None]:
+    """Return the train command, its flags made from the fields of :class:`JobConfig`."""
+
+    def train(**arguments: Any) -> None:
+        _train(arguments.pop("sources"), arguments.pop("config"), **arguments)
+
+    train.__doc__ = _train.__doc__
+    keyword = signatures.Parameter.KEYWORD_ONLY
+    flags = {
+        "sources": (list[str] | None, typer.Argument(metavar="SOURCE", help="files, folders or patterns"), None),
+        "config": (str | None, typer.Option(help="TOML file whose keys are these flags; a flag wins"), None),
+    }
+    flags.update(
+        {
+            name: (_flag_type(name), typer.Option(help=_help(name), show_default=False), None)
+            for name in JobConfig.model_fields
+            if name != "source"
+        }
+    )
+    parameters = [
+        signatures.Parameter(name, keyword, annotation=Annotated[kind, option], default=default)
+        for name, (kind, option, default) in flags.items()
+    ]
+    parameters += [
+        signatures.Parameter("fresh", keyword, annotation=Fresh, default=False),
+        signatures.Parameter("allow_different_numerics", keyword, annotation=OtherNumerics, default=False),
+        signatures.Parameter("as_json", keyword, annotation=AsJson, default=False),
+    ]
+    train.__signature__ = signatures.Signature(parameters)  # type: ignore[attr-defined]
+    train.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return train
+
+
+def _flag_type(name: str) -> Any:
+    """Return the type of a flag: numbers as numbers, columns as a list, everything else as it is written."""
+    annotation = JobConfig.model_fields[name].annotation
+    if name in {"target", "features", "ignore"}:
+        return list[str] | None
+    for kind in (int, float):
+        if annotation is kind or kind in get_args(annotation):
+            return kind | None
+    return str | None
+
+
+def _help(name: str) -> str:
+    field = JobConfig.model_fields[name]
+    choices = get_args(field.annotation)
+    text = str(field.description)
+    if choices and all(isinstance(choice, str) for choice in choices):
+        text += f": {', '.join(choices)}"
+    if field.is_required() or field.default in (None, ()) or "[default" in text:
+        return text
+    default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
+    return f"{text} [default: {default}]"
+
+
+app.command("train")(_train_command())
 
 
 @app.command()
@@ -161,6 +220,10 @@ def inspect(model: Checkpoint, as_json: AsJson = False) -> None:
     Console().print(table(content))
 
 
+def _absolute(place: str) -> str:
+    return place if "://" in place else str(Path.cwd() / place)
+
+
 def _run(config: JobConfig, *, fresh: bool, allow_different_numerics: bool, as_json: bool) -> None:
     source = open_source(*config.source)
     with Panel(Console(stderr=True)) as panel:
@@ -190,65 +253,6 @@ def _show(summary: Summary) -> None:
 
 def _write_json(content: dict[str, Any]) -> None:
     typer.echo(json.dumps(content, ensure_ascii=False))
-
-
-def _train_command() -> Callable[..., None]:
-    """Return the train command, its flags made from the fields of :class:`JobConfig`."""
-
-    def train(**arguments: Any) -> None:
-        _train(arguments.pop("sources"), arguments.pop("config"), **arguments)
-
-    train.__doc__ = _train.__doc__
-    keyword = signatures.Parameter.KEYWORD_ONLY
-    flags = {
-        "sources": (list[str] | None, typer.Argument(metavar="SOURCE", help="files, folders or patterns"), None),
-        "config": (str | None, typer.Option(help="TOML file whose keys are these flags; a flag wins"), None),
-    }
-    flags.update(
-        {
-            name: (_flag_type(name), typer.Option(help=_help(name), show_default=False), None)
-            for name in JobConfig.model_fields
-            if name != "source"
-        }
-    )
-    parameters = [
-        signatures.Parameter(name, keyword, annotation=Annotated[kind, option], default=default)
-        for name, (kind, option, default) in flags.items()
-    ]
-    parameters += [
-        signatures.Parameter("fresh", keyword, annotation=Fresh, default=False),
-        signatures.Parameter("allow_different_numerics", keyword, annotation=OtherNumerics, default=False),
-        signatures.Parameter("as_json", keyword, annotation=AsJson, default=False),
-    ]
-    train.__signature__ = signatures.Signature(parameters)  # type: ignore[attr-defined]
-    train.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return train
-
-
-def _flag_type(name: str) -> Any:
-    """Return the type of a flag: numbers as numbers, columns as a list, everything else as it is written."""
-    annotation = JobConfig.model_fields[name].annotation
-    if name in {"target", "features", "ignore"}:
-        return list[str] | None
-    for kind in (int, float):
-        if annotation is kind or kind in get_args(annotation):
-            return kind | None
-    return str | None
-
-
-def _help(name: str) -> str:
-    field = JobConfig.model_fields[name]
-    choices = get_args(field.annotation)
-    text = str(field.description)
-    if choices and all(isinstance(choice, str) for choice in choices):
-        text += f": {', '.join(choices)}"
-    if field.is_required() or field.default in (None, ()) or "[default" in text:
-        return text
-    default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
-    return f"{text} [default: {default}]"
-
-
-app.command("train")(_train_command())
 
 
 def main() -> None:

@@ -64,7 +64,7 @@ class Panel:
         model, config = training.model, training.config
         sizes = "-".join(str(n or "?") for n in model.learner.network.layer_sizes)
         target = ", ".join(config.target)
-        chosen = " (--task says otherwise)" if config.task == "auto" else ""
+        chosen = " (told from the target; --task changes it)" if config.task == "auto" else ""
         self._say(f"{model.encoder.task} of {target}{chosen}, {len(model.encoder.features)} features, layers {sizes}")
         for why in resumed.rejected if resumed else ():
             self._say(f"passed over a damaged checkpoint: {why}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
@@ -52,6 +53,7 @@ CASES = {
     "odd feature": (["when.parquet", "--target", "label"], 1, "feature column 'when' is of type timestamp"),
     "feature absent": (["rows.parquet", "--target", "label", "--features", "z"], 2, "feature column 'z' is not"),
     "words as values": (["rows.parquet", "--target", "label", "--task", "regression"], 1, "not a number"),
+    "a scheme": (["s3://bucket/rows.parquet", "--target", "label"], 1, "scheme 's3' is not supported"),
     "hidden of 0": (["rows.parquet", "--target", "label", "--hidden", "8,0"], 2, "hidden: "),
     "unknown key": (
         ["rows.parquet", "--config", "job.toml"],
@@ -225,3 +227,40 @@ def test_a_regression_learns_with_its_defaults_and_in_its_units(place: Path) -> 
         assert summary["task"] == "regression"
         assert summary["metrics"]["mae"] < 0.6 * summary["baselines"]["mean"]["mae"]
         assert summary["metrics"]["r2"] > 0.5
+
+
+@pytest.mark.parametrize(
+    ("options", "reason", "rows"),
+    [
+        (["--max-rows", "100"], "max_rows", 104),
+        (["--max-minibatches", "7"], "max_minibatches", 56),
+        (["--stop-loss", "100"], "stop_loss", 1000),
+        (["--stop-delta", "100"], "stop_delta", 2000),
+        (["--epochs", "2"], "end_of_stream", 6000),
+    ],
+)
+def test_stop_rules(place: Path, options: list[str], reason: str, rows: int) -> None:
+    """Each rule stops where it says, at a minibatch border, and the run stays stopped when it is asked again."""
+    x = np.arange(3000.0)
+    pq.write_table(pa.table({"x": x % 13, "label": (x % 13 > 5).tolist()}), place / "long.parquet")
+    train = ["train", "long.parquet", "--target", "label", "--batch-size", "8", "--run-dir", "run", "--json", *options]
+    first, again = (json.loads(run(*train, cwd=place).stdout) for _ in "12")
+    assert (first["stop_reason"], first["rows"]) == (reason, rows)
+    assert (again["stop_reason"], again["rows"]) == (reason, rows)
+    assert again["theta_sha256"] == first["theta_sha256"]
+    assert {"minibatches", "epochs", "loss", "metrics", "baselines", "rows_per_second", "seconds"} <= set(first)
+    assert {"peak_rss_bytes", "theta_sha256", "checkpoint"} <= set(first)
+
+
+def test_the_history_is_one_table_without_gap_or_duplicate(place: Path) -> None:
+    """A table tool opens it; its rows go up, also across a stop and a resume, and end at the last row."""
+    x = np.arange(5000.0)
+    pq.write_table(pa.table({"x": x % 13, "label": (x % 13 > 5).tolist()}), place / "long.parquet")
+    train = ["train", "long.parquet", "--target", "label", "--batch-size", "8", "--run-dir", "run"]
+    run(*train, "--max-rows", "2400", cwd=place)
+    run(*train, cwd=place)
+    history = pacsv.read_csv(place / "run" / "history.csv")
+    rows = history["rows"].to_pylist()
+    assert rows == sorted(set(rows))
+    assert rows[-1] == 5000
+    assert {"accuracy", "windowed_accuracy", "last_label_accuracy", "loss", "delta_rms_1"} <= set(history.column_names)
