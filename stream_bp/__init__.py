@@ -26,7 +26,7 @@ _HOMES = {
     "Job": "job",
     "JobConfig": "config",
     "Learner": "learner",
-    "Snapshot": "checkpoint",
+    "Snapshot": "snapshot",
     "StreamBPError": "errors",
     "load": "checkpoint",
 }

@@ -192,7 +192,7 @@ def evaluate(model: Checkpoint, sources: Sources, as_json: AsJson = False) -> No
 def inspect(model: Checkpoint, as_json: AsJson = False) -> None:
     """Show what a checkpoint holds."""
     loaded = checkpoint.load(model)
-    content = {**inference.inspect(loaded), "rejected": list(loaded.rejected)}
+    content = {**inference.inspect(loaded), "rejected": [reason for _, reason in loaded.rejected]}
     if as_json:
         _write_json(content)
         return

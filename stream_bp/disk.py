@@ -1,86 +1,157 @@
-"""The one way from a run directory to the disk: few operations, each of them durable or not by its name.
+"""The one seam through which stream-bp changes and reads the files of a run directory.
 
-Everything that must survive a kill or a power cut goes through a :class:`Disk`, so that a test can put a faulty one
-in its place. Nothing here knows what the bytes mean.
+Everything that must survive a power cut goes through :class:`Disk`, one method per step of the protocol, so that a test
+can stand a failing or forgetful disk in its place and so that the order of the steps reads plainly where it matters.
+Every method raises :class:`OSError` as the kernel reports it; the callers turn it into an error that tells a way out.
 """
 
-import contextlib
+import errno
+import fcntl
+import io
 import os
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["Disk"]
+__all__ = ["Disk", "make_folder"]
+
+CHUNK_BYTES = 1 << 20
+# A planted link must not lead a write elsewhere, and a child process must not inherit a file, still less the lock.
+SAFE = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Disk:
-    """Operations of the file system. Each raises ``OSError`` as the system does.
+    """The real disk, by way of the system calls of POSIX."""
 
-    Notes
-    -----
-    No operation follows a symbolic link at the end of its path when it writes, and none retries a failed fsync:
-    the kernel may have dropped the pages, and a second call would succeed without them.
-    """
+    def open_new(self, path: Path) -> int:
+        """Create a file to append to; fail if anything, even a dangling link, has this name.
 
-    def make_folder(self, path: Path) -> None:
-        """Create a folder and its parents; their entries are durable afterwards."""
-        if path.is_dir():
-            return
-        self.make_folder(path.parent)
-        with contextlib.suppress(FileExistsError):
-            path.mkdir()
-        self.sync_folder(path.parent)
+        Parameters
+        ----------
+        path
+            The file to create.
 
-    def create(self, path: Path, data: bytes) -> None:
-        """Write a new file, and make its content durable (not yet its name).
-
-        Raises
-        ------
-        FileExistsError
-            If there is one.
+        Returns
+        -------
+        int
+            A file descriptor, to be given back to :meth:`close`.
         """
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-        try:
-            _write_all(descriptor, data)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | SAFE, 0o644)
 
-    def write_at(self, path: Path, offset: int, data: bytes) -> None:
-        """Cut a file at ``offset``, append ``data`` there, and make it durable; the file is created if need be."""
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    def open_existing(self, path: Path) -> int:
+        """Open an existing file to append to or to truncate; a link is refused (``ELOOP``)."""
+        return self._regular(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | SAFE), path)
+
+    def open_lock(self, path: Path) -> int:
+        """Open a file to lock, creating it if need be; a link is refused (``ELOOP``)."""
+        return self._regular(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | SAFE, 0o644), path)
+
+    def try_lock(self, fd: int) -> bool:
+        """Take the kernel's exclusive lock; it is free again when the descriptor closes or the process dies.
+
+        Returns
+        -------
+        bool
+            False if another open file holds it.
+        """
         try:
-            os.ftruncate(descriptor, offset)
-            os.lseek(descriptor, offset, os.SEEK_SET)
-            _write_all(descriptor, data)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def write(self, fd: int, data: bytes) -> None:
+        """Write all of the data; the kernel may take it in several pieces."""
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(fd, rest) :]
+
+    def truncate(self, fd: int, size_bytes: int) -> None:
+        """Cut a file to a size."""
+        os.ftruncate(fd, size_bytes)
+
+    def fsync(self, fd: int) -> None:
+        """Wait until a file's content is on the medium; after a failure nothing is known and no retry can tell more."""
+        os.fsync(fd)
+
+    def close(self, fd: int) -> None:
+        """Close a descriptor."""
+        os.close(fd)
 
     def rename(self, source: Path, target: Path) -> None:
-        """Give a file another name, replacing what had it, in one step."""
+        """Give a file another name in one step, replacing what had it."""
         source.replace(target)
 
-    def sync_folder(self, path: Path) -> None:
-        """Make the names in a folder durable."""
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    def unlink(self, path: Path) -> None:
+        """Remove a file's name; a link is removed, not what it leads to."""
+        path.unlink()
 
-    def remove(self, path: Path) -> None:
-        """Remove a file; nothing happens if there is none."""
-        path.unlink(missing_ok=True)
+    def mkdir(self, path: Path) -> None:
+        """Create one folder, whose parent exists."""
+        path.mkdir()
+
+    def fsync_folder(self, path: Path) -> None:
+        """Wait until a folder's entries (the names made, changed and removed in it) are on the medium."""
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def listdir(self, path: Path) -> list[str]:
+        """Return the names in a folder, in no particular order."""
+        return os.listdir(path)  # noqa: PTH208 - the names are wanted, and iterdir would build a Path of each
+
+    def is_folder(self, path: Path) -> bool:
+        """Tell whether a folder, or a link to one, has this name and can be seen."""
+        try:
+            return path.is_dir()
+        except OSError:
+            return False
+
+    def is_link(self, path: Path) -> bool:
+        """Tell whether a symbolic link has this name."""
+        return path.is_symlink()
 
     def read(self, path: Path) -> bytes:
-        """Return the content of a file."""
-        return path.read_bytes()
+        """Return the whole content of a regular file."""
+        with io.FileIO(self._open_reading(path)) as file:
+            return file.read()
 
-    def names(self, path: Path) -> list[str]:
-        """Return the names in a folder, sorted; none if there is no folder."""
-        return sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+    def chunks(self, path: Path, size_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
+        """Yield the content of a regular file in pieces of a bounded size."""
+        with io.FileIO(self._open_reading(path)) as file:
+            while chunk := file.read(size_bytes):
+                yield chunk
+
+    def _open_reading(self, path: Path) -> int:
+        # Without O_NONBLOCK the opening of a named pipe would wait for a writer for ever.
+        return self._regular(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), path)
+
+    def _regular(self, fd: int, path: Path) -> int:
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            return fd
+        os.close(fd)
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+def make_folder(disk: Disk, path: Path) -> None:
+    """Create a folder and its missing parents, each of them durably.
+
+    Parameters
+    ----------
+    disk
+        Where to create it.
+    path
+        The folder; one that exists is left as it is.
+    """
+    if disk.is_folder(path):
+        return
+    if path.parent != path:
+        make_folder(disk, path.parent)
+    try:
+        disk.mkdir(path)
+    except FileExistsError:
+        # Another process was faster; whatever else has this name shows when a file is opened in it.
+        return
+    disk.fsync_folder(path.parent)

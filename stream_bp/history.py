@@ -1,109 +1,253 @@
-"""The history of a run: a CSV file that any table tool opens, without a gap or a duplicate after a resume.
+r"""The history of a job's metrics: a CSV file that a resumed job continues to the same bytes.
 
-Rows are kept in memory until :meth:`History.sync`, which comes before each checkpoint; the checkpoint records how
-long the file was and what it held. What a killed run wrote after its last checkpoint is cut off by the resume, which
-writes it again. Every column is a function of the stream: no time of day, so that the bytes are the same.
+A row is kept in memory, then written, then, at each checkpoint, synced; the checkpoint holds the *mark* of that moment:
+how many bytes the file had, their SHA-256, and the number of rows. A job that resumes verifies the marked bytes, cuts
+off what came after them, and goes on. Hence every column must be a function of the rows learned: no times, no rates.
+
+The file is UTF-8 with a header and ``\n`` at the end of each line. Floats are written with the fewest digits that read
+back as the same double, None as an empty cell.
 """
 
+import csv
+import errno
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self, TypedDict
+
+import numpy as np
 
 from stream_bp.disk import Disk
 from stream_bp.errors import CheckpointError
 
-__all__ = ["History"]
+__all__ = ["History", "Mark"]
+
+BUFFER_BYTES = 1 << 16
+
+
+class Mark(TypedDict):
+    """How far a history was synced: its size in bytes, the SHA-256 of these bytes, and its number of rows."""
+
+    size: int
+    sha256: str
+    rows: int
 
 
 class History:
-    """An append-only table.
+    """A new history file, created at the first write; :meth:`fresh` replaces one, :meth:`resume` continues one.
 
     Parameters
     ----------
     path
-        The CSV file.
+        The CSV file. It must not exist.
+    columns
+        The names of the columns, fixed for the life of the file.
     disk
-        The way to the disk.
-    mark
-        Where to go on: what :meth:`sync` returned, as the checkpoint has it. ``None`` begins the file anew.
-
-    Raises
-    ------
-    CheckpointError
-        If the file does not begin with what the mark says.
+        How to reach the file.
     """
 
-    def __init__(self, path: Path, *, disk: Disk | None = None, mark: Mapping[str, Any] | None = None) -> None:
-        self.path = path
+    def __init__(self, path: str | Path, columns: Sequence[str], disk: Disk | None = None) -> None:
+        self.path = Path(path)
+        self.columns = tuple(columns)
+        self.rows = 0
         self._disk = disk or Disk()
-        self._digest = hashlib.sha256()
+        self._open: Callable[[], int] = self._create
+        self._fd: int | None = None
+        self._is_closed = False
+        self._is_synced = False
         self._size = 0
-        self._columns: tuple[str, ...] | None = None
-        self._waiting: list[str] = []
-        if mark is not None:
-            self._go_on(mark)
+        self._sha256 = hashlib.sha256()
+        self._buffer = bytearray(_line(self.columns))
 
-    def append(self, row: Mapping[str, float | int | str | None]) -> None:
-        """Add a row; the first one of a file gives the columns, and every other has the same."""
-        if self._columns is None:
-            self._columns = tuple(row)
-            self._waiting.append(_line(self._columns))
-        if tuple(row) != self._columns:
-            raise ValueError(f"the history's columns are {self._columns}, found {tuple(row)}")
-        self._waiting.append(_line([_cell(value) for value in row.values()]))
-
-    def sync(self) -> dict[str, Any]:
-        """Write what waits, durably, and return the mark for the checkpoint.
+    @classmethod
+    def fresh(cls, path: str | Path, columns: Sequence[str], disk: Disk | None = None) -> Self:
+        """Start a new history in place of the one that may be there.
 
         Raises
         ------
         CheckpointError
-            If the disk refuses.
+            If the old file cannot be removed.
         """
-        data = "".join(self._waiting).encode()
-        if data or not self._size:
-            try:
-                self._disk.make_folder(self.path.parent)
-                self._disk.write_at(self.path, self._size, data)
-                if not self._size:
-                    self._disk.sync_folder(self.path.parent)
-            except OSError as error:
-                raise CheckpointError(
-                    f"cannot write {self.path}: {error.strerror or error}; the checkpoints are intact"
-                ) from error
-        self._waiting.clear()
-        self._size += len(data)
-        self._digest.update(data)
-        return {"size": self._size, "sha256": self._digest.hexdigest(), "columns": list(self._columns or ())}
+        history = cls(path, columns, disk)
+        with history._failing("remove"), suppress(FileNotFoundError):
+            history._disk.unlink(history.path)
+        return history
 
-    def _go_on(self, mark: Mapping[str, Any]) -> None:
-        try:
-            kept = self._disk.read(self.path)[: mark["size"]]
-        except OSError as error:
+    @classmethod
+    def resume(
+        cls, path: str | Path, columns: Sequence[str], mark: Mapping[str, Any], disk: Disk | None = None
+    ) -> Self:
+        """Continue a history from where a checkpoint marked it.
+
+        Parameters
+        ----------
+        path
+            The CSV file.
+        columns
+            The names of the columns, as when the file was made.
+        mark
+            What :meth:`sync` returned before that checkpoint.
+        disk
+            How to reach the file.
+
+        Returns
+        -------
+        History
+            The rows after the mark are cut off at the first write; until then nothing is changed.
+
+        Raises
+        ------
+        CheckpointError
+            If the marked bytes are not in the file as they were written, or are of other columns.
+
+        Notes
+        -----
+        Reads the marked bytes once, in pieces of a bounded size.
+        """
+        history = cls(path, columns, disk)
+        history._verify(mark)
+        history._open = history._reopen
+        history._buffer.clear()
+        history.rows = mark["rows"]
+        return history
+
+    def append(self, row: Mapping[str, object]) -> None:
+        """Add a row; it may stay in memory until :meth:`sync`.
+
+        Parameters
+        ----------
+        row
+            A value for each column: a string, a number, a boolean or None.
+
+        Raises
+        ------
+        ValueError
+            If the row has other columns than the file.
+        TypeError
+            If a value is of another kind.
+        CheckpointError
+            If the file cannot be written.
+        """
+        if row.keys() != set(self.columns):
+            raise ValueError(f"history row has columns {sorted(row)}, expected {sorted(self.columns)}")
+        self._buffer += _line([_cell(row[column]) for column in self.columns])
+        self.rows += 1
+        if len(self._buffer) >= BUFFER_BYTES:
+            self._flush()
+
+    def sync(self) -> Mark:
+        """Make all rows durable, and tell how far the file reaches.
+
+        Returns
+        -------
+        Mark
+            For the checkpoint that is saved next, and for :meth:`resume`.
+
+        Raises
+        ------
+        CheckpointError
+            If the file cannot be written; this history then takes no more rows.
+        """
+        fd = self._flush()
+        if not self._is_synced:
+            with self._failing("sync"):
+                self._disk.fsync(fd)
+            self._is_synced = True
+        return Mark(size=self._size, sha256=self._sha256.hexdigest(), rows=self.rows)
+
+    def close(self) -> None:
+        """Close the file; rows since the last :meth:`sync` are not kept."""
+        self._is_closed = True
+        if self._fd is not None:
+            fd, self._fd = self._fd, None
+            with self._failing("close"):
+                self._disk.close(fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _flush(self) -> int:
+        with self._failing("write"):
+            if self._is_closed:
+                raise OSError(errno.EBADF, "an earlier write failed, or it is closed")
+            fd = self._open() if self._fd is None else self._fd
+            if self._buffer:
+                self._disk.write(fd, bytes(self._buffer))
+                self._sha256.update(self._buffer)
+                self._size += len(self._buffer)
+                self._buffer.clear()
+                self._is_synced = False
+            return fd
+
+    def _create(self) -> int:
+        fd = self._fd = self._disk.open_new(self.path)
+        self._disk.fsync_folder(self.path.parent)
+        return fd
+
+    def _reopen(self) -> int:
+        fd = self._fd = self._disk.open_existing(self.path)
+        self._disk.truncate(fd, self._size)
+        return fd
+
+    def _verify(self, mark: Mapping[str, Any]) -> None:
+        header, head = bytes(self._buffer), b""
+        with self._failing("read"):
+            for chunk in self._disk.chunks(self.path):
+                marked = chunk[: mark["size"] - self._size]
+                head = head or marked
+                self._sha256.update(marked)
+                self._size += len(marked)
+                if self._size == mark["size"]:
+                    break
+        if (self._size, self._sha256.hexdigest()) != (mark["size"], mark["sha256"]):
             raise CheckpointError(
-                f"cannot read {self.path}, which the checkpoint goes on from: {error.strerror or error}; put it back, "
-                "or start over with --fresh"
-            ) from None
-        self._digest.update(kept)
-        if len(kept) != mark["size"] or self._digest.hexdigest() != mark["sha256"]:
-            raise CheckpointError(
-                f"{self.path} was changed: its first {mark['size']} bytes are not those that the checkpoint goes on "
-                "from; put it back, or start over with --fresh"
+                f"history {self.path} is not as the checkpoint left it: its first {mark['size']:,} bytes were "
+                f"changed or cut; restore the file from a copy, or start over with --fresh"
             )
-        self._size = len(kept)
-        self._columns = tuple(mark["columns"]) or None
+        if not head.startswith(header):
+            found = head.partition(b"\n")[0].decode(errors="replace")
+            raise CheckpointError(
+                f"history {self.path} has the columns {found!r}, expected "
+                f"{','.join(self.columns)!r}; resume with the settings it was made with, or start over with --fresh"
+            )
+
+    @contextmanager
+    def _failing(self, verb: str) -> Iterator[None]:
+        """Turn a failure of the disk into one line, and refuse further rows: what the file holds now is unknown."""
+        try:
+            yield
+        except BaseException as error:
+            self._is_closed = True
+            if not isinstance(error, OSError):
+                raise
+            advice = "; start over with --fresh to replace it" if isinstance(error, FileExistsError) else ""
+            raise CheckpointError(f"cannot {verb} history {self.path}: {error.strerror}{advice}") from error
 
 
-def _line(cells: Sequence[str]) -> str:
-    return ",".join(_quoted(cell) for cell in cells) + "\n"
+def _line(cells: Sequence[str]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue().encode()
 
 
-def _quoted(cell: str) -> str:
-    return '"' + cell.replace('"', '""') + '"' if set(cell) & set(',"\n\r') else cell
-
-
-def _cell(value: float | str | None) -> str:
-    """Write a value so that it reads back the same: floats by their shortest exact form, None as nothing."""
-    return "" if value is None else value if isinstance(value, str) else json.dumps(value)
+def _cell(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case str():
+            return value
+        case bool() | np.bool_():
+            return "true" if value else "false"
+        case int() | np.integer():
+            return str(int(value))
+        case float() | np.floating():
+            return repr(float(value))
+    raise TypeError(f"history cell {value!r} is a {type(value).__name__}, expected a string, number, boolean or None")

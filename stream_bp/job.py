@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from connectors import ConnectorError, Cursor, Source
 from stream_bp import numerics
-from stream_bp.checkpoint import Loaded, Snapshot
+from stream_bp.checkpoint import Checkpointer, Loaded
 from stream_bp.config import JobConfig
 from stream_bp.disk import Disk
 from stream_bp.encoder import Encoded
@@ -27,6 +27,7 @@ from stream_bp.feed import Chunk, Feed, Position
 from stream_bp.history import History
 from stream_bp.planning import plan
 from stream_bp.run_directory import RunDirectory
+from stream_bp.snapshot import Snapshot
 from stream_bp.training import Training, new_model, saved_config
 
 __all__ = ["Job", "Observer", "Status", "Summary"]
@@ -172,7 +173,9 @@ class Job:
         self._disk = disk or Disk()
         self._directory: RunDirectory | None = None
         if self.config.run_dir is not None:
-            self._directory = RunDirectory(self.config.run_dir, keep=self.config.keep, disk=self._disk)
+            self._directory = RunDirectory(self.config.run_dir, self._disk)
+            folder = self._directory.checkpoints
+            self._checkpointer = Checkpointer(folder, keep=self.config.keep, disk=self._disk)
         self._history: History | None = None
         self._checkpoint: Path | None = None
         self._signal: int | None = None
@@ -200,7 +203,7 @@ class Job:
             self._fingerprint = numerics.fingerprint(self.config.dtype)
             resumed = self._find_checkpoint()
             training = self._begin_or_restore(resumed)
-            with self._locked(resumed), self._signals():
+            with self._locked(training, resumed), self._signals():
                 return self._run(training, resumed)
 
     def _run(self, training: Training, resumed: Loaded | None) -> Summary:
@@ -229,7 +232,7 @@ class Job:
         """Return the checkpoint to go on from, if it is of this job."""
         if self._directory is None or self._is_fresh:
             return None
-        loaded = self._directory.checkpointer.newest()
+        loaded = self._checkpointer.newest()
         if loaded is not None:
             self._refuse_other_job(loaded.snapshot)
         return loaded
@@ -261,7 +264,7 @@ class Job:
         return training
 
     @contextlib.contextmanager
-    def _locked(self, resumed: Loaded | None) -> Iterator[None]:
+    def _locked(self, training: Training, resumed: Loaded | None) -> Iterator[None]:
         """Hold the run directory, if there is one, and open its history."""
         if self._directory is None:
             yield
@@ -269,9 +272,14 @@ class Job:
         with self._directory:
             if self._is_fresh:
                 self._directory.clear()
-            mark = resumed.snapshot.state["history"] if resumed is not None else None
-            self._history = History(self._directory.history_path, disk=self._disk, mark=mark)
-            yield
+            with self._open_history(self._directory.history_path, training.columns, resumed) as self._history:
+                yield
+
+    def _open_history(self, path: Path, columns: Sequence[str], resumed: Loaded | None) -> History:
+        """Go on with the history that the checkpoint vouches for, or begin one."""
+        if resumed is None:
+            return History.fresh(path, columns, self._disk)
+        return History.resume(path, columns, resumed.snapshot.state["history"], self._disk)
 
     def _learn(self, training: Training) -> None:
         """Go through the epochs that are left."""
@@ -343,8 +351,8 @@ class Job:
         if self._directory is None or self._history is None:
             return
         extra = {"fingerprint": self._fingerprint, "sources": list(self.config.source or self.source.paths)}
-        snapshot = training.snapshot(self._history.sync(), extra)
-        self._checkpoint = self._directory.checkpointer.save(snapshot)
+        snapshot = training.snapshot(dict(self._history.sync()), extra)
+        self._checkpoint = self._checkpointer.save(snapshot)
         self._saved = time.monotonic()
 
     def _tell(self, training: Training) -> None:

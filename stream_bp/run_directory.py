@@ -1,95 +1,188 @@
-"""All of one job's files, and the lock that gives them one writer.
+r"""A run directory: all the files of one job, and the lock that gives it one writer.
 
 ::
 
-    RUN_DIR/
-      lock                                  held by the kernel while a job runs; free again when it dies
-      history.csv                           the metrics along the stream
-      checkpoints/step-000000001200.safetensors
+    runs/elec2/
+      lock             held by the kernel while a job runs; says "stream-bp" and the process's number
+      checkpoints/     step-000000001200.safetensors, …: see :mod:`stream_bp.checkpoint`
+      history.csv      see :mod:`stream_bp.history`
+
+The lock is free again when its process dies, however it dies: no file needs to be cleaned away by hand, and the file
+itself is never removed, for a second process could then lock another file of the same name. Files of other names may
+lie in the directory; they are neither read nor removed.
 """
 
-import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from stream_bp.checkpoint import Checkpointer
-from stream_bp.disk import Disk
-from stream_bp.errors import CheckpointError, LockedError
+from stream_bp.checkpoint import is_temporary, step_of
+from stream_bp.disk import Disk, make_folder
+from stream_bp.errors import CheckpointError, ConfigError, LockedError
 
 __all__ = ["RunDirectory"]
 
+OWNER = "stream-bp"
+
 
 class RunDirectory:
-    """A run directory. As a context manager it is created, and locked against other writers.
+    """The place of one job's files; entering it creates it and takes its lock.
 
     Parameters
     ----------
     path
-        The folder.
-    keep
-        Checkpoints to keep.
+        The directory. It need not exist, and may hold other files.
     disk
-        The way to the disk.
+        How to reach the files.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, RunDirectory(Path(folder) / "runs" / "first") as run:
+    ...     print(run.checkpoints.name, run.history_path.name, run.peek())
+    checkpoints history.csv False
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, keep: int = 3, disk: Disk | None = None) -> None:
+    def __init__(self, path: str | Path, disk: Disk | None = None) -> None:
         self.path = Path(path)
         self._disk = disk or Disk()
-        self.checkpointer = Checkpointer(self.path / "checkpoints", keep=keep, disk=self._disk)
         self._lock: int | None = None
 
     @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoint files."""
+        return self.path / "checkpoints"
+
+    @property
     def history_path(self) -> Path:
-        """The CSV file of metrics."""
+        """The CSV file of the metrics."""
         return self.path / "history.csv"
 
+    @property
+    def lock_path(self) -> Path:
+        """The file that is locked."""
+        return self.path / "lock"
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether a job of stream-bp ran here: its lock file or one of its checkpoints is here."""
+        return self._owner().startswith(OWNER) or self.peek()
+
+    def peek(self) -> bool:
+        """Tell whether there are checkpoint files, valid or not, without creating or locking anything.
+
+        Raises
+        ------
+        ConfigError
+            If the directory cannot be read.
+        """
+        return any(step_of(name) is not None for name in self._names(self.checkpoints))
+
+    def clear(self) -> None:
+        """Remove what jobs left here (checkpoints, half-written ones, the history) and nothing else.
+
+        Raises
+        ------
+        RuntimeError
+            If the directory is not entered, so that another job may be using it.
+        CheckpointError
+            If a file cannot be removed.
+        """
+        if self._lock is None:
+            raise RuntimeError(f"run directory {self.path} must be locked before it is cleared")
+        names = [name for name in self._names(self.checkpoints) if step_of(name) is not None or is_temporary(name)]
+        try:
+            # The history goes last: checkpoints without it are refused, it without checkpoints starts nothing.
+            for name in names:
+                self._disk.unlink(self.checkpoints / name)
+            self._disk.fsync_folder(self.checkpoints)
+            if self.history_path.name in self._names(self.path):
+                self._disk.unlink(self.history_path)
+                self._disk.fsync_folder(self.path)
+        except OSError as error:
+            raise CheckpointError(f"cannot clear run directory {self.path}: {_reason(error)}") from error
+
     def __enter__(self) -> Self:
-        """Create the folder and take the lock.
+        """Create the directory if need be, and become its only writer.
 
         Raises
         ------
         LockedError
-            If another process has it.
-        CheckpointError
-            If the folder cannot be made or written.
+            If another process, or another part of this one, is its writer.
+        ConfigError
+            If the directory cannot be used: a link or a foreign file has one of our names, or the disk refuses.
         """
         try:
-            self._disk.make_folder(self.path)
-            self._refuse_links()
-            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise CheckpointError(f"cannot write to {self.path}: {error.strerror or error}") from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            owner = os.pread(self._lock, 20, 0).decode(errors="replace").strip() or "unknown"
-            self.__exit__(None, None, None)
-            raise LockedError(
-                f"{self.path} is in use by another job (process {owner}); stop it, or choose another --run-dir"
-            ) from None
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+            self._enter()
+        except BaseException as error:
+            self._release()
+            if isinstance(error, OSError) and not isinstance(error, LockedError):
+                raise ConfigError(
+                    f"cannot use {self.path} as a run directory: {_reason(error)}; choose another, or mend it"
+                ) from error
+            raise
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Let go of the lock. The file stays: removing it would let two jobs lock two files of one name."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._release()
 
-    def clear(self) -> None:
-        """Remove checkpoints and history, and nothing else that the folder may hold."""
-        self.checkpointer.clear()
-        self._disk.remove(self.history_path)
+    def _enter(self) -> None:
+        make_folder(self._disk, self.path)
+        self._refuse_links()
+        if not self.is_ours and self.history_path.name in self._names(self.path):
+            raise ConfigError(f"{self.history_path} was not written by stream-bp; choose another run directory")
+        self._take_lock()
+        make_folder(self._disk, self.checkpoints)
+        # A process that died between making a name and syncing it has left that to us.
+        self._disk.fsync_folder(self.path)
 
     def _refuse_links(self) -> None:
-        """Nothing is written through a link that somebody planted."""
-        for path in (self.path / "lock", self.path / "checkpoints", self.history_path):
-            if path.is_symlink():
-                raise CheckpointError(
-                    f"{path} is a symbolic link; a run directory holds its own files: remove the link"
+        for path in (self.lock_path, self.checkpoints, self.history_path):
+            if self._disk.is_link(path):
+                raise ConfigError(
+                    f"{path} is a symbolic link, which could lead a write elsewhere; replace it by what it leads to"
                 )
+
+    def _take_lock(self) -> None:
+        self._lock = fd = self._disk.open_lock(self.lock_path)
+        owner = self._owner()
+        if not self._disk.try_lock(fd):
+            raise LockedError(
+                f"run directory {self.path} is in use by {owner or 'another process'}; wait for it, stop it, or "
+                "choose another directory"
+            )
+        if owner and not owner.startswith(OWNER):
+            raise ConfigError(f"{self.lock_path} was not written by stream-bp; choose another run directory")
+        self._disk.truncate(fd, 0)
+        self._disk.write(fd, f"{OWNER}, process {os.getpid()}\n".encode())
+
+    def _owner(self) -> str:
+        """Return the first line of the lock file, or an empty string."""
+        try:
+            # A power cut may leave zeros of what was never synced.
+            return self._disk.read(self.lock_path)[:80].strip(b"\0").decode(errors="replace").partition("\n")[0]
+        except FileNotFoundError:
+            return ""
+
+    def _names(self, folder: Path) -> list[str]:
+        try:
+            return self._disk.listdir(folder)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise ConfigError(f"cannot list {folder}: {error.strerror}") from error
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            fd, self._lock = self._lock, None
+            # The kernel frees the lock even if it reports an error, and nothing in the file needs to last.
+            with suppress(OSError):
+                self._disk.close(fd)
+
+
+def _reason(error: OSError) -> str:
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)

@@ -66,7 +66,7 @@ class Panel:
         target = ", ".join(config.target)
         chosen = " (told from the target; --task changes it)" if config.task == "auto" else ""
         self._say(f"{model.encoder.task} of {target}{chosen}, {len(model.encoder.features)} features, layers {sizes}")
-        for why in resumed.rejected if resumed else ():
+        for _, why in resumed.rejected if resumed else ():
             self._say(f"passed over a damaged checkpoint: {why}")
         if resumed:
             self._say(f"going on after {training.rows:,} rows, from {resumed.path}")

@@ -5,13 +5,13 @@ from typing import Any
 
 import stream_bp
 from connectors import Cursor
-from stream_bp.checkpoint import Snapshot
 from stream_bp.config import JobConfig
 from stream_bp.encoder import Encoded, Encoder
 from stream_bp.errors import CheckpointError
 from stream_bp.evaluation import Evaluation
 from stream_bp.feed import Position
 from stream_bp.model import Model
+from stream_bp.snapshot import Snapshot
 from stream_bp.stopping import Stopping
 
 __all__ = ["Training", "new_model", "next_mark", "restore_model", "saved_config"]
@@ -96,8 +96,17 @@ class Training:
             due.append(self.stopping.minibatches_left)
         return max(1, min(due))
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the history's columns: a function of task, targets and layers."""
+        unscored = Evaluation(self.evaluation.task, len(self.model.encoder.targets))
+        return tuple(self._line(unscored))
+
     def report(self) -> dict[str, float | int | None]:
         """Return a line of the history; its ``loss`` is the mean since the line before."""
+        return self._line(self.evaluation)
+
+    def _line(self, evaluation: Evaluation) -> dict[str, float | int | None]:
         learner = self.model.learner
         line: dict[str, float | int | None] = {
             "rows": self.rows,
@@ -106,10 +115,10 @@ class Training:
             "step": learner.step,
             "learning_rate": learner.learning_rate,
             "loss": self._loss / self._loss_rows if self._loss_rows else None,
-            **self.evaluation.metrics(),
-            **{f"windowed_{name}": value for name, value in self.evaluation.windowed().items()},
+            **evaluation.metrics(),
+            **{f"windowed_{name}": value for name, value in evaluation.windowed().items()},
         }
-        for baseline, metrics in self.evaluation.baselines().items():
+        for baseline, metrics in evaluation.baselines().items():
             line.update({f"{baseline}_{name}": value for name, value in metrics.items()})
         for layer, sizes in enumerate(learner.diagnostics.report(), start=1):
             line.update({f"{name}_{layer}": value for name, value in sizes.items()})

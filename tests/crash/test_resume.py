@@ -140,7 +140,8 @@ def test_the_comparison_sees_one_row_learned_twice(tmp_path: Path) -> None:
     settings = {"target": "label", "max_minibatches": 40}
     undisturbed(source, tmp_path / "whole", target="label")
     undisturbed(source, tmp_path / "wrong", **settings)
-    from stream_bp.checkpoint import Checkpointer, Snapshot
+    from stream_bp.checkpoint import Checkpointer
+    from stream_bp.snapshot import Snapshot
 
     checkpointer = Checkpointer(tmp_path / "wrong" / "checkpoints")
     loaded = checkpointer.newest()

@@ -1,249 +1,260 @@
-"""Checkpoint files: every bit vouched for, every malformation one error, the newest valid one found, failing disks."""
+"""The durable files: names, rotation, the choice of the newest, and what power cuts and failing disks leave behind."""
 
 import errno
-import hashlib
-import json
+import os
+from collections.abc import Callable
+from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import safetensors.numpy
 
-from stream_bp.arrays import Array
 from stream_bp.checkpoint import Checkpointer, Snapshot, decode, encode, load
-from stream_bp.disk import Disk
-from stream_bp.errors import CheckpointError
-from stream_bp.history import History
-from stream_bp.run_directory import RunDirectory
+from stream_bp.errors import CheckpointError, ConfigError
+from tests.simulated_disk import PowerCut, SimulatedDisk
+
+FOLDER = Path("/runs/job/checkpoints")
 
 
-def tiny(step: int = 3) -> Snapshot:
-    """Return a small snapshot with arrays of several types and a state with awkward text."""
-    tensors: dict[str, Array] = {
-        "W1": np.arange(6, dtype=np.float32).reshape(2, 3),
-        "counts": np.array([1, 2], np.int64),
-        "none": np.empty((0, 3)),
-        "turned": np.arange(12.0).reshape(3, 4).T,
-    }
-    return Snapshot(step, tensors, {"sha256": "0" * 64, "text": '"é\\', "x": 0.1, "deep": [{"a": None}]})
+def snapshot_of(step: int) -> Snapshot:
+    """Return a small snapshot that differs from step to step."""
+    return Snapshot(step, {"theta": np.full(3, step, np.float32)}, {"epoch": 0})
 
 
-def test_a_snapshot_comes_back_as_it_was() -> None:
-    """Arrays, also those that are not contiguous, and the state survive."""
-    back = decode(encode(tiny()))
-    assert back.step == 3
-    assert back.state == tiny().state
-    assert {name: array.tolist() for name, array in back.tensors.items()} == {
-        name: array.tolist() for name, array in tiny().tensors.items()
-    }
-    assert {array.dtype.str for array in back.tensors.values()} == {"<f4", "<i8", "<f8"}
+def names(folder: Path) -> list[str]:
+    """Return the names in a folder, sorted."""
+    return sorted(path.name for path in folder.iterdir())
 
 
-def test_any_framework_can_open_it(tmp_path: Path) -> None:
-    """Safetensors alone reads the weight matrices from the file."""
-    path = Checkpointer(tmp_path).save(tiny())
-    assert safetensors.numpy.load_file(path)["W1"].tolist() == [[0, 1, 2], [3, 4, 5]]
+def test_the_newest_is_what_was_saved_last(tmp_path: Path) -> None:
+    """What was saved last comes back, from the folder, the run directory and the file alike."""
+    checkpointer = Checkpointer(tmp_path / "checkpoints")
+    checkpointer.save(snapshot_of(1))
+    path = checkpointer.save(snapshot_of(2))
+    assert path.name == "step-000000000002.safetensors"
+    for place in (tmp_path, tmp_path / "checkpoints", path):
+        loaded = load(place)
+        assert (loaded.path, loaded.snapshot.step, loaded.rejected) == (path, 2, ())
+        np.testing.assert_array_equal(loaded.snapshot.tensors["theta"], np.full(3, 2, np.float32))
 
 
-def test_no_flipped_bit_is_accepted() -> None:
-    """Each bit of a file, flipped, makes it invalid; the file itself is the control."""
-    data = encode(tiny())
-    decode(data)
-    for place in range(len(data) * 8):
-        damaged = bytearray(data)
-        damaged[place // 8] ^= 1 << place % 8
-        with pytest.raises(CheckpointError):
-            decode(bytes(damaged))
+@pytest.mark.parametrize("keep", [1, 3])
+def test_rotation_keeps_the_newest(tmp_path: Path, keep: int) -> None:
+    """Exactly the newest `keep` files remain, and foreign files are left alone."""
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "step-1.safetensors").touch()
+    checkpointer = Checkpointer(tmp_path, keep=keep)
+    for step in range(6):
+        checkpointer.save(snapshot_of(step))
+    newest = [f"step-{step:012d}.safetensors" for step in range(6 - keep, 6)]
+    assert names(tmp_path) == sorted(["notes.txt", "step-1.safetensors", *newest])
 
 
-def test_no_other_length_is_accepted() -> None:
-    """Every truncation, and a byte more, is refused."""
-    data = encode(tiny())
-    for length in range(len(data)):
-        with pytest.raises(CheckpointError):
-            decode(data[:length])
-    with pytest.raises(CheckpointError):
-        decode(data + b"\0")
-
-
-def signed(header: dict[str, Any], body: bytes = b"") -> bytes:
-    """Forge a file whose digest is right."""
-    text = json.dumps(header, separators=(",", ":")).encode()
-    data = bytearray(len(text).to_bytes(8, "little") + text + body)
-    start = bytes(data).index(b'\\"sha256\\":\\"') + len(b'\\"sha256\\":\\"')
-    data[start : start + 64] = b"0" * 64
-    data[start : start + 64] = hashlib.sha256(data).hexdigest().encode()
-    return bytes(data)
-
-
-def forged(**changes: Any) -> dict[str, Any]:
-    """Return a header with a metadata value that was changed."""
-    content = {"format": 1, "sha256": "0" * 64, "state": {}, "step": 1, **changes}
-    return {"__metadata__": {"stream_bp": json.dumps(content, sort_keys=True, separators=(",", ":"))}}
-
-
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        (b"", "not a safetensors file"),
-        (b"\xff" * 40, "not a safetensors file"),
-        (safetensors.numpy.save({"a": np.zeros(3)}), "not a checkpoint of stream-bp"),
-        (signed(forged(format=2)), "format 2; this release of stream-bp reads format 1"),
-        (signed(forged(step=-1)), "malformed"),
-        (signed(forged(step=True)), "malformed"),
-        (signed(forged(state=[])), "malformed"),
-        (
-            signed({**forged(), "a": {"dtype": "F32", "shape": [2**40, 2**40], "data_offsets": [0, 4]}}, b"1234"),
-            "malformed",
-        ),
-        (signed({**forged(), "a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 400]}}, b"1234"), "malformed"),
-        (signed({**forged(), "a": {"dtype": "object", "shape": [1], "data_offsets": [0, 4]}}, b"1234"), "malformed"),
-    ],
-)
-def test_every_malformation_is_one_error(data: bytes, words: str) -> None:
-    """What is no checkpoint, or a forged one, is a CheckpointError of one line."""
-    with pytest.raises(CheckpointError, match=words) as caught:
-        decode(data)
-    assert "\n" not in str(caught.value)
-
-
-def test_the_newest_valid_file_wins_and_rejected_ones_are_told(tmp_path: Path) -> None:
-    """A damaged newest file is passed over by name; if none is valid, that is an error, not a fresh start."""
+def test_rotation_does_not_count_a_rejected_later_file(tmp_path: Path) -> None:
+    """A damaged file of a later step neither pushes out a valid checkpoint nor is removed unasked."""
+    (tmp_path / "step-000000000009.safetensors").write_bytes(b"damaged")
     checkpointer = Checkpointer(tmp_path, keep=2)
-    assert checkpointer.newest() is None
-    for step in (1, 2, 3):
-        checkpointer.save(tiny(step))
-    files = sorted(tmp_path.iterdir())
-    assert [path.name for path in files] == ["step-000000000002.safetensors", "step-000000000003.safetensors"]
-    files[-1].write_bytes(b"rubbish")
+    for step in (3, 4, 5):
+        checkpointer.save(snapshot_of(step))
+    assert names(tmp_path) == [f"step-{step:012d}.safetensors" for step in (4, 5, 9)]
     loaded = checkpointer.newest()
     assert loaded is not None
-    assert loaded.snapshot.step == 2
-    assert len(loaded.rejected) == 1
-    assert files[-1].name in loaded.rejected[0]
-    files[0].rename(tmp_path / "step-000000000009.safetensors")
-    with pytest.raises(CheckpointError, match=r"no checkpoint in .* is valid.*was renamed"):
+    assert loaded.snapshot.step == 5
+
+
+def test_keep_must_be_positive(tmp_path: Path) -> None:
+    """Keeping nothing is refused before anything is written."""
+    with pytest.raises(ConfigError, match="at least 1"):
+        Checkpointer(tmp_path, keep=0)
+
+
+def test_a_step_saved_again_replaces_its_file(tmp_path: Path) -> None:
+    """Saving a step twice leaves one file, with the later content."""
+    checkpointer = Checkpointer(tmp_path)
+    checkpointer.save(snapshot_of(1))
+    path = checkpointer.save(Snapshot(1, {}, {"epoch": 5}))
+    assert names(tmp_path) == [path.name]
+    assert load(path).snapshot.state == {"epoch": 5}
+
+
+def test_a_damaged_newest_file_is_reported_and_passed_over(tmp_path: Path) -> None:
+    """The newest valid file wins, and each newer one is told with its reason."""
+    checkpointer = Checkpointer(tmp_path)
+    checkpointer.save(snapshot_of(1))
+    damaged = checkpointer.save(snapshot_of(2))
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    loaded = checkpointer.newest()
+    assert loaded is not None
+    assert loaded.snapshot.step == 1
+    [(path, reason)] = loaded.rejected
+    assert path == damaged
+    assert "is damaged" in reason
+    assert str(damaged) in reason
+
+
+def test_no_valid_file_is_an_error(tmp_path: Path) -> None:
+    """Where files exist and none is valid, every one is named and nothing starts afresh."""
+    checkpointer = Checkpointer(tmp_path)
+    for step in (1, 2):
+        checkpointer.save(snapshot_of(step)).write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"no valid checkpoint.*0002\.safe.*0001\.safe"):
         checkpointer.newest()
 
 
-def test_load_takes_a_file_or_a_run_directory(tmp_path: Path) -> None:
-    """Both lead to the same snapshot; a folder without one is refused."""
-    with pytest.raises(CheckpointError, match="holds no checkpoint"):
+def test_no_file_is_no_error_for_a_new_job(tmp_path: Path) -> None:
+    """An absent folder and an empty one both hold no checkpoint; asked for by name, that is an error."""
+    assert Checkpointer(tmp_path / "absent").newest() is None
+    assert Checkpointer(tmp_path).newest() is None
+    with pytest.raises(CheckpointError, match="no checkpoint in"):
         load(tmp_path)
-    path = Checkpointer(tmp_path / "checkpoints").save(tiny())
-    assert load(path).snapshot.step == load(tmp_path).snapshot.step == 3
+    with pytest.raises(CheckpointError, match="No such file"):
+        load(tmp_path / "absent")
 
 
-class FailingDisk(Disk):
-    """A disk whose n-th operation fails."""
-
-    def __init__(self, fails_at: int, number: int) -> None:
-        self.left, self.number, self.has_fired = fails_at, number, False
-
-    def _count(self) -> None:
-        self.left -= 1
-        if self.left == 0:
-            self.has_fired = True
-            raise OSError(self.number, "injected")
-
-    def create(self, path: Path, data: bytes) -> None:
-        """Fail half-way: part of the file is there."""
-        try:
-            self._count()
-        except OSError:
-            path.write_bytes(data[: len(data) // 2])
-            raise
-        super().create(path, data)
-
-    def write_at(self, path: Path, offset: int, data: bytes) -> None:
-        """Fail half-way."""
-        try:
-            self._count()
-        except OSError:
-            super().write_at(path, offset, data[: len(data) // 2])
-            raise
-        super().write_at(path, offset, data)
-
-    def rename(self, source: Path, target: Path) -> None:
-        """Fail before."""
-        self._count()
-        super().rename(source, target)
-
-    def sync_folder(self, path: Path) -> None:
-        """Fail instead."""
-        self._count()
-        super().sync_folder(path)
-
-    def remove(self, path: Path) -> None:
-        """Fail before."""
-        self._count()
-        super().remove(path)
+def test_a_file_under_the_name_of_another_step_is_rejected(tmp_path: Path) -> None:
+    """A renamed checkpoint cannot pass for a newer one; under a free name it can be read."""
+    path = Checkpointer(tmp_path).save(snapshot_of(1))
+    renamed = path.rename(tmp_path / "step-000000000007.safetensors")
+    with pytest.raises(CheckpointError, match="is of step 1, not"):
+        load(renamed)
+    assert load(renamed.rename(tmp_path / "best.safetensors")).snapshot.step == 1
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS])
-@pytest.mark.parametrize("fails_at", range(1, 5))
-def test_a_failing_disk_leaves_the_checkpoint_before_intact(tmp_path: Path, fails_at: int, number: int) -> None:
-    """Whichever operation of a save fails, it is one error, and a valid checkpoint is found afterwards."""
-    Checkpointer(tmp_path, keep=1).save(tiny(1))
-    disk = FailingDisk(fails_at, number)
-    with pytest.raises(CheckpointError, match="injected; the checkpoints before it are intact"):
-        Checkpointer(tmp_path, keep=1, disk=disk).save(tiny(2))
-    assert disk.has_fired
-    loaded = Checkpointer(tmp_path).newest()
-    assert loaded is not None
-    assert loaded.snapshot.step in {1, 2}
-    Checkpointer(tmp_path, keep=1).save(tiny(3))
-    assert [path.name for path in tmp_path.iterdir()] == ["step-000000000003.safetensors"]
-
-
-def test_a_protocol_without_a_rename_is_caught(tmp_path: Path) -> None:
-    """The control: writing over the only checkpoint loses it when the disk fails half-way."""
-    path = Checkpointer(tmp_path, keep=1).save(tiny(1))
-    disk = FailingDisk(1, errno.ENOSPC)
-    with pytest.raises(OSError, match="injected"):
-        disk.write_at(path, 0, encode(tiny(1)))
-    with pytest.raises(CheckpointError, match="is valid"):
+def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    """A pipe with a checkpoint's name is an error at once."""
+    os.mkfifo(tmp_path / "step-000000000007.safetensors")
+    with pytest.raises(CheckpointError, match="Not a regular file"):
         Checkpointer(tmp_path).newest()
 
 
-def test_a_history_goes_on_from_its_mark(tmp_path: Path) -> None:
-    """What was written after the mark is cut off; a changed beginning is refused."""
-    path = tmp_path / "history.csv"
-    history = History(path)
-    history.append({"rows": 1, "x": 0.1, "word": 'a,"b"'})
-    mark = history.sync()
-    history.append({"rows": 2, "x": None, "word": "c"})
-    history.sync()
-    again = History(path, mark=mark)
-    again.append({"rows": 3, "x": 1e-300, "word": ""})
-    again.sync()
-    assert path.read_text() == 'rows,x,word\n1,0.1,"a,""b"""\n3,1e-300,\n'
-    with pytest.raises(ValueError, match="columns are"):
-        again.append({"rows": 4})
-    path.write_text("rows,x,word\n1,0.2,\n")
-    with pytest.raises(CheckpointError, match="was changed"):
-        History(path, mark=mark)
-    path.unlink()
-    with pytest.raises(CheckpointError, match="cannot read"):
-        History(path, mark=mark)
+def test_a_planted_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    """A link under the checkpoint's name leads no write elsewhere."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    (folder / "step-000000000001.safetensors").symlink_to(victim)
+    (folder / f".step-000000000001.tmp-{os.getpid()}").symlink_to(victim)
+    path = Checkpointer(folder).save(snapshot_of(1))
+    assert victim.read_text() == "precious"
+    assert not path.is_symlink()
 
 
-@pytest.mark.parametrize("name", ["lock", "checkpoints", "history.csv"])
-def test_nothing_is_written_through_a_planted_link(tmp_path: Path, name: str) -> None:
-    """A symbolic link in the place of a file of ours is refused."""
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / name).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(CheckpointError, match="symbolic link"), RunDirectory(tmp_path / "run"):
-        pass
-    assert not (tmp_path / "elsewhere").exists()
+def test_half_written_files_of_dead_writers_are_removed(tmp_path: Path) -> None:
+    """A save removes what killed processes left, even one that had our process number."""
+    for pid in (1, os.getpid()):
+        (tmp_path / f".step-000000000001.tmp-{pid}").touch()
+    path = Checkpointer(tmp_path).save(snapshot_of(1))
+    assert names(tmp_path) == [path.name]
 
 
-def test_clear_leaves_what_is_not_ours(tmp_path: Path) -> None:
-    """--fresh removes checkpoints and history, nothing else."""
-    with RunDirectory(tmp_path) as directory:
-        directory.checkpointer.save(tiny())
-        directory.history_path.write_text("rows\n")
-        (tmp_path / "notes.txt").write_text("mine")
-        directory.clear()
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["checkpoints", "lock", "notes.txt"]
+def test_a_step_of_more_than_twelve_digits(tmp_path: Path) -> None:
+    """Names go on in order beyond their padding."""
+    checkpointer = Checkpointer(tmp_path, keep=1)
+    checkpointer.save(snapshot_of(10**12 - 1))
+    path = checkpointer.save(snapshot_of(10**12))
+    assert names(tmp_path) == [path.name]
+    assert load(tmp_path).snapshot.step == 10**12
+
+
+def lost_by_power_cuts(make_disk: Callable[[], SimulatedDisk]) -> tuple[list[str], int]:
+    """Cut the power at every call of five saves; tell every acknowledged save that was lost, and how many cuts fell."""
+    lost: list[str] = []
+    cuts = 0
+    while True:
+        disk = make_disk()
+        disk.arm(cuts + 1, PowerCut())
+        acknowledged = 0
+        try:
+            for step in range(1, 6):
+                Checkpointer(FOLDER, keep=2, disk=disk).save(snapshot_of(step))
+                acknowledged = step
+        except PowerCut:
+            cuts += 1
+        else:
+            return lost, cuts
+        for names_kept, content_kept in product([False, True], repeat=2):
+            left = disk.after_power_cut(names_kept=names_kept, content_kept=content_kept)
+            try:
+                loaded = Checkpointer(FOLDER, disk=left).newest()
+            except CheckpointError as error:
+                lost.append(str(error))
+                continue
+            if (loaded.snapshot.step if loaded else 0) < acknowledged:
+                lost.append(f"step {acknowledged} at cut {cuts} in {disk.fired}")
+
+
+class WithoutFsync(SimulatedDisk):
+    """A disk asked for a rename, but never for the content."""
+
+    def fsync(self, fd: int) -> None:
+        """Do nothing."""
+
+
+class WithoutFolderFsync(SimulatedDisk):
+    """A disk asked for the content, but never for the names."""
+
+    def fsync_folder(self, path: Path) -> None:
+        """Do nothing."""
+
+
+def test_a_power_cut_loses_no_acknowledged_save() -> None:
+    """Wherever power fails, the last acknowledged save or a later one is there and valid."""
+    lost, cuts = lost_by_power_cuts(SimulatedDisk)
+    assert lost == []
+    assert cuts >= 5 * len(["listdir", "open_new", "write", "fsync", "close", "rename", "fsync_folder"])
+
+
+@pytest.mark.parametrize("broken", [WithoutFsync, WithoutFolderFsync])
+def test_the_power_cut_test_catches_a_wrong_protocol(broken: type[SimulatedDisk]) -> None:
+    """The test above would notice a protocol that leaves out either fsync."""
+    lost, _ = lost_by_power_cuts(broken)
+    assert lost
+
+
+def faults_of_a_save() -> list[tuple[int, str]]:
+    """Return the calls that the third save makes, from 1."""
+    disk = SimulatedDisk()
+    checkpointer = Checkpointer(FOLDER, keep=2, disk=disk)
+    for step in (1, 2, 3):
+        disk.calls.clear()
+        checkpointer.save(snapshot_of(step))
+    return list(enumerate(disk.calls, start=1))
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC], ids=["EIO", "ENOSPC"])
+@pytest.mark.parametrize(("call", "name"), faults_of_a_save())
+def test_a_failing_disk_leaves_earlier_checkpoints_intact(call: int, name: str, number: int) -> None:
+    """Whichever call fails, one line tells it, the previous checkpoint is valid, and nothing half-written remains."""
+    disk = SimulatedDisk()
+    checkpointer = Checkpointer(FOLDER, keep=2, disk=disk)
+    for step in (1, 2):
+        checkpointer.save(snapshot_of(step))
+    disk.arm(call, OSError(number, os.strerror(number)))
+    with pytest.raises(CheckpointError, match=os.strerror(number)) as caught:
+        checkpointer.save(snapshot_of(3))
+    assert disk.fired == name
+    assert "\n" not in str(caught.value)
+    assert disk.calls.count("fsync") <= 1, "a failed fsync was tried again"
+    assert not disk.open_files
+    assert not [path for path in disk.names if ".tmp-" in path.name]
+    loaded = checkpointer.newest()
+    assert loaded is not None
+    assert loaded.rejected == ()
+    assert loaded.snapshot.step == (3 if name in {"unlink", "fsync_folder"} else 2)
+
+
+def test_the_wrong_step_is_refused_before_the_disk_is_touched(tmp_path: Path) -> None:
+    """A snapshot that cannot be encoded leaves no trace."""
+    folder = tmp_path / "checkpoints"
+    with pytest.raises(CheckpointError, match="step -1"):
+        Checkpointer(folder).save(snapshot_of(-1))
+    assert not folder.exists()
+
+
+def test_a_saved_file_is_its_encoding(tmp_path: Path) -> None:
+    """The file holds exactly what `encode` gives, and no other process may change it unseen."""
+    path = Checkpointer(tmp_path).save(snapshot_of(1))
+    data = path.read_bytes()
+    assert data == encode(snapshot_of(1))
+    assert decode(data, path).step == 1
