@@ -196,6 +196,8 @@ def inspect(model: Checkpoint, as_json: AsJson = False) -> None:
     if as_json:
         _write_json(content)
         return
+    for reason in content["rejected"]:
+        typer.echo(f"passed over: {reason}", err=True)
     console = Console(highlight=False, soft_wrap=True)
     task = content["columns"]["task"]
     console.print(escape(f"{content['checkpoint']}: {task} of {', '.join(content['config']['target'])}"))

@@ -228,7 +228,8 @@ class History:
             self._is_closed = True
             if not isinstance(error, OSError):
                 raise
-            advice = "; start over with --fresh to replace it" if isinstance(error, FileExistsError) else ""
+            advice = "; put it back, or start over with --fresh" if verb == "read" else ""
+            advice = "; start over with --fresh to replace it" if isinstance(error, FileExistsError) else advice
             raise CheckpointError(f"cannot {verb} history {self.path}: {error.strerror}{advice}") from error
 
 
