@@ -177,7 +177,7 @@ def test_a_second_writer_is_locked_out(place: Path) -> None:
     with RunDirectory(place / "run"):
         done = run("train", "rows.parquet", "--target", "label", "--run-dir", "run", cwd=place)
     assert done.returncode == 5
-    assert "in use by another job" in done.stderr
+    assert "is in use by stream-bp, process" in done.stderr
 
 
 def test_several_targets(place: Path) -> None:
