@@ -266,6 +266,9 @@ def main() -> None:
             raise
         print(f"stream-bp: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(getattr(error, "exit_code", 1))
+    except MemoryError as error:
+        print(f"stream-bp: not enough memory: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

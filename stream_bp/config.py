@@ -66,12 +66,12 @@ def _interval(value: Any) -> Any:
     except ValueError:
         amount = 0
     if not 0 < amount < 1e12:
-        raise ValueError(f"expected a number of minibatches (500) or a time (30s, 5m, 1h), found {value!r}")
-    return text
+        raise ValueError("expected a number of minibatches (500) or a time (30s, 5m, 1h)")
+    return text if unit else str(amount)
 
 
 Columns = Annotated[tuple[str, ...], BeforeValidator(_words)]
-Sizes = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_split)]
+Sizes = Annotated[tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...], BeforeValidator(_split)]
 Interval = Annotated[str, BeforeValidator(_interval)]
 
 
@@ -123,7 +123,9 @@ class JobConfig(BaseModel):
     dtype: DType = Field("float32", description="floating point type of the weights")
     seed: int = Field(0, ge=0, description="seed of the initial weights and of the shuffle")
     run_dir: str | None = Field(
-        None, description="folder for checkpoints and history; resumed if it holds this job [default: nothing is kept]"
+        None,
+        min_length=1,
+        description="folder for checkpoints and history; resumed if it holds this job [default: nothing is kept]",
     )
     checkpoint_every: Interval = Field("30s", description="time (30s, 5m, 1h) or minibatches (500) between checkpoints")
     keep: int = Field(3, ge=1, description="checkpoints to keep")
@@ -135,8 +137,11 @@ class JobConfig(BaseModel):
             raise ValueError(f"output {self.output!r} does not go with task {self.task!r}")
         if self.output == "softmax" and len(self.target) > 1:
             raise ValueError("output 'softmax' is for one target; several labels take 'sigmoid'")
-        if len(set(self.target)) < len(self.target):
-            raise ValueError("a target column is given twice")
+        for role, names in (("target", self.target), ("feature", self.features)):
+            if len(set(names)) < len(names):
+                raise ValueError(f"a {role} column is given twice")
+        if any("\0" in path for path in (*self.source, self.run_dir or "")):
+            raise ValueError("a path holds a NUL character")
         return self
 
     @classmethod
@@ -206,7 +211,10 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from None
-    return {key.replace("-", "_"): value for key, value in settings.items()}
+    words = {key.replace("-", "_"): value for key, value in settings.items()}
+    if len(words) < len(settings):
+        raise ConfigError(f"{path}: a key is given twice, with - and with _")
+    return words
 
 
 def _first_line(error: ValidationError) -> str:
@@ -215,6 +223,8 @@ def _first_line(error: ValidationError) -> str:
     if not first["loc"]:
         return message
     name = str(first["loc"][0])
+    if first["type"] == "missing" and name == "target":
+        return "no target: name the column to predict with --target"
     if first["type"] == "missing":
         return f"{name}: required, and not given"
     if first["type"] == "literal_error":

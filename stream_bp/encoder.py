@@ -203,11 +203,6 @@ class Encoder:
         ----------
         records
             Rows with :attr:`schema`, or with :attr:`feature_schema` where there is nothing to compare with.
-
-        Raises
-        ------
-        DataError
-            If a target has more than :data:`MAX_CLASSES` classes.
         """
         n = records.num_rows
         numbers = np.empty((len(self.numeric), n))
@@ -228,14 +223,7 @@ class Encoder:
             values = np.array([_floats(column) for column in columns])
             values[~(np.abs(values) <= _LARGEST)] = np.nan
             return values
-        codes = np.array([_codes(column, words) for column, words in zip(columns, self.labels, strict=True)])
-        for column, vocabulary in zip(self.targets, self.labels, strict=True):
-            if len(vocabulary) > MAX_CLASSES:
-                raise DataError(
-                    f"target column {column.name!r} has more than {MAX_CLASSES} classes; is it an identifier? "
-                    "A number can be learned with --task regression"
-                )
-        return codes
+        return np.array([_codes(column, words) for column, words in zip(columns, self.labels, strict=True)])
 
     def decode(self, predictions: Sequence[Floats]) -> pa.RecordBatch:
         """Put predictions into the user's words.
@@ -262,6 +250,9 @@ class Encoder:
             arrays[column.name] = pa.array(labels).take(pa.array(prediction.argmax(axis=0)))
             for label, probability in zip(labels, prediction, strict=True):
                 arrays[f"{column.name}={label}"] = pa.array(np.ascontiguousarray(probability, np.float64))
+        expected = len(predictions) + sum(len(p) for p in predictions if self.task == "classification")
+        if len(arrays) != expected:
+            raise DataError("two columns of the predictions would have the same name; rename a target")
         return pa.RecordBatch.from_pydict(arrays)
 
 
@@ -286,8 +277,7 @@ def is_number(type_: pa.DataType) -> bool:
 
 def distinct(array: pa.Array) -> list[Any]:
     """Return the distinct values of a column in order of appearance, without missing ones."""
-    if pa.types.is_floating(array.type):
-        array = pc.if_else(pc.is_finite(array), array, None)
+    array = _without_nothing(array)
     return [value for value in pc.unique(array).to_pylist() if value is not None]
 
 
@@ -331,8 +321,7 @@ def _floats(array: pa.Array) -> Floats:
 
 def _codes(array: pa.Array, vocabulary: Vocabulary) -> Ints:
     """Return the codes of a column, -1 where missing; new values enter the vocabulary in order of appearance."""
-    if pa.types.is_floating(array.type):
-        array = pc.if_else(pc.is_finite(array), array, None)
+    array = _without_nothing(array)
     codes = pc.index_in(array, value_set=pa.array(vocabulary.values, array.type), skip_nulls=True)
     if not vocabulary.is_full and codes.null_count > array.null_count:
         new = pc.unique(array.filter(pc.and_(pc.is_null(codes), pc.is_valid(array))))
@@ -342,6 +331,16 @@ def _codes(array: pa.Array, vocabulary: Vocabulary) -> Ints:
     return filled
 
 
+def _without_nothing(array: pa.Array) -> pa.Array:
+    """Make null what is no value: NaN, infinities, and the empty string, which CSV cannot tell from null."""
+    if pa.types.is_floating(array.type):
+        return pc.if_else(pc.is_finite(array), array, None)
+    if pa.types.is_string(array.type):
+        return pc.if_else(pc.equal(array, ""), None, array)
+    return array
+
+
 def _plain(value: Value) -> Value:
     """Write the label 1.0 as 1: a column of whole numbers with a gap is read as floats."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    is_whole = isinstance(value, float) and value.is_integer() and abs(value) <= 2**53
+    return int(value) if is_whole else value

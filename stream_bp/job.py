@@ -22,7 +22,7 @@ from stream_bp.checkpoint import Checkpointer, Loaded
 from stream_bp.config import JobConfig
 from stream_bp.disk import Disk
 from stream_bp.encoder import Encoded
-from stream_bp.errors import CheckpointError, DataError, NumericsError
+from stream_bp.errors import CheckpointError, DataError, LockedError, NumericsError
 from stream_bp.feed import Chunk, Feed, Position
 from stream_bp.history import History
 from stream_bp.planning import plan
@@ -79,7 +79,7 @@ class Summary:
     Attributes
     ----------
     rows, minibatches, epochs
-        Learned, over all runs of the job; whole passes.
+        Learned, over all runs of the job; passes whose end was reached.
     stop_reason
         ``end_of_stream``, ``max_rows``, ``max_minibatches``, ``stop_loss``, ``stop_delta``, ``SIGINT`` or ``SIGTERM``.
     loss
@@ -218,15 +218,22 @@ class Job:
             self._checkpoint = resumed.path
         self._learn(training)
         seconds = time.monotonic() - self._started
-        if self._signal is None and not training.is_reported:
-            self._report(training)
-        if self._directory is not None and not self._is_saved(training, resumed):
+        if not self._is_saved(training, resumed):
             self._save(training)
+        self._close_history(training)
         return self._summary(training, resumed, seconds)
 
     def _is_saved(self, training: Training, resumed: Loaded | None) -> bool:
         """Whether a finished job was only asked again."""
-        return resumed is not None and training.rows == self._first_row and training.is_reported
+        if resumed is None or training.rows != self._first_row:
+            return False
+        return bool(resumed.snapshot.state["stop_reason"] == training.stop_reason)
+
+    def _close_history(self, training: Training) -> None:
+        """Add a line for the last rows, behind what the checkpoint vouches for: a job that goes on cuts it off."""
+        if self._history is not None and self._signal is None and not training.is_reported:
+            self._history.append(training.report())
+            self._history.sync()
 
     def _find_checkpoint(self) -> Loaded | None:
         """Return the checkpoint to go on from, if it is of this job."""
@@ -272,8 +279,16 @@ class Job:
         with self._directory:
             if self._is_fresh:
                 self._directory.clear()
+            else:
+                self._refuse_if_changed(resumed)
             with self._open_history(self._directory.history_path, training.columns, resumed) as self._history:
                 yield
+
+    def _refuse_if_changed(self, resumed: Loaded | None) -> None:
+        """Refuse to go on if another job wrote a checkpoint between our look at the directory and its lock."""
+        newest = self._checkpointer.newest()
+        if (newest and newest.path) != (resumed and resumed.path):
+            raise LockedError(f"{self.config.run_dir} was used by another job in this very moment; run again")
 
     def _open_history(self, path: Path, columns: Sequence[str], resumed: Loaded | None) -> History:
         """Go on with the history that the checkpoint vouches for, or begin one."""
@@ -286,6 +301,9 @@ class Job:
         training.stop_reason = training.stop_reason or training.limit_reached()
         while not self._is_done(training):
             position = training.locate()
+            if position.epoch >= self.config.epochs:  # fewer passes than were asked for before
+                training.stop_reason = "end_of_stream"
+                return
             feed = Feed(self.source, training.model.encoder.schema, self.config)
             with feed.open(position) as chunks:
                 for rows, chunk in self._encoded(chunks, training):
@@ -316,7 +334,7 @@ class Job:
             n_minibatches = min(training.minibatches_to_border(), self._glance_minibatches)
             stop = min(len(rows), start + n_minibatches * b)
             began = time.monotonic()
-            training.learn(rows, start, stop)
+            self._learn_stretch(training, rows, chunk, (start, stop))
             self._pace(time.monotonic() - began, n_minibatches)
             start = stop
             training.locate = _at(chunk, stop)
@@ -325,6 +343,16 @@ class Job:
             if self._is_checkpoint_due(training):
                 self._save(training)
             self._tell(training)
+
+    def _learn_stretch(self, training: Training, rows: Encoded, chunk: Chunk, stretch: tuple[int, int]) -> None:
+        """Learn some minibatches; what was learned before one that cannot be is kept."""
+        start, first_row = stretch[0], training.rows
+        try:
+            training.learn(rows, *stretch)
+        except DataError:
+            training.locate = _at(chunk, start + training.rows - first_row)
+            self._save(training)
+            raise
 
     def _pace(self, seconds: float, n_minibatches: int) -> None:
         """Choose how many minibatches to learn before the next look: this shows nowhere in the result."""

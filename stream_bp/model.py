@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from stream_bp.arrays import Array, Floats, Ints, Mask
-from stream_bp.encoder import Encoded, Encoder
+from stream_bp.encoder import MAX_CLASSES, Encoded, Encoder
 from stream_bp.errors import CheckpointError, DataError
 from stream_bp.learner import Learner
 from stream_bp.scaling import Scaler
@@ -97,7 +97,7 @@ class Model:
         DivergenceError
             If a loss or a weight is no longer finite.
         DataError
-            If a target of a sigmoid output has a third class.
+            If a target has more classes than its output can tell apart, before their minibatch is learned.
         """
         while start < stop:
             b = min(batch_size, stop - start)
@@ -108,6 +108,7 @@ class Model:
                 yield self._learn(rows, start, border, b)
                 start = border
             if newcomer is not None:
+                self._refuse_excess(rows, start, start + b)
                 known = list(self._known)
                 self._grow(rows, start, start + b)
                 yield self._learn(rows, start, start + b, b, known)
@@ -191,18 +192,26 @@ class Model:
         n_outputs = 0
         for i in range(len(self._known)):
             met = max(self._known[i], int(rows.y[i, start:stop].max()) + 1)
-            if self.output == "sigmoid" and met > 2:
-                self._refuse_third(i, met - 1)
             n_outputs += met - self._known[i]
             self._known[i] = met
         self.learner.grow(names, n_outputs if self.output == "softmax" else 0)
 
-    def _refuse_third(self, target: int, code: int) -> None:
-        name, labels = self.encoder.targets[target].name, self.encoder.labels[target].values
-        raise DataError(
-            f"target column {name!r} has a third class {labels[code]!r} beside {labels[0]!r} and {labels[1]!r}; "
-            "a sigmoid output tells two apart (one target of many classes: --output softmax)"
-        )
+    def _refuse_excess(self, rows: Encoded, start: int, stop: int) -> None:
+        """Refuse a minibatch with a class too many, while everything still stands at its border."""
+        most = 2 if self.output == "sigmoid" else MAX_CLASSES
+        for column, labels, codes in zip(self.encoder.targets, self.encoder.labels, rows.y, strict=False):
+            if codes[start:stop].max() < most:
+                continue
+            if self.output == "softmax":
+                raise DataError(
+                    f"target column {column.name!r} has more than {MAX_CLASSES} classes; is it an identifier? "
+                    "A number can be learned with --task regression"
+                )
+            first, second, third = labels.values[:3]
+            raise DataError(
+                f"target column {column.name!r} has a third class {third!r} beside {first!r} and {second!r}; "
+                "a sigmoid output tells two apart (one target of many classes: --output softmax)"
+            )
 
     def state(self) -> tuple[dict[str, Floats], dict[str, Any]]:
         """Return arrays and a JSON-able rest, from which :meth:`restore` goes on to the same bits."""
