@@ -71,14 +71,11 @@ def _train(
     settings.update({name: value for name, value in flags.items() if value not in (None, [])})
     if sources:
         settings["source"] = sources
-    places = settings.get("source") or ()
-    # Absolute, so that the job can be resumed from another folder; links and patterns stay what they are.
-    settings["source"] = tuple(map(_absolute, [places] if isinstance(places, str) else places))
-    if not settings["source"]:
-        raise ConfigError("no source: name the files, folders or patterns to learn from")
-    if not settings.get("target"):
-        raise ConfigError("no target: name the column to predict with --target")
     job_config = JobConfig.of(settings)
+    if not job_config.source:
+        raise ConfigError("no source: name the files, folders or patterns to learn from")
+    # Absolute, so that the job can be resumed from another folder; links and patterns stay what they are.
+    job_config = job_config.model_copy(update={"source": tuple(map(_absolute, job_config.source))})
     _run(job_config, fresh=fresh, allow_different_numerics=allow_different_numerics, as_json=as_json)
 
 

@@ -19,6 +19,7 @@ import pytest
 
 from connectors import open_source
 from stream_bp.config import JobConfig
+from stream_bp.errors import LockedError
 from stream_bp.job import Job, Summary
 from stream_bp.optimizers import OPTIMIZERS
 
@@ -209,3 +210,23 @@ def test_a_polite_signal_checkpoints_and_says_so(tmp_path: Path, number: signal.
     assert summary["stop_reason"] == number.name
     assert 0 < summary["rows"] < 50_000
     assert int(Path(summary["checkpoint"]).stem.removeprefix("step-")) == summary["minibatches"]
+
+
+def test_a_job_that_slips_in_before_the_lock_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at a run directory and its lock another job may have used it: then nothing is touched."""
+    source = tmp_path / "rows.parquet"
+    pq.write_table(rows(), source)
+    late = Job(open_source(source), target="label", batch_size=500, run_dir=str(tmp_path / "run"))
+    begin = late._begin_or_restore
+
+    def slip_in(resumed: Any) -> Any:
+        undisturbed(source, tmp_path / "run", target="label")
+        return begin(resumed)
+
+    monkeypatch.setattr(late, "_begin_or_restore", slip_in)
+    with pytest.raises(LockedError, match="run again"):
+        late.run()
+    undisturbed(source, tmp_path / "alone", target="label")
+    assert comparable(tmp_path / "run") == comparable(tmp_path / "alone")

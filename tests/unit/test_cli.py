@@ -31,6 +31,7 @@ def place(tmp_path: Path) -> Path:
     (tmp_path / "header.csv").write_text("x,label\n")
     (tmp_path / "word.csv").write_text("x,label\n1,a\n2,b\n" + "3,a\n" * 300_000 + "oops,b\n")
     (tmp_path / "job.toml").write_text('target = "label"\nbatch-sise = 4\n')
+    (tmp_path / "number.toml").write_text('target = "label"\nsource = 3\n')
     (tmp_path / "foreign.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0" + b'{"W":{}}        ')
     (tmp_path / "text.txt").write_text("hello")
     return tmp_path
@@ -53,6 +54,9 @@ CASES = {
     "odd feature": (["when.parquet", "--target", "label"], 1, "feature column 'when' is of type timestamp"),
     "feature absent": (["rows.parquet", "--target", "label", "--features", "z"], 2, "feature column 'z' is not"),
     "words as values": (["rows.parquet", "--target", "label", "--task", "regression"], 1, "not a number"),
+    "feature twice": (["rows.parquet", "--target", "label", "--features", "x", "--features", "x"], 2, "given twice"),
+    "huge layer": (["rows.parquet", "--target", "label", "--hidden", "9" * 20], 2, "hidden: "),
+    "source of a number": (["--config", "number.toml"], 2, "source: "),
     "a scheme": (["s3://bucket/rows.parquet", "--target", "label"], 1, "scheme 's3' is not supported"),
     "hidden of 0": (["rows.parquet", "--target", "label", "--hidden", "8,0"], 2, "hidden: "),
     "unknown key": (
@@ -261,6 +265,40 @@ def test_the_history_is_one_table_without_gap_or_duplicate(place: Path) -> None:
     run(*train, cwd=place)
     history = pacsv.read_csv(place / "run" / "history.csv")
     rows = history["rows"].to_pylist()
+    whole = [*train[:-1], "whole"]
+    run(*whole, cwd=place)
+    run(*whole, cwd=place)
+    assert (place / "run" / "history.csv").read_bytes() == (place / "whole" / "history.csv").read_bytes()
     assert rows == sorted(set(rows))
     assert rows[-1] == 5000
     assert {"accuracy", "windowed_accuracy", "last_label_accuracy", "loss", "delta_rms_1"} <= set(history.column_names)
+
+
+def test_a_third_class_under_a_sigmoid_keeps_what_was_learned_before_it(place: Path) -> None:
+    """The line names the class; the checkpoint stands at the border before its minibatch."""
+    y = ["a", "b"] * 1000 + ["c"] * 10
+    pq.write_table(
+        pa.table({"x": [float(i % 5) for i in range(2010)], "y": y, "z": y[:2000] + ["a"] * 10}), place / "t.parquet"
+    )
+    train = ["train", "t.parquet", "--target", "y", "--target", "z", "--batch-size", "8", "--run-dir", "run"]
+    done = run(*train, cwd=place)
+    assert done.returncode == 1
+    assert "third class 'c'" in done.stderr
+    content = json.loads(run("inspect", "run", "--json", cwd=place).stdout)
+    assert (content["rows"], content["position"]["cursor"]["row"]) == (2000, 2000)
+    assert run(*train, "--max-rows", "1600", "--fresh", cwd=place).returncode == 0
+
+
+def test_whole_labels_beyond_exact_floats_are_labels(place: Path) -> None:
+    """A label of 1e20 is no reason for a traceback."""
+    (place / "huge.csv").write_text("x,y\n" + "1,99999999999999999999999\n2,5\n" * 50)
+    done = run("train", "huge.csv", "--target", "y", "--task", "classification", "--json", cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["rows"] == 100
+
+
+def test_an_interval_counts_however_it_is_written(place: Path) -> None:
+    """+10 minibatches are 10 minibatches."""
+    train = ["train", "rows.parquet", "--target", "label", "--batch-size", "4", "--keep", "100", "--run-dir", "run"]
+    run(*train, "--checkpoint-every", "+10", cwd=place)
+    assert len(list((place / "run" / "checkpoints").glob("step-*"))) == 1 + 7 + 1
