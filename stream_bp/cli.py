@@ -21,7 +21,8 @@ from connectors import ConnectorError, open_source
 from stream_bp import checkpoint, inference
 from stream_bp.config import JobConfig, read_toml
 from stream_bp.errors import CheckpointError, ConfigError, StreamBPError
-from stream_bp.job import Job, Summary
+from stream_bp.job import Job
+from stream_bp.summary import Summary
 from stream_bp.telemetry import Panel, show, table
 from stream_bp.training import saved_config
 
@@ -168,9 +169,7 @@ def predict(
 ) -> None:
     """Predict every row of a source: the label and the probability of each class, or the value."""
     loaded = checkpoint.load(model)
-    source = open_source(*sources)
-    inference.refuse_existing_target(output, source)
-    n_rows = inference.predict(loaded, source, output)
+    n_rows = inference.predict(loaded, open_source(*sources), output)
     Console(stderr=True).print(escape(f"{n_rows:,} predictions in {output}"), highlight=False, soft_wrap=True)
 
 

@@ -4,7 +4,6 @@ The command line is made from :class:`JobConfig`: every field is a flag and a TO
 description is the flag's help.
 """
 
-import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from connectors.schemas import nearest
 from stream_bp.arrays import DType
 from stream_bp.errors import ConfigError
 from stream_bp.schedules import ScheduleName
@@ -149,9 +149,10 @@ class JobConfig(BaseModel):
         """Check settings, and give one line for the first that is wrong."""
         for key in settings:
             if key not in cls.model_fields:
-                close = difflib.get_close_matches(key.replace("-", "_"), cls.model_fields, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(cls.model_fields)}"
-                raise ConfigError(f"unknown setting {key!r}; {hint}")
+                hint = (
+                    nearest(key.replace("-", "_"), cls.model_fields) or f"; the keys are {', '.join(cls.model_fields)}"
+                )
+                raise ConfigError(f"unknown setting {key!r}{hint}")
         try:
             return cls(**settings)
         except ValidationError as error:
@@ -229,9 +230,8 @@ def _first_line(error: ValidationError) -> str:
         return f"{name}: required, and not given"
     if first["type"] == "literal_error":
         choices = get_args(JobConfig.model_fields[name].annotation)
-        close = difflib.get_close_matches(str(first["input"]), choices, n=1)
-        message = f"expected one of {', '.join(choices)}"
-        return f"{name}: {message}; found {first['input']!r}" + (f", did you mean {close[0]!r}?" if close else "")
+        hint = nearest(str(first["input"]), choices)
+        return f"{name}: expected one of {', '.join(choices)}; found {first['input']!r}{hint}"
     return f"{name}: {message[0].lower() + message[1:]}; found {first['input']!r}"
 
 

@@ -13,7 +13,6 @@ A column has room for :data:`MAX_CATEGORIES` categories; one met later has no in
 a missing one. A target has room for :data:`MAX_CLASSES` classes; a further one is refused.
 """
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -22,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from connectors.schemas import nearest
 from stream_bp.arrays import Array, Floats, Ints
 from stream_bp.errors import ConfigError, DataError
 from stream_bp.vocabulary import Value, Vocabulary
@@ -35,7 +35,6 @@ __all__ = [
     "Task",
     "distinct",
     "is_number",
-    "nearest",
     "target_schema",
 ]
 
@@ -155,7 +154,8 @@ class Encoder:
         for role, names in (("target", targets), ("feature", features), ("ignored", ignore)):
             for name in names:
                 if name not in schema.names:
-                    raise ConfigError(f"{role} column {name!r} is not in the source{nearest(name, schema.names)}")
+                    hint = nearest(name, schema.names) or _listed(schema.names)
+                    raise ConfigError(f"{role} column {name!r} is not in the source{hint}")
         left_out = {*targets, *ignore}
         if clash := left_out.intersection(features):
             raise ConfigError(f"column {min(clash)!r} is a feature, and also a target or ignored: choose one")
@@ -256,12 +256,8 @@ class Encoder:
         return pa.RecordBatch.from_pydict(arrays)
 
 
-def nearest(word: str, words: Sequence[str]) -> str:
-    """Return a hint for a message: the nearest of some words, or all of them if they are few."""
-    close = difflib.get_close_matches(word, words, n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; it has {', '.join(map(repr, words[:20]))}{', …' if len(words) > 20 else ''}" if words else ""
+def _listed(names: Sequence[str]) -> str:
+    return f"; it has {', '.join(map(repr, names[:20]))}{', …' if len(names) > 20 else ''}" if names else ""
 
 
 def target_schema(schema: pa.Schema, targets: Sequence[str]) -> pa.Schema:

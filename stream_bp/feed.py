@@ -92,7 +92,7 @@ class Feed:
         """Read one epoch from a position to its end."""
         with self._source.open(self._schema, position.cursor) as reader:
             chunks = self._chunks(rebatch(reader, self._chunk_rows), position)
-            with contextlib.closing(prefetch(chunks, _AHEAD)) as ahead:
+            with prefetch(chunks, _AHEAD) as ahead:
                 yield ahead
 
     def _chunks(self, blocks: Iterator[Block], start: Position) -> Iterator[Chunk]:

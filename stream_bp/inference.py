@@ -11,9 +11,9 @@ from stream_bp.checkpoint import Loaded
 from stream_bp.errors import ConfigError, DataError
 from stream_bp.evaluation import Evaluation
 from stream_bp.model import Model
-from stream_bp.training import restore_model, saved_config
+from stream_bp.training import restore_evaluation, restore_model, saved_config
 
-__all__ = ["evaluate", "inspect", "predict", "refuse_existing_target"]
+__all__ = ["evaluate", "inspect", "predict"]
 
 _ROWS = 1 << 13
 
@@ -37,11 +37,14 @@ def predict(loaded: Loaded, source: Source, output: str | Path) -> int:
 
     Raises
     ------
+    ConfigError
+        If the output is one of the source's files.
     DataError
         If there are no rows, or the checkpoint has learned nothing yet.
     ConnectorError
         If the source cannot be read, or the file cannot be written; no file is left then.
     """
+    _refuse_overwriting(output, source)
     model = restore_model(loaded.snapshot)
     batches = _batches(source, model.encoder.feature_schema)
     first = next(batches, None)
@@ -95,12 +98,7 @@ def inspect(loaded: Loaded) -> dict[str, Any]:
     snapshot = loaded.snapshot
     config, model = saved_config(snapshot), restore_model(snapshot)
     state = snapshot.state
-    arrays = {
-        name.removeprefix("evaluation."): array
-        for name, array in snapshot.tensors.items()
-        if name.startswith("evaluation.")
-    }
-    evaluation = Evaluation.restore(arrays, state["evaluation"])
+    evaluation = restore_evaluation(snapshot)
     layers = [
         {"name": f"W{layer}", "shape": list(W.shape), "norm": float(np.linalg.norm(W)), **sizes}
         for layer, (W, sizes) in enumerate(
@@ -133,22 +131,12 @@ def _answer(model: Model, records: Any) -> Any:
 
 
 def _batches(source: Source, schema: Any) -> Iterator[Any]:
-    with source.open(schema) as reader:
-        blocks = prefetch(rebatch(reader, _ROWS), 2)
-        try:
-            for block in blocks:
-                yield block.records
-        finally:
-            blocks.close()
+    with source.open(schema) as reader, prefetch(rebatch(reader, _ROWS), 2) as blocks:
+        for block in blocks:
+            yield block.records
 
 
-def refuse_existing_target(output: str | Path, source: Source) -> None:
-    """Refuse to write predictions over a file that they are made from.
-
-    Raises
-    ------
-    ConfigError
-        If the output is one of the source's files.
-    """
+def _refuse_overwriting(output: str | Path, source: Source) -> None:
+    """Refuse to write predictions over a file that they are made from."""
     if str(Path(output).resolve()) in {str(Path(path).resolve()) for path in source.paths}:
         raise ConfigError(f"{output} is read from; write the predictions to another file")

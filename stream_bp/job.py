@@ -5,16 +5,14 @@ minibatch border. The job decides only how far to go before it looks up, and tha
 """
 
 import contextlib
-import resource
 import signal
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 from connectors import ConnectorError, Cursor, Source
 from stream_bp import numerics
@@ -25,103 +23,17 @@ from stream_bp.encoder import Encoded
 from stream_bp.errors import CheckpointError, DataError, LockedError, NumericsError
 from stream_bp.feed import Chunk, Feed, Position
 from stream_bp.history import History
+from stream_bp.observer import Observer, Status
 from stream_bp.planning import plan
 from stream_bp.run_directory import RunDirectory
 from stream_bp.snapshot import Snapshot
+from stream_bp.summary import Summary, peak_rss_bytes
 from stream_bp.training import Training, new_model, saved_config
 
-__all__ = ["Job", "Observer", "Status", "Summary"]
+__all__ = ["Job"]
 
 _GLANCE_S = 0.1  # how long the job learns before it looks at signals and the clock
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """How far a running job is.
-
-    Attributes
-    ----------
-    training
-        Its state; to be read, not changed.
-    fraction
-        Part of the present epoch that lies behind, 0 to 1; ``None`` where it cannot be known. It
-        costs a little: call it when it is shown.
-    run_rows
-        Rows learned by this process.
-    seconds
-        For how long it has run.
-    checkpoint
-        The last checkpoint of this process.
-    """
-
-    training: Training
-    fraction: Callable[[], float | None]
-    run_rows: int
-    seconds: float
-    checkpoint: Path | None
-
-
-class Observer(Protocol):
-    """Somebody who wants to know how the job goes."""
-
-    def begin(self, training: Training, resumed: Loaded | None) -> None:
-        """Hear that learning begins, afresh or from a checkpoint."""
-
-    def update(self, status: Status) -> None:
-        """Hear how far it is, some ten times a second."""
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What a job came to.
-
-    Attributes
-    ----------
-    rows, minibatches, epochs
-        Learned, over all runs of the job; passes whose end was reached.
-    stop_reason
-        ``end_of_stream``, ``max_rows``, ``max_minibatches``, ``stop_loss``, ``stop_delta``, ``SIGINT`` or ``SIGTERM``.
-    loss
-        Mean loss of a row over the last thousand rows or so.
-    metrics, windowed, baselines, targets
-        Prequential metrics over all rows, over the last 1000, of the baselines, and of each target.
-    layers
-        Size of δ and of the gradient, layer by layer.
-    rows_per_second, seconds, peak_rss_bytes
-        Of this process.
-    theta_sha256
-        Digest of θ.
-    checkpoint
-        The newest checkpoint file; ``None`` without a run directory.
-    resumed_from
-        The checkpoint that this process went on from.
-    numerics
-        What decides the last bits.
-    """
-
-    task: str
-    rows: int
-    minibatches: int
-    epochs: int
-    stop_reason: str
-    loss: float | None
-    metrics: dict[str, float | None]
-    windowed: dict[str, float | None]
-    baselines: dict[str, dict[str, float | None]]
-    targets: dict[str, dict[str, float | None]]
-    layers: list[dict[str, float]]
-    rows_per_second: float
-    seconds: float
-    peak_rss_bytes: int
-    theta_sha256: str
-    checkpoint: str | None
-    resumed_from: str | None
-    numerics: dict[str, Any]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain numbers, strings, lists and dicts."""
-        return asdict(self)
 
 
 class Job:
@@ -209,7 +121,6 @@ class Job:
     def _run(self, training: Training, resumed: Loaded | None) -> Summary:
         self._started, self._first_row, self._saved = time.monotonic(), training.rows, time.monotonic()
         self._glance_minibatches = 1
-        self._training = training
         if self._observer is not None:
             self._observer.begin(training, resumed)
         if resumed is None:
@@ -261,9 +172,7 @@ class Job:
     def _begin_or_restore(self, resumed: Loaded | None) -> Training:
         """Return the state to go on from; everything is checked before anything on disk is touched."""
         if resumed is None:
-            training = Training(new_model(self.config, plan(self.source, self.config)), self.config)
-            training.begin(Position(0, Cursor.start()))
-            return training
+            return Training(new_model(self.config, plan(self.source, self.config)), self.config)
         training = Training.restore(resumed.snapshot, self.config)
         position = training.locate()
         # Opening shows whether the source is still the one that the cursor points into.
@@ -337,7 +246,7 @@ class Job:
             self._learn_stretch(training, rows, chunk, (start, stop))
             self._pace(time.monotonic() - began, n_minibatches)
             start = stop
-            training.locate = _at(chunk, stop)
+            training.locate = partial(chunk.position, stop)
             if training.rows >= training.mark:
                 self._report(training)
             if self._is_checkpoint_due(training):
@@ -350,7 +259,7 @@ class Job:
         try:
             training.learn(rows, *stretch)
         except DataError:
-            training.locate = _at(chunk, start + training.rows - first_row)
+            training.locate = partial(chunk.position, start + training.rows - first_row)
             self._save(training)
             raise
 
@@ -387,11 +296,10 @@ class Job:
         if self._observer is None:
             return
         run_rows, seconds = training.rows - self._first_row, time.monotonic() - self._started
-        self._observer.update(Status(training, self._fraction, run_rows, seconds, self._checkpoint))
+        self._observer.update(Status(training, partial(self._fraction, training), run_rows, seconds, self._checkpoint))
 
-    def _fraction(self) -> float | None:
-        position = self._training.locate()
-        return self.source.fraction(position.cursor)
+    def _fraction(self, training: Training) -> float | None:
+        return self.source.fraction(training.locate().cursor)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
@@ -427,21 +335,9 @@ class Job:
             layers=training.model.learner.diagnostics.report(),
             rows_per_second=run_rows / seconds if seconds > 0 else 0.0,
             seconds=seconds,
-            peak_rss_bytes=_peak_rss_bytes(),
+            peak_rss_bytes=peak_rss_bytes(),
             theta_sha256=training.model.learner.theta_sha256,
             checkpoint=str(self._checkpoint) if self._checkpoint is not None else None,
             resumed_from=str(resumed.path) if resumed is not None else None,
             numerics=self._fingerprint,
         )
-
-
-def _at(chunk: Chunk, n: int) -> Any:
-    return lambda: chunk.position(n)
-
-
-def _peak_rss_bytes() -> int:
-    """Return the most memory this process has held; ``ru_maxrss`` may be that of the process that started it."""
-    with contextlib.suppress(OSError, IndexError, ValueError):
-        return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

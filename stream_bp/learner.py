@@ -150,7 +150,6 @@ class Learner:
         self.theta = theta
         self.grad = np.zeros_like(theta)
         self._slots = np.vstack([slots, np.zeros_like(theta)])  # the last row is the optimiser's work room
-        self._decayed = self.network.weight_mask(self._dtype) if self._weight_decay else None
         self.W = self.network.views(theta)
         self._inner = [W[:, :-1].T for W in self.W[1:]]
         self._grad_views = self.network.views(self.grad)
@@ -158,7 +157,7 @@ class Learner:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is derived from θ: a copied view would be a view of nothing."""
-        derived = ("W", "_inner", "_grad_views", "_buffers", "grad", "_decayed")
+        derived = ("W", "_inner", "_grad_views", "_buffers", "grad")
         return {name: value for name, value in self.__dict__.items() if name not in derived}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -316,10 +315,9 @@ class Learner:
         if self._clip_norm is not None:
             clip(self.grad, self._clip_norm)
         rate = self._schedule(self.step)
-        if self._decayed is not None:
-            np.multiply(self._decayed, 1 - rate * self._weight_decay, out=self._slots[-1])
-            np.add(self._slots[-1], 1 - self._decayed, out=self._slots[-1])
-            np.multiply(self.theta, self._slots[-1], out=self.theta)
+        if self._weight_decay:
+            for W in self.W:
+                W[:, :-1] *= 1 - rate * self._weight_decay
         self._optimizer.update(self.theta, self.grad, self._slots, rate, self.step)
         self.step += 1
 

@@ -65,13 +65,6 @@ class Network:
         starts = [0, *ends[:-1]]
         return [theta[a:z].reshape(shape) for a, z, shape in zip(starts, ends, self.shapes, strict=True)]
 
-    def weight_mask(self, dtype: np.dtype[np.floating]) -> Floats:
-        """Return a vector with θ's layout: 1 at a weight, 0 at a bias."""
-        mask = np.ones(self.n_parameters, dtype)
-        for W in self.views(mask):
-            W[:, -1] = 0
-        return mask
-
     def regrow(self, vector: Floats, grown: "Network") -> Floats:
         """Lay a vector of this network out for a wider one; what is new is zero.
 

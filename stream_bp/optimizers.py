@@ -76,8 +76,7 @@ class Momentum(Optimizer):
     def update(self, theta: Floats, grad: Floats, slots: Floats, learning_rate: float, step: int) -> None:
         """Apply v ← 0.9 v + g; θ ← θ - η v."""
         velocity, work = slots
-        np.multiply(velocity, _BETA, out=velocity)
-        np.add(velocity, grad, out=velocity)
+        _accelerate(velocity, grad)
         np.multiply(velocity, learning_rate, out=work)
         np.subtract(theta, work, out=theta)
 
@@ -91,8 +90,7 @@ class Nesterov(Optimizer):
     def update(self, theta: Floats, grad: Floats, slots: Floats, learning_rate: float, step: int) -> None:
         """Apply v ← 0.9 v + g; θ ← θ - η (g + 0.9 v)."""
         velocity, work = slots
-        np.multiply(velocity, _BETA, out=velocity)
-        np.add(velocity, grad, out=velocity)
+        _accelerate(velocity, grad)
         np.multiply(velocity, _BETA, out=work)
         np.add(work, grad, out=work)
         np.multiply(work, learning_rate, out=work)
@@ -180,6 +178,11 @@ def clip(grad: Floats, max_norm: float) -> None:
     norm = largest * float(np.linalg.norm(grad / largest))
     if norm > max_norm:
         np.multiply(grad, max_norm / norm, out=grad)
+
+
+def _accelerate(velocity: Floats, grad: Floats) -> None:
+    np.multiply(velocity, _BETA, out=velocity)
+    np.add(velocity, grad, out=velocity)
 
 
 def _running_square(squares: Floats, grad: Floats, work: Floats, beta: float) -> None:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stream_bp.checkpoint import Loaded
-from stream_bp.job import Status
+from stream_bp.observer import Status
 from stream_bp.training import Training
 
 __all__ = ["Panel", "headline", "show", "table"]

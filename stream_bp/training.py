@@ -14,7 +14,7 @@ from stream_bp.model import Model
 from stream_bp.snapshot import Snapshot
 from stream_bp.stopping import Stopping
 
-__all__ = ["Training", "new_model", "next_mark", "restore_model", "saved_config"]
+__all__ = ["Training", "new_model", "next_mark", "restore_evaluation", "restore_model", "saved_config"]
 
 _EVALUATION = "evaluation."
 
@@ -53,8 +53,8 @@ class Training:
         self.stopping = Stopping(config.batch_size, config.stop_loss, config.stop_delta)
         self.rows = 0
         self.minibatches = 0
-        self.epoch = 0
-        self.locate: Callable[[], Position] = lambda: Position(0, Cursor.start())
+        self.locate: Callable[[], Position]
+        self.begin(Position(0, Cursor.start()))
         self.stop_reason: str | None = None
         self.mark = next_mark(0)
         self._reported_rows = 0
@@ -183,12 +183,7 @@ class Training:
         state = snapshot.state
         try:
             training = cls(restore_model(snapshot), config)
-            arrays = {
-                name.removeprefix(_EVALUATION): array
-                for name, array in snapshot.tensors.items()
-                if name.startswith(_EVALUATION)
-            }
-            training.evaluation = Evaluation.restore(arrays, state["evaluation"])
+            training.evaluation = restore_evaluation(snapshot)
             training.stopping.restore(state["stopping"])
             training.begin(Position.from_json(state["position"]))
             training.rows, training.minibatches = int(state["rows"]), int(state["minibatches"])
@@ -219,6 +214,16 @@ def saved_config(snapshot: Snapshot) -> JobConfig:
 def restore_model(snapshot: Snapshot) -> Model:
     """Return the model in a checkpoint, ready to predict or to go on."""
     return Model.restore(snapshot.tensors, snapshot.state["model"], **saved_config(snapshot).learner_settings)
+
+
+def restore_evaluation(snapshot: Snapshot) -> Evaluation:
+    """Return the evaluation in a checkpoint."""
+    arrays = {
+        name.removeprefix(_EVALUATION): array
+        for name, array in snapshot.tensors.items()
+        if name.startswith(_EVALUATION)
+    }
+    return Evaluation.restore(arrays, snapshot.state["evaluation"])
 
 
 def new_model(config: JobConfig, encoder: Encoder) -> Model:

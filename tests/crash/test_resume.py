@@ -20,8 +20,9 @@ import pytest
 from connectors import open_source
 from stream_bp.config import JobConfig
 from stream_bp.errors import LockedError
-from stream_bp.job import Job, Summary
+from stream_bp.job import Job
 from stream_bp.optimizers import OPTIMIZERS
+from stream_bp.summary import Summary
 
 WRITERS: dict[str, Callable[[pa.Table, Path], None]] = {
     "rows.parquet": lambda table, path: pq.write_table(table, path, row_group_size=700),

@@ -1,0 +1,70 @@
+"""What a job came to, as it is told at its end."""
+
+import contextlib
+import resource
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Summary", "peak_rss_bytes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a job came to.
+
+    Attributes
+    ----------
+    rows, minibatches, epochs
+        Learned, over all runs of the job; passes whose end was reached.
+    stop_reason
+        ``end_of_stream``, ``max_rows``, ``max_minibatches``, ``stop_loss``, ``stop_delta``, ``SIGINT`` or ``SIGTERM``.
+    loss
+        Mean loss of a row over the last thousand rows or so.
+    metrics, windowed, baselines, targets
+        Prequential metrics over all rows, over the last 1000, of the baselines, and of each target.
+    layers
+        Size of δ and of the gradient, layer by layer.
+    rows_per_second, seconds, peak_rss_bytes
+        Of this process.
+    theta_sha256
+        Digest of θ.
+    checkpoint
+        The newest checkpoint file; ``None`` without a run directory.
+    resumed_from
+        The checkpoint that this process went on from.
+    numerics
+        What decides the last bits.
+    """
+
+    task: str
+    rows: int
+    minibatches: int
+    epochs: int
+    stop_reason: str
+    loss: float | None
+    metrics: dict[str, float | None]
+    windowed: dict[str, float | None]
+    baselines: dict[str, dict[str, float | None]]
+    targets: dict[str, dict[str, float | None]]
+    layers: list[dict[str, float]]
+    rows_per_second: float
+    seconds: float
+    peak_rss_bytes: int
+    theta_sha256: str
+    checkpoint: str | None
+    resumed_from: str | None
+    numerics: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain numbers, strings, lists and dicts."""
+        return asdict(self)
+
+
+def peak_rss_bytes() -> int:
+    """Return the most memory this process has held; ``ru_maxrss`` may be that of the process that started it."""
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
