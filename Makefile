@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help run test lint format wheel lock clean
+.PHONY: help run test test-faults lint format wheel lock clean
 .DEFAULT_GOAL := help
 
 help:            ## list the targets
@@ -21,7 +21,10 @@ run: $(VENV)/.ready        ## learn real streams, kill a job, resume it to the s
 	$(BIN)/python -m stream_bp.demo
 
 test: $(VENV)/.ready       ## the whole suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
+
+test-faults: $(VENV)/.ready  ## the full campaign of faults; its last lines are the table of what it showed
+	$(BIN)/python -m pytest -n 2 -q --faults full tests/crash
 
 lint: $(VENV)/.ready       ## ruff, ruff format, mypy strict
 	$(BIN)/ruff check .
