@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stream_bp.disk import Disk, make_folder
-from stream_bp.errors import CheckpointError, ConfigError
-from stream_bp.snapshot import Snapshot, decode, encode
+from stream_bp.errors import CheckpointError, ConfigError, DiskError
+from stream_bp.snapshot import Snapshot, decode, encode, refuse_foreign
 
 __all__ = ["Checkpointer", "Loaded", "Snapshot", "decode", "encode", "is_temporary", "load", "step_of"]
 
@@ -54,7 +54,7 @@ class Checkpointer:
     folder
         Where the files are; created by the first :meth:`save`.
     keep
-        How many of the newest files to keep, at least 1. More than one guards against a medium that loses bits.
+        How many of the newest valid files to keep, at least 1. More than one guards against a medium that loses bits.
     disk
         How to reach the files.
 
@@ -70,6 +70,7 @@ class Checkpointer:
         self.folder = Path(folder)
         self.keep = keep
         self._disk = disk or Disk()
+        self._is_valid: dict[str, bool] = {}  # by name, once a file was looked at or written here
 
     def save(self, snapshot: Snapshot) -> Path:
         """Save a snapshot; once this returns, a power cut cannot undo it.
@@ -87,7 +88,8 @@ class Checkpointer:
         Raises
         ------
         CheckpointError
-            If the snapshot cannot be encoded or the file not written; earlier checkpoints are left as they were.
+            If the snapshot cannot be encoded; a DiskError if the file cannot be written. Earlier checkpoints are left
+            as they were.
         """
         data = encode(snapshot)
         path = self.folder / f"step-{snapshot.step:012d}.safetensors"
@@ -97,9 +99,11 @@ class Checkpointer:
             self._remove(name for name in names if is_temporary(name))
             self._write(path, data)
         except OSError as error:
-            raise CheckpointError(
-                f"cannot save the checkpoint to {path}: {error.strerror}; earlier checkpoints are intact"
+            raise DiskError(
+                f"cannot save the checkpoint to {path}: {error.strerror}; earlier checkpoints are intact: once that is "
+                "mended, the same command goes on"
             ) from error
+        self._is_valid[path.name] = True
         self._rotate(names, path, snapshot.step)
         return path
 
@@ -114,18 +118,24 @@ class Checkpointer:
         Raises
         ------
         CheckpointError
-            If there are checkpoint files and none is valid: to start afresh in silence would lose a job.
+            If there are checkpoint files and none is valid: to start afresh in silence would lose a job. A DiskError
+            if the disk does not even let them be read.
         """
-        rejected: list[tuple[Path, str]] = []
+        rejected: list[tuple[Path, CheckpointError]] = []
         for _, name in sorted(self._steps(), reverse=True):
             path = self.folder / name
             try:
-                return Loaded(_read(self._disk, path), path, tuple(rejected))
+                snapshot = _read(self._disk, path)
             except CheckpointError as error:
-                rejected.append((path, str(error)))
+                rejected.append((path, error))
+                self._is_valid[name] = False
+            else:
+                self._is_valid[name] = True
+                return Loaded(snapshot, path, tuple((other, str(error)) for other, error in rejected))
         if rejected:
-            reasons = "; ".join(reason for _, reason in rejected)
-            raise CheckpointError(
+            kind = DiskError if any(isinstance(error, DiskError) for _, error in rejected) else CheckpointError
+            reasons = "; ".join(str(error) for _, error in rejected)
+            raise kind(
                 f"no valid checkpoint in {self.folder}; restore one from a copy, or start over with --fresh: {reasons}"
             )
         return None
@@ -136,7 +146,7 @@ class Checkpointer:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise CheckpointError(f"cannot list the checkpoints in {self.folder}: {error.strerror}") from error
+            raise DiskError(f"cannot list the checkpoints in {self.folder}: {error.strerror}") from error
         return [(step, name) for name in names if (step := step_of(name)) is not None]
 
     def _write(self, path: Path, data: bytes) -> None:
@@ -159,18 +169,34 @@ class Checkpointer:
         # Files of later steps are left alone: after a resume from an older file they are what was rejected, and
         # counting them among the newest would push out valid ones.
         older = {found: name for name in names if (found := step_of(name)) is not None and found < step}
+        n_valid = 1
         try:
-            self._remove(older[found] for found in sorted(older, reverse=True)[self.keep - 1 :])
+            for found in sorted(older, reverse=True):
+                if n_valid == self.keep:
+                    self._remove([older[found]])
+                elif self._look_at(older[found]):
+                    n_valid += 1
         except OSError as error:
-            raise CheckpointError(
+            raise DiskError(
                 f"saved {saved}, but cannot remove an older checkpoint beside it: {error.strerror}; make the folder "
                 "writable, or the disk will fill up"
             ) from error
+
+    def _look_at(self, name: str) -> bool:
+        """Tell whether a file is valid; each is read once at most, and those that were written here never."""
+        if name not in self._is_valid:
+            try:
+                _read(self._disk, self.folder / name)
+                self._is_valid[name] = True
+            except CheckpointError:
+                self._is_valid[name] = False
+        return self._is_valid[name]
 
     def _remove(self, names: Iterable[str]) -> None:
         for name in names:
             with suppress(FileNotFoundError):
                 self._disk.unlink(self.folder / name)
+            self._is_valid.pop(name, None)
 
 
 def load(path: str | Path, *, disk: Disk | None = None) -> Loaded:
@@ -224,9 +250,13 @@ def is_temporary(name: str) -> bool:
 
 def _read(disk: Disk, path: Path) -> Snapshot:
     try:
+        # A table or a film given by mistake is not read whole to find that out.
+        refuse_foreign(next(disk.chunks(path), b""), path)
         data = disk.read(path)
-    except OSError as error:
+    except FileNotFoundError as error:
         raise CheckpointError(f"cannot read checkpoint {path}: {error.strerror}") from error
+    except OSError as error:
+        raise DiskError(f"cannot read checkpoint {path}: {error.strerror}") from error
     snapshot = decode(data, path)
     if step_of(path.name) not in {None, snapshot.step}:
         raise CheckpointError(f"checkpoint {path} is of step {snapshot.step}, not of the step in its name")

@@ -1,7 +1,8 @@
 """The command line: parses, calls, maps errors to exit codes; no logic.
 
 Results go to standard output, progress to standard error, an error is one line. Exit codes: 0 done · 1 data or source ·
-2 usage or configuration · 3 checkpoint · 4 divergence · 5 run directory locked · 130 SIGINT · 143 SIGTERM.
+2 usage or configuration · 3 checkpoint · 4 divergence · 5 run directory locked · 6 the disk refuses · 129 SIGHUP ·
+130 SIGINT · 143 SIGTERM.
 """
 
 import inspect as signatures
@@ -23,12 +24,12 @@ from stream_bp.config import JobConfig, read_toml
 from stream_bp.errors import CheckpointError, ConfigError, StreamBPError
 from stream_bp.job import Job
 from stream_bp.summary import Summary
-from stream_bp.telemetry import Panel, show, table
+from stream_bp.telemetry import Panel, show, table, tell_change
 from stream_bp.training import saved_config
 
 __all__ = ["app", "main"]
 
-_EXIT_CODES = {"SIGINT": 130, "SIGTERM": 143}
+_EXIT_CODES = {"SIGHUP": 129, "SIGINT": 130, "SIGTERM": 143}
 
 app = typer.Typer(
     help="Learn a neural network from a stream of rows, one minibatch at a time; score it while it learns; resume it "
@@ -215,6 +216,8 @@ def inspect(model: Checkpoint, as_json: AsJson = False) -> None:
         escape(f"next row: {cursor['row']:,} of epoch {content['position']['epoch']}, {', '.join(content['sources'])}")
     )
     console.print(f"theta sha256: {content['theta_sha256']}")
+    for change in content["numerics_changes"]:
+        console.print(escape(tell_change(change)))
     Console().print(table(content))
 
 
@@ -245,6 +248,8 @@ def _show(summary: Summary) -> None:
         figures = ", ".join(f"{name.replace('_', ' ')} {show(value)}" for name, value in sizes.items())
         typer.echo(f"layer {layer}: {figures}")
     typer.echo(f"theta sha256 {summary.theta_sha256}")
+    for change in summary.numerics_changes:
+        typer.echo(tell_change(change))
     if summary.checkpoint is not None:
         typer.echo(f"checkpoint {summary.checkpoint}")
 
@@ -268,7 +273,3 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()

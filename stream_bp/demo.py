@@ -134,7 +134,7 @@ def _sea_blocks(n_rows: int) -> Iterator[pa.RecordBatch]:
 
 
 def _command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "stream_bp.cli", *arguments]
+    return [sys.executable, "-m", "stream_bp", *arguments]
 
 
 def _run(*arguments: str) -> None:

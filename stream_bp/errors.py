@@ -6,7 +6,8 @@ The tree, with the exit code of the command line::
     ├── ConfigError (ValueError)            2   a setting is wrong, or two contradict each other
     ├── DataError (ValueError)              1   the rows cannot be learned from
     ├── CheckpointError (ValueError)        3   a checkpoint is damaged, foreign, or of another job
-    │   └── NumericsError                   3   it was written under other numerics (versions, BLAS, threads)
+    │   ├── NumericsError                   3   it was written under other numerics (versions, BLAS, threads)
+    │   └── DiskError                       6   the disk refuses: no space, read-only, an input/output error
     ├── DivergenceError (ArithmeticError)   4   a loss or a weight is no longer finite
     └── LockedError (BlockingIOError)       5   another process writes to this run directory
 
@@ -17,6 +18,7 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "DataError",
+    "DiskError",
     "DivergenceError",
     "LockedError",
     "NumericsError",
@@ -50,6 +52,12 @@ class CheckpointError(StreamBPError, ValueError):
 
 class NumericsError(CheckpointError):
     """A checkpoint was written under other numerics: resuming would not give the same bits."""
+
+
+class DiskError(CheckpointError):
+    """The disk refuses to read or write a run directory; what it acknowledged before stands."""
+
+    exit_code = 6
 
 
 class DivergenceError(StreamBPError, ArithmeticError):

@@ -1,8 +1,10 @@
 r"""The history of a job's metrics: a CSV file that a resumed job continues to the same bytes.
 
 A row is kept in memory, then written, then, at each checkpoint, synced; the checkpoint holds the *mark* of that moment:
-how many bytes the file had, their SHA-256, and the number of rows. A job that resumes verifies the marked bytes, cuts
-off what came after them, and goes on. Hence every column must be a function of the rows learned: no times, no rates.
+how many bytes there were, their SHA-256, and the number of rows. A job that resumes verifies the marked bytes, cuts off
+what came after them, and goes on. Hence every column must be a function of the rows learned: no times, no rates.
+
+One thread may add rows and take marks while another one syncs an earlier mark.
 
 The file is UTF-8 with a header and ``\n`` at the end of each line. Floats are written with the fewest digits that read
 back as the same double, None as an empty cell.
@@ -12,6 +14,7 @@ import csv
 import errno
 import hashlib
 import io
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,7 +24,7 @@ from typing import Any, Self, TypedDict
 import numpy as np
 
 from stream_bp.disk import Disk
-from stream_bp.errors import CheckpointError
+from stream_bp.errors import CheckpointError, DiskError
 
 __all__ = ["History", "Mark"]
 
@@ -29,7 +32,7 @@ BUFFER_BYTES = 1 << 16
 
 
 class Mark(TypedDict):
-    """How far a history was synced: its size in bytes, the SHA-256 of these bytes, and its number of rows."""
+    """How far a history reaches: its size in bytes, the SHA-256 of these bytes, and its number of rows."""
 
     size: int
     sha256: str
@@ -58,9 +61,12 @@ class History:
         self._fd: int | None = None
         self._is_closed = False
         self._is_synced = False
+        self._lock = threading.Lock()
         self._size = 0
         self._sha256 = hashlib.sha256()
-        self._buffer = bytearray(_line(self.columns))
+        self._written = 0
+        self._buffer = bytearray()
+        self._add(self.columns)
 
     @classmethod
     def fresh(cls, path: str | Path, columns: Sequence[str], disk: Disk | None = None) -> Self:
@@ -110,12 +116,10 @@ class History:
         history = cls(path, columns, disk)
         history._verify(mark)
         history._open = history._reopen
-        history._buffer.clear()
-        history.rows = mark["rows"]
         return history
 
     def append(self, row: Mapping[str, object]) -> None:
-        """Add a row; it may stay in memory until :meth:`sync`.
+        """Add a row; it stays in memory until :meth:`sync`, or until there are many.
 
         Parameters
         ----------
@@ -133,30 +137,40 @@ class History:
         """
         if row.keys() != set(self.columns):
             raise ValueError(f"history row has columns {sorted(row)}, expected {sorted(self.columns)}")
-        self._buffer += _line([_cell(row[column]) for column in self.columns])
+        self._add([_cell(row[column]) for column in self.columns])
         self.rows += 1
         if len(self._buffer) >= BUFFER_BYTES:
-            self._flush()
+            self._write(self._size)
 
-    def sync(self) -> Mark:
-        """Make all rows durable, and tell how far the file reaches.
+    def mark(self) -> Mark:
+        """Tell how far the history reaches, without touching the file."""
+        return Mark(size=self._size, sha256=self._sha256.hexdigest(), rows=self.rows)
+
+    def sync(self, mark: Mark | None = None) -> Mark:
+        """Make the rows up to a mark durable.
+
+        Parameters
+        ----------
+        mark
+            How far; to the last row if it is not given.
 
         Returns
         -------
         Mark
-            For the checkpoint that is saved next, and for :meth:`resume`.
+            The same mark: for the checkpoint that is saved next, and for :meth:`resume`.
 
         Raises
         ------
         CheckpointError
             If the file cannot be written; this history then takes no more rows.
         """
-        fd = self._flush()
+        mark = mark or self.mark()
+        fd = self._write(mark["size"])
         if not self._is_synced:
             with self._failing("sync"):
                 self._disk.fsync(fd)
             self._is_synced = True
-        return Mark(size=self._size, sha256=self._sha256.hexdigest(), rows=self.rows)
+        return mark
 
     def close(self) -> None:
         """Close the file; rows since the last :meth:`sync` are not kept."""
@@ -174,17 +188,25 @@ class History:
     ) -> None:
         self.close()
 
-    def _flush(self) -> int:
-        with self._failing("write"):
+    def _add(self, cells: Sequence[str]) -> None:
+        line = _line(cells)
+        with self._lock:
+            self._buffer += line
+        self._sha256.update(line)
+        self._size += len(line)
+
+    def _write(self, size: int) -> int:
+        """Write what is not yet in the file, up to a size of it."""
+        with self._lock, self._failing("write"):
             if self._is_closed:
                 raise OSError(errno.EBADF, "an earlier write failed, or it is closed")
             fd = self._open() if self._fd is None else self._fd
-            if self._buffer:
-                self._disk.write(fd, bytes(self._buffer))
-                self._sha256.update(self._buffer)
-                self._size += len(self._buffer)
-                self._buffer.clear()
+            data = bytes(self._buffer[: max(0, size - self._written)])
+            if data:
                 self._is_synced = False
+                self._disk.write(fd, data)
+                self._written += len(data)
+                del self._buffer[: len(data)]
             return fd
 
     def _create(self) -> int:
@@ -194,11 +216,13 @@ class History:
 
     def _reopen(self) -> int:
         fd = self._fd = self._disk.open_existing(self.path)
-        self._disk.truncate(fd, self._size)
+        self._disk.truncate(fd, self._written)
         return fd
 
     def _verify(self, mark: Mapping[str, Any]) -> None:
         header, head = bytes(self._buffer), b""
+        self._buffer.clear()
+        self._size, self._sha256 = 0, hashlib.sha256()
         with self._failing("read"):
             for chunk in self._disk.chunks(self.path):
                 marked = chunk[: mark["size"] - self._size]
@@ -212,6 +236,7 @@ class History:
                 f"history {self.path} is not as the checkpoint left it: its first {mark['size']:,} bytes were "
                 f"changed or cut; restore the file from a copy, or start over with --fresh"
             )
+        self._written, self.rows = self._size, mark["rows"]
         if not head.startswith(header):
             found = head.partition(b"\n")[0].decode(errors="replace")
             raise CheckpointError(
@@ -228,9 +253,13 @@ class History:
             self._is_closed = True
             if not isinstance(error, OSError):
                 raise
-            advice = "; put it back, or start over with --fresh" if verb == "read" else ""
-            advice = "; start over with --fresh to replace it" if isinstance(error, FileExistsError) else advice
-            raise CheckpointError(f"cannot {verb} history {self.path}: {error.strerror}{advice}") from error
+            kind: type[CheckpointError] = DiskError
+            advice = "; once that is mended, the same command goes on"
+            if isinstance(error, FileNotFoundError):
+                kind, advice = CheckpointError, "; put it back, or start over with --fresh"
+            elif isinstance(error, FileExistsError):
+                kind, advice = CheckpointError, "; start over with --fresh to replace it"
+            raise kind(f"cannot {verb} history {self.path}: {error.strerror}{advice}") from error
 
 
 def _line(cells: Sequence[str]) -> bytes:

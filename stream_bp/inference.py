@@ -123,6 +123,7 @@ def inspect(loaded: Loaded) -> dict[str, Any]:
         "sources": state["sources"],
         "config": config.model_dump(mode="json"),
         "numerics": state["fingerprint"],
+        "numerics_changes": state["numerics_changes"],
     }
 
 

@@ -26,6 +26,7 @@ from stream_bp.history import History
 from stream_bp.observer import Observer, Status
 from stream_bp.planning import plan
 from stream_bp.run_directory import RunDirectory
+from stream_bp.saver import Saver
 from stream_bp.snapshot import Snapshot
 from stream_bp.summary import Summary, peak_rss_bytes
 from stream_bp.training import Training, new_model, saved_config
@@ -33,7 +34,7 @@ from stream_bp.training import Training, new_model, saved_config
 __all__ = ["Job"]
 
 _GLANCE_S = 0.1  # how long the job learns before it looks at signals and the clock
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Job:
@@ -89,11 +90,11 @@ class Job:
             folder = self._directory.checkpoints
             self._checkpointer = Checkpointer(folder, keep=self.config.keep, disk=self._disk)
         self._history: History | None = None
-        self._checkpoint: Path | None = None
+        self._saver: Saver | None = None
         self._signal: int | None = None
 
     def run(self) -> Summary:
-        """Learn until the stream ends, a rule is met, or SIGINT or SIGTERM arrives (then after a last checkpoint).
+        """Learn until the stream ends, a rule is met, or SIGINT, SIGTERM or SIGHUP arrives (then a last checkpoint).
 
         Returns
         -------
@@ -107,16 +108,26 @@ class Job:
         ConnectorError
             If a row cannot be read; what was learned before it is checkpointed.
         CheckpointError
-            If the run directory holds another job, or nothing valid, or cannot be written.
+            If the run directory holds another job, or nothing valid; a DiskError if it cannot be written.
+        LockedError
+            If another job uses the run directory.
         DivergenceError
             If the learner blew up; the last checkpoint is from before.
         """
-        with numerics.single_thread():
+        with numerics.single_thread(), contextlib.ExitStack() as stack:
             self._fingerprint = numerics.fingerprint(self.config.dtype)
+            was_there = self._directory is not None and self._directory.is_ours
+            if self._directory is not None and was_there:
+                stack.enter_context(self._directory)
             resumed = self._find_checkpoint()
             training = self._begin_or_restore(resumed)
-            with self._locked(training, resumed), self._signals():
-                return self._run(training, resumed)
+            if self._directory is not None and not was_there:
+                # A new one is not made before all else is known to be well.
+                stack.enter_context(self._directory)
+                self._refuse_if_used()
+            stack.enter_context(self._keeping(training, resumed))
+            stack.enter_context(self._signals())
+            return self._run(training, resumed)
 
     def _run(self, training: Training, resumed: Loaded | None) -> Summary:
         self._started, self._first_row, self._saved = time.monotonic(), training.rows, time.monotonic()
@@ -125,12 +136,11 @@ class Job:
             self._observer.begin(training, resumed)
         if resumed is None:
             self._save(training)
-        else:
-            self._checkpoint = resumed.path
         self._learn(training)
         seconds = time.monotonic() - self._started
         if not self._is_saved(training, resumed):
             self._save(training)
+        self._wait_for_saver()
         self._close_history(training)
         return self._summary(training, resumed, seconds)
 
@@ -162,42 +172,48 @@ class Job:
                 f"{self.config.run_dir} holds another job: {difference}; "
                 "choose another --run-dir, or start over with --fresh"
             )
-        changed = numerics.difference(snapshot.state["fingerprint"], self._fingerprint)
+        changed = self._changed_numerics(snapshot)
         if changed is not None and not self._may_differ:
             raise NumericsError(
                 f"{self.config.run_dir} was learned under other numerics: {changed}; going on would not give the same "
                 "bits: --allow-different-numerics accepts that"
             )
 
+    def _changed_numerics(self, snapshot: Snapshot) -> str | None:
+        return numerics.difference(snapshot.state["fingerprint"], self._fingerprint)
+
     def _begin_or_restore(self, resumed: Loaded | None) -> Training:
         """Return the state to go on from; everything is checked before anything on disk is touched."""
         if resumed is None:
             return Training(new_model(self.config, plan(self.source, self.config)), self.config)
         training = Training.restore(resumed.snapshot, self.config)
+        changed = self._changed_numerics(resumed.snapshot)
+        if changed is not None:
+            training.numerics_changes.append({"rows": training.rows, "change": changed})
         position = training.locate()
         # Opening shows whether the source is still the one that the cursor points into.
         self.source.open(training.model.encoder.schema, position.cursor).close()
         return training
 
+    def _refuse_if_used(self) -> None:
+        """Refuse to go on if another job used a new run directory between our look at it and its lock."""
+        if self._directory is not None and self._directory.peek():
+            raise LockedError(f"{self.config.run_dir} was used by another job in this very moment; run again")
+
     @contextlib.contextmanager
-    def _locked(self, training: Training, resumed: Loaded | None) -> Iterator[None]:
-        """Hold the run directory, if there is one, and open its history."""
+    def _keeping(self, training: Training, resumed: Loaded | None) -> Iterator[None]:
+        """Open the history of the run directory, if there is one, and what saves in the background."""
         if self._directory is None:
             yield
             return
-        with self._directory:
-            if self._is_fresh:
-                self._directory.clear()
-            else:
-                self._refuse_if_changed(resumed)
-            with self._open_history(self._directory.history_path, training.columns, resumed) as self._history:
-                yield
-
-    def _refuse_if_changed(self, resumed: Loaded | None) -> None:
-        """Refuse to go on if another job wrote a checkpoint between our look at the directory and its lock."""
-        newest = self._checkpointer.newest()
-        if (newest and newest.path) != (resumed and resumed.path):
-            raise LockedError(f"{self.config.run_dir} was used by another job in this very moment; run again")
+        if self._is_fresh:
+            self._directory.clear()
+        newest = resumed.path if resumed is not None else None
+        with (
+            self._open_history(self._directory.history_path, training.columns, resumed) as self._history,
+            Saver(self._checkpointer, self._history, newest) as self._saver,
+        ):
+            yield
 
     def _open_history(self, path: Path, columns: Sequence[str], resumed: Loaded | None) -> History:
         """Go on with the history that the checkpoint vouches for, or begin one."""
@@ -234,6 +250,7 @@ class Job:
                 yield training.model.encoder.encode(chunk.records), chunk
         except (ConnectorError, DataError):
             self._save(training)
+            self._wait_for_saver()
             raise
 
     def _learn_chunk(self, training: Training, rows: Encoded, chunk: Chunk) -> None:
@@ -261,6 +278,7 @@ class Job:
         except DataError:
             training.locate = partial(chunk.position, start + training.rows - first_row)
             self._save(training)
+            self._wait_for_saver()
             raise
 
     def _pace(self, seconds: float, n_minibatches: int) -> None:
@@ -271,8 +289,9 @@ class Job:
             self._glance_minibatches = max(1, self._glance_minibatches // 2)
 
     def _is_checkpoint_due(self, training: Training) -> bool:
-        if self._directory is None:
+        if self._saver is None:
             return False
+        self._saver.check()
         every, interval = self.config.checkpoint_minibatches, self.config.checkpoint_interval_s
         if every is not None:
             return training.minibatches % every == 0
@@ -284,28 +303,40 @@ class Job:
         training.begin_line()
 
     def _save(self, training: Training) -> None:
-        """Write a checkpoint: first the history that it vouches for, then the file itself."""
-        if self._directory is None or self._history is None:
+        """Hand a copy of everything to the saver: it writes the history that the copy vouches for, then the copy."""
+        if self._saver is None or self._history is None:
             return
         extra = {"fingerprint": self._fingerprint, "sources": list(self.config.source or self.source.paths)}
-        snapshot = training.snapshot(dict(self._history.sync()), extra)
-        self._checkpoint = self._checkpointer.save(snapshot)
+        mark = self._history.mark()
+        self._saver.save(training.snapshot(dict(mark), extra), mark)
         self._saved = time.monotonic()
+
+    def _wait_for_saver(self) -> None:
+        if self._saver is not None:
+            self._saver.wait()
+
+    @property
+    def _newest(self) -> Path | None:
+        return self._saver.newest if self._saver is not None else None
 
     def _tell(self, training: Training) -> None:
         if self._observer is None:
             return
         run_rows, seconds = training.rows - self._first_row, time.monotonic() - self._started
-        self._observer.update(Status(training, partial(self._fraction, training), run_rows, seconds, self._checkpoint))
+        self._observer.update(Status(training, partial(self._fraction, training), run_rows, seconds, self._newest))
 
     def _fraction(self, training: Training) -> float | None:
         return self.source.fraction(training.locate().cursor)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """Turn the first SIGINT or SIGTERM into a request to stop at the next border; a second one is not caught."""
+        """Turn a signal into a request to stop at the next border, after a last checkpoint.
+
+        What is ignored stays ignored: by nohup, or by a shell for what it runs in the background.
+        """
         is_ours = threading.current_thread() is threading.main_thread()
-        previous = {number: signal.signal(number, self._note) for number in _SIGNALS if is_ours}
+        heard = [number for number in _SIGNALS if is_ours and signal.getsignal(number) is not signal.SIG_IGN]
+        previous = {number: signal.signal(number, self._note) for number in heard}
         try:
             yield
         finally:
@@ -313,8 +344,9 @@ class Job:
                 signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self._signal = number
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        if self._signal is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt  # somebody at the keyboard who does not want to wait for the checkpoint
+        self._signal = self._signal or number
 
     def _summary(self, training: Training, resumed: Loaded | None, seconds: float) -> Summary:
         evaluation, run_rows = training.evaluation, training.rows - self._first_row
@@ -337,7 +369,8 @@ class Job:
             seconds=seconds,
             peak_rss_bytes=peak_rss_bytes(),
             theta_sha256=training.model.learner.theta_sha256,
-            checkpoint=str(self._checkpoint) if self._checkpoint is not None else None,
+            checkpoint=str(self._newest) if self._newest is not None else None,
             resumed_from=str(resumed.path) if resumed is not None else None,
             numerics=self._fingerprint,
+            numerics_changes=training.numerics_changes,
         )

@@ -12,6 +12,7 @@ itself is never removed, for a second process could then lock another file of th
 lie in the directory; they are neither read nor removed.
 """
 
+import errno
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -20,11 +21,13 @@ from typing import Self
 
 from stream_bp.checkpoint import is_temporary, step_of
 from stream_bp.disk import Disk, make_folder
-from stream_bp.errors import CheckpointError, ConfigError, LockedError
+from stream_bp.errors import ConfigError, DiskError, LockedError
 
 __all__ = ["RunDirectory"]
 
 OWNER = "stream-bp"
+# What another place could mend; everything else is the disk's.
+MISPLACED = {errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EINVAL, errno.ENAMETOOLONG, errno.EACCES, errno.EPERM}
 
 
 class RunDirectory:
@@ -68,7 +71,10 @@ class RunDirectory:
     @property
     def is_ours(self) -> bool:
         """Whether a job of stream-bp ran here: its lock file or one of its checkpoints is here."""
-        return self._owner().startswith(OWNER) or self.peek()
+        owner = self._owner()
+        # The content of the lock is never synced: a power cut may leave nothing of it, beside a history.
+        is_emptied = owner == "" and self._disk.is_folder(self.checkpoints)
+        return is_emptied or str(owner).startswith(OWNER) or self.peek()
 
     def peek(self) -> bool:
         """Tell whether there are checkpoint files, valid or not, without creating or locking anything.
@@ -87,7 +93,7 @@ class RunDirectory:
         ------
         RuntimeError
             If the directory is not entered, so that another job may be using it.
-        CheckpointError
+        DiskError
             If a file cannot be removed.
         """
         if self._lock is None:
@@ -102,7 +108,7 @@ class RunDirectory:
                 self._disk.unlink(self.history_path)
                 self._disk.fsync_folder(self.path)
         except OSError as error:
-            raise CheckpointError(f"cannot clear run directory {self.path}: {_reason(error)}") from error
+            raise DiskError(f"cannot clear run directory {self.path}: {_reason(error)}") from error
 
     def __enter__(self) -> Self:
         """Create the directory if need be, and become its only writer.
@@ -112,14 +118,17 @@ class RunDirectory:
         LockedError
             If another process, or another part of this one, is its writer.
         ConfigError
-            If the directory cannot be used: a link or a foreign file has one of our names, or the disk refuses.
+            If the directory cannot be used: a link or a foreign file has one of our names, or it may not be written.
+        DiskError
+            If the disk refuses.
         """
         try:
             self._enter()
         except BaseException as error:
             self._release()
             if isinstance(error, OSError) and not isinstance(error, LockedError):
-                raise ConfigError(
+                kind = ConfigError if error.errno in MISPLACED else DiskError
+                raise kind(
                     f"cannot use {self.path} as a run directory: {_reason(error)}; choose another, or mend it"
                 ) from error
             raise
@@ -160,13 +169,13 @@ class RunDirectory:
         self._disk.truncate(fd, 0)
         self._disk.write(fd, f"{OWNER}, process {os.getpid()}\n".encode())
 
-    def _owner(self) -> str:
-        """Return the first line of the lock file, or an empty string."""
+    def _owner(self) -> str | None:
+        """Return the first line of the lock file, None if there is none."""
         try:
-            # A power cut may leave zeros of what was never synced.
+            # A power cut may leave zeros.
             return self._disk.read(self.lock_path)[:80].strip(b"\0").decode(errors="replace").partition("\n")[0]
         except FileNotFoundError:
-            return ""
+            return None
 
     def _names(self, folder: Path) -> list[str]:
         try:

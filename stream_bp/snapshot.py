@@ -42,7 +42,7 @@ from safetensors import SafetensorError
 
 from stream_bp.errors import CheckpointError
 
-__all__ = ["Snapshot", "decode", "encode"]
+__all__ = ["Snapshot", "decode", "encode", "refuse_foreign"]
 
 FORMAT = 1
 METADATA_KEY = "stream_bp"
@@ -152,6 +152,29 @@ def decode(data: bytes, name: str | Path) -> Snapshot:
         return Snapshot(step=body["step"], tensors=_tensors(data), state=body["state"])
     except _MalformedError as error:
         raise CheckpointError(f"checkpoint {name} {error}") from error
+
+
+def refuse_foreign(head: bytes, name: str | Path) -> None:
+    """Refuse a file that cannot be a checkpoint by its first bytes alone, before the rest of it is read.
+
+    Parameters
+    ----------
+    head
+        At least its first 8 bytes, if it has as many.
+    name
+        What to call it in an error.
+
+    Raises
+    ------
+    CheckpointError
+        If its header would be larger than any.
+    """
+    size = int.from_bytes(head[:8], "little")
+    if size > MAX_HEADER_BYTES:
+        raise CheckpointError(
+            f"checkpoint {name} is damaged or no safetensors file: its header claims {size:,} bytes, expected at most "
+            f"{MAX_HEADER_BYTES:,}"
+        )
 
 
 def _portable(name: str, array: NDArray[Any]) -> NDArray[Any]:

@@ -19,7 +19,8 @@ class Summary:
     rows, minibatches, epochs
         Learned, over all runs of the job; passes whose end was reached.
     stop_reason
-        ``end_of_stream``, ``max_rows``, ``max_minibatches``, ``stop_loss``, ``stop_delta``, ``SIGINT`` or ``SIGTERM``.
+        ``end_of_stream``, ``max_rows``, ``max_minibatches``, ``stop_loss``, ``stop_delta``, ``SIGINT``, ``SIGTERM`` or
+        ``SIGHUP``.
     loss
         Mean loss of a row over the last thousand rows or so.
     metrics, windowed, baselines, targets
@@ -36,6 +37,8 @@ class Summary:
         The checkpoint that this process went on from.
     numerics
         What decides the last bits.
+    numerics_changes
+        Where the job went on under other numerics: after how many ``rows``, and the ``change``.
     """
 
     task: str
@@ -56,6 +59,7 @@ class Summary:
     checkpoint: str | None
     resumed_from: str | None
     numerics: dict[str, Any]
+    numerics_changes: list[dict[str, Any]]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain numbers, strings, lists and dicts."""

@@ -14,7 +14,7 @@ from stream_bp.checkpoint import Loaded
 from stream_bp.observer import Status
 from stream_bp.training import Training
 
-__all__ = ["Panel", "headline", "show", "table"]
+__all__ = ["Panel", "headline", "show", "table", "tell_change"]
 
 _LIVE_S = 0.5
 _LINE_S = 10.0
@@ -31,6 +31,11 @@ def headline(task: str, metrics: dict[str, float | None], baselines: dict[str, d
 def show(value: float | None) -> str:
     """Write a metric for people: four significant digits."""
     return "-" if value is None else f"{value:.4g}"
+
+
+def tell_change(change: dict[str, Any]) -> str:
+    """Say that a job is not what it would have been: it went on under other numerics."""
+    return f"since row {change['rows']:,} under other numerics, so not to the same bits: {change['change']}"
 
 
 class Panel:
@@ -70,6 +75,8 @@ class Panel:
             self._say(f"passed over a damaged checkpoint: {why}")
         if resumed:
             self._say(f"going on after {training.rows:,} rows, from {resumed.path}")
+        for change in training.numerics_changes:
+            self._say(tell_change(change))
         if config.run_dir is None:
             self._say("nothing is kept: give --run-dir for checkpoints and history")
         self._last = time.monotonic()

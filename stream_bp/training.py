@@ -44,6 +44,8 @@ class Training:
         Returns the position of the next row; called for checkpoints only.
     stop_reason
         Why the job is done; ``None`` while it is not.
+    numerics_changes
+        Where it went on under other numerics: after how many ``rows``, and the ``change``.
     """
 
     def __init__(self, model: Model, config: JobConfig) -> None:
@@ -60,6 +62,7 @@ class Training:
         self._reported_rows = 0
         self._loss = 0.0
         self._loss_rows = 0.0
+        self.numerics_changes: list[dict[str, Any]] = []
 
     def learn(self, rows: Encoded, start: int, stop: int) -> None:
         """Predict, score and learn the minibatches of rows[start:stop]; a stop rule may set ``stop_reason``."""
@@ -167,6 +170,7 @@ class Training:
             "loss": [self._loss, self._loss_rows],
             "stop_reason": self.stop_reason,
             "history": history,
+            "numerics_changes": list(self.numerics_changes),
             **extra,
         }
         return Snapshot(self.minibatches, tensors, state)
@@ -189,6 +193,7 @@ class Training:
             training.rows, training.minibatches = int(state["rows"]), int(state["minibatches"])
             training.mark, training._reported_rows = int(state["mark"]), int(state["reported_rows"])
             training._loss, training._loss_rows = map(float, state["loss"])
+            training.numerics_changes = list(state["numerics_changes"])
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"the checkpoint does not fit together: {error}") from error
         saved = saved_config(snapshot)

@@ -164,7 +164,7 @@ def test_ten_sigkills_at_random_moments(tmp_path: Path, name: str) -> None:
     moments = random.Random(seed)
     source = tmp_path / name
     WRITERS[name](rows(20_000), source)
-    command = [sys.executable, "-m", "stream_bp.cli", "train", str(source), "--target", "label", "--batch-size", "1"]
+    command = [sys.executable, "-m", "stream_bp", "train", str(source), "--target", "label", "--batch-size", "1"]
     command += ["--checkpoint-every", "200", "--json", "--run-dir"]
     whole = subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True, text=True)
     killed = 0
@@ -198,7 +198,7 @@ def test_a_polite_signal_checkpoints_and_says_so(tmp_path: Path, number: signal.
     """SIGINT and SIGTERM end with a checkpoint at the last row learned, and their exit code."""
     source = tmp_path / "rows.parquet"
     pq.write_table(rows(50_000), source)
-    command = [sys.executable, "-m", "stream_bp.cli", "train", str(source), "--target", "label", "--batch-size", "1"]
+    command = [sys.executable, "-m", "stream_bp", "train", str(source), "--target", "label", "--batch-size", "1"]
     command += ["--json", "--run-dir", str(tmp_path / "run")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not _newest(tmp_path / "run"):

@@ -14,7 +14,7 @@ import pytest
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run the command."""
-    command = [sys.executable, "-m", "stream_bp.cli", *arguments]
+    command = [sys.executable, "-m", "stream_bp", *arguments]
     return subprocess.run(command, cwd=cwd, check=False, capture_output=True, text=True)
 
 

@@ -35,7 +35,7 @@ def test_the_first_screen_has_the_two_commands() -> None:
 
 def test_every_flag_has_help_with_its_default() -> None:
     """Every field of the configuration is a flag of train, and its help tells a default or that there is none."""
-    command = [sys.executable, "-m", "stream_bp.cli", "train", "--help"]
+    command = [sys.executable, "-m", "stream_bp", "train", "--help"]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     helps = {flag.split()[0]: " ".join(flag.split()[2:]) for flag in re.split(r"\n  --", text)[1:]}
     for name in JobConfig.model_fields:
@@ -49,5 +49,5 @@ def test_every_command_of_the_readme_exists() -> None:
     """The commands in the table are those of the command line."""
     named = set(re.findall(r"stream-bp (\w+)", README)) - {"needed"}
     for command in named:
-        subprocess.run([sys.executable, "-m", "stream_bp.cli", command, "--help"], check=True, capture_output=True)
+        subprocess.run([sys.executable, "-m", "stream_bp", command, "--help"], check=True, capture_output=True)
     assert {"train", "resume", "predict", "evaluate", "inspect"} <= named

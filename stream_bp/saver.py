@@ -1,0 +1,86 @@
+"""Checkpoints written in the background: the learner's thread only copies."""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from stream_bp.checkpoint import Checkpointer
+from stream_bp.history import History, Mark
+from stream_bp.snapshot import Snapshot
+
+__all__ = ["Saver"]
+
+
+class Saver:
+    """One thread that writes one checkpoint at a time, at most one behind: the next one waits for it.
+
+    Parameters
+    ----------
+    checkpointer
+        Where checkpoints go.
+    history
+        What a checkpoint vouches for; it is synced first. Others may go on adding rows to it.
+    newest
+        The checkpoint that the job goes on from, if there is one.
+
+    Attributes
+    ----------
+    newest
+        The last checkpoint that was acknowledged: a power cut cannot undo it.
+
+    Notes
+    -----
+    A context manager. Leaving it waits for the checkpoint in hand, whose failure is then told, unless another is
+    already on its way.
+    """
+
+    def __init__(self, checkpointer: Checkpointer, history: History, newest: Path | None = None) -> None:
+        self.newest = newest
+        self._checkpointer = checkpointer
+        self._history = history
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="saver")
+        self._in_hand: Future[None] | None = None
+
+    def save(self, snapshot: Snapshot, mark: Mark) -> None:
+        """Hand a snapshot over, once the one before is on the medium.
+
+        Parameters
+        ----------
+        snapshot
+            A copy: whatever learns on must not change it.
+        mark
+            How far the history is to be synced first.
+
+        Raises
+        ------
+        CheckpointError
+            If the one before could not be saved.
+        """
+        self.wait()
+        self._in_hand = self._thread.submit(self._save, snapshot, mark)
+
+    def check(self) -> None:
+        """Raise the error of the checkpoint in hand, if it is known by now to have failed."""
+        if self._in_hand is not None and self._in_hand.done():
+            self.wait()
+
+    def wait(self) -> None:
+        """Wait for the checkpoint in hand; raise what it failed with."""
+        if self._in_hand is not None:
+            self._in_hand.result()
+            self._in_hand = None
+
+    def _save(self, snapshot: Snapshot, mark: Mark) -> None:
+        self._history.sync(mark)
+        self.newest = self._checkpointer.save(snapshot)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._thread.shutdown()
+        if error is None:
+            self.wait()
