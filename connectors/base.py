@@ -9,7 +9,8 @@ What every connector promises, and ``tests/contract`` checks for each of them:
 - every row is read once, in the same order each time; an empty block is never yielded;
 - how rows are cut into blocks means nothing: neither rows, nor values, nor cursors depend on it;
 - a cursor survives JSON, and names what it points into, so that a replaced, truncated or edited place is refused with
-  a `CursorError` instead of being read as if nothing had happened;
+  a `CursorError` instead of being read as if nothing had happened, while it is read, between two runs, or between two
+  passes: whoever gets to the end without an error has read what the place holds;
 - memory does not grow with the length of the stream;
 - whatever goes wrong is a `ConnectorError` that names the place.
 """
@@ -43,6 +44,8 @@ class FileIdentity:
         Times of the last change of content and of metadata, nanoseconds since 1970.
     inode
         The number of the file in its file system.
+    offset
+        How far it was read: a row for Parquet and memory, a byte (uncompressed) for CSV.
     digest
         SHA-256, hexadecimal, of what the format says identifies the content read so far.
     """
@@ -52,6 +55,7 @@ class FileIdentity:
     mtime_ns: int
     ctime_ns: int
     inode: int
+    offset: int
     digest: str
 
 
@@ -65,10 +69,11 @@ class Cursor:
         Rows before it in the stream, over all files.
     file
         Index of the file that holds the last applied row.
-    offset
-        Where reading goes on in that file: a row for Parquet and memory, a byte (uncompressed) for CSV.
     seen
-        Identity of each file up to and including the current one; empty at the start.
+        Identity of each file up to and including the current one, which is read on from its offset; empty at the start.
+    before
+        Identity of every file as the pass before this one left it, since each pass reads the same rows; empty in the
+        first.
 
     Examples
     --------
@@ -78,17 +83,22 @@ class Cursor:
 
     row: int
     file: int
-    offset: int
     seen: tuple[FileIdentity, ...]
+    before: tuple[FileIdentity, ...] = ()
 
     @classmethod
-    def start(cls) -> Cursor:
-        """Return the position before the first row of any source."""
-        return cls(row=0, file=0, offset=0, seen=())
+    def start(cls, before: tuple[FileIdentity, ...] = ()) -> Cursor:
+        """Return the position before the first row: of any source, or of the one that a pass before this one read."""
+        return cls(row=0, file=0, seen=(), before=before)
+
+    def is_after_the_rows_of(self, other: Cursor) -> bool:
+        """Tell whether the same rows lie before two cursors, as far as identities tell; files may have been touched."""
+        contents = [[(file.offset, file.digest) for file in cursor.seen] for cursor in (self, other)]
+        return self.row == other.row and contents[0] == contents[1]
 
     def to_json(self) -> dict[str, Any]:
         """Return the cursor as plain numbers, strings, lists and dicts."""
-        return {**asdict(self), "seen": [asdict(identity) for identity in self.seen]}
+        return {**asdict(self), **{key: [asdict(file) for file in getattr(self, key)] for key in ("seen", "before")}}
 
     @classmethod
     def from_json(cls, data: object) -> Cursor:
@@ -100,11 +110,12 @@ class Cursor:
             A key is missing, unknown or of the wrong type; a number is negative; the files do not add up.
         """
         values = _checked(cls, data, "cursor")
-        if not isinstance(values["seen"], list | tuple):
-            raise CursorError(f"cursor: 'seen' should be a list of files, found {values['seen']!r}")
-        values["seen"] = tuple(FileIdentity(**_checked(FileIdentity, file, "cursor, file")) for file in values["seen"])
+        for key in ("seen", "before"):
+            if not isinstance(values[key], list | tuple):
+                raise CursorError(f"cursor: {key!r} should be a list of files, found {values[key]!r}")
+            values[key] = tuple(FileIdentity(**_checked(FileIdentity, file, "cursor, file")) for file in values[key])
         cursor = cls(**values)
-        if cursor != cls.start() and len(cursor.seen) != cursor.file + 1:
+        if cursor != cls.start(cursor.before) and len(cursor.seen) != cursor.file + 1:
             raise CursorError(
                 f"cursor: it stands in file {cursor.file} and should know {cursor.file + 1}, found {len(cursor.seen)}"
             )
@@ -164,11 +175,14 @@ class Reader:
         Where the blocks come from; its ``close`` releases whatever it holds.
     place
         What is being read, for messages.
+    again
+        See the method; asked only after the last block.
     """
 
-    def __init__(self, blocks: Iterator[Block], place: str) -> None:
+    def __init__(self, blocks: Iterator[Block], place: str, again: Callable[[], Cursor]) -> None:
         self._blocks: Iterator[Block] | None = blocks
         self._place = place
+        self._again = again
 
     def __iter__(self) -> Reader:
         return self
@@ -192,6 +206,10 @@ class Reader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def again(self) -> Cursor:
+        """Return, once the last block was read, the start of another pass, which must read the same rows."""
+        return self._again()
 
     def close(self) -> None:
         """Release files; a second call does nothing."""

@@ -1,8 +1,9 @@
 """CSV files, plain, gzip or zstd: cut at record borders, parsed block by block, resumed at any record.
 
 The offset in a cursor is a byte of the uncompressed text: the end of the last applied record. A file is recognised by
-the SHA-256 of the text before the offset, computed as the text is read. So a file may grow while it is read or between
-two runs, and a single byte changed in what was read is found, at the price of hashing that text again on resuming.
+the SHA-256 of the text before the offset, computed as the text is read. So the last file may grow while it is read or
+between two runs of the first pass (it is read to the end that is found there), and a single byte changed in what was
+read is found, at the price of hashing that text again on resuming, or at the end if the file was touched meanwhile.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from connectors.csv_parser import RecordParser, infer_schema, parse_header
 from connectors.csv_records import record_ends
 from connectors.csv_text import COMPRESSIONS, TextFile
 from connectors.errors import CursorError
-from connectors.files import FileFacts, Locate, Part, identify, refusal
+from connectors.files import FileFacts, Locate, Part, identify, refusal, refuse_other_content
 from connectors.schemas import require, same_type
 
 __all__ = ["CsvFormat"]
@@ -64,33 +64,29 @@ class CsvFormat:
             return pa.float64()
         return pa.string() if merged is None and pa.string() in (first, second) else merged
 
-    def open(self, name: str, schema: pa.Schema, row: int, offset: int, seen: FileIdentity | None) -> Part:
-        """Open a file at byte `offset` of its text."""
+    def open(self, name: str, schema: pa.Schema, row: int, seen: FileIdentity | None) -> Part:
+        """Open a file at a byte of its text."""
         with ExitStack() as stack:
             text = stack.enter_context(closing(TextFile(name, self._block_size)))
             header = text.header()
             if seen is not None:
-                _resume(text, name, offset, seen)
+                _resume(text, name, seen)
             part = _CsvPart(name, text, _parser(header, schema, name) if header else None, row)
             stack.pop_all()
             return part
 
-    def verify(self, name: str, seen: FileIdentity) -> None:
-        """Trust a file that the system says is untouched; else read it through and compare."""
-        status = Path(name).stat()
-        if identify(seen.name, status, seen.digest) == seen:
-            return
-        if not _is_compressed(name) and status.st_size > seen.size:
-            grown = f"expected {seen.size} bytes, found {status.st_size}"
-            raise refusal(name, seen, f"the file had been read to its end, and has grown ({grown})")
+    def compare(self, name: str, seen: FileIdentity, *, may_grow: bool) -> None:
+        """Read again what was read."""
         with closing(TextFile(name, _SAMPLE)) as text:
-            text.skip()
-            if text.hash.hexdigest() != seen.digest:
-                raise _edited(name, seen, text)
+            _resume(text, name, seen)
+            if not may_grow and text.next_byte():
+                raise refusal(name, seen, f"the file has grown (expected {seen.offset} bytes of text, found more)")
 
 
 class _CsvPart(Iterator[tuple[pa.RecordBatch, Locate]]):
     """One open CSV file from a record on."""
+
+    whole = None
 
     def __init__(self, name: str, text: TextFile, parser: RecordParser | None, row: int) -> None:
         self._name, self._text, self._parser, self._row = name, text, parser, row
@@ -105,10 +101,12 @@ class _CsvPart(Iterator[tuple[pa.RecordBatch, Locate]]):
         return records, partial(_locate, self._name, self._text.status, text=text, offset=offset, before=before)
 
     def identity(self) -> FileIdentity:
-        """Return the identity of the whole text; its size is what was read, for the file may have grown since."""
+        """Return the identity of the whole text, unless some was cut off before it could be read."""
         self._text.skip()
-        identity = identify(self._name, self._text.status, self._text.hash.hexdigest())
-        return identity if _is_compressed(self._name) else replace(identity, size=self._text.offset)
+        identity = identify(self._name, self._text.status, self._text.offset, self._text.hash.hexdigest())
+        if (size := self._text.size()) < identity.size:
+            raise _truncated(self._name, identity, size)
+        return identity
 
     def close(self) -> None:
         self._text.close()
@@ -120,10 +118,8 @@ def _parser(header: bytes, schema: pa.Schema, name: str) -> RecordParser:
     return RecordParser(names, schema, name)
 
 
-def _locate(
-    name: str, status: os.stat_result, n: int, *, text: bytes, offset: int, before: Any
-) -> tuple[int, FileIdentity]:
-    """Return where record `n` of a block of text begins, and the identity of the file up to there.
+def _locate(name: str, status: os.stat_result, n: int, *, text: bytes, offset: int, before: Any) -> FileIdentity:
+    """Return the identity of a file up to where record `n` of a block of text begins.
 
     Parameters
     ----------
@@ -139,25 +135,25 @@ def _locate(
     length = int(record_ends(text, is_last=True)[n - 1]) if n else 0
     digest = before.copy()
     digest.update(memoryview(text)[:length])
-    return offset + length, identify(name, status, digest.hexdigest())
+    return identify(name, status, offset + length, digest.hexdigest())
 
 
-def _resume(text: TextFile, name: str, offset: int, seen: FileIdentity) -> None:
-    """Go on to `offset`, and make sure that what precedes it is what was read."""
-    if not text.skip(offset - text.offset):
-        what = f"the file was truncated (expected at least {offset} bytes of text, found {text.offset})"
+def _resume(text: TextFile, name: str, seen: FileIdentity) -> None:
+    """Go on to where `seen` ends, and make sure that what precedes it is what was read."""
+    # The size of compressed text tells nothing: the same text may be compressed anew.
+    if not _is_compressed(name) and text.status.st_size < seen.size:
+        raise _truncated(name, seen, text.status.st_size)
+    if not text.skip(seen.offset - text.offset):
+        what = f"the file was truncated (expected at least {seen.offset} bytes of text, found {text.offset})"
         raise refusal(name, seen, what)
-    if text.offset != offset or text.hash.hexdigest() != seen.digest:
-        raise _edited(name, seen, text)
+    refuse_other_content(name, seen, identify(name, text.status, text.offset, text.hash.hexdigest()))
     if text.last_byte not in b"\r\n" and text.next_byte() not in (b"", b"\r", b"\n"):
-        what = f"the record that ended the file, before byte {offset}, was learned half-written and has been continued"
-        raise refusal(name, seen, what)
+        ending = f"the record that ended the file, before byte {seen.offset}"
+        raise refusal(name, seen, f"{ending}, was learned half-written and has been continued")
 
 
-def _edited(name: str, seen: FileIdentity, text: TextFile) -> CursorError:
-    found = text.hash.hexdigest()
-    what = f"the file was replaced or edited (expected SHA-256 {seen.digest[:12]}… of its text, found {found[:12]}…)"
-    return refusal(name, seen, what)
+def _truncated(name: str, seen: FileIdentity, size: int) -> CursorError:
+    return refusal(name, seen, f"the file was truncated (expected at least {seen.size} bytes, found {size})")
 
 
 def _is_compressed(name: str) -> bool:

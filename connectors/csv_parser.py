@@ -13,12 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from connectors.csv_records import count_records, record_ends
+from connectors.csv_records import count_fields, count_records, record_ends
 from connectors.csv_text import line_number
 from connectors.errors import RowError, SchemaError
 from connectors.schemas import check_names, shorten
 
 __all__ = ["RecordParser", "infer_schema", "parse_header"]
+
+# Arrow would cancel a parse at a signal: a job asked to stop would end with an error instead of a checkpoint.
+pa.enable_signal_handlers(False)
 
 _INFERRED = (pa.null(), pa.bool_(), pa.int64(), pa.float64())
 
@@ -148,7 +151,7 @@ class RecordParser:
             as_bytes = self._convert([pa.field(field.name, pa.binary())])
             cell = _read(record, self._header, as_bytes).column(0)[0].as_py()
         except pa.ArrowInvalid:
-            return f"expected {len(self._header)} fields, found {_count_fields(record)}: {_readable(record)!r}"
+            return f"expected {len(self._header)} fields, found {count_fields(record)}: {_readable(record)!r}"
         if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
             return f"column {field.name!r}: {_readable(cell)!r} is not valid UTF-8"
         return f"column {field.name!r}: expected {field.type}, found {_readable(cell)!r}"
@@ -169,10 +172,6 @@ def _empty_to_null(column: pa.Array) -> pa.Array:
         return column
     is_empty = pc.equal(column, pa.scalar("", column.type))
     return pc.if_else(is_empty, pa.scalar(None, column.type), column) if pc.any(is_empty).as_py() else column
-
-
-def _count_fields(record: bytes) -> int:
-    return len(next(csv.reader([record.decode("latin-1").strip("\r\n")])))
 
 
 def _readable(text: bytes) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["count_records", "record_ends", "whole_records"]
+__all__ = ["count_fields", "count_records", "record_ends", "whole_records"]
 
 Positions = npt.NDArray[np.int64]
 
@@ -51,6 +51,17 @@ def count_records(text: bytes, is_last: bool) -> int:
         return len(record_ends(text, is_last))
     has_tail = is_last and text != b"" and not is_lf[-1]
     return int(np.count_nonzero(is_lf)) + has_tail
+
+
+def count_fields(record: bytes) -> int:
+    """Return the number of fields of one record, however long they are.
+
+    Examples
+    --------
+    >>> count_fields(b'a,"b,c",')
+    3
+    """
+    return len(_walk(record.strip(b"\r\n") + b"\n"))
 
 
 def record_ends(text: bytes, is_last: bool) -> Positions:

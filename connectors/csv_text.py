@@ -81,6 +81,10 @@ class TextFile:
             pass
         return self._pending[:1]
 
+    def size(self) -> int:
+        """Return how many bytes the open file has now, as stored."""
+        return os.fstat(self._file.fileno()).st_size
+
     def close(self) -> None:
         """Release the file; a second call does nothing."""
         self._stream.close()

@@ -1,15 +1,18 @@
 """A stream that is the concatenation of files, whatever their format: the order, the cursor, the identities.
 
 What differs between formats is behind two protocols: a `Format` looks at a file and opens it at an offset, and the
-`Part` it opens yields rows with the offset after each. Everything about *several* files is here, and only here.
+`Part` it opens yields rows with the offset after each. Everything about *several* files is here, and only here, and so
+is *when* a file is looked at again: as often as it costs nothing, for the system tells by its times whether a file was
+touched, and only one that was is compared with what was read.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
@@ -18,9 +21,9 @@ from connectors.base import Block, Cursor, FileIdentity, Reader, Source
 from connectors.errors import CursorError, SourceError, foreign_errors
 from connectors.schemas import require, unify
 
-__all__ = ["FileFacts", "FileSource", "Format", "Part", "identify", "refusal"]
+__all__ = ["FileFacts", "FileSource", "Format", "Part", "identify", "refusal", "refuse_other_content"]
 
-Locate = Callable[[int], tuple[int, FileIdentity]]
+Locate = Callable[[int], FileIdentity]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,11 @@ class FileFacts:
 
 
 class Part(Iterator[tuple[pa.RecordBatch, Locate]], Protocol):
-    """One open file: yields rows, each time with the way to the offset and identity after the first n of them."""
+    """One open file: yields rows, each time with the way to the identity after the first n of them."""
+
+    @property
+    def whole(self) -> FileIdentity | None:
+        """What the file must be until its end; None for one that may grow while it is read."""
 
     def identity(self) -> FileIdentity:
         """Return the identity of the whole file; asked once, after the last row."""
@@ -66,14 +73,14 @@ class Format(Protocol):
     def merge(self, first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
         """Return the type of a column that is of two types in two files, None where they exclude each other."""
 
-    def open(self, name: str, schema: pa.Schema, row: int, offset: int, seen: FileIdentity | None) -> Part:
-        """Open a file at an offset, at which the stream's row `row` begins.
+    def open(self, name: str, schema: pa.Schema, row: int, seen: FileIdentity | None) -> Part:
+        """Open a file where `seen` ends, at its beginning without; the stream's row `row` begins there.
 
         With `seen`, check first that the file still holds what was read up to there; else `CursorError`.
         """
 
-    def verify(self, name: str, seen: FileIdentity) -> None:
-        """Check that a file read to its end is still the same; else `CursorError`."""
+    def compare(self, name: str, seen: FileIdentity, *, may_grow: bool) -> None:
+        """Check that a file which was touched after it was read to its end is still the same; else `CursorError`."""
 
 
 class FileSource(Source):
@@ -134,7 +141,8 @@ class FileSource(Source):
             total = _total(sizes)
             if total is None:
                 return None
-            done, whole = (_total(sizes[: cursor.file]) or 0) + cursor.offset, total
+            offset = cursor.seen[-1].offset if cursor.seen else 0
+            done, whole = (_total(sizes[: cursor.file]) or 0) + offset, total
         # A file may have grown since it was looked at.
         return min(1.0, done / whole) if whole else 1.0
 
@@ -144,56 +152,96 @@ class FileSource(Source):
             if file.schema is not None:
                 require(schema, file.schema.names, file.name)
         chain = _Chain([file.name for file in self._files], self._format, schema, cursor or Cursor.start())
-        return Reader(chain, self.description)
+        return Reader(chain, self.description, chain.again)
 
 
 class _Chain(Iterator[Block]):
-    """The blocks of all files from a cursor on; the first file is opened, and all before it checked, at once."""
+    """The blocks of all files from a cursor on; the first file is opened, and all before it checked, at once.
+
+    A pass after the first one checks every file at once, too, and again around every block: it reads what the pass
+    before it read, or is refused.
+    """
 
     def __init__(self, names: list[str], file_format: Format, schema: pa.Schema, cursor: Cursor) -> None:
         self._names, self._format, self._schema = names, file_format, schema
         self._row, self._file = cursor.row, cursor.file
-        self._seen = cursor.seen[:-1]
         self._part: Part | None = None
-        self._verify(cursor)
-        self._open(cursor.offset, cursor.seen[-1] if cursor.seen else None)
+        self._refuse_other_number(cursor)
+        self._before = self._verified(cursor.before)
+        self._seen = self._verified(cursor.seen[:-1])
+        self._open(cursor.seen[-1] if cursor.seen else None)
 
-    def _verify(self, cursor: Cursor) -> None:
-        if cursor.file >= len(self._names):
-            last = cursor.seen[-1].name if cursor.seen else "?"
+    def _refuse_other_number(self, cursor: Cursor) -> None:
+        n_files, wanted = len(self._names), len(cursor.before) or cursor.file + 1
+        if n_files < wanted or (cursor.before and n_files > wanted):
+            last = (cursor.before or cursor.seen)[-1].name
+            stands = f"the epoch before read {wanted} files" if cursor.before else f"stands in file number {wanted}"
             raise CursorError(
-                f"{self._names[-1]}: the stream ends with this file, number {len(self._names)}, but the checkpoint "
-                f"stands in file number {cursor.file + 1} ({last}); give every file, or start over with --fresh"
+                f"{self._names[-1]}: the stream ends with this file, number {n_files}, but the checkpoint "
+                f"{stands} ({last}); give every file, or start over with --fresh"
             )
-        for name, identity in zip(self._names, cursor.seen[:-1], strict=False):
-            with foreign_errors(name):
-                self._format.verify(name, identity)
 
-    def _open(self, offset: int = 0, seen: FileIdentity | None = None) -> None:
-        name = self._names[self._file]
+    def _verified(self, identities: Sequence[FileIdentity], *, may_grow: bool = False) -> tuple[FileIdentity, ...]:
+        """Check the first files, the last of which may have grown, and return their identities as they are now."""
+        last = len(identities) - 1
+        return tuple(
+            self._verify(name, identity, may_grow=may_grow and i == last)
+            for i, (name, identity) in enumerate(zip(self._names, identities, strict=False))
+        )
+
+    def _verify(self, name: str, seen: FileIdentity, *, may_grow: bool = False) -> FileIdentity:
+        """Trust a file that the system says is untouched; else compare it, once for each time it was touched."""
         with foreign_errors(name):
-            self._part = self._format.open(name, self._schema, self._row, offset, seen)
+            now = identify(seen.name, Path(name).stat(), seen.offset, seen.digest)
+            if now != seen:
+                self._format.compare(name, seen, may_grow=may_grow)
+            return now
+
+    def _open(self, seen: FileIdentity | None = None) -> None:
+        name = self._names[self._file]
+        before = self._verify(name, self._before[self._file]) if self._before else None
+        with foreign_errors(name):
+            self._part = self._format.open(name, self._schema, self._row, seen)
+        self._whole = before or self._part.whole
 
     def __next__(self) -> Block:
         while self._part is not None:
-            with foreign_errors(self._names[self._file]):
-                for records, locate in self._part:
-                    return self._block(records, locate)
-                self._finish(self._part)
+            try:
+                with foreign_errors(self._names[self._file]):
+                    records, locate = next(self._part, (None, None))
+            finally:
+                # What was read from a file while it changed is of no version of it, nor is an error that this made.
+                if self._whole is not None:
+                    self._whole = self._verify(self._names[self._file], self._whole)
+            if records is not None and locate is not None:
+                return self._block(records, locate)
+            self._finish(self._part)
             if self._file < len(self._names):
                 self._open()
+            else:
+                self._verified(self._seen, may_grow=not self._before)
         raise StopIteration
 
     def _block(self, records: pa.RecordBatch, locate: Locate) -> Block:
-        block = Block(records, partial(_cursor, self._row, self._file, self._seen, locate))
+        start = Cursor(self._row, self._file, self._seen, self._before)
+        block = Block(records, partial(_cursor, start, locate))
         self._row += len(block)
         return block
 
     def _finish(self, part: Part) -> None:
         """Leave a file behind; what it was is remembered in every cursor from here on."""
-        self._seen = (*self._seen, part.identity())
+        name = self._names[self._file]
+        with foreign_errors(name):
+            identity = part.identity()
+        if self._before:
+            refuse_other_content(name, self._before[self._file], identity)
+        self._seen = (*self._seen, identity)
         self.close()
         self._file += 1
+
+    def again(self) -> Cursor:
+        """Return the start of a pass that must find every file as this one left it."""
+        return Cursor.start(self._seen)
 
     def close(self) -> None:
         part, self._part = self._part, None
@@ -201,9 +249,8 @@ class _Chain(Iterator[Block]):
             part.close()
 
 
-def _cursor(row: int, file: int, seen: tuple[FileIdentity, ...], locate: Locate, n: int) -> Cursor:
-    offset, identity = locate(n)
-    return Cursor(row=row + n, file=file, offset=offset, seen=(*seen, identity))
+def _cursor(start: Cursor, locate: Locate, n: int) -> Cursor:
+    return replace(start, row=start.row + n, seen=(*start.seen, locate(n)))
 
 
 def _total(counts: Sequence[int | None]) -> int | None:
@@ -211,13 +258,21 @@ def _total(counts: Sequence[int | None]) -> int | None:
     return sum(known) if len(known) == len(counts) else None
 
 
-def identify(name: str, status: os.stat_result, digest: str) -> FileIdentity:
+def identify(name: str, status: os.stat_result, offset: int, digest: str) -> FileIdentity:
     """Return the identity of a file from what the system and the format know of it."""
-    return FileIdentity(name, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, digest)
+    times = status.st_mtime_ns, status.st_ctime_ns
+    return FileIdentity(name, status.st_size, *times, inode=status.st_ino, offset=offset, digest=digest)
+
+
+def refuse_other_content(name: str, seen: FileIdentity, found: FileIdentity) -> None:
+    """Refuse a file whose content, as far as it was read, is not what it was."""
+    if (found.offset, found.digest) != (seen.offset, seen.digest):
+        expected = f"expected SHA-256 {seen.digest[:12]}…, found {found.digest[:12]}…"
+        raise refusal(name, seen, f"the file was replaced or edited ({expected})")
 
 
 def refusal(name: str, seen: FileIdentity, what: str) -> CursorError:
-    """Return the error for a file that is not what the cursor points into.
+    """Return the error for a file that is not what was read.
 
     Parameters
     ----------
@@ -229,4 +284,4 @@ def refusal(name: str, seen: FileIdentity, what: str) -> CursorError:
         What happened to it, with what was expected and what was found.
     """
     then = "" if seen.name == name else f" (then {seen.name})"
-    return CursorError(f"{name}{then}: {what} since the checkpoint; restore the file, or start over with --fresh")
+    return CursorError(f"{name}{then}: {what} since it was read; restore the file, or start over with --fresh")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
 import pyarrow as pa
@@ -107,31 +107,31 @@ class MemorySource(Source):
         for start in range(0, self.n_rows, _HASHED_ROWS):
             for records in self._table.slice(start, _HASHED_ROWS).combine_chunks().to_batches():
                 digest.update(records.serialize())
-        return FileIdentity(_NAME, self.n_rows, mtime_ns=0, ctime_ns=0, inode=0, digest=digest.hexdigest())
+        return FileIdentity(_NAME, self.n_rows, 0, 0, inode=0, offset=0, digest=digest.hexdigest())
 
     def open(self, schema: pa.Schema, cursor: Cursor | None = None) -> Reader:
         """Read from a row on; see `Source.open`."""
         require(schema, self._table.schema.names, _NAME)
         start = cursor or Cursor.start()
-        if start.seen and start.seen != (self.identity,):
+        if any(file.digest != self.identity.digest for file in start.seen + start.before):
             raise CursorError(f"{_NAME}: these are not the rows of the checkpoint; give the same, or start over")
-        return Reader(self._read(schema, start.row), _NAME)
+        return Reader(self._read(schema, start), _NAME, lambda: Cursor.start((self.identity,)))
 
-    def _read(self, schema: pa.Schema, start: int) -> Iterator[Block]:
-        row = start
+    def _read(self, schema: pa.Schema, cursor: Cursor) -> Iterator[Block]:
+        start = row = cursor.row
         for stop, sentinel in [*self._sentinels, (self.n_rows, End())]:
             if stop < start:
                 continue
             for records in self._table.slice(row, stop - row).to_batches(max_chunksize=self._block_rows):
                 if records.num_rows:
-                    yield Block(cast(records, schema, _NAME, row), partial(self._locate, row))
+                    yield Block(cast(records, schema, _NAME, row), partial(self._locate, row, cursor.before))
                     row += records.num_rows
             if isinstance(sentinel, End) and stop > start:
                 return
             _act(sentinel)
 
-    def _locate(self, row: int, n: int) -> Cursor:
-        return Cursor(row=row + n, file=0, offset=row + n, seen=(self.identity,))
+    def _locate(self, row: int, before: tuple[FileIdentity, ...], n: int) -> Cursor:
+        return Cursor(row + n, file=0, seen=(replace(self.identity, offset=row + n),), before=before)
 
 
 def _positions(items: Sequence[pa.RecordBatch | Sentinel]) -> list[tuple[int, Sentinel]]:

@@ -2,7 +2,8 @@
 
 The offset in a cursor is a row of the file. A file is recognised by its size, the time of its last change and the
 SHA-256 of its footer: the footer holds the position and statistics of every page, and reading all the pages to be even
-surer would cost as much as reading the file.
+surer would cost as much as reading the file. So a file whose time was put back after it was written again is found by
+its footer; one whose pages were overwritten so that size and footer stay the same, and its time put back, is not.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,8 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from connectors.base import FileIdentity
-from connectors.errors import SourceError
-from connectors.files import FileFacts, Locate, Part, identify, refusal
+from connectors.files import FileFacts, Locate, Part, identify, refusal, refuse_other_content
 from connectors.schemas import cast, check_names, plain, require, same_type
 
 __all__ = ["ParquetFormat"]
@@ -43,14 +44,14 @@ class ParquetFormat:
         """Types are declared in the file, so two files must agree."""
         return same_type(first, second)
 
-    def open(self, name: str, schema: pa.Schema, row: int, offset: int, seen: FileIdentity | None) -> Part:
-        """Open a file at row `offset` of it."""
+    def open(self, name: str, schema: pa.Schema, row: int, seen: FileIdentity | None) -> Part:
+        """Open a file at a row of it."""
         identity = _identity(name)
         if seen is not None:
             _compare(name, seen, identity)
-        return _ParquetPart(name, identity, schema, row, offset)
+        return _ParquetPart(name, identity, schema, row, seen.offset if seen is not None else 0)
 
-    def verify(self, name: str, seen: FileIdentity) -> None:
+    def compare(self, name: str, seen: FileIdentity, *, may_grow: bool) -> None:
         """Compare what is known without reading the pages."""
         _compare(name, seen, _identity(name))
 
@@ -59,7 +60,7 @@ class _ParquetPart(Iterator[tuple[pa.RecordBatch, Locate]]):
     """One open Parquet file from a row on."""
 
     def __init__(self, name: str, identity: FileIdentity, schema: pa.Schema, row: int, offset: int) -> None:
-        self._name, self._identity, self._schema = name, identity, schema
+        self._name, self.whole, self._schema = name, identity, schema
         self._row, self._offset = row, offset
         self._file = _open(name)
         self._batches = self._read(offset)
@@ -81,24 +82,21 @@ class _ParquetPart(Iterator[tuple[pa.RecordBatch, Locate]]):
 
     def __next__(self) -> tuple[pa.RecordBatch, Locate]:
         records = cast(next(self._batches), self._schema, self._name, self._row)
-        locate = partial(_locate, self._offset, self._identity)
+        locate = partial(_locate, self.whole, self._offset)
         self._row += records.num_rows
         self._offset += records.num_rows
         return records, locate
 
     def identity(self) -> FileIdentity:
-        """Return what the file was when it was opened, having checked that it still is."""
-        status = Path(self._name).stat()
-        if (status.st_size, status.st_mtime_ns) != (self._identity.size, self._identity.mtime_ns):
-            raise SourceError(f"{self._name}: the file was changed while it was read; its rows cannot be trusted")
-        return self._identity
+        """Return what the file was when it was opened: whoever reads looks around each block whether it still is."""
+        return replace(self.whole, offset=self._offset)
 
     def close(self) -> None:
         self._file.close()
 
 
-def _locate(offset: int, identity: FileIdentity, n: int) -> tuple[int, FileIdentity]:
-    return offset + n, identity
+def _locate(whole: FileIdentity, offset: int, n: int) -> FileIdentity:
+    return replace(whole, offset=offset + n)
 
 
 def _open(name: str) -> pq.ParquetFile:
@@ -116,19 +114,14 @@ def _identity(name: str) -> FileIdentity:
         file.seek(max(0, status.st_size - 8))
         length = int.from_bytes(file.read(8)[:4], "little")
         file.seek(max(0, status.st_size - 8 - length))
-        return identify(name, status, hashlib.sha256(file.read()).hexdigest())
+        return identify(name, status, 0, hashlib.sha256(file.read()).hexdigest())
 
 
 def _compare(name: str, seen: FileIdentity, found: FileIdentity) -> None:
     """Refuse a file that differs; inode and time of metadata may, for a copy that kept its time is the same file."""
     if seen.size != found.size:
         raise refusal(name, seen, f"the file was replaced or edited (expected {seen.size} bytes, found {found.size})")
-    if seen.digest != found.digest:
-        raise refusal(
-            name,
-            seen,
-            f"the file was replaced or edited (expected footer {seen.digest[:12]}…, found {found.digest[:12]}…)",
-        )
+    refuse_other_content(name, seen, replace(found, offset=seen.offset))
     if seen.mtime_ns != found.mtime_ns:
         raise refusal(
             name,

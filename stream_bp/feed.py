@@ -2,17 +2,23 @@
 
 A chunk is a convenience of the machine: how rows are cut into chunks shows nowhere in what is learned. With a shuffle
 a chunk is one window, and its order is drawn from the seed, the epoch and the window's first row: a position inside a
-window is the cursor of its start and the number of its rows that were applied.
+window is the cursor of its start, the number of its rows that were applied, and the cursor of its end: another
+window there, changed or grown, would be drawn in another order, or hold other rows.
+
+Where a stream has grown since a job came to its end, the job goes on with the first new row. The last minibatch and the
+last window that were learned remain as they were, so only at a border of theirs is this what a job does that finds the
+longer stream at once.
 """
 
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from connectors import Block, Cursor, Source, prefetch, rebatch
+from connectors import Block, Cursor, CursorError, Source, prefetch, rebatch
 from stream_bp.config import JobConfig
 
 __all__ = ["Chunk", "Feed", "Position"]
@@ -34,20 +40,25 @@ class Position:
         Position in the source; with a shuffle, of the first row of the window.
     skip
         Rows of the window that were learned.
+    end
+        Position in the source of the end of the window; ``None`` where no window was begun.
     """
 
     epoch: int
     cursor: Cursor
     skip: int = 0
+    end: Cursor | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain numbers, strings, lists and dicts."""
-        return {"epoch": self.epoch, "cursor": self.cursor.to_json(), "skip": self.skip}
+        end = self.end and self.end.to_json()
+        return {"epoch": self.epoch, "cursor": self.cursor.to_json(), "skip": self.skip, "end": end}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Position":
         """Rebuild a position from :meth:`to_json`."""
-        return cls(int(data["epoch"]), Cursor.from_json(data["cursor"]), int(data["skip"]))
+        end = None if data["end"] is None else Cursor.from_json(data["end"])
+        return cls(int(data["epoch"]), Cursor.from_json(data["cursor"]), int(data["skip"]), end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +105,19 @@ class Feed:
             chunks = self._chunks(rebatch(reader, self._chunk_rows), position)
             with prefetch(chunks, _AHEAD) as ahead:
                 yield ahead
+            self._again = reader.again
+
+    def next_epoch(self, position: Position) -> Position:
+        """Return the start of the epoch after the one that was read to its end, from a position in it.
+
+        It remembers what every file was, for each epoch reads the same rows.
+        """
+        return Position(position.epoch + 1, self._again())
 
     def _chunks(self, blocks: Iterator[Block], start: Position) -> Iterator[Chunk]:
         skip = start.skip
+        if start.end is not None:
+            blocks = chain([_same_window(start.end, next(blocks, None))], blocks)
         for block in blocks:
             if self._is_shuffled:
                 yield self._shuffled(block, start.epoch, skip)
@@ -112,10 +133,22 @@ class Feed:
 
         def position(n: int) -> Position:
             if skip + n < len(window):
-                return Position(epoch, first, skip + n)
+                return Position(epoch, first, skip + n, window.cursor(len(window)))
             return Position(epoch, window.cursor(len(window)))
 
         return Chunk(records, position)
+
+
+def _same_window(end: Cursor, window: Block | None) -> Block:
+    """Return the window that was begun, if it ends where, and as, it did; else refuse it."""
+    found = window.cursor(len(window)) if window is not None else Cursor.start()
+    if window is None or not found.is_after_the_rows_of(end):
+        raise CursorError(
+            f"{end.seen[-1].name}: rows of the shuffle window that is being learned were edited, added or lost "
+            f"(expected it to end before row {end.row}, with SHA-256 {end.seen[-1].digest[:12]}…, found another end, "
+            f"before row {found.row}) since it was read; restore the file, or start over with --fresh"
+        )
+    return window
 
 
 def _in_order(block: Block, epoch: int) -> Callable[[int], Position]:

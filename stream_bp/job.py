@@ -14,14 +14,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from connectors import ConnectorError, Cursor, Source
+from connectors import ConnectorError, Source
 from stream_bp import numerics
 from stream_bp.checkpoint import Checkpointer, Loaded
 from stream_bp.config import JobConfig
 from stream_bp.disk import Disk
 from stream_bp.encoder import Encoded
 from stream_bp.errors import CheckpointError, DataError, LockedError, NumericsError
-from stream_bp.feed import Chunk, Feed, Position
+from stream_bp.feed import Chunk, Feed
 from stream_bp.history import History
 from stream_bp.observer import Observer, Status
 from stream_bp.planning import plan
@@ -238,7 +238,7 @@ class Job:
             if position.epoch + 1 >= self.config.epochs:
                 training.stop_reason = "end_of_stream"
             else:
-                training.begin(Position(position.epoch + 1, Cursor.start()))
+                training.begin(feed.next_epoch(position))
 
     def _is_done(self, training: Training) -> bool:
         return training.stop_reason is not None or self._signal is not None

@@ -110,6 +110,19 @@ class SourceContract(ABC):
         assert [b.records for b in first] == [b.records for b in second]
         assert [b.cursor(len(b)) for b in first] == [b.cursor(len(b)) for b in second]
 
+    def test_another_pass_reads_the_same(self, source: Source) -> None:
+        """Point 5: a pass that remembers the one before it reads the same, from any border too, and so does a third."""
+        with source.open(SCHEMA) as reader:
+            expected = rows(list(rebatch(reader, 10)))
+            cursor = reader.again()
+        for _ in range(2):
+            with source.open(SCHEMA, through_json(cursor)) as reader:
+                found = list(rebatch(reader, 10))
+                again = reader.again()
+            assert rows(found) == expected
+            assert rows(blocks(source, 10, through_json(found[3].cursor(4)))) == expected[34:]
+            assert again == cursor
+
     def test_nothing_to_read(self, tmp_path: Path) -> None:
         """Point 7: a source without rows has a schema and yields no block."""
         source = self.make(table().slice(0, 0), tmp_path)

@@ -119,6 +119,7 @@ def test_an_appended_csv_goes_on(tmp_path: Path) -> None:
         ("oops,1,w,true", r"row 2 \(line 4\): column 'i': expected int64, found 'oops'"),
         ("1,2", "expected 4 fields, found 2"),
         ("1,2,3,true,5", "expected 4 fields, found 5"),
+        ('1,"' + "z" * 200_000 + '",', "expected 4 fields, found 3"),
         ('1,2,"never closed,true', "never closed"),
         ("1,2,nul\0,true", "NUL"),
         ("1,2,\udcff,true", "UTF-8"),

@@ -1,0 +1,187 @@
+"""Jobs to be stopped, killed and starved: their rows, their settings, and what of them must be equal in the end."""
+
+import gzip
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from connectors import open_source
+from stream_bp import __main__, training
+from stream_bp.config import JobConfig
+from stream_bp.disk import Disk
+from stream_bp.job import Job
+from stream_bp.optimizers import OPTIMIZERS
+from stream_bp.summary import Summary
+
+__all__ = [
+    "CONFIGURATIONS",
+    "WRITERS",
+    "Configuration",
+    "comparable",
+    "forked",
+    "newest_step",
+    "report_often",
+    "rows",
+    "run_command",
+    "run_job",
+    "undisturbed",
+    "write_csv",
+]
+
+
+def write_csv(table: pa.Table, path: Path) -> None:
+    """Write rows as CSV."""
+    pacsv.write_csv(table, path)
+
+
+def _write_gzip(table: pa.Table, path: Path) -> None:
+    with gzip.open(path, "wb") as file:
+        pacsv.write_csv(table, file)
+
+
+WRITERS: dict[str, Callable[[pa.Table, Path], None]] = {
+    "rows.parquet": lambda table, path: pq.write_table(table, path, row_group_size=700),
+    "rows.csv": write_csv,
+    "rows.csv.gz": _write_gzip,
+}
+
+
+def rows(n: int = 3_000, seed: int = 0) -> pa.Table:
+    """Rows with numbers, a category that grows, missing values, and a third class after a third of the stream."""
+    random = np.random.default_rng(seed)
+    x, y = random.normal(size=(2, n))
+    kind = [f"k{int(k)}" for k in random.integers(0, 3 + np.arange(n) // 300)]
+    label = np.where(x + y > 0, "up", "down").astype(object)
+    label[(np.arange(n) > n // 3) & (x > 1)] = "far"
+    label[random.random(n) < 0.02] = None
+    x[random.random(n) < 0.05] = np.nan
+    return pa.table({"n": np.arange(n), "x": x, "y": y, "kind": kind, "label": label.tolist(), "value": 3 * y + 50})
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A kind of stream and a kind of job.
+
+    Parameters
+    ----------
+    writer
+        The format, a key of ``WRITERS``.
+    settings
+        Of the job; ``batch_size`` 8 and a checkpoint after every minibatch unless they say otherwise.
+    n_files
+        Files that the rows are cut into.
+    """
+
+    writer: str = "rows.parquet"
+    settings: dict[str, Any] = field(default_factory=dict)
+    n_files: int = 1
+
+    def write(self, folder: Path, n_rows: int) -> tuple[str, ...]:
+        """Write the rows, and return the paths of the files."""
+        table, paths = rows(n_rows), []
+        size = -(-n_rows // self.n_files)
+        for i in range(self.n_files):
+            paths.append(folder / f"{i}-{self.writer}")
+            WRITERS[self.writer](table.slice(i * size, size), paths[-1])
+        return tuple(map(str, paths))
+
+    def config(self, run_dir: Path, **settings: Any) -> JobConfig:
+        """Return the settings of a job that keeps its files in a run directory."""
+        target = {} if "target" in self.settings else {"target": "label", "ignore": ["value"]}
+        usual = {"batch_size": 8, "hidden": [4], "checkpoint_every": "1", "run_dir": str(run_dir)}
+        return JobConfig.of({**usual, **target, **self.settings, **settings})
+
+
+CONFIGURATIONS = {
+    "parquet": Configuration(),
+    "csv": Configuration("rows.csv"),
+    "gzip csv": Configuration("rows.csv.gz"),
+    "several parquet files": Configuration(n_files=3),
+    "several csv files, epochs": Configuration("rows.csv", {"epochs": 2}, n_files=3),
+    "epochs": Configuration(settings={"epochs": 3, "batch_size": 23}),
+    "shuffle window": Configuration(settings={"shuffle_window": 50, "epochs": 2}),
+    "shuffled gzip csv": Configuration("rows.csv.gz", {"shuffle_window": 64}, n_files=2),
+    "one row at a time": Configuration("rows.csv", {"batch_size": 1, "max_rows": 60}),
+    "regression": Configuration(settings={"target": "value", "ignore": ["label"], "schedule": "warmup-cosine"}),
+    "two targets": Configuration(settings={"target": ["value", "x"], "ignore": ["label"]}),
+    "clipped, float64": Configuration(settings={"clip_norm": 0.5, "weight_decay": 0.01, "dtype": "float64"}),
+    "deep, keep 1": Configuration("rows.csv", {"hidden": [5, 4, 3], "keep": 1, "activation": "tanh"}),
+    "loss watched": Configuration(settings={"stop_loss": 1e-9, "epochs": 2}),
+    **{f"optimizer {name}": Configuration(settings={"optimizer": name}) for name in OPTIMIZERS},
+}
+
+
+def comparable(run_dir: Path) -> tuple[bytes, bytes]:
+    """Return everything that must be equal: the newest checkpoint and the history, byte for byte."""
+    newest = max((run_dir / "checkpoints").glob("step-*"))
+    return newest.read_bytes(), (run_dir / "history.csv").read_bytes()
+
+
+def newest_step(run_dir: Path) -> int:
+    """Return the step of the newest checkpoint file, -1 where there is none."""
+    names = [path.name for path in (run_dir / "checkpoints").glob("step-*")]
+    return int(max(names)[5:17]) if names else -1
+
+
+def undisturbed(source: Path, run_dir: Path, **settings: Any) -> Summary:
+    """Run a job once, from its start to its end."""
+    return Job(open_source(source), run_dir=str(run_dir), **settings).run()
+
+
+def report_often() -> None:
+    """Let the histories of this process have a line every 80 rows, so that there is something to cut off."""
+    training.next_mark = lambda rows: rows + 80
+
+
+def run_job(paths: Sequence[str], config: JobConfig, disk: Disk | None = None, gate: Connection | None = None) -> None:
+    """Run a job to its end, in a process of its own; with a gate, not before something comes through it."""
+    report_often()
+    if gate is not None:
+        gate.recv()
+    Job(open_source(*paths), config, disk=disk).run()
+
+
+def run_command(arguments: list[str], is_lock_granted: bool = False, out: Path | None = None) -> None:
+    """Run the command line, in a process of its own.
+
+    Parameters
+    ----------
+    arguments
+        What stands after ``stream-bp``.
+    is_lock_granted
+        Whether every lock is granted, held or not.
+    out
+        The file that standard output goes to; standard error goes beside it, to ``.stderr``.
+    """
+    if is_lock_granted:
+        Disk.try_lock = lambda self, fd: True  # type: ignore[method-assign]
+    sys.argv = ["stream-bp", *arguments]
+    said = out.with_suffix(".stderr") if out is not None else Path(os.devnull)
+    with Path(out or os.devnull).open("w") as sys.stdout, said.open("w") as sys.stderr:
+        __main__.main()
+
+
+def forked(target: Callable[..., object], *arguments: Any) -> ForkServerProcess:
+    """Start a function in a new process, from one that has imported everything and runs no thread."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.crash.jobs", "stream_bp.cli", "river.metrics"])
+    process = context.Process(target=target, args=arguments, daemon=True)
+    process.start()
+    return process
+
+
+def kill_now() -> None:
+    """End this process as nothing can catch."""
+    os.kill(os.getpid(), signal.SIGKILL)
