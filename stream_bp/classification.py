@@ -182,6 +182,13 @@ class ClassificationTally:
         is_predicted = predicted[0] >= 0
         self._add_scores(true[is_predicted], rows[P_POSITIVE][is_predicted])
 
+    def could_have_counted(self, rows: NDArray[np.float64]) -> bool:
+        """Tell whether rows (6, n), complete or zero, may be among those counted: known codes, scores up to 1."""
+        codes = rows[[TRUE, *PREDICTORS]]
+        are_codes = (codes >= -1) & (codes < self.n_classes) & (codes == np.floor(codes))
+        scores = rows[P_POSITIVE]
+        return bool(are_codes.all() and (rows[TRUE] >= 0).all() and ((scores >= 0) & (scores <= 1)).all())
+
     def _grow(self, n_classes: int) -> None:
         """Make room for classes; by a quarter at least, so that 1000 classes arriving singly are not 1000 copies."""
         if n_classes <= self.n_classes:
@@ -297,9 +304,9 @@ class ClassificationTally:
         """
         confusion, histogram, running = arrays["confusion"], arrays["histogram"], arrays["running"]
         n_classes = confusion.shape[1]
-        tally = cls(n_classes)
-        if confusion.shape != tally._confusion.shape:
+        if confusion.shape != (3, n_classes, n_classes + 1):
             raise CheckpointError(f"confusion has shape {confusion.shape}, expected (3, n_classes, n_classes + 1)")
+        tally = cls(n_classes)
         if histogram.shape != tally._histogram.shape or running.shape != (3,):
             raise CheckpointError(f"histogram, running have shapes {histogram.shape}, {running.shape}: (2, 201), (3,)")
         support = confusion.sum(axis=2)

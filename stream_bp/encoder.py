@@ -45,6 +45,7 @@ Task = Literal["classification", "regression"]
 
 _LARGEST = 1e100  # beyond it squares leave the range of a float64
 
+_VALUES: dict[str, set[type]] = {"number": {int, float}, "integer": {int}, "bool": {bool}, "string": {str}}
 _ARROW = {"number": pa.float64(), "bool": pa.bool_(), "integer": pa.int64(), "string": pa.string()}
 
 
@@ -192,9 +193,24 @@ class Encoder:
     def from_json(
         cls, plan: dict[str, Any], categories: Sequence[Sequence[Value]], labels: Sequence[Sequence[Value]]
     ) -> "Encoder":
-        """Rebuild an encoder from :meth:`to_json` and its vocabularies."""
+        """Rebuild an encoder from :meth:`to_json` and its vocabularies.
+
+        Raises
+        ------
+        ValueError, TypeError, KeyError
+            If columns and vocabularies do not belong together.
+        """
         features, targets = ([Column(**column) for column in plan[role]] for role in ("features", "targets"))
-        return cls(features, targets, plan["task"], categories=categories, labels=labels)
+        for column in [*features, *targets]:
+            if type(column.name) is not str or column.kind not in _VALUES:
+                raise ValueError(f"there is no column {column.name!r} of kind {column.kind!r}")
+        encoder = cls(features, targets, plan["task"], categories=categories, labels=labels)
+        labelled = targets if encoder.task == "classification" else []
+        columns = [*encoder.categorical, *labelled]
+        for column, values in zip(columns, [*categories, *labels], strict=True):
+            if any(type(value) not in _VALUES[column.kind] for value in values) or len(set(values)) < len(values):
+                raise ValueError(f"column {column.name!r} has values that are not {column.kind}s, or one of them twice")
+        return encoder
 
     def encode(self, records: pa.RecordBatch) -> Encoded:
         """Turn rows into arrays; values met for the first time enter the vocabularies.

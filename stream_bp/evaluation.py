@@ -203,6 +203,7 @@ class Evaluation:
             If anything is missing, of a wrong type or shape, or contradicts the rest.
         """
         try:
+            _refuse_misfits(arrays, operator.index(rest["n_targets"]), rest["window"])
             evaluation = cls(rest["task"], rest["n_targets"], window=rest["window"])
             evaluation._n_rows = operator.index(rest["n_rows"])
         except (KeyError, TypeError, ValueError) as error:
@@ -230,6 +231,7 @@ class _Tally(Protocol):
     def score(y: NDArray[Any], prediction: NDArray[Any], out: NDArray[np.float64]) -> None: ...
     def fill_baselines(self, rows: NDArray[np.float64]) -> None: ...
     def add(self, rows: NDArray[np.float64]) -> None: ...
+    def could_have_counted(self, rows: NDArray[np.float64]) -> bool: ...
     def fresh(self) -> Self: ...
     def metrics(self) -> Metrics: ...
     def baselines(self) -> dict[str, Metrics]: ...
@@ -303,6 +305,16 @@ class _Scorecard:
             raise CheckpointError(f"ring has shape {arrays['ring'].shape}, expected {self._ring.shape}")
         self._ring = arrays["ring"].copy()
         self.tally = self.tally.restore(arrays)
+        if self.tally.n_rows and not self.tally.could_have_counted(self._ring):
+            raise CheckpointError("ring holds rows that cannot have been scored")
+
+
+def _refuse_misfits(arrays: Mapping[str, NDArray[Any]], n_targets: int, window: int) -> None:
+    """Refuse rings that are not of the size that the rest claims, before one of that size is made."""
+    for number in range(n_targets):
+        ring = arrays.get(f"ring.{number}")
+        if ring is None or not ring.size or ring.shape[1:] != (window,):
+            raise ValueError(f"ring.{number} is missing, or not of {window} rows")
 
 
 def _arrays_of(

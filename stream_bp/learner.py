@@ -369,6 +369,8 @@ class Learner:
                 found = "nothing" if array is None else f"{array.dtype} {array.shape}"
                 raise CheckpointError(f"{name}: expected {self._dtype} {shape}, found {found}")
         theta = np.concatenate([tensors[name].ravel() for name in expected])
+        if not np.isfinite(theta).all():
+            raise CheckpointError("a weight is not finite; no job saves such a checkpoint")
         self._lay_out(theta, tensors["optimizer"])
         self.step, self.rows = int(state["step"]), int(state["rows"])
         self.diagnostics.restore(state["diagnostics"])

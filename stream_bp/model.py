@@ -5,6 +5,7 @@ network at the border of the minibatch that brings them, never earlier, so that 
 alone. And a prediction is made among the classes known *before* its minibatch: what no one could know is not scored.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -240,6 +241,7 @@ class Model:
             If the arrays do not fit the settings.
         """
         encoder = Encoder.from_json(state["columns"], state["categories"], state["labels"])
+        _refuse_misfits(tensors, encoder, state, settings["hidden"])
         model = cls(encoder, state["output"], **settings)
         model._inputs = [list(inputs) for inputs in state["inputs"]]
         model._known = [len(labels) for labels in state["labels"]]
@@ -264,6 +266,18 @@ class Model:
     def labels(self) -> list[list[Value]]:
         """For each target of a classification, the classes the learner knows, by code."""
         return [words.values[:known] for words, known in zip(self.encoder.labels, self._known, strict=True)]
+
+
+def _refuse_misfits(tensors: dict[str, Floats], encoder: Encoder, state: dict[str, Any], hidden: Sequence[int]) -> None:
+    """Refuse weights that are not of the size that the rest claims, before anything of that size is made."""
+    n_inputs = len(encoder.numeric) + sum(map(len, state["inputs"]))
+    n_outputs = sum(map(len, state["labels"])) if state["output"] == "softmax" else len(encoder.targets)
+    sizes = (n_inputs, *hidden, n_outputs)
+    for layer, (n_in, n_out) in enumerate(itertools.pairwise(sizes), start=1):
+        W = tensors.get(f"W{layer}")
+        if W is None or W.shape != (n_out, n_in + 1):
+            found = "nothing" if W is None else W.shape
+            raise CheckpointError(f"W{layer}: expected {(n_out, n_in + 1)}, found {found}")
 
 
 def _unless_all(weights: Mask) -> Mask | None:

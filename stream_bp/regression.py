@@ -156,6 +156,10 @@ class RegressionTally:
 
     # Reporting
 
+    def could_have_counted(self, rows: NDArray[np.float64]) -> bool:
+        """Tell whether rows may be among those counted: whatever overflowed was refused."""
+        return not np.isinf(rows).any()
+
     def fresh(self) -> Self:
         """Return an empty tally, to count a window with."""
         return type(self)()

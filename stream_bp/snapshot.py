@@ -239,6 +239,10 @@ def _body(header: dict[str, Any]) -> dict[str, Any]:
     kinds = {key: type(value) for key, value in body.items()}
     if kinds != {"format": int, "sha256": str, "state": dict, "step": int} or body["step"] < 0:
         raise _MalformedError("is damaged: its metadata has other fields than format, sha256, state and step")
+    try:
+        _check_json(body["state"])
+    except ValueError as error:
+        raise _MalformedError(f"is damaged: its state is {error}") from None
     return body
 
 

@@ -1,10 +1,13 @@
 """Everything a training job is at one minibatch border: what a checkpoint holds, and what goes on from it."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 import stream_bp
-from connectors import Cursor
+from connectors import ConnectorError, Cursor
 from stream_bp.config import JobConfig
 from stream_bp.encoder import Encoded, Encoder
 from stream_bp.errors import CheckpointError
@@ -17,6 +20,43 @@ from stream_bp.stopping import Stopping
 __all__ = ["Training", "new_model", "next_mark", "restore_evaluation", "restore_model", "saved_config"]
 
 _EVALUATION = "evaluation."
+_Count = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class _Malformed(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Mark(_Malformed):
+    size: _Count
+    sha256: str
+    rows: _Count
+
+
+class _NumericsChange(_Malformed):
+    rows: _Count
+    change: str
+
+
+class _State(_Malformed):
+    """What the state of a job's checkpoint holds: a digest vouches for bits, not for sense."""
+
+    version: str
+    config: dict[str, Any]
+    model: dict[str, Any]
+    evaluation: dict[str, Any]
+    stopping: dict[str, Any]
+    position: dict[str, Any]
+    rows: _Count
+    minibatches: _Count
+    mark: _Count
+    reported_rows: _Count
+    loss: Annotated[list[float], Field(min_length=2, max_length=2)]
+    stop_reason: Literal["end_of_stream", "max_rows", "max_minibatches", "stop_loss", "stop_delta"] | None
+    history: _Mark
+    numerics_changes: list[_NumericsChange]
+    fingerprint: dict[str, Any]
+    sources: list[str]
 
 
 def next_mark(rows: int) -> int:
@@ -142,7 +182,7 @@ class Training:
         self.epoch = position.epoch
         self.locate = lambda: position
 
-    def snapshot(self, history: dict[str, Any] | None, extra: dict[str, Any]) -> Snapshot:
+    def snapshot(self, history: dict[str, Any], extra: dict[str, Any]) -> Snapshot:
         """Return everything, as a checkpoint.
 
         Parameters
@@ -185,7 +225,7 @@ class Training:
             If the content does not fit together.
         """
         state = snapshot.state
-        try:
+        with _fitting():
             training = cls(restore_model(snapshot), config)
             training.evaluation = restore_evaluation(snapshot)
             training.stopping.restore(state["stopping"])
@@ -194,8 +234,6 @@ class Training:
             training.mark, training._reported_rows = int(state["mark"]), int(state["reported_rows"])
             training._loss, training._loss_rows = map(float, state["loss"])
             training.numerics_changes = list(state["numerics_changes"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"the checkpoint does not fit together: {error}") from error
         saved = saved_config(snapshot)
         if (saved.stop_loss, saved.stop_delta) == (config.stop_loss, config.stop_delta):
             training.stop_reason = state["stop_reason"] if state["stop_reason"] in {"stop_loss", "stop_delta"} else None
@@ -210,25 +248,44 @@ def saved_config(snapshot: Snapshot) -> JobConfig:
     CheckpointError
         If it is not the checkpoint of a job.
     """
-    try:
+    with _fitting("it is not the checkpoint of a training job"):
+        _State.model_validate(snapshot.state)
         return JobConfig.of(snapshot.state["config"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"it is not the checkpoint of a training job: {error}") from None
 
 
 def restore_model(snapshot: Snapshot) -> Model:
-    """Return the model in a checkpoint, ready to predict or to go on."""
-    return Model.restore(snapshot.tensors, snapshot.state["model"], **saved_config(snapshot).learner_settings)
+    """Return the model in a checkpoint, ready to predict or to go on; a CheckpointError if it does not fit together."""
+    config = saved_config(snapshot)
+    with _fitting():
+        return Model.restore(snapshot.tensors, snapshot.state["model"], **config.learner_settings)
 
 
 def restore_evaluation(snapshot: Snapshot) -> Evaluation:
-    """Return the evaluation in a checkpoint."""
+    """Return the evaluation in a checkpoint; a CheckpointError if it does not fit together."""
     arrays = {
         name.removeprefix(_EVALUATION): array
         for name, array in snapshot.tensors.items()
         if name.startswith(_EVALUATION)
     }
-    return Evaluation.restore(arrays, snapshot.state["evaluation"])
+    with _fitting():
+        evaluation = Evaluation.restore(arrays, snapshot.state["evaluation"])
+        columns = snapshot.state["model"]["columns"]
+        found, expected = (evaluation.task, len(evaluation.by_target())), (columns["task"], len(columns["targets"]))
+        if found != expected:
+            raise CheckpointError(f"the evaluation is of {found} targets, expected {expected}")
+        return evaluation
+
+
+@contextmanager
+def _fitting(what: str = "the checkpoint does not fit together") -> Iterator[None]:
+    """Turn whatever malformed content makes stumble into one error."""
+    try:
+        yield
+    except (CheckpointError, ConnectorError):
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"{what}: {type(error).__name__}: {reason}") from error
 
 
 def new_model(config: JobConfig, encoder: Encoder) -> Model:
