@@ -14,7 +14,8 @@ lie in the directory; they are neither read nor removed.
 
 import errno
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -71,20 +72,23 @@ class RunDirectory:
     @property
     def is_ours(self) -> bool:
         """Whether a job of stream-bp ran here: its lock file or one of its checkpoints is here."""
-        owner = self._owner()
-        # The content of the lock is never synced: a power cut may leave nothing of it, beside a history.
-        is_emptied = owner == "" and self._disk.is_folder(self.checkpoints)
-        return is_emptied or str(owner).startswith(OWNER) or self.peek()
+        with self._refusing():
+            owner = self._owner()
+        if owner is None or not _is_our_mark(owner):
+            return self.peek()
+        # A power cut may have left nothing of our mark, beside a history.
+        return owner.startswith(OWNER) or self._disk.is_folder(self.checkpoints)
 
     def peek(self) -> bool:
         """Tell whether there are checkpoint files, valid or not, without creating or locking anything.
 
         Raises
         ------
-        ConfigError
+        ConfigError, DiskError
             If the directory cannot be read.
         """
-        return any(step_of(name) is not None for name in self._names(self.checkpoints))
+        with self._refusing():
+            return any(step_of(name) is not None for name in self._names(self.checkpoints))
 
     def clear(self) -> None:
         """Remove what jobs left here (checkpoints, half-written ones, the history) and nothing else.
@@ -98,8 +102,9 @@ class RunDirectory:
         """
         if self._lock is None:
             raise RuntimeError(f"run directory {self.path} must be locked before it is cleared")
-        names = [name for name in self._names(self.checkpoints) if step_of(name) is not None or is_temporary(name)]
         try:
+            found = self._names(self.checkpoints)
+            names = [name for name in found if step_of(name) is not None or is_temporary(name)]
             # The history goes last: checkpoints without it are refused, it without checkpoints starts nothing.
             for name in names:
                 self._disk.unlink(self.checkpoints / name)
@@ -123,14 +128,10 @@ class RunDirectory:
             If the disk refuses.
         """
         try:
-            self._enter()
-        except BaseException as error:
+            with self._refusing():
+                self._enter()
+        except BaseException:
             self._release()
-            if isinstance(error, OSError) and not isinstance(error, LockedError):
-                kind = ConfigError if error.errno in MISPLACED else DiskError
-                raise kind(
-                    f"cannot use {self.path} as a run directory: {_reason(error)}; choose another, or mend it"
-                ) from error
             raise
         return self
 
@@ -164,7 +165,7 @@ class RunDirectory:
                 f"run directory {self.path} is in use by {owner or 'another process'}; wait for it, stop it, or "
                 "choose another directory"
             )
-        if owner and not owner.startswith(OWNER):
+        if owner is not None and not _is_our_mark(owner):
             raise ConfigError(f"{self.lock_path} was not written by stream-bp; choose another run directory")
         self._disk.truncate(fd, 0)
         self._disk.write(fd, f"{OWNER}, process {os.getpid()}\n".encode())
@@ -182,8 +183,19 @@ class RunDirectory:
             return self._disk.listdir(folder)
         except FileNotFoundError:
             return []
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Tell in one line why the directory cannot be used: another would do, or the disk is to be mended."""
+        try:
+            yield
+        except LockedError:
+            raise
         except OSError as error:
-            raise ConfigError(f"cannot list {folder}: {error.strerror}") from error
+            kind = ConfigError if error.errno in MISPLACED else DiskError
+            raise kind(
+                f"cannot use {self.path} as a run directory: {_reason(error)}; choose another, or mend it"
+            ) from error
 
     def _release(self) -> None:
         if self._lock is not None:
@@ -191,6 +203,11 @@ class RunDirectory:
             # The kernel frees the lock even if it reports an error, and nothing in the file needs to last.
             with suppress(OSError):
                 self._disk.close(fd)
+
+
+def _is_our_mark(owner: str) -> bool:
+    """Tell whether a lock file is ours: it is never synced, so a power cut may leave any part of its beginning."""
+    return owner[: len(OWNER)] == OWNER[: len(owner)]
 
 
 def _reason(error: OSError) -> str:

@@ -1,9 +1,7 @@
-"""The durable files: names, rotation, the choice of the newest, and what power cuts and failing disks leave behind."""
+"""The durable files: names, rotation, the choice of the newest, and what failing disks leave behind."""
 
 import errno
 import os
-from collections.abc import Callable
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +9,7 @@ import pytest
 
 from stream_bp.checkpoint import Checkpointer, Snapshot, decode, encode, load
 from stream_bp.errors import CheckpointError, ConfigError
-from tests.simulated_disk import PowerCut, SimulatedDisk
+from tests.simulated_disk import SimulatedDisk
 
 FOLDER = Path("/runs/job/checkpoints")
 
@@ -155,61 +153,6 @@ def test_a_step_of_more_than_twelve_digits(tmp_path: Path) -> None:
     path = checkpointer.save(snapshot_of(10**12))
     assert names(tmp_path) == [path.name]
     assert load(tmp_path).snapshot.step == 10**12
-
-
-def lost_by_power_cuts(make_disk: Callable[[], SimulatedDisk]) -> tuple[list[str], int]:
-    """Cut the power at every call of five saves; tell every acknowledged save that was lost, and how many cuts fell."""
-    lost: list[str] = []
-    cuts = 0
-    while True:
-        disk = make_disk()
-        disk.arm(cuts + 1, PowerCut())
-        acknowledged = 0
-        try:
-            for step in range(1, 6):
-                Checkpointer(FOLDER, keep=2, disk=disk).save(snapshot_of(step))
-                acknowledged = step
-        except PowerCut:
-            cuts += 1
-        else:
-            return lost, cuts
-        for names_kept, content_kept in product([False, True], repeat=2):
-            left = disk.after_power_cut(names_kept=names_kept, content_kept=content_kept)
-            try:
-                loaded = Checkpointer(FOLDER, disk=left).newest()
-            except CheckpointError as error:
-                lost.append(str(error))
-                continue
-            if (loaded.snapshot.step if loaded else 0) < acknowledged:
-                lost.append(f"step {acknowledged} at cut {cuts} in {disk.fired}")
-
-
-class WithoutFsync(SimulatedDisk):
-    """A disk asked for a rename, but never for the content."""
-
-    def fsync(self, fd: int) -> None:
-        """Do nothing."""
-
-
-class WithoutFolderFsync(SimulatedDisk):
-    """A disk asked for the content, but never for the names."""
-
-    def fsync_folder(self, path: Path) -> None:
-        """Do nothing."""
-
-
-def test_a_power_cut_loses_no_acknowledged_save() -> None:
-    """Wherever power fails, the last acknowledged save or a later one is there and valid."""
-    lost, cuts = lost_by_power_cuts(SimulatedDisk)
-    assert lost == []
-    assert cuts >= 5 * len(["listdir", "open_new", "write", "fsync", "close", "rename", "fsync_folder"])
-
-
-@pytest.mark.parametrize("broken", [WithoutFsync, WithoutFolderFsync])
-def test_the_power_cut_test_catches_a_wrong_protocol(broken: type[SimulatedDisk]) -> None:
-    """The test above would notice a protocol that leaves out either fsync."""
-    lost, _ = lost_by_power_cuts(broken)
-    assert lost
 
 
 def faults_of_a_save() -> list[tuple[int, str]]:
