@@ -23,6 +23,7 @@ FAULTS = (
     "checkpoints of released versions",
 )
 SEED = "STREAM_BP_TEST_SEED"
+TABLE = pytest.StashKey[dict[str, Counter[str]]]()
 
 
 @dataclass
@@ -83,18 +84,21 @@ def campaign(request: pytest.FixtureRequest) -> Campaign:
     return Campaign(request.config.getoption("--faults") == "full", seed, request.node)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the table: a line for each fault that was tried."""
-    table: dict[str, Counter[str]] = {}
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Add up what the tests told, wherever they ran."""
+    table: dict[str, Counter[str]] = {fault: Counter() for fault in FAULTS}
+    config.stash[TABLE] = table
     for reports in terminalreporter.stats.values():
         for report in reports:
-            for name, value in getattr(report, "user_properties", []) if getattr(report, "when", "") == "call" else []:
-                if name == "fault":
-                    table.setdefault(value[0], Counter()).update(value[1])
-    if not table:
-        return
-    terminalreporter.section("faults")
-    for fault in FAULTS:
-        counts = ", ".join(f"{n:,} {what.replace('_', ' ')}" for what, n in table.get(fault, Counter()).items())
-        if counts:
-            terminalreporter.write_line(f"{fault:36} {counts}")
+            if getattr(report, "when", "") == "call":
+                for name, value in report.user_properties:
+                    if name == "fault":
+                        table[value[0]].update(value[1])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Print the table as the last lines: one for each fault that was tried."""
+    for fault, counter in config.stash.get(TABLE, {}).items():
+        if counter:
+            counts = ", ".join(f"{n:,} {what.replace('_', ' ')}" for what, n in counter.items())
+            print(f"{fault:36} {counts}")  # noqa: T201

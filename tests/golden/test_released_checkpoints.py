@@ -1,0 +1,104 @@
+"""A checkpoint of every released version still loads, predicts as it did, and goes on learning.
+
+``checkpoints/VERSION-NAME.safetensors`` was written by that version and is never written again; beside it ``.json``
+tells what it held. A new release adds its own: ``python tests/golden/test_released_checkpoints.py``.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import stream_bp
+from connectors import open_source
+from stream_bp import inference
+from stream_bp.checkpoint import load
+from stream_bp.job import Job
+from stream_bp.training import Training, saved_config
+from tests.conftest import Campaign
+
+FOLDER = Path(__file__).parent / "checkpoints"
+FILES = sorted(FOLDER.glob("*.safetensors"))
+JOBS: dict[str, dict[str, Any]] = {
+    "classes": {"target": "label", "ignore": ["value"], "optimizer": "adam", "epochs": 2},
+    "values": {"target": "value", "ignore": ["label"], "schedule": "warmup-cosine", "dtype": "float64"},
+    "shuffled": {"target": "label", "shuffle_window": 64, "hidden": [5, 4], "clip_norm": 1.0},
+    "sigmoids": {"target": ["label", "other"], "batch_size": 1, "optimizer": "momentum", "output": "sigmoid"},
+}
+
+
+def table() -> pa.Table:
+    """Return rows that no random generator decides."""
+    n = np.arange(120)
+    return pa.table(
+        {
+            "x": np.sin(n),
+            "kind": [f"k{i % 5}" for i in n.tolist()],
+            "label": ["yes" if i % 3 else "no" for i in n.tolist()],
+            "other": (n % 4 > 1).tolist(),
+            "value": np.cos(n) * 10,
+        }
+    )
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Return what a checkpoint holds, and what it predicts."""
+    loaded = load(path)
+    content = inference.inspect(loaded)
+    figures = {key: content[key] for key in ("theta_sha256", "rows", "step", "labels", "written_by")}
+    return {
+        **figures,
+        "metrics": content["metrics"],
+        "score": inference.evaluate(loaded, open_source(table()))["metrics"],
+    }
+
+
+def test_every_kind_of_job_is_kept() -> None:
+    """The checkpoints of the present version are among those that are kept."""
+    assert {path.stem for path in FILES} >= {f"{stream_bp.__version__}-{name}" for name in JOBS}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_released_checkpoint_loads_and_goes_on(path: Path, campaign: Campaign) -> None:
+    """It holds what it held, scores what it scored, and learns on."""
+    found, kept = describe(path), json.loads(path.with_suffix(".json").read_text())
+    for key in ("metrics", "score"):
+        assert found.pop(key) == pytest.approx(kept.pop(key), nan_ok=True)
+    assert found == kept
+    snapshot = load(path).snapshot
+    training = Training.restore(snapshot, saved_config(snapshot))
+    rows = training.model.encoder.encode(
+        table().select(training.model.encoder.schema.names).combine_chunks().to_batches()[0]
+    )
+    before = training.model.learner.theta_sha256
+    training.learn(rows, 0, len(rows))
+    assert training.rows == found["rows"] + len(rows)
+    assert training.model.learner.theta_sha256 != before
+    campaign.tell("checkpoints of released versions", loaded=1)
+
+
+def test_a_checkpoint_that_does_not_load_is_seen(tmp_path: Path) -> None:
+    """The control: a file of an unknown format fails."""
+    path = tmp_path / "future.safetensors"
+    path.write_bytes(FILES[0].read_bytes().replace(rb"{\"format\":1", rb"{\"format\":9", 1))
+    with pytest.raises(ValueError, match="format 9"):
+        describe(path)
+
+
+def write() -> None:
+    """Write this version's files, if they are not there."""
+    for name, settings in JOBS.items():
+        path = FOLDER / f"{stream_bp.__version__}-{name}.safetensors"
+        if not path.exists():
+            run_dir = FOLDER / name
+            usual = {"hidden": [4], "batch_size": 8, "max_minibatches": 11}
+            summary = Job(open_source(table()), run_dir=str(run_dir), **{**usual, **settings}).run()
+            path.write_bytes(Path(str(summary.checkpoint)).read_bytes())
+            path.with_suffix(".json").write_text(json.dumps(describe(path), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    write()
