@@ -1,6 +1,7 @@
 """The fault campaign: how far it goes, the seed it draws from, and the table of what it showed."""
 
 import os
+import signal
 from collections import Counter
 from dataclasses import dataclass
 from random import Random
@@ -69,6 +70,9 @@ def pytest_configure(config: pytest.Config) -> None:
     given = config.getoption("--seed")
     drawn = os.environ.get(SEED) or int.from_bytes(os.urandom(4), "little")
     os.environ[SEED] = str(drawn if given is None else given)
+    # Whoever runs the suite in the background or under nohup lets it inherit signals that are ignored.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
