@@ -125,12 +125,10 @@ class Checkpointer:
         for _, name in sorted(self._steps(), reverse=True):
             path = self.folder / name
             try:
-                snapshot = _read(self._disk, path)
+                snapshot = self._read(name)
             except CheckpointError as error:
                 rejected.append((path, error))
-                self._is_valid[name] = False
             else:
-                self._is_valid[name] = True
                 return Loaded(snapshot, path, tuple((other, str(error)) for other, error in rejected))
         if rejected:
             kind = DiskError if any(isinstance(error, DiskError) for _, error in rejected) else CheckpointError
@@ -185,12 +183,16 @@ class Checkpointer:
     def _look_at(self, name: str) -> bool:
         """Tell whether a file is valid; each is read once at most, and those that were written here never."""
         if name not in self._is_valid:
-            try:
-                _read(self._disk, self.folder / name)
-                self._is_valid[name] = True
-            except CheckpointError:
-                self._is_valid[name] = False
+            with suppress(CheckpointError):
+                self._read(name)
         return self._is_valid[name]
+
+    def _read(self, name: str) -> Snapshot:
+        """Read a file, and remember whether it was valid."""
+        self._is_valid[name] = False
+        snapshot = _read(self._disk, self.folder / name)
+        self._is_valid[name] = True
+        return snapshot
 
     def _remove(self, names: Iterable[str]) -> None:
         for name in names:
@@ -250,9 +252,11 @@ def is_temporary(name: str) -> bool:
 
 def _read(disk: Disk, path: Path) -> Snapshot:
     try:
+        chunks = disk.chunks(path)
+        head = next(chunks, b"")
         # A table or a film given by mistake is not read whole to find that out.
-        refuse_foreign(next(disk.chunks(path), b""), path)
-        data = disk.read(path)
+        refuse_foreign(head, path)
+        data = b"".join([head, *chunks])
     except FileNotFoundError as error:
         raise CheckpointError(f"cannot read checkpoint {path}: {error.strerror}") from error
     except OSError as error:

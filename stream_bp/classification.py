@@ -304,7 +304,7 @@ class ClassificationTally:
         """
         confusion, histogram, running = arrays["confusion"], arrays["histogram"], arrays["running"]
         n_classes = confusion.shape[1]
-        if confusion.shape != (3, n_classes, n_classes + 1):
+        if confusion.shape != (len(PREDICTORS), n_classes, n_classes + 1):
             raise CheckpointError(f"confusion has shape {confusion.shape}, expected (3, n_classes, n_classes + 1)")
         tally = cls(n_classes)
         if histogram.shape != tally._histogram.shape or running.shape != (3,):

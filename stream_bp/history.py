@@ -64,7 +64,6 @@ class History:
         self._lock = threading.Lock()
         self._size = 0
         self._sha256 = hashlib.sha256()
-        self._written = 0
         self._buffer = bytearray()
         self._add(self.columns)
 
@@ -192,8 +191,13 @@ class History:
         line = _line(cells)
         with self._lock:
             self._buffer += line
+            self._size += len(line)
         self._sha256.update(line)
-        self._size += len(line)
+
+    @property
+    def _written(self) -> int:
+        """The size of the file, where nothing but the marked bytes counts."""
+        return self._size - len(self._buffer)
 
     def _write(self, size: int) -> int:
         """Write what is not yet in the file, up to a size of it."""
@@ -205,7 +209,6 @@ class History:
             if data:
                 self._is_synced = False
                 self._disk.write(fd, data)
-                self._written += len(data)
                 del self._buffer[: len(data)]
             return fd
 
@@ -236,7 +239,7 @@ class History:
                 f"history {self.path} is not as the checkpoint left it: its first {mark['size']:,} bytes were "
                 f"changed or cut; restore the file from a copy, or start over with --fresh"
             )
-        self._written, self.rows = self._size, mark["rows"]
+        self.rows = mark["rows"]
         if not head.startswith(header):
             found = head.partition(b"\n")[0].decode(errors="replace")
             raise CheckpointError(

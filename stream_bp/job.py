@@ -139,8 +139,7 @@ class Job:
         self._learn(training)
         seconds = time.monotonic() - self._started
         if not self._is_saved(training, resumed):
-            self._save(training)
-        self._wait_for_saver()
+            self._save_and_wait(training)
         self._close_history(training)
         return self._summary(training, resumed, seconds)
 
@@ -172,22 +171,18 @@ class Job:
                 f"{self.config.run_dir} holds another job: {difference}; "
                 "choose another --run-dir, or start over with --fresh"
             )
-        changed = self._changed_numerics(snapshot)
-        if changed is not None and not self._may_differ:
-            raise NumericsError(
-                f"{self.config.run_dir} was learned under other numerics: {changed}; going on would not give the same "
-                "bits: --allow-different-numerics accepts that"
-            )
-
-    def _changed_numerics(self, snapshot: Snapshot) -> str | None:
-        return numerics.difference(snapshot.state["fingerprint"], self._fingerprint)
 
     def _begin_or_restore(self, resumed: Loaded | None) -> Training:
         """Return the state to go on from; everything is checked before anything on disk is touched."""
         if resumed is None:
             return Training(new_model(self.config, plan(self.source, self.config)), self.config)
+        changed = numerics.difference(resumed.snapshot.state["fingerprint"], self._fingerprint)
+        if changed is not None and not self._may_differ:
+            raise NumericsError(
+                f"{self.config.run_dir} was learned under other numerics: {changed}; going on would not give the same "
+                "bits: --allow-different-numerics accepts that"
+            )
         training = Training.restore(resumed.snapshot, self.config)
-        changed = self._changed_numerics(resumed.snapshot)
         if changed is not None:
             training.numerics_changes.append({"rows": training.rows, "change": changed})
         position = training.locate()
@@ -249,8 +244,7 @@ class Job:
             for chunk in chunks:
                 yield training.model.encoder.encode(chunk.records), chunk
         except (ConnectorError, DataError):
-            self._save(training)
-            self._wait_for_saver()
+            self._save_and_wait(training)
             raise
 
     def _learn_chunk(self, training: Training, rows: Encoded, chunk: Chunk) -> None:
@@ -264,6 +258,8 @@ class Job:
             self._pace(time.monotonic() - began, n_minibatches)
             start = stop
             training.locate = partial(chunk.position, stop)
+            if self._saver is not None:
+                self._saver.check()
             if training.rows >= training.mark:
                 self._report(training)
             if self._is_checkpoint_due(training):
@@ -277,8 +273,7 @@ class Job:
             training.learn(rows, *stretch)
         except DataError:
             training.locate = partial(chunk.position, start + training.rows - first_row)
-            self._save(training)
-            self._wait_for_saver()
+            self._save_and_wait(training)
             raise
 
     def _pace(self, seconds: float, n_minibatches: int) -> None:
@@ -291,7 +286,6 @@ class Job:
     def _is_checkpoint_due(self, training: Training) -> bool:
         if self._saver is None:
             return False
-        self._saver.check()
         every, interval = self.config.checkpoint_minibatches, self.config.checkpoint_interval_s
         if every is not None:
             return training.minibatches % every == 0
@@ -311,7 +305,9 @@ class Job:
         self._saver.save(training.snapshot(dict(mark), extra), mark)
         self._saved = time.monotonic()
 
-    def _wait_for_saver(self) -> None:
+    def _save_and_wait(self, training: Training) -> None:
+        """Save what is not learned on from: whether that failed must be known."""
+        self._save(training)
         if self._saver is not None:
             self._saver.wait()
 

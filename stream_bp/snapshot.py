@@ -169,12 +169,10 @@ def refuse_foreign(head: bytes, name: str | Path) -> None:
     CheckpointError
         If its header would be larger than any.
     """
-    size = int.from_bytes(head[:8], "little")
-    if size > MAX_HEADER_BYTES:
-        raise CheckpointError(
-            f"checkpoint {name} is damaged or no safetensors file: its header claims {size:,} bytes, expected at most "
-            f"{MAX_HEADER_BYTES:,}"
-        )
+    try:
+        _header_size(head, MAX_HEADER_BYTES)
+    except _MalformedError as error:
+        raise CheckpointError(f"checkpoint {name} {error}") from error
 
 
 def _portable(name: str, array: NDArray[Any]) -> NDArray[Any]:
@@ -217,13 +215,17 @@ def _check_json(value: object, depth: int = 0) -> None:
 def _header(data: bytes) -> dict[str, Any]:
     if len(data) < 8:
         raise _MalformedError(f"is damaged: found {len(data)} bytes, expected at least the 8 of a safetensors file")
-    size, rest = int.from_bytes(data[:8], "little"), len(data) - 8
-    if size > min(rest, MAX_HEADER_BYTES):
-        raise _MalformedError(
-            f"is damaged or no safetensors file: its header claims {size:,} bytes, expected at most "
-            f"{min(rest, MAX_HEADER_BYTES):,}"
-        )
+    size = _header_size(data, min(len(data) - 8, MAX_HEADER_BYTES))
     return _parse_object(data[8 : 8 + size], "header")
+
+
+def _header_size(data: bytes, most: int) -> int:
+    size = int.from_bytes(data[:8], "little")
+    if size > most:
+        raise _MalformedError(
+            f"is damaged or no safetensors file: its header claims {size:,} bytes, expected at most {most:,}"
+        )
+    return size
 
 
 def _body(header: dict[str, Any]) -> dict[str, Any]:

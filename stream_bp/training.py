@@ -23,22 +23,22 @@ _EVALUATION = "evaluation."
 _Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
-class _Malformed(BaseModel):
+class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class _Mark(_Malformed):
+class _Mark(_Strict):
     size: _Count
     sha256: str
     rows: _Count
 
 
-class _NumericsChange(_Malformed):
+class _NumericsChange(_Strict):
     rows: _Count
     change: str
 
 
-class _State(_Malformed):
+class _State(_Strict):
     """What the state of a job's checkpoint holds: a digest vouches for bits, not for sense."""
 
     version: str
@@ -269,8 +269,8 @@ def restore_evaluation(snapshot: Snapshot) -> Evaluation:
     }
     with _fitting():
         evaluation = Evaluation.restore(arrays, snapshot.state["evaluation"])
-        columns = snapshot.state["model"]["columns"]
-        found, expected = (evaluation.task, len(evaluation.by_target())), (columns["task"], len(columns["targets"]))
+        columns, rest = snapshot.state["model"]["columns"], snapshot.state["evaluation"]
+        found, expected = (rest["task"], rest["n_targets"]), (columns["task"], len(columns["targets"]))
         if found != expected:
             raise CheckpointError(f"the evaluation is of {found} targets, expected {expected}")
         return evaluation

@@ -157,3 +157,17 @@ class SimulatedDisk(Disk):
         content = self.read(path)
         for start in range(0, len(content), size_bytes):
             yield content[start : start + size_bytes]
+
+
+class WithoutFsync(SimulatedDisk):
+    """Wrong: content is never synced."""
+
+    def fsync(self, fd: int) -> None:
+        """Do nothing."""
+
+
+class WithoutFolderFsync(SimulatedDisk):
+    """Wrong: names are never synced."""
+
+    def fsync_folder(self, path: Path) -> None:
+        """Do nothing."""

@@ -3,7 +3,6 @@
 import gzip
 import multiprocessing
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -32,7 +31,6 @@ __all__ = [
     "comparable",
     "forked",
     "newest_step",
-    "report_often",
     "rows",
     "run_command",
     "run_job",
@@ -140,14 +138,10 @@ def undisturbed(source: Path, run_dir: Path, **settings: Any) -> Summary:
     return Job(open_source(source), run_dir=str(run_dir), **settings).run()
 
 
-def report_often() -> None:
-    """Let the histories of this process have a line every 80 rows, so that there is something to cut off."""
-    training.next_mark = lambda rows: rows + 80
-
-
 def run_job(paths: Sequence[str], config: JobConfig, disk: Disk | None = None, gate: Connection | None = None) -> None:
     """Run a job to its end, in a process of its own; with a gate, not before something comes through it."""
-    report_often()
+    # A line of the history every 80 rows, so that there is something to cut off.
+    training.next_mark = lambda rows: rows + 80
     if gate is not None:
         gate.recv()
     Job(open_source(*paths), config, disk=disk).run()
@@ -180,8 +174,3 @@ def forked(target: Callable[..., object], *arguments: Any) -> ForkServerProcess:
     process = context.Process(target=target, args=arguments, daemon=True)
     process.start()
     return process
-
-
-def kill_now() -> None:
-    """End this process as nothing can catch."""
-    os.kill(os.getpid(), signal.SIGKILL)

@@ -18,7 +18,7 @@ import pytest
 
 from stream_bp.disk import Disk
 from tests.conftest import Campaign
-from tests.crash.jobs import CONFIGURATIONS, comparable, forked, kill_now, run_job
+from tests.crash.jobs import CONFIGURATIONS, comparable, forked, run_job
 
 KILLS = "SIGKILL at every operation"
 N_ROWS = 400
@@ -51,7 +51,7 @@ class KillingDisk(Disk):
             if self.is_halfway:
                 fd, data = arguments
                 os.write(fd, data[: len(data) // 2])
-            kill_now()
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _noted(name: str) -> Callable[..., Any]:

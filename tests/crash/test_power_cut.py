@@ -17,7 +17,7 @@ from stream_bp.job import Job
 from stream_bp.run_directory import RunDirectory
 from tests.conftest import Campaign
 from tests.crash.jobs import CONFIGURATIONS
-from tests.simulated_disk import Inode, SimulatedDisk
+from tests.simulated_disk import Inode, SimulatedDisk, WithoutFolderFsync, WithoutFsync
 
 CUTS = "power cut"
 RUN_DIR = Path("/runs/job")
@@ -76,18 +76,12 @@ def torn(inode: Inode, random: Random) -> bytes:
     return bytes(left)
 
 
-class FileOnly(ForgetfulDisk):
+class FileOnly(WithoutFolderFsync, ForgetfulDisk):
     """Wrong: names are never synced."""
 
-    def fsync_folder(self, path: Path) -> None:
-        """Do nothing."""
 
-
-class FolderOnly(ForgetfulDisk):
+class FolderOnly(WithoutFsync, ForgetfulDisk):
     """Wrong: content is never synced."""
-
-    def fsync(self, fd: int) -> None:
-        """Do nothing."""
 
 
 class NoFsync(FileOnly, FolderOnly):

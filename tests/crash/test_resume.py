@@ -1,7 +1,6 @@
 """Stopped anywhere, killed anywhere: the job goes on to the same θ, the same metrics, the same history."""
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -19,7 +18,8 @@ from stream_bp.errors import LockedError
 from stream_bp.job import Job
 from stream_bp.optimizers import OPTIMIZERS
 from stream_bp.summary import Summary
-from tests.crash.jobs import WRITERS, comparable, rows, undisturbed
+from tests.conftest import Campaign
+from tests.crash.jobs import WRITERS, comparable, newest_step, rows, undisturbed
 
 
 def in_pieces(source: Path, run_dir: Path, every: int, **settings: Any) -> Summary:
@@ -126,11 +126,8 @@ def test_the_comparison_sees_one_row_learned_twice(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["rows.parquet", "rows.csv"])
-def test_ten_sigkills_at_random_moments(tmp_path: Path, name: str) -> None:
+def test_ten_sigkills_at_random_moments(tmp_path: Path, name: str, campaign: Campaign) -> None:
     """A process killed ten times by the system ends as the one that was left alone."""
-    seed = int.from_bytes(os.urandom(4), "little")
-    print(f"seed {seed}")  # noqa: T201
-    moments = random.Random(seed)
     source = tmp_path / name
     WRITERS[name](rows(20_000), source)
     command = [sys.executable, "-m", "stream_bp", "train", str(source), "--target", "label", "--batch-size", "1"]
@@ -139,11 +136,11 @@ def test_ten_sigkills_at_random_moments(tmp_path: Path, name: str) -> None:
     killed = 0
     while killed < 10:
         process = subprocess.Popen([*command, str(tmp_path / "killed")], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        newest = _newest(tmp_path / "killed")
+        newest = newest_step(tmp_path / "killed")
         deadline = time.monotonic() + 60
-        while _newest(tmp_path / "killed") == newest and process.poll() is None and time.monotonic() < deadline:
+        while newest_step(tmp_path / "killed") == newest and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.002)
-        time.sleep(moments.random() * 0.03)
+        time.sleep(campaign.random.random() * 0.03)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         if process.returncode != -signal.SIGKILL:
@@ -157,11 +154,6 @@ def test_ten_sigkills_at_random_moments(tmp_path: Path, name: str) -> None:
     assert comparable(tmp_path / "killed") == comparable(tmp_path / "whole")
 
 
-def _newest(run_dir: Path) -> str:
-    folder = run_dir / "checkpoints"
-    return max((path.name for path in folder.glob("step-*")), default="") if folder.is_dir() else ""
-
-
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_polite_signal_checkpoints_and_says_so(tmp_path: Path, number: signal.Signals, code: int) -> None:
     """SIGINT and SIGTERM end with a checkpoint at the last row learned, and their exit code."""
@@ -170,7 +162,7 @@ def test_a_polite_signal_checkpoints_and_says_so(tmp_path: Path, number: signal.
     command = [sys.executable, "-m", "stream_bp", "train", str(source), "--target", "label", "--batch-size", "1"]
     command += ["--json", "--run-dir", str(tmp_path / "run")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while not _newest(tmp_path / "run"):
+    while newest_step(tmp_path / "run") < 0:
         time.sleep(0.01)
     time.sleep(0.3)
     process.send_signal(number)

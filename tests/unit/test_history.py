@@ -13,7 +13,7 @@ import pytest
 from stream_bp import history as history_module
 from stream_bp.errors import CheckpointError
 from stream_bp.history import History, Mark
-from tests.simulated_disk import PowerCut, SimulatedDisk
+from tests.simulated_disk import PowerCut, SimulatedDisk, WithoutFolderFsync, WithoutFsync
 
 COLUMNS = ("step", "loss")
 PATH = Path("/runs/job/history.csv")
@@ -225,20 +225,6 @@ def lost_by_power_cuts(disk_class: type[SimulatedDisk]) -> tuple[int, int]:
                 assert not marks or History.resume(PATH, COLUMNS, marks[-1], left).rows == len(marks)
             except CheckpointError:
                 lost += 1
-
-
-class WithoutFsync(SimulatedDisk):
-    """A disk that is never asked for the content."""
-
-    def fsync(self, fd: int) -> None:
-        """Do nothing."""
-
-
-class WithoutFolderFsync(SimulatedDisk):
-    """A disk that is never asked for the names."""
-
-    def fsync_folder(self, path: Path) -> None:
-        """Do nothing."""
 
 
 def test_a_power_cut_loses_no_mark() -> None:
