@@ -94,7 +94,7 @@ def test_any_failure_at_any_operation(
     monkeypatch.setattr("stream_bp.training.next_mark", lambda rows: rows + 16)
     ward = Ward(tmp_path, is_resumed=is_resumed)
     points = [(at, name) for at in range(1, len(ward.operations) + 1) for name in ERRNOS]
-    points = campaign.random.sample(points, campaign.size(60, len(points)))
+    points = campaign.random.sample(points, campaign.size(30, len(points)))
     n_told = 0
     for at, name in points:
         disk = ward.prepared()

@@ -126,15 +126,16 @@ def test_the_comparison_sees_one_row_learned_twice(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["rows.parquet", "rows.csv"])
-def test_ten_sigkills_at_random_moments(tmp_path: Path, name: str, campaign: Campaign) -> None:
-    """A process killed ten times by the system ends as the one that was left alone."""
+def test_many_sigkills_at_random_moments(tmp_path: Path, name: str, campaign: Campaign) -> None:
+    """A process killed again and again by the system ends as the one that was left alone."""
+    n_kills = campaign.size(5, 10)
     source = tmp_path / name
     WRITERS[name](rows(20_000), source)
     command = [sys.executable, "-m", "stream_bp", "train", str(source), "--target", "label", "--batch-size", "1"]
     command += ["--checkpoint-every", "200", "--json", "--run-dir"]
     whole = subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True, text=True)
     killed = 0
-    while killed < 10:
+    while killed < n_kills:
         process = subprocess.Popen([*command, str(tmp_path / "killed")], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         newest = newest_step(tmp_path / "killed")
         deadline = time.monotonic() + 60

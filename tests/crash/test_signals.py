@@ -88,9 +88,11 @@ def test_a_signal_at_any_moment(
     campaign.tell(SIGNALS, moments=moment, stopped_at_work=n_stopped, divergent=0)
 
 
-def test_a_signal_that_is_not_heeded_saves_nothing(source: Path, tmp_path: Path, campaign: Campaign) -> None:
+def test_a_signal_that_is_not_heeded_saves_nothing(tmp_path: Path, campaign: Campaign) -> None:
     """The control: a kill, which cannot be heeded, leaves no checkpoint of the last minibatch."""
-    process = forked(run_command, arguments(source, tmp_path / "run"))
+    # Ten times the rows: the job must not come to its end before it is killed, however fast the machine.
+    write_csv(rows(10 * N_ROWS), tmp_path / "rows.csv")
+    process = forked(run_command, arguments(tmp_path / "rows.csv", tmp_path / "run"))
     while newest_step(tmp_path / "run") < 0:
         time.sleep(0.001)
     time.sleep(0.1)
@@ -123,7 +125,7 @@ def can_unshare() -> bool:
 def test_as_process_1_of_a_container(source: Path, tmp_path: Path, is_early: bool, campaign: Campaign) -> None:
     """As process 1, for which the system does nothing by default, SIGTERM is heeded, at the start as at work."""
     big = tmp_path / "rows.csv"
-    write_csv(rows(60_000), big)
+    write_csv(rows(10 * N_ROWS), big)
     command = ["unshare", "--pid", "--fork", sys.executable, "-m", "stream_bp", *arguments(big, tmp_path / "run")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
