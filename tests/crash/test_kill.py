@@ -21,7 +21,7 @@ from tests.conftest import Campaign
 from tests.crash.jobs import CONFIGURATIONS, comparable, forked, run_job
 
 KILLS = "SIGKILL at every operation"
-N_ROWS = 400
+N_ROWS = 240
 OPERATIONS = [name for name in vars(Disk) if not name.startswith("_")]
 
 
@@ -114,7 +114,7 @@ def test_a_kill_at_any_operation_on_the_disk(tmp_path: Path, name: str, campaign
     points = [(at, False) for at in range(1, len(bed.operations) + 1)]
     points += [(at, True) for at, operation in enumerate(bed.operations, start=1) if operation == "write"]
     assert len(points) > 150
-    points = campaign.random.sample(points, campaign.size(3, min(420, len(points))))
+    points = campaign.random.sample(points, campaign.size(3, len(points)))
     divergent = []
     for at, is_halfway in points:
         assert bed.run(bed.run_dir, KillingDisk(at, is_halfway)) == -signal.SIGKILL, "the kill did not fire"
