@@ -31,6 +31,8 @@ class Buffers:
 
     Attributes
     ----------
+    Z0 : Floats
+        Room for Z⁽⁰⁾, (n_0 + 1, b), last row 1.
     Z : list of Floats
         Z⁽¹⁾ … Z⁽ᴷ⁻¹⁾, each (n_l + 1, b), last row 1.
     hidden : list of Floats
@@ -39,6 +41,8 @@ class Buffers:
         Δ⁽¹⁾ … Δ⁽ᴷ⁾, each (n_l, b).
     scratch : list of Scratch
         Work room of the hidden layers.
+    a, output : Floats
+        Room for a⁽ᴷ⁾ and ŷ, each (n_K, b).
     row : Floats
         Work room (1, b) of the output function.
 
@@ -48,11 +52,14 @@ class Buffers:
     """
 
     def __init__(self, network: Network, b: int, dtype: np.dtype[np.floating]) -> None:
-        hidden_sizes = network.layer_sizes[1:-1]
+        n_inputs, *hidden_sizes, n_outputs = network.layer_sizes
+        self.Z0 = np.ones((n_inputs + 1, b), dtype)
         self.Z = [np.ones((n + 1, b), dtype) for n in hidden_sizes]
         self.hidden = [z[:-1] for z in self.Z]
         self.delta = [np.empty((n, b), dtype) for n in network.layer_sizes[1:]]
         self.scratch = [Scratch(z) for z in self.hidden]
+        self.a = np.empty((n_outputs, b), dtype)
+        self.output = np.empty((n_outputs, b), dtype)
         self.row = np.empty((1, b), dtype)
 
 

@@ -21,7 +21,7 @@ from stream_bp.disk import Disk, make_folder
 from stream_bp.errors import CheckpointError, ConfigError, DiskError
 from stream_bp.snapshot import Snapshot, decode, encode, refuse_foreign
 
-__all__ = ["Checkpointer", "Loaded", "Snapshot", "decode", "encode", "is_temporary", "load", "step_of"]
+__all__ = ["Checkpointer", "Loaded", "Snapshot", "decode", "encode", "is_temporary", "load", "save", "step_of"]
 
 FILE_NAME = re.compile(r"step-([0-9]{12}|[1-9][0-9]{12,18})\.safetensors")
 TEMPORARY_NAME = re.compile(r"\.step-[0-9]{12,19}\.tmp-[0-9]+")
@@ -97,7 +97,7 @@ class Checkpointer:
             make_folder(self._disk, self.folder)
             names = self._disk.listdir(self.folder)
             self._remove(name for name in names if is_temporary(name))
-            self._write(path, data)
+            _write(self._disk, path, data)
         except OSError as error:
             raise DiskError(
                 f"cannot save the checkpoint to {path}: {error.strerror}; earlier checkpoints are intact: once that is "
@@ -147,22 +147,6 @@ class Checkpointer:
             raise DiskError(f"cannot list the checkpoints in {self.folder}: {error.strerror}") from error
         return [(step, name) for name in names if (step := step_of(name)) is not None]
 
-    def _write(self, path: Path, data: bytes) -> None:
-        temporary = path.with_name(f".{path.stem}.tmp-{os.getpid()}")
-        fd = self._disk.open_new(temporary)
-        try:
-            try:
-                self._disk.write(fd, data)
-                self._disk.fsync(fd)
-            finally:
-                self._disk.close(fd)
-            self._disk.rename(temporary, path)
-        except BaseException:
-            with suppress(OSError):
-                self._disk.unlink(temporary)
-            raise
-        self._disk.fsync_folder(self.folder)
-
     def _rotate(self, names: Iterable[str], saved: Path, step: int) -> None:
         # Files of later steps are left alone: after a resume from an older file they are what was rejected, and
         # counting them among the newest would push out valid ones.
@@ -199,6 +183,30 @@ class Checkpointer:
             with suppress(FileNotFoundError):
                 self._disk.unlink(self.folder / name)
             self._is_valid.pop(name, None)
+
+
+def save(snapshot: Snapshot, path: str | Path, *, disk: Disk | None = None) -> None:
+    """Save a snapshot outside a job, under any name, as durably as a job does.
+
+    Parameters
+    ----------
+    snapshot
+        What to save.
+    path
+        The file; its folder exists. A file of this name is replaced in one step.
+    disk
+        How to reach the file.
+
+    Raises
+    ------
+    CheckpointError
+        If the snapshot cannot be encoded; a DiskError if the file cannot be written.
+    """
+    data = encode(snapshot)
+    try:
+        _write(disk or Disk(), Path(path), data)
+    except OSError as error:
+        raise DiskError(f"cannot save {path}: {error.strerror}") from error
 
 
 def load(path: str | Path, *, disk: Disk | None = None) -> Loaded:
@@ -248,6 +256,23 @@ def step_of(name: str) -> int | None:
 def is_temporary(name: str) -> bool:
     """Tell whether a name is that of a half-written checkpoint, which only a process that died leaves behind."""
     return TEMPORARY_NAME.fullmatch(name) is not None
+
+
+def _write(disk: Disk, path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.stem}.tmp-{os.getpid()}")
+    fd = disk.open_new(temporary)
+    try:
+        try:
+            disk.write(fd, data)
+            disk.fsync(fd)
+        finally:
+            disk.close(fd)
+        disk.rename(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            disk.unlink(temporary)
+        raise
+    disk.fsync_folder(path.parent)
 
 
 def _read(disk: Disk, path: Path) -> Snapshot:

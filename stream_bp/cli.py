@@ -25,7 +25,7 @@ from stream_bp.errors import CheckpointError, ConfigError, StreamBPError
 from stream_bp.job import Job
 from stream_bp.summary import Summary
 from stream_bp.telemetry import Panel, show, table, tell_change
-from stream_bp.training import saved_config
+from stream_bp.training import saved_job
 
 __all__ = ["app", "main"]
 
@@ -119,7 +119,7 @@ def _flag_type(name: str) -> Any:
     annotation = JobConfig.model_fields[name].annotation
     if name in {"target", "features", "ignore"}:
         return list[str] | None
-    for kind in (int, float):
+    for kind in (bool, int, float):
         if annotation is kind or kind in get_args(annotation):
             return kind | None
     return str | None
@@ -134,6 +134,7 @@ def _help(name: str) -> str:
     if field.is_required() or field.default in (None, ()) or "[default" in text:
         return text
     default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
+    default = "yes" if default is True else default
     return f"{text} [default: {default}]"
 
 
@@ -150,7 +151,7 @@ def resume(
     if not Path(run_dir).is_dir():
         raise ConfigError(f"{run_dir} is not a run directory")
     loaded = checkpoint.load(run_dir)
-    config = saved_config(loaded.snapshot)
+    config = saved_job(loaded.snapshot)
     sources = tuple(loaded.snapshot.state["sources"])
     if not sources:
         raise CheckpointError(f"{run_dir} was learned from rows in memory; resume it from Python with the same rows")
@@ -198,9 +199,12 @@ def inspect(model: Checkpoint, as_json: AsJson = False) -> None:
     console = Console(highlight=False, soft_wrap=True)
     task = content["columns"]["task"]
     console.print(escape(f"{content['checkpoint']}: {task} of {', '.join(content['config']['target'])}"))
+    is_job = "minibatches" in content
     console.print(
         f"{content['rows']:,} rows, {content['minibatches']:,} minibatches, step {content['step']:,}, "
         f"{content['stop_reason'] or 'not finished'}"
+        if is_job
+        else f"{content['rows']:,} rows, step {content['step']:,}; a model without a job, as an estimator saves it"
     )
     for layer in content["layers"]:
         figures = ", ".join(
@@ -211,11 +215,13 @@ def inspect(model: Checkpoint, as_json: AsJson = False) -> None:
     console.print(escape(f"features: {', '.join(columns)}"))
     for target, labels in zip(content["config"]["target"], content["labels"], strict=False):
         console.print(escape(f"labels of {target}: {', '.join(map(str, labels))}"))
+    console.print(f"theta sha256: {content['theta_sha256']}")
+    if not is_job:
+        return
     cursor = content["position"]["cursor"]
     console.print(
         escape(f"next row: {cursor['row']:,} of epoch {content['position']['epoch']}, {', '.join(content['sources'])}")
     )
-    console.print(f"theta sha256: {content['theta_sha256']}")
     for change in content["numerics_changes"]:
         console.print(escape(tell_change(change)))
     Console().print(table(content))

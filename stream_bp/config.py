@@ -34,6 +34,8 @@ IDENTITY = (
     "batch_size",
     "clip_norm",
     "weight_decay",
+    "scale_features",
+    "scale_target",
     "shuffle_window",
     "dtype",
     "seed",
@@ -108,6 +110,8 @@ class JobConfig(BaseModel):
     batch_size: int = Field(32, ge=1, description="rows in a minibatch; 1 learns best where the stream drifts")
     clip_norm: float | None = Field(None, gt=0, description="largest norm of the gradient [default: not clipped]")
     weight_decay: float = Field(0.0, ge=0, description="pull of every weight (not bias) towards 0, per step and rate")
+    scale_features: bool = Field(True, description="standardise numbers by their running mean and deviation")
+    scale_target: bool = Field(True, description="standardise values to predict, while they are learned")
     epochs: int = Field(1, ge=1, description="passes over the source")
     shuffle_window: int | None = Field(
         None, ge=2, description="shuffle within windows of this many rows (rounded up to minibatches) [default: no]"
@@ -170,8 +174,8 @@ class JobConfig(BaseModel):
         return float(self.checkpoint_every[:-1]) * _SECONDS[unit] if unit in _SECONDS else None
 
     @property
-    def learner_settings(self) -> dict[str, Any]:
-        """What :class:`~stream_bp.learner.Learner` takes, but for its inputs and outputs."""
+    def model_settings(self) -> dict[str, Any]:
+        """What :class:`~stream_bp.model.Model` takes, but for its columns and its output."""
         return self.model_dump(
             include={
                 "hidden",
@@ -183,6 +187,8 @@ class JobConfig(BaseModel):
                 "warmup_steps",
                 "clip_norm",
                 "weight_decay",
+                "scale_features",
+                "scale_target",
                 "dtype",
                 "seed",
             }

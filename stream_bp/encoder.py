@@ -14,7 +14,7 @@ a missing one. A target has room for :data:`MAX_CLASSES` classes; a further one 
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -27,6 +27,7 @@ from stream_bp.errors import ConfigError, DataError
 from stream_bp.vocabulary import Value, Vocabulary
 
 __all__ = [
+    "LARGEST",
     "MAX_CATEGORIES",
     "MAX_CLASSES",
     "Column",
@@ -43,7 +44,7 @@ MAX_CLASSES = 1_000
 
 Task = Literal["classification", "regression"]
 
-_LARGEST = 1e100  # beyond it squares leave the range of a float64
+LARGEST = 1e100  # beyond it squares leave the range of a float64
 
 _VALUES: dict[str, set[type]] = {"number": {int, float}, "integer": {int}, "bool": {bool}, "string": {str}}
 _ARROW = {"number": pa.float64(), "bool": pa.bool_(), "integer": pa.int64(), "string": pa.string()}
@@ -166,6 +167,21 @@ class Encoder:
         columns = [_feature(schema.field(name)) for name in chosen]
         return cls(columns, [_target(schema.field(name), task) for name in targets], task)
 
+    def add(self, column: Column) -> None:
+        """Let rows have a further feature, after the others; it had no value so far."""
+        self.features.append(column)
+        if column.kind == "string":
+            self.categorical.append(column)
+            self.categories.append(Vocabulary(limit=MAX_CATEGORIES))
+        else:
+            self.numeric.append(column)
+
+    def rename(self, names: Sequence[Any]) -> None:
+        """Call the features by other names, in their order; those of dicts need not be strings."""
+        self.features = [replace(column, name=name) for column, name in zip(self.features, names, strict=True)]
+        self.numeric = [column for column in self.features if column.kind != "string"]
+        self.categorical = [column for column in self.features if column.kind == "string"]
+
     @property
     def schema(self) -> pa.Schema:
         """The columns and types to ask the source for, targets last."""
@@ -224,7 +240,7 @@ class Encoder:
         numbers = np.empty((len(self.numeric), n))
         for row, column in zip(numbers, self.numeric, strict=True):
             row[:] = _floats(records.column(column.name))
-        numbers[~(np.abs(numbers) <= _LARGEST)] = np.nan  # NaN, infinite or beyond the range: missing
+        numbers[~(np.abs(numbers) <= LARGEST)] = np.nan  # NaN, infinite or beyond the range: missing
         categories = [
             _codes(records.column(column.name), vocabulary)
             for column, vocabulary in zip(self.categorical, self.categories, strict=True)
@@ -237,7 +253,7 @@ class Encoder:
         columns = [records.column(column.name) for column in self.targets]
         if self.task == "regression":
             values = np.array([_floats(column) for column in columns])
-            values[~(np.abs(values) <= _LARGEST)] = np.nan
+            values[~(np.abs(values) <= LARGEST)] = np.nan
             return values
         return np.array([_codes(column, words) for column, words in zip(columns, self.labels, strict=True)])
 

@@ -11,7 +11,8 @@ from stream_bp.checkpoint import Loaded
 from stream_bp.errors import ConfigError, DataError
 from stream_bp.evaluation import Evaluation
 from stream_bp.model import Model
-from stream_bp.training import restore_evaluation, restore_model, saved_config
+from stream_bp.snapshot import Snapshot
+from stream_bp.training import holds_job, restore_evaluation, restore_model, saved_config
 
 __all__ = ["evaluate", "inspect", "predict"]
 
@@ -94,11 +95,9 @@ def evaluate(loaded: Loaded, source: Source) -> dict[str, Any]:
 
 
 def inspect(loaded: Loaded) -> dict[str, Any]:
-    """Return what a checkpoint holds: layers, norms, schema, cursor, metrics, settings, digest."""
+    """Return what a checkpoint holds: layers, norms, schema, settings, digest; of a job also cursor and metrics."""
     snapshot = loaded.snapshot
     config, model = saved_config(snapshot), restore_model(snapshot)
-    state = snapshot.state
-    evaluation = restore_evaluation(snapshot)
     layers = [
         {"name": f"W{layer}", "shape": list(W.shape), "norm": float(np.linalg.norm(W)), **sizes}
         for layer, (W, sizes) in enumerate(
@@ -107,21 +106,29 @@ def inspect(loaded: Loaded) -> dict[str, Any]:
     ]
     return {
         "checkpoint": str(loaded.path),
-        "written_by": state["version"],
-        "rows": state["rows"],
-        "minibatches": state["minibatches"],
+        "written_by": snapshot.state["version"],
+        "rows": model.learner.rows,
         "step": model.learner.step,
-        "stop_reason": state["stop_reason"],
         "layers": layers,
         "theta_sha256": model.learner.theta_sha256,
         "columns": model.encoder.to_json(),
         "labels": model.labels,
+        "config": config.model_dump(mode="json"),
+        **(_inspect_job(snapshot) if holds_job(snapshot) else {}),
+    }
+
+
+def _inspect_job(snapshot: Snapshot) -> dict[str, Any]:
+    state, evaluation = snapshot.state, restore_evaluation(snapshot)
+    return {
+        "rows": state["rows"],
+        "minibatches": state["minibatches"],
+        "stop_reason": state["stop_reason"],
         "metrics": evaluation.metrics(),
         "windowed": evaluation.windowed(),
         "baselines": evaluation.baselines(),
         "position": state["position"],
         "sources": state["sources"],
-        "config": config.model_dump(mode="json"),
         "numerics": state["fingerprint"],
         "numerics_changes": state["numerics_changes"],
     }

@@ -29,7 +29,7 @@ from stream_bp.run_directory import RunDirectory
 from stream_bp.saver import Saver
 from stream_bp.snapshot import Snapshot
 from stream_bp.summary import Summary, peak_rss_bytes
-from stream_bp.training import Training, new_model, saved_config
+from stream_bp.training import Training, new_model, saved_job
 
 __all__ = ["Job"]
 
@@ -165,7 +165,7 @@ class Job:
         return loaded
 
     def _refuse_other_job(self, snapshot: Snapshot) -> None:
-        difference = self.config.difference(saved_config(snapshot))
+        difference = self.config.difference(saved_job(snapshot))
         if difference is not None:
             raise CheckpointError(
                 f"{self.config.run_dir} holds another job: {difference}; "

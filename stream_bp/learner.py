@@ -154,10 +154,11 @@ class Learner:
         self._inner = [W[:, :-1].T for W in self.W[1:]]
         self._grad_views = self.network.views(self.grad)
         self._buffers: dict[int, Buffers] = {}
+        self._propagated: Buffers | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is derived from θ: a copied view would be a view of nothing."""
-        derived = ("W", "_inner", "_grad_views", "_buffers", "grad")
+        derived = ("W", "_inner", "_grad_views", "_buffers", "_propagated", "grad")
         return {name: value for name, value in self.__dict__.items() if name not in derived}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -203,14 +204,53 @@ class Learner:
         if not output.size:
             return output
         for start in range(0, n, _WIDEST):
-            Z0 = self._with_ones(X[None, :, start : start + _WIDEST])[0]
-            buffers = Buffers(self.network, Z0.shape[1], self._dtype)
-            a = np.empty((self.n_outputs, Z0.shape[1]), self._dtype)
+            part = X[:, start : start + _WIDEST]
+            buffers = Buffers(self.network, part.shape[1], self._dtype)
+            buffers.Z0[:-1] = part
             with np.errstate(over="ignore", invalid="ignore"):
-                forward(self.W, Z0, buffers, a, psi=self._psi)
-                self._loss.output(a, a, buffers.row)
-            output[:, start : start + _WIDEST] = a
+                self._forward(buffers.Z0, buffers.a, buffers.output, buffers)
+            output[:, start : start + _WIDEST] = buffers.output
         return output
+
+    def propagate(self, X: Floats) -> Floats:
+        """Return ŷ of one minibatch, and keep what :meth:`learn_propagated` needs to learn it.
+
+        Parameters
+        ----------
+        X
+            Shape (n_0, b), samples as columns.
+
+        Returns
+        -------
+        Floats
+            Shape (n_K, b): the learner's own buffer, valid until the next minibatch of this width.
+        """
+        buffers = self._propagated = self._buffers_of(X.shape[1])
+        buffers.Z0[:-1] = X
+        self._forward(buffers.Z0, buffers.a, buffers.output, buffers)
+        return buffers.output
+
+    def learn_propagated(self, Y: Floats, weights: Floats | None = None) -> None:
+        """Learn the minibatch that :meth:`propagate` was last given, which is the one it was given since θ changed.
+
+        Parameters
+        ----------
+        Y
+            Targets, shape (n_K, b), none missing.
+        weights
+            What the loss of each row is multiplied by, shape (1, b); ``None`` if by 1.
+
+        Raises
+        ------
+        RuntimeError
+            If there is no such minibatch.
+        """
+        buffers = self._propagated
+        if buffers is None:
+            raise RuntimeError("there is no minibatch that was propagated since the weights changed")
+        self._backward(buffers.Z0, Y, buffers.output, weights, buffers)
+        self.rows += Y.shape[1]
+        self.apply(Y.shape[1])
 
     def learn(self, X: npt.ArrayLike, Y: npt.ArrayLike, weights: Floats | Mask | None = None) -> Learned:
         """Predict, then learn, one minibatch or several in turn.
@@ -249,10 +289,11 @@ class Learner:
         output = np.empty_like(logits)
         masks = [None] * n_minibatches if weights is None else list(weights.astype(self._dtype, copy=False))
         count = np.full(n_minibatches, float(b)) if weights is None else weights.any(axis=1).sum(axis=1, dtype=float)
-        first_step = self.step
+        first_step, buffers, self._propagated = self.step, self._buffers_of(b), None
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for z, y, a, y_hat, mask, n in zip(Z0, Y, logits, output, masks, count.tolist(), strict=True):
-                self._propagate(z, y, a, y_hat, mask)
+                self._forward(z, a, y_hat, buffers)
+                self._backward(z, y, y_hat, mask, buffers)
                 if n:
                     self.apply(n)
             terms = self._loss.terms(logits, Y)
@@ -274,20 +315,26 @@ class Learner:
         int
             Rows with a target. Several workers can add their sums and their counts, then :meth:`apply` once.
         """
-        Z0 = self._with_ones(X[None])[0]
+        self.propagate(X)
+        buffers = self._buffers_of(X.shape[1])
         mask = None if weights is None else weights.astype(self._dtype, copy=False)
-        a = np.empty((self.n_outputs, X.shape[1]), self._dtype)
-        self._propagate(Z0, Y.astype(self._dtype, copy=False), a, np.empty_like(a), mask)
+        self._backward(buffers.Z0, Y.astype(self._dtype, copy=False), buffers.output, mask, buffers)
         return X.shape[1] if weights is None else int(weights.any(axis=0).sum())
 
-    def _propagate(self, Z0: Floats, Y: Floats, a: Floats, y_hat: Floats, mask: Floats | None) -> None:
-        """Forward and backward: fill a⁽ᴷ⁾, ŷ, every δ and the gradient sums."""
-        b = Z0.shape[1]
+    def _buffers_of(self, b: int) -> Buffers:
+        """Return the buffers of minibatches of b rows, made once."""
         buffers = self._buffers.get(b)
         if buffers is None:
             buffers = self._buffers[b] = Buffers(self.network, b, self._dtype)
+        return buffers
+
+    def _forward(self, Z0: Floats, a: Floats, y_hat: Floats, buffers: Buffers) -> None:
+        """Fill a⁽ᴷ⁾ and ŷ."""
         forward(self.W, Z0, buffers, a, psi=self._psi)
         self._loss.output(a, y_hat, buffers.row)
+
+    def _backward(self, Z0: Floats, Y: Floats, y_hat: Floats, mask: Floats | None, buffers: Buffers) -> None:
+        """Fill every δ and the gradient sums; the buffers hold what the forward pass left there."""
         delta = buffers.delta[-1]
         np.subtract(y_hat, Y, out=delta)  # eq. 22, 50
         if mask is not None:
@@ -320,28 +367,32 @@ class Learner:
                 W[:, :-1] *= 1 - rate * self._weight_decay
         self._optimizer.update(self.theta, self.grad, self._slots, rate, self.step)
         self.step += 1
+        self._propagated = None
 
-    def grow(self, inputs: Sequence[str] = (), n_outputs: int = 0) -> None:
+    def grow(self, inputs: Sequence[str] = (), n_outputs: int = 0, *, at: int | None = None) -> None:
         """Add inputs (columns of W⁽¹⁾) and outputs (rows of W⁽ᴷ⁾), to θ and to every optimiser slot.
 
         Parameters
         ----------
         inputs
-            Names of the new inputs, which come after the old ones.
+            Names of the new inputs.
         n_outputs
             How many outputs to add, after the old ones; their weights start at zero.
+        at
+            The place of the first new input among the old ones; after them if it is not given.
 
         Notes
         -----
         What was learned is not disturbed: with the new inputs at 0, the old outputs' a⁽ᴷ⁾ stay as they were.
         """
         n_in, *hidden, n_out = self.network.layer_sizes
+        at = n_in if at is None else at
         grown = Network((n_in + len(inputs), *hidden, n_out + n_outputs))
-        theta = self.network.regrow(self.theta, grown)
-        slots = [self.network.regrow(slot, grown) for slot in self._slots[:-1]]
+        theta = self.network.regrow(self.theta, grown, at)
+        slots = [self.network.regrow(slot, grown, at) for slot in self._slots[:-1]]
         if inputs and hidden:
             columns = initial_columns(inputs, hidden[0], gain=self._psi.gain, fan_in=self._fan_in, seed=self._seed)
-            grown.views(theta)[0][:, n_in:-1] = columns
+            grown.views(theta)[0][:, at : at + len(inputs)] = columns
         self.network = grown
         self._lay_out(theta, np.array(slots, self._dtype).reshape(len(slots), theta.size))
 

@@ -6,6 +6,7 @@ alone. And a prediction is made among the classes known *before* its minibatch: 
 """
 
 import itertools
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from stream_bp.arrays import Array, Floats, Ints, Mask
-from stream_bp.encoder import MAX_CLASSES, Encoded, Encoder
+from stream_bp.encoder import MAX_CLASSES, Column, Encoded, Encoder
 from stream_bp.errors import CheckpointError, DataError
 from stream_bp.learner import Learner
 from stream_bp.scaling import Scaler
@@ -54,14 +55,31 @@ class Model:
         Columns and vocabularies.
     output
         ``softmax``, ``sigmoid`` or ``identity``.
+    scale_features, scale_target
+        Whether numbers, and the values to predict, are standardised; else they are taken as they are, a missing one
+        as 0.
+    fan_in
+        How many features a row is expected to have: the scale of the first weights; as many as there are columns, if
+        it is not given.
     settings
-        Keyword arguments of :class:`~stream_bp.learner.Learner`, but for ``inputs``, ``n_outputs``, ``output`` and
-        ``fan_in``.
+        Keyword arguments of :class:`~stream_bp.learner.Learner`, but for ``inputs``, ``n_outputs`` and ``output``.
     """
 
-    def __init__(self, encoder: Encoder, output: str, **settings: Any) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        output: str,
+        *,
+        scale_features: bool = True,
+        scale_target: bool = True,
+        fan_in: int | None = None,
+        **settings: Any,
+    ) -> None:
         self.encoder = encoder
         self.output = output
+        self.scale_features = scale_features
+        self.scale_target = scale_target
+        self.fan_in = len(encoder.features) if fan_in is None else fan_in
         self.scaler = Scaler(len(encoder.numeric))
         self.target_scaler = Scaler(len(encoder.targets) if encoder.task == "regression" else 0)
         n_outputs = 0 if output == "softmax" else len(encoder.targets)
@@ -69,7 +87,7 @@ class Model:
             [column.name for column in encoder.numeric],
             n_outputs,
             output=output,
-            fan_in=len(encoder.features),
+            fan_in=self.fan_in,
             **settings,
         )
         # For each column of categories, the input that belongs to each code the learner has grown to.
@@ -109,46 +127,65 @@ class Model:
                 yield self._learn(rows, start, border, b)
                 start = border
             if newcomer is not None:
-                self._refuse_excess(rows, start, start + b)
                 known = list(self._known)
-                self._grow(rows, start, start + b)
+                self.grow(rows, start, start + b)
                 yield self._learn(rows, start, start + b, b, known)
                 start += b
 
     def predict(self, rows: Encoded) -> list[Floats]:
-        """Return predictions without learning, as in :class:`Outcome`; what the learner never met counts as missing."""
-        n = len(rows)
-        numbers = self.scaler.moments().scale(rows.numbers[:, None, :])
-        X = self._inputs_of(numbers, [codes[None] for codes in rows.categories])[0]
-        output = self.learner.predict(X)
-        if self.encoder.task == "regression":
-            return list(self.target_scaler.moments().unscale(output[:, None, :]).reshape(-1, n))
-        return self._probabilities(output, self._known)
+        """Return predictions without learning, as in :class:`Outcome`, each row as if it came next.
+
+        What the learner never met counts as missing.
+        """
+        X = self.inputs_of(self.preview(rows.numbers)[:, None], [codes[None] for codes in rows.categories])[0]
+        return self.answer(self.learner.predict(X))
+
+    def preview(self, numbers: Floats) -> Floats:
+        """Scale some rows (n_numbers, n), each as if it came next; a single one into the scaler's own room."""
+        return self.scaler.preview(numbers) if self.scale_features else np.nan_to_num(numbers)
+
+    def answer(self, output: Floats) -> list[Floats]:
+        """Put ŷ (n_K, n) of rows that come next into the user's terms, as in :class:`Outcome`."""
+        if self.encoder.task == "classification":
+            return self._probabilities(output, self._known)
+        if not self.scale_target:
+            return list(output.astype(np.float64))
+        return list(self.target_scaler.moments().unscale(output[:, None, :])[:, 0])
 
     def _learn(self, rows: Encoded, start: int, stop: int, b: int, known: list[int] | None = None) -> Outcome:
         """Learn whole minibatches that bring nothing new to the learner."""
         shape = ((stop - start) // b, b)
         numbers = rows.numbers[:, start:stop].reshape(-1, *shape)
         codes = [column[start:stop].reshape(shape) for column in rows.categories]
-        X = self._inputs_of(self.scaler.observe(numbers).scale(numbers), codes)
+        X = self.inputs_of(self._observe(numbers), codes)
         y = rows.y[:, start:stop]
         tiles = y.reshape(-1, *shape)
         if self.encoder.task == "regression":
-            moments = self.target_scaler.observe(tiles)
-            weights = ~np.isnan(tiles).swapaxes(0, 1)
-            learned = self.learner.learn(X, moments.scale(tiles).swapaxes(0, 1), _unless_all(weights))
-            values = moments.unscale(learned.output.swapaxes(0, 1).astype(np.float64))
-            # Before the first target there is no unit to predict in: such a row is not scored.
-            y = np.where(moments.count[:, :-1, None] > 0, tiles, np.nan).reshape(y.shape)
-            predictions = list(values.reshape(-1, stop - start))
-        else:
-            Y, weights = self._one_hot(tiles)
-            learned = self.learner.learn(X, Y, _unless_all(weights))
-            output = learned.output.swapaxes(0, 1).reshape(-1, stop - start)
-            predictions = self._probabilities(output, self._known if known is None else known)
+            return self._learn_values(X, y, tiles)
+        Y, weights = self._one_hot(tiles)
+        learned = self.learner.learn(X, Y, _unless_all(weights))
+        output = learned.output.swapaxes(0, 1).reshape(-1, stop - start)
+        predictions = self._probabilities(output, self._known if known is None else known)
         return Outcome(y, predictions, learned.loss.sum(axis=1), learned.count)
 
-    def _inputs_of(self, numbers: Floats, categories: Sequence[Ints]) -> Floats:
+    def _observe(self, numbers: Floats) -> Floats:
+        """Take the numbers of some minibatches in, and scale them."""
+        return self.scaler.observe(numbers).scale(numbers) if self.scale_features else np.nan_to_num(numbers)
+
+    def _learn_values(self, X: Floats, y: Floats, tiles: Floats) -> Outcome:
+        """Learn values y (n_targets, n), given also as minibatches (n_targets, T, b), in units of their deviation."""
+        moments = self.target_scaler.observe(tiles)
+        Y = moments.scale(tiles) if self.scale_target else np.nan_to_num(tiles)
+        weights = ~np.isnan(tiles).swapaxes(0, 1)
+        learned = self.learner.learn(X, Y.swapaxes(0, 1), _unless_all(weights))
+        values: Floats = learned.output.swapaxes(0, 1).astype(np.float64)
+        if self.scale_target:
+            values = moments.unscale(values)
+        # Before the first target there is no unit to predict in: such a row is not scored.
+        y = np.where(moments.count[:, :-1, None] > 0, tiles, np.nan).reshape(y.shape)
+        return Outcome(y, list(values.reshape(y.shape)), learned.loss.sum(axis=1), learned.count)
+
+    def inputs_of(self, numbers: Floats, categories: Sequence[Ints]) -> Floats:
         """Return X (T, n_0, b): scaled numbers, then a 1 for the category of each column, where it has an input."""
         n_numbers, n_minibatches, b = numbers.shape
         X = np.zeros((n_minibatches, self.learner.n_inputs, b), self.learner.theta.dtype)
@@ -181,8 +218,26 @@ class Model:
         ]
         return min(first, default=None)
 
-    def _grow(self, rows: Encoded, start: int, stop: int) -> None:
-        """Give every category and class of one minibatch its input or output."""
+    def add_columns(self, columns: Sequence[Column]) -> None:
+        """Let rows have further features, which were missing so far; their weights start as their names say."""
+        at = len(self.encoder.numeric)
+        for column in columns:
+            self.encoder.add(column)
+        names = [column.name for column in self.encoder.numeric[at:]]
+        self._inputs = [[i + len(names) for i in inputs] for inputs in self._inputs]
+        self._inputs += [[] for _ in self.encoder.categorical[len(self._inputs) :]]
+        self.scaler.grow(len(names))
+        self.learner.grow(names, at=at)
+
+    def grow(self, rows: Encoded, start: int, stop: int) -> None:
+        """Give every category and class of one minibatch its input or output.
+
+        Raises
+        ------
+        DataError
+            If a target has more classes than its output can tell apart; then nothing was changed.
+        """
+        self._refuse_excess(rows, start, stop)
         names: list[str] = []
         for codes, inputs, column, words in zip(
             rows.categories, self._inputs, self.encoder.categorical, self.encoder.categories, strict=True
@@ -228,6 +283,7 @@ class Model:
             "categories": categories,
             "inputs": [list(inputs) for inputs in self._inputs],
             "labels": self.labels,
+            "fan_in": self.fan_in,
             "learner": self.learner.state(),
         }
 
@@ -242,7 +298,9 @@ class Model:
         """
         encoder = Encoder.from_json(state["columns"], state["categories"], state["labels"])
         _refuse_misfits(tensors, encoder, state, settings["hidden"])
-        model = cls(encoder, state["output"], **settings)
+        # Those of release 0.1.0 had all their columns from the start.
+        fan_in = operator.index(state.get("fan_in", len(encoder.features)))
+        model = cls(encoder, state["output"], fan_in=fan_in, **settings)
         model._inputs = [list(inputs) for inputs in state["inputs"]]
         model._known = [len(labels) for labels in state["labels"]]
         model.learner.grow(model._input_names(), sum(model._known) if model.output == "softmax" else 0)

@@ -65,7 +65,7 @@ class Network:
         starts = [0, *ends[:-1]]
         return [theta[a:z].reshape(shape) for a, z, shape in zip(starts, ends, self.shapes, strict=True)]
 
-    def regrow(self, vector: Floats, grown: "Network") -> Floats:
+    def regrow(self, vector: Floats, grown: "Network", at: int) -> Floats:
         """Lay a vector of this network out for a wider one; what is new is zero.
 
         Parameters
@@ -73,8 +73,9 @@ class Network:
         vector
             Shape (n_parameters,), with this network's layout.
         grown
-            The same hidden layers with at least as many inputs and outputs. New inputs come after the old ones
-            (before the bias column), new outputs after the old rows.
+            The same hidden layers with at least as many inputs and outputs. New outputs come after the old rows.
+        at
+            The place of the first new input, 0 to n_0: the old ones from there on, and the bias, come behind the new.
 
         Returns
         -------
@@ -83,8 +84,11 @@ class Network:
         """
         wide = np.zeros(grown.n_parameters, vector.dtype)
         for old, new in zip(self.views(vector), grown.views(wide), strict=True):
-            new[: len(old), : old.shape[1] - 1] = old[:, :-1]
-            new[: len(old), -1] = old[:, -1]
+            first = new[: len(old)]
+            n_behind = old.shape[1] - at
+            first[:, :at] = old[:, :at]
+            first[:, first.shape[1] - n_behind :] = old[:, at:]
+            at = 0  # the layers behind the first have no new inputs
         return wide
 
 

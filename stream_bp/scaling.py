@@ -1,16 +1,19 @@
-"""Running mean and variance, and with them the standardisation of a stream that is read once.
+"""Running mean and variance of every column, and with them the standardisation of a stream that is read once.
 
-Minibatch t is scaled by the mean and the deviation of all rows up to and including its own: never of a later one.
+Minibatch t is scaled by the mean and the deviation of all rows up to and including its own: never of a later one. A row
+that is only predicted is scaled as if it came next: by what was seen so far, and itself.
+
 The sums are taken about each column's first value (no cancellation when a mean is large), for each minibatch apart,
 and carried from minibatch to minibatch in order: every figure is a function of the row index alone, whatever the
 blocks that the rows came in.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from stream_bp.arrays import Floats
+from stream_bp.arrays import Floats, Mask
 from stream_bp.errors import CheckpointError
 
 __all__ = ["CLIP", "Moments", "Scaler"]
@@ -19,6 +22,10 @@ CLIP = 8.0
 """Scaled values are kept within ±8 deviations: one wild row must not throw the weights."""
 
 _STATE = ("count", "shift", "total", "squares")
+# A constant is at distance 0 from its mean, exactly: divided by this it stays there.
+_LEAST_DIVISOR = 1e-150
+_LEAST_VARIANCE = np.array(_LEAST_DIVISOR**2)
+_HIGHEST, _LOWEST = np.array(CLIP), np.array(-CLIP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +34,34 @@ class Moments:
 
     Attributes
     ----------
-    count, mean, deviation
-        Shape (n, T+1), float64: ``[:, t]`` is from *before* minibatch t, ``[:, t+1]`` includes its rows. A mean of
-        no rows is 0; a deviation is 0 until a second value differs.
+    count, about, divisor
+        Shape (n, T+1), float64: ``[:, t]`` is from *before* minibatch t, ``[:, t+1]`` includes its rows. ``about`` is
+        the mean, less the shift; ``divisor`` the deviation, but never 0.
+    shift
+        First value of each column, shape (n,); NaN before there is one.
     """
 
     count: Floats
-    mean: Floats
-    deviation: Floats
+    shift: Floats
+    about: Floats
+    divisor: Floats
+
+    @classmethod
+    def of(cls, sums: Floats, shift: Floats) -> "Moments":
+        """Return the moments of sums (3, n, T+1): count, total and squares about the shifts (n,)."""
+        about, divisor = np.empty((2, *sums.shape[1:]))
+        _write_moments(np.maximum(sums[0], 1), sums[1], sums[2], about, divisor)
+        return cls(sums[0], shift.copy(), about, divisor)
+
+    @property
+    def mean(self) -> Floats:
+        """The mean at the borders, shape (n, T+1); 0 where there was no row."""
+        return np.where(self.count > 0, self.shift[:, None] + self.about, 0)
+
+    @property
+    def deviation(self) -> Floats:
+        """The deviation at the borders, shape (n, T+1); 0 until a second value differs."""
+        return np.where(self.divisor > _LEAST_DIVISOR, self.divisor, 0)
 
     def scale(self, x: Floats) -> Floats:
         """Standardise T minibatches, each by the moments that include it.
@@ -49,10 +76,8 @@ class Moments:
         Floats
             Same shape, within ±:data:`CLIP`. A missing value becomes 0, which is the mean; so does a constant.
         """
-        inverse = np.divide(1, self.deviation, out=np.zeros_like(self.deviation), where=self.deviation > 0)
-        z: Floats = x - self.mean[:, 1:, None]
-        z *= inverse[:, 1:, None]
-        np.clip(z, -CLIP, CLIP, out=z)
+        z = x - self.shift[:, None, None]
+        _standardise(z, self.about[:, 1:, None], self.divisor[:, 1:, None], z)
         z[np.isnan(z)] = 0
         return z
 
@@ -89,10 +114,20 @@ class Scaler:
     """
 
     def __init__(self, n: int) -> None:
-        self._count: Floats = np.zeros(n)
-        self._shift: Floats = np.full(n, np.nan)
-        self._total: Floats = np.zeros(n)
-        self._squares: Floats = np.zeros(n)
+        self._lay_out(np.zeros((3, n)), np.full(n, np.nan))
+
+    def _lay_out(self, sums: Floats, shift: Floats) -> None:
+        """Take the sums (count, total, squares), each (n,), and the shifts, and derive the room for one row."""
+        self._sums = sums
+        self._shift = shift
+        self._row = _Row(sums[:, :, None], shift[:, None])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the room for one row: its views would be views of nothing."""
+        return {"_sums": self._sums, "_shift": self._shift}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._lay_out(state["_sums"], state["_shift"])
 
     def observe(self, x: Floats) -> Moments:
         """Take T minibatches in and return the moments at their borders.
@@ -107,20 +142,53 @@ class Scaler:
         distance = x - self._shift[:, None, None]
         if not present.all():
             distance[~present] = 0
-        count = self._carry(self._count, present.sum(axis=2, dtype=np.float64))
-        total = self._carry(self._total, _sum_rows(distance))
-        squares = self._carry(self._squares, _sum_rows(distance * distance))
-        self._count, self._total, self._squares = count[:, -1].copy(), total[:, -1].copy(), squares[:, -1].copy()
-        return self._moments(count, total, squares)
+        sums = np.empty((3, len(x), x.shape[1] + 1))
+        sums[:, :, 0] = self._sums
+        for row, values in zip(sums, (present, distance, distance * distance), strict=True):
+            row[:, 1:] = _sum_rows(values)
+        # Added in order, so blocks do not show in the rounding.
+        np.add.accumulate(sums, axis=2, out=sums)
+        self._sums[:] = sums[:, :, -1]
+        return Moments.of(sums, self._shift)
 
-    def moments(self, n_minibatches: int = 1) -> Moments:
-        """Return the present moments, as if nothing changed over T minibatches: for rows that are only predicted."""
-        sums = (self._count, self._total, self._squares)
-        return self._moments(*(np.repeat(now[:, None], n_minibatches + 1, axis=1) for now in sums))
+    def moments(self) -> Moments:
+        """Return the present moments, as of one minibatch that changed nothing."""
+        return Moments.of(np.repeat(self._sums[:, :, None], 2, axis=2), self._shift)
+
+    def preview(self, x: Floats) -> Floats:
+        """Scale each of some rows as if it came next, alone; nothing is taken in.
+
+        Parameters
+        ----------
+        x
+            Shape (n, k), float64, NaN where missing.
+
+        Returns
+        -------
+        Floats
+            Same shape. Of one row it is the scaler's own room: valid until the next call.
+        """
+        if x.shape[1] == 1:
+            return self._row.scale(x)
+        return _Row(self._sums[:, :, None], self._shift[:, None], x.shape[1]).scale(x)
+
+    def accept(self) -> None:
+        """Take in the one row that :meth:`preview` was last given."""
+        self._row.accept()
+
+    def accepted_unit(self) -> tuple[float, float]:
+        """Return mean and deviation of the first column, with the row that was last accepted."""
+        return self._row.unit()
+
+    def grow(self, n: int) -> None:
+        """Add columns that no row had, after the others."""
+        sums = np.concatenate([self._sums, np.zeros((3, n))], axis=1)
+        self._lay_out(sums, np.concatenate([self._shift, np.full(n, np.nan)]))
 
     def state(self) -> dict[str, Floats]:
         """Return copies of the four vectors ``count``, ``shift``, ``total``, ``squares``, each (n,)."""
-        return {name: getattr(self, f"_{name}").copy() for name in _STATE}
+        count, total, squares = self._sums.copy()
+        return {"count": count, "shift": self._shift.copy(), "total": total, "squares": squares}
 
     def restore(self, state: dict[str, Floats]) -> None:
         """Go on from a state.
@@ -131,33 +199,106 @@ class Scaler:
             If a vector is missing or of another length.
         """
         for name in _STATE:
-            if name not in state or state[name].shape != self._count.shape:
-                raise CheckpointError(f"the scaler's {name} is missing or not of shape {self._count.shape}")
-            setattr(self, f"_{name}", state[name].astype(np.float64))
+            if name not in state or state[name].shape != self._shift.shape:
+                raise CheckpointError(f"the scaler's {name} is missing or not of shape {self._shift.shape}")
+        sums = np.array([state[name] for name in ("count", "total", "squares")], np.float64)
+        self._lay_out(sums, state["shift"].astype(np.float64))
 
-    def _choose_shifts(self, x: Floats, present: np.ndarray) -> None:
+    def _choose_shifts(self, x: Floats, present: Mask) -> None:
         """Let the first value of a column be the point its sums are taken about."""
         for i in np.flatnonzero(np.isnan(self._shift)):
             first = np.flatnonzero(present[i])
             if first.size:
                 self._shift[i] = x[i].flat[first[0]]
 
-    def _moments(self, count: Floats, total: Floats, squares: Floats) -> Moments:
-        n = np.maximum(count, 1)
-        about_shift = total / n
-        variance = np.maximum(squares / n - about_shift * about_shift, 0)
-        return Moments(
-            count,
-            np.where(np.isnan(self._shift), 0, self._shift)[:, None] * (count > 0) + about_shift,
-            np.sqrt(variance),
-        )
 
-    @staticmethod
-    def _carry(before: Floats, sums: Floats) -> Floats:
-        """Return running sums at the borders, (n, T+1): added in order, so blocks do not show in the rounding."""
-        return np.add.accumulate(np.concatenate([before[:, None], sums], axis=1), axis=1)
+class _Row:
+    """Room to scale k rows, each as if it came next.
+
+    Parameters
+    ----------
+    sums
+        View of the scaler's count, total and squares, (3, n, 1).
+    shift
+        View of its shifts, (n, 1).
+    k
+        Rows.
+    """
+
+    def __init__(self, sums: Floats, shift: Floats, k: int = 1) -> None:
+        self._sums, self._shift = sums, shift
+        self._added = np.ones((3, len(shift), k))
+        _, self._distance, self._squares = self._added
+        self._flat = self._distance.ravel()
+        self._next = np.empty_like(self._added)
+        self._count, self._total, self._next_squares = self._next
+        self._about, self._divisor, self._z = np.empty_like(self._added)
+        self._present: Mask | None = None
+
+    def scale(self, x: Floats) -> Floats:
+        """Return z (n, k) of the rows x (n, k)."""
+        distance = self._distance
+        np.subtract(x, self._shift, distance)
+        # The sum of squares is NaN where any value is missing, or is its column's first.
+        if not self._flat.dot(self._flat) < np.inf:
+            return self._scale_with_gaps(x)
+        if self._present is not None:
+            self._added[0] = 1
+            self._present = None
+        self._add()
+        return self._scale(self._count)
+
+    def _scale_with_gaps(self, x: Floats) -> Floats:
+        self._present = ~np.isnan(x)
+        distance = self._distance
+        distance[np.isnan(distance)] = 0  # missing, or the first value: at no distance from itself
+        self._added[0] = self._present
+        self._x = x.copy()
+        self._add()
+        z = self._scale(np.maximum(self._count, 1))
+        z[~self._present] = 0
+        return z
+
+    def _add(self) -> None:
+        np.multiply(self._distance, self._distance, self._squares)
+        np.add(self._sums, self._added, self._next)
+
+    def _scale(self, count: Floats) -> Floats:
+        _write_moments(count, self._total, self._next_squares, self._about, self._divisor)
+        _standardise(self._distance, self._about, self._divisor, self._z)
+        return self._z
+
+    def accept(self) -> None:
+        """Let the scaler's sums be those with the (one) row."""
+        self._sums[:] = self._next
+        if self._present is not None:
+            first = self._present & np.isnan(self._shift)
+            self._shift[first] = self._x[first]
+
+    def unit(self) -> tuple[float, float]:
+        """Return mean and deviation of the first column, the row included."""
+        divisor = float(self._divisor[0, 0])
+        return float(self._shift[0, 0] + self._about[0, 0]), divisor if divisor > _LEAST_DIVISOR else 0.0
 
 
-def _sum_rows(x: Floats) -> Floats:
+def _write_moments(count: Floats, total: Floats, squares: Floats, about: Floats, divisor: Floats) -> None:
+    """Write the mean about the shift, and the deviation, of sums over ``count`` ≥ 1 values."""
+    np.divide(total, count, about)
+    np.divide(squares, count, divisor)
+    np.subtract(divisor, about * about, divisor)
+    np.maximum(divisor, _LEAST_VARIANCE, out=divisor)
+    np.sqrt(divisor, divisor)
+
+
+def _standardise(distance: Floats, about: Floats, divisor: Floats, out: Floats) -> None:
+    """Write (distance - about) / divisor, within ±CLIP; NaN stays."""
+    np.subtract(distance, about, out)
+    np.divide(out, divisor, out)
+    np.minimum(out, _HIGHEST, out=out)
+    np.maximum(out, _LOWEST, out=out)
+
+
+def _sum_rows(x: Floats | Mask) -> Floats | Mask:
     """Sum (n, T, b) over the rows of each minibatch; b is contiguous, so each sum depends on its own rows only."""
-    return x[:, :, 0] if x.shape[2] == 1 else x.sum(axis=2)
+    sums: Floats | Mask = x[:, :, 0] if x.shape[2] == 1 else x.sum(axis=2, dtype=np.float64)
+    return sums

@@ -17,7 +17,16 @@ from stream_bp.model import Model
 from stream_bp.snapshot import Snapshot
 from stream_bp.stopping import Stopping
 
-__all__ = ["Training", "new_model", "next_mark", "restore_evaluation", "restore_model", "saved_config"]
+__all__ = [
+    "Training",
+    "holds_job",
+    "new_model",
+    "next_mark",
+    "restore_evaluation",
+    "restore_model",
+    "saved_config",
+    "saved_job",
+]
 
 _EVALUATION = "evaluation."
 _Count = Annotated[int, Field(ge=0, lt=2**63)]
@@ -38,12 +47,23 @@ class _NumericsChange(_Strict):
     change: str
 
 
-class _State(_Strict):
-    """What the state of a job's checkpoint holds: a digest vouches for bits, not for sense."""
+class _ModelState(_Strict):
+    """What the state of every checkpoint holds: a digest vouches for bits, not for sense."""
 
     version: str
     config: dict[str, Any]
     model: dict[str, Any]
+
+
+class _PortableState(_ModelState):
+    """What that of a model without a job holds."""
+
+    names: list[str | int | float | bool]
+
+
+class _JobState(_ModelState):
+    """What that of a job holds."""
+
     evaluation: dict[str, Any]
     stopping: dict[str, Any]
     position: dict[str, Any]
@@ -234,13 +254,32 @@ class Training:
             training.mark, training._reported_rows = int(state["mark"]), int(state["reported_rows"])
             training._loss, training._loss_rows = map(float, state["loss"])
             training.numerics_changes = list(state["numerics_changes"])
-        saved = saved_config(snapshot)
+        saved = saved_job(snapshot)
         if (saved.stop_loss, saved.stop_delta) == (config.stop_loss, config.stop_delta):
             training.stop_reason = state["stop_reason"] if state["stop_reason"] in {"stop_loss", "stop_delta"} else None
         return training
 
 
 def saved_config(snapshot: Snapshot) -> JobConfig:
+    """Return the settings that the model in a checkpoint was made with.
+
+    Raises
+    ------
+    CheckpointError
+        If it is neither the checkpoint of a job nor that of an estimator.
+    """
+    with _fitting("it is not the checkpoint of a training job"):
+        kind: type[_ModelState] = _JobState if holds_job(snapshot) else _PortableState
+        kind.model_validate(snapshot.state)
+        return JobConfig.of(snapshot.state["config"])
+
+
+def holds_job(snapshot: Snapshot) -> bool:
+    """Tell whether a checkpoint is that of a job, which can go on; else it holds a model alone."""
+    return "names" not in snapshot.state
+
+
+def saved_job(snapshot: Snapshot) -> JobConfig:
     """Return the settings of the job that wrote a checkpoint.
 
     Raises
@@ -248,16 +287,19 @@ def saved_config(snapshot: Snapshot) -> JobConfig:
     CheckpointError
         If it is not the checkpoint of a job.
     """
-    with _fitting("it is not the checkpoint of a training job"):
-        _State.model_validate(snapshot.state)
-        return JobConfig.of(snapshot.state["config"])
+    if not holds_job(snapshot):
+        raise CheckpointError(
+            "the checkpoint holds a model without a job: it can predict, be scored, or be opened by an estimator, but "
+            "no job goes on from it"
+        )
+    return saved_config(snapshot)
 
 
 def restore_model(snapshot: Snapshot) -> Model:
     """Return the model in a checkpoint, ready to predict or to go on; a CheckpointError if it does not fit together."""
     config = saved_config(snapshot)
     with _fitting():
-        return Model.restore(snapshot.tensors, snapshot.state["model"], **config.learner_settings)
+        return Model.restore(snapshot.tensors, snapshot.state["model"], **config.model_settings)
 
 
 def restore_evaluation(snapshot: Snapshot) -> Evaluation:
@@ -294,4 +336,4 @@ def new_model(config: JobConfig, encoder: Encoder) -> Model:
     if output == "auto":
         several = len(encoder.targets) > 1
         output = "identity" if encoder.task == "regression" else "sigmoid" if several else "softmax"
-    return Model(encoder, output, **config.learner_settings)
+    return Model(encoder, output, **config.model_settings)

@@ -39,13 +39,15 @@ def test_start_has_the_variance_it_promises_and_no_biases(gain: float) -> None:
     assert not W3.any()
 
 
-def test_regrow_keeps_every_old_weight_in_its_place() -> None:
-    """Growing by two inputs and one output leaves the old entries and adds zeros."""
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_regrow_keeps_every_old_weight_in_its_place(at: int) -> None:
+    """Growing by two inputs, anywhere, and one output leaves the old entries and adds zeros."""
     small, wide = Network((2, 3, 1)), Network((4, 3, 2))
     theta = np.arange(1.0, small.n_parameters + 1)
-    W1, W2 = wide.views(small.regrow(theta, wide))
     old_W1, old_W2 = small.views(theta)
-    assert np.array_equal(W1[:, [0, 1, 4]], old_W1)
-    assert not W1[:, 2:4].any()
+    W1, W2 = wide.views(small.regrow(theta, wide, at))
+    new = slice(at, at + 2)
+    assert np.array_equal(np.delete(W1, new, axis=1), old_W1)
+    assert not W1[:, new].any()
     assert np.array_equal(W2[:1], old_W2)
     assert not W2[1].any()

@@ -1,0 +1,250 @@
+"""Dicts of features → numbers: what :mod:`stream_bp.encoder` is to record batches, of the same columns.
+
+Each value says what it is:
+
+| value                        | as a feature                                                       |
+|------------------------------|--------------------------------------------------------------------|
+| number                       | a number; NaN, ±Inf, beyond ±1e100 missing                         |
+| boolean                      | 0 or 1                                                             |
+| string                       | an input for each category, in order of appearance; "" missing     |
+| None, or no such key         | missing                                                            |
+| anything else                | refused by name                                                    |
+
+A feature keeps its kind: a word where there were numbers, or a number where there were words, is refused.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from decimal import Decimal
+from numbers import Real
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from stream_bp.arrays import Array, Floats
+from stream_bp.encoder import LARGEST, Column, Encoded, Encoder
+from stream_bp.errors import DataError
+
+__all__ = ["DictEncoder", "Features", "is_missing"]
+
+Features: TypeAlias = Mapping[Hashable, Any]
+"""Names and values of one row."""
+
+_PLAIN = frozenset({float, int, bool, np.float64, np.float32, np.int64, np.int32, np.bool_})
+_MISSING = frozenset({"NAType", "NaTType"})  # of pandas, which need not be here
+
+
+class DictEncoder:
+    """Turn dicts of features into arrays of an encoder's columns.
+
+    Parameters
+    ----------
+    encoder
+        The columns and their vocabularies; whoever adds a column calls :meth:`lay_out` then.
+
+    Attributes
+    ----------
+    is_whole : bool
+        Whether the row last read by :meth:`encode_one` had nothing that the columns and their vocabularies do not know.
+
+    Notes
+    -----
+    A row of plain numbers in the order of the columns, the usual case, costs a microsecond or two.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder = encoder
+        self.lay_out()
+
+    def lay_out(self) -> None:
+        """Derive from the columns where a feature goes."""
+        self._names = tuple(column.name for column in self.encoder.numeric)
+        self._numeric = {name: i for i, name in enumerate(self._names)}
+        self._categorical = {column.name: i for i, column in enumerate(self.encoder.categorical)}
+        self._codes = [{word: code for code, word in enumerate(words.values)} for words in self.encoder.categories]
+        self._room = np.empty((len(self._names), 1))
+        self._flat = self._room[:, 0]
+        self._no_codes = [-1] * len(self._codes)
+        self.is_whole = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what follows from the columns."""
+        return {"encoder": self.encoder}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.encoder = state["encoder"]
+        self.lay_out()
+
+    def new_columns(self, x: Features) -> list[Column]:
+        """Return the columns of those features that have a value and no column yet, in their order.
+
+        Raises
+        ------
+        DataError
+            If one of these is neither a number nor a word.
+        """
+        unknown = [(name, *_read(name, value)) for name, value in x.items() if not self._has(name)]
+        return [Column(name, kind) for name, kind, value in unknown if value is not None]  # type: ignore[arg-type]
+
+    def encode_one(self, x: Features, *, is_learned: bool = False) -> tuple[Floats, list[int]]:
+        """Read one row.
+
+        Parameters
+        ----------
+        x
+            Its features; those without a column are left out.
+        is_learned
+            Whether categories met for the first time enter the vocabularies.
+
+        Returns
+        -------
+        numbers
+            Shape (n_numbers, 1), float64, NaN where missing: the encoder's own room, valid until the next row.
+        codes
+            For each column of categories its code; -1 where missing or unknown.
+
+        Raises
+        ------
+        DataError
+            If a feature is neither a number nor a word, or has another kind of value than before.
+        """
+        if tuple(x) == self._names:
+            values = list(x.values())
+            if _PLAIN.issuperset(map(type, values)):
+                try:
+                    self._flat[:] = values
+                except OverflowError:  # an int of more than 308 digits
+                    return self._encode_mixed(x, is_learned=is_learned)
+                # Else one is NaN, infinite, or beyond the range, and looked for.
+                if sum(map(abs, self._flat.tolist())) <= LARGEST:
+                    self.is_whole = True
+                    return self._room, self._no_codes
+        return self._encode_mixed(x, is_learned=is_learned)
+
+    def _encode_mixed(self, x: Features, *, is_learned: bool) -> tuple[Floats, list[int]]:
+        self._flat.fill(np.nan)
+        codes, self.is_whole = [-1] * len(self._codes), True
+        for name, value in x.items():
+            _, read = self._parse_one(name, value)
+            if read is None:
+                continue
+            if name in self._numeric:
+                self._flat[self._numeric[name]] = read
+            elif name in self._categorical:
+                column = self._categorical[name]
+                codes[column] = self._code(column, str(read), is_learned=is_learned)
+                self.is_whole &= codes[column] >= 0 or self.encoder.categories[column].is_full
+            else:
+                self.is_whole = False
+        return self._room, codes
+
+    def parse(self, name: Hashable, values: Sequence[Any]) -> Floats | list[str | None]:
+        """Read a feature of several rows.
+
+        Parameters
+        ----------
+        name
+            The feature.
+        values
+            Its values, n of them.
+
+        Returns
+        -------
+        Floats or list
+            Numbers, shape (n,), NaN where missing; or words, None where missing.
+
+        Raises
+        ------
+        DataError
+            If one is neither a number nor a word, or they are not of one kind, or not of that of their column.
+        """
+        read = [self._parse_one(name, value) for value in values]
+        kinds = {kind for kind, value in read if value is not None}
+        if "string" in kinds or (not kinds and name in self._categorical):
+            if len(kinds) > 1:
+                raise DataError(f"feature {name!r} has words and numbers in one frame; make it one kind of value")
+            return [None if value is None else str(value) for _, value in read]
+        return np.array([np.nan if value is None else value for _, value in read], np.float64)
+
+    def encode_many(self, x: Mapping[Hashable, Array | list[str | None]], n: int, *, is_learned: bool) -> Encoded:
+        """Put several rows into the columns.
+
+        Parameters
+        ----------
+        x
+            For each feature what :meth:`parse` made of it, or floats.
+        n
+            Rows.
+        is_learned
+            As in :meth:`encode_one`.
+
+        Returns
+        -------
+        Encoded
+            The rows, without targets.
+        """
+        numbers = np.full((len(self._names), n), np.nan)
+        codes = [np.full(n, -1) for _ in self._codes]
+        for name, values in x.items():
+            if isinstance(values, np.ndarray):
+                if name in self._numeric:
+                    numbers[self._numeric[name]] = values
+            elif name in self._categorical:
+                column = self._categorical[name]
+                codes[column][:] = [self._code(column, word, is_learned=is_learned) for word in values]
+        numbers[~(np.abs(numbers) <= LARGEST)] = np.nan
+        return Encoded(numbers, codes, np.empty((0, n)))
+
+    def _has(self, name: Hashable) -> bool:
+        return name in self._numeric or name in self._categorical
+
+    def _parse_one(self, name: Hashable, value: Any) -> tuple[str, float | str | None]:
+        """Return the kind and the value of a feature; refuse a kind that is not its column's."""
+        kind, read = _read(name, value)
+        if read is not None and name in (self._numeric if kind == "string" else self._categorical):
+            before, now = ("numbers", "a word") if kind == "string" else ("words", "a number")
+            raise DataError(
+                f"feature {name!r} had {before} so far, and now {now}, {value!r}; give it another name, or make it one "
+                "kind of value"
+            )
+        return kind, read
+
+    def _code(self, column: int, word: str | None, *, is_learned: bool) -> int:
+        if word is None:
+            return -1
+        codes, vocabulary = self._codes[column], self.encoder.categories[column]
+        if word not in codes and is_learned and not vocabulary.is_full:
+            codes[word] = len(vocabulary)
+            vocabulary.extend([word])
+        return codes.get(word, -1)
+
+
+def is_missing(value: Any) -> bool:
+    """Tell whether a value is none: None, NaN, or what pandas writes for them."""
+    if isinstance(value, float | np.floating | Decimal):
+        return bool(value != value)  # noqa: PLR0124 - true of NaN alone
+    return value is None or type(value).__name__ in _MISSING
+
+
+def _read(name: Hashable, value: Any) -> tuple[str, float | str | None]:
+    """Return the kind of a value, and the value as a float or a string; None where it is missing."""
+    match value:
+        case float() | int() | np.floating() | np.integer() | Real() | Decimal():
+            return "bool" if value is True or value is False else "number", _in_range(value)
+        case np.bool_():
+            return "bool", float(value)
+        case str():
+            return "string", str(value) or None
+        case _ if is_missing(value):
+            return "number", None
+    raise DataError(
+        f"feature {name!r} is a {type(value).__name__}; expected a number, a boolean, a string or None: turn it into "
+        "one, or leave it out"
+    )
+
+
+def _in_range(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if abs(number) <= LARGEST else None

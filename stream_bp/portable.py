@@ -1,0 +1,104 @@
+"""A model as a checkpoint of its own, without a job around it: what an estimator saves and opens.
+
+The file is that of :mod:`stream_bp.snapshot`; its state holds ``version``, ``config`` and ``model``, as a job's does,
+and ``names``: what the features are called where that is no string.
+"""
+
+from typing import Any
+
+import stream_bp
+from stream_bp.checkpoint import Loaded
+from stream_bp.config import JobConfig
+from stream_bp.encoder import Task
+from stream_bp.errors import CheckpointError
+from stream_bp.model import Model
+from stream_bp.snapshot import Snapshot
+from stream_bp.training import restore_model, saved_config
+
+__all__ = ["pack", "unpack"]
+
+_KINDS = {frozenset({bool}): "bool", frozenset({int}): "integer", frozenset({str}): "string"}
+_NAMES = (str, int, float, bool)
+
+
+def pack(model: Model | None, config: JobConfig, target: str | None = None) -> Snapshot:
+    """Return a model as a snapshot.
+
+    Parameters
+    ----------
+    model
+        What to save.
+    config
+        The settings that it was made with.
+    target
+        What to call the column to predict; as the model does, if it is not given.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no model yet, or a name or a label cannot be written as JSON and read back the same.
+    """
+    if model is None:
+        raise CheckpointError("nothing was learned yet: there is nothing to save")
+    tensors, state = model.state()
+    encoder = model.encoder
+    names = [column.name for column in encoder.features]
+    for name in names:
+        if type(name) not in _NAMES:
+            raise CheckpointError(
+                f"feature {name!r} is called by a {type(name).__name__}; expected a string or a number"
+            )
+    name = target or encoder.targets[0].name
+    if len({*map(str, names), name}) <= len(names):
+        found = ", ".join(map(str, names))
+        raise CheckpointError(f"two columns would be called the same among {found} and the target {name}; give another")
+    labels = model.labels[0] if encoder.task == "classification" else None
+    kind = encoder.targets[0].kind if labels is None else _kind(labels)
+    columns: dict[str, Any] = encoder.to_json()
+    for column in columns["features"]:
+        column["name"] = str(column["name"])
+    columns["targets"] = [{"name": name, "kind": kind}]
+    return Snapshot(
+        model.learner.step,
+        tensors,
+        {
+            "version": stream_bp.__version__,
+            "config": config.model_copy(update={"target": (name,)}).model_dump(mode="json", exclude={"run_dir"}),
+            "model": {**state, "columns": columns},
+            "names": names,
+        },
+    )
+
+
+def unpack(loaded: Loaded, task: Task) -> tuple[JobConfig, Model]:
+    """Return the settings and the model of a checkpoint, of an estimator or of a job.
+
+    Raises
+    ------
+    CheckpointError
+        If it is not of one target, or of another task.
+    """
+    config, model = saved_config(loaded.snapshot), restore_model(loaded.snapshot)
+    encoder = model.encoder
+    if encoder.task != task or len(encoder.targets) != 1:
+        names = ", ".join(column.name for column in encoder.targets)
+        raise CheckpointError(
+            f"checkpoint {loaded.path} is a {encoder.task} of {names}; expected a {task} of one target"
+        )
+    names = loaded.snapshot.state.get("names", [column.name for column in encoder.features])
+    if [str(name) for name in names] != [column.name for column in encoder.features]:
+        raise CheckpointError(f"checkpoint {loaded.path}: its names are not those of its columns")
+    encoder.rename(names)
+    return config, model
+
+
+def _kind(labels: list[Any]) -> str:
+    kinds = frozenset(map(type, labels))
+    if kinds and kinds <= {int, float}:
+        return _KINDS.get(kinds, "number")
+    if kinds not in _KINDS:
+        found = ", ".join(sorted(kind.__name__ for kind in kinds)) or "none"
+        raise CheckpointError(
+            f"labels of these types cannot be saved together: {found}; expected strings, booleans or numbers"
+        )
+    return _KINDS[kinds]
