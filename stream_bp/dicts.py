@@ -26,8 +26,8 @@ from stream_bp.errors import DataError
 
 __all__ = ["DictEncoder", "Features", "is_missing"]
 
-Features: TypeAlias = Mapping[Hashable, Any]
-"""Names and values of one row."""
+Features: TypeAlias = Mapping[Any, Any]
+"""Names, of any hashable type, and values of one row."""
 
 _PLAIN = frozenset({float, int, bool, np.float64, np.float32, np.int64, np.int32, np.bool_})
 _MISSING = frozenset({"NAType", "NaTType"})  # of pandas, which need not be here

@@ -337,10 +337,12 @@ class MLPClassifier(_MLP, base.MiniBatchClassifier):
 
     def predict_proba_one(self, x: Features) -> dict[Any, float]:  # type: ignore[override]
         """Return the probability of each class that was learned, given the features of a row."""
-        output = self._propagate(x)
-        if output and self._model is not None and self._model.output == "sigmoid":
-            output = [1 - output[0], output[0]] if len(self._labels) > 1 else [1.0]
-        return dict(zip(self._labels, output, strict=False))
+        return dict(zip(self._labels, self._shares(x), strict=True))
+
+    def predict_one(self, x: Features) -> Any:  # type: ignore[override]
+        """Return the most probable class of a row, the first that was met among equals; None before any was learned."""
+        output = self._shares(x)
+        return self._labels[output.index(max(output))] if output else None
 
     def learn_many(self, X: Any, y: Any) -> None:
         """Learn the rows of a data frame as one minibatch: one step along their mean gradient.
@@ -375,6 +377,15 @@ class MLPClassifier(_MLP, base.MiniBatchClassifier):
         shares, frame = self._predict_minibatch(X), dataframe.into_frame(X)
         best = [None] * len(frame) if shares is None else [self._labels[code] for code in shares.argmax(axis=0)]
         return dataframe.to_native_series(best, name=self._y_name, like=frame)
+
+    def _shares(self, x: Features) -> list[float]:
+        """Return the probability of each class that was learned, in the order of the labels."""
+        output = self._propagate(x)
+        if len(output) != 1:
+            return output
+        # Of one class there is no doubt; of two, a sigmoid tells the second.
+        n_classes = len(self._labels)
+        return [1 - output[0], output[0]] if n_classes > 1 else [1.0] * n_classes
 
     def _code(self, y: Hashable) -> int:
         """Return the code of a label; -1 of a missing one, the next that is free of a new one."""

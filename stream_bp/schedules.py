@@ -72,6 +72,8 @@ class Schedule:
 
     def __call__(self, step: int) -> float:
         """Return η⁽ᵗ⁾ at step t."""
+        if self.name == "constant":  # the usual one, at every step
+            return self.learning_rate
         decay = _DECAYS[self.name.removeprefix(_WARMUP)]
         if not self.name.startswith(_WARMUP):
             return self.learning_rate * decay(step / self.decay_steps)
