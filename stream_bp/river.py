@@ -9,200 +9,25 @@ learned on; one that is away is missing, and a missing number is the mean. A che
 and the command line opens what an estimator saves.
 """
 
-import inspect
 from collections.abc import Hashable
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any
 
 import numpy as np
 from river import base
 from river.utils import dataframe
 
-from stream_bp import checkpoint, portable
-from stream_bp.arrays import Array, DType, Floats
-from stream_bp.config import JobConfig
-from stream_bp.dicts import DictEncoder, Features, is_missing
-from stream_bp.encoder import LARGEST, Column, Encoded, Encoder, Task
+from stream_bp.arrays import DType
+from stream_bp.dicts import Features, is_missing
+from stream_bp.encoder import LARGEST, Encoder
 from stream_bp.errors import DataError
+from stream_bp.estimator import MLP
 from stream_bp.model import Model
 from stream_bp.single import SingleRow
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
 
 
-_TARGET = "target"  # what is predicted has no name in River
-
-
-class _MLP(base.Estimator):
-    """What both estimators share: settings, columns, and the row that was last looked at."""
-
-    _task: ClassVar[Task]
-    _output: ClassVar[str]
-    hidden: tuple[int, ...]
-    activation: str
-    optimizer: str
-    learning_rate: float | None
-    schedule: str
-    decay_steps: int
-    warmup_steps: int
-    clip_norm: float | None
-    weight_decay: float
-    scale_features: bool
-    dtype: DType
-    seed: int
-
-    def __init__(self, **settings: Any) -> None:
-        self._config = JobConfig.of({**settings, "target": _TARGET, "task": self._task, "batch_size": 1})
-        for name, value in {**settings, "hidden": self._config.hidden}.items():
-            setattr(self, name, value)
-        self._take(
-            Encoder([], [Column(_TARGET, "number" if self._task == "regression" else "string")], self._task), None
-        )
-
-    def _unit_test_skips(self) -> set[str]:
-        # A minibatch is one step along its mean gradient, and a loop of learn_one is a step for each row: of one row
-        # they are the same. River's own linear models name this check too.
-        return {"check_learn_many_matches_learn_one"}
-
-    def _get_params(self) -> dict[str, Any]:
-        # River looks into a tuple for a class and its parameters, even into one that is empty.
-        return {**super()._get_params(), "hidden": list(self.hidden)}
-
-    def _take(self, encoder: Encoder, model: Model | None) -> None:
-        """Go on with columns and a model; without one before the first row is learned."""
-        self._encoder = encoder
-        self._model = model
-        self._dicts = DictEncoder(encoder)
-        self._stand()
-
-    def _stand(self) -> None:
-        """Forget the row that was last looked at: the model has changed."""
-        self._single: SingleRow | None = None
-        self._row: dict[Hashable, Any] | None = None
-        self._answer: list[float] = []
-        self._is_whole = False  # whether learning that row needs no further input or output
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out the row that was last looked at: it may be looked at again."""
-        return {**self.__dict__, "_single": None, "_row": None, "_answer": [], "_is_whole": False}
-
-    def _propagate(self, x: Features) -> list[float]:
-        """Return ŷ of a row; the same row is not computed again before something was learned."""
-        if self._row is not None and self._is_same(x):
-            return self._answer
-        if self._model is None:
-            return []
-        self._row = None
-        numbers, codes = self._dicts.encode_one(x)
-        if self._single is None:
-            self._single = SingleRow(self._model)
-        self._answer = self._single.propagate(numbers, codes)
-        self._is_whole = self._dicts.is_whole
-        self._row = dict(x)
-        return self._answer
-
-    def _is_same(self, x: Features) -> bool:
-        try:
-            return self._row == x
-        except ValueError:  # an array among the features: refused where it is read
-            return False
-
-    def _grow(self, x: Features, y: Array) -> SingleRow:
-        """Grow to what a row brings, and propagate it; nothing is changed if it cannot be read.
-
-        ``y`` is the code of its class, or its value, shape (1, 1).
-        """
-        model = self._with_columns(self._dicts.new_columns(x), len(x))
-        numbers, codes = self._dicts.encode_one(x, is_learned=True)
-        model.grow(Encoded(numbers, [np.array([code]) for code in codes], y), 0, 1)
-        self._stand()
-        self._propagate(x)
-        return self._ready()
-
-    def _ready(self) -> SingleRow:
-        if self._single is None:
-            raise RuntimeError("no row was propagated")
-        return self._single
-
-    def _with_columns(self, new: list[Column], n_features: int) -> Model:
-        """Return the model, made or widened for new columns; the first row tells how many features to expect."""
-        if self._model is None:
-            for column in new:
-                self._encoder.add(column)
-            self._model = Model(self._encoder, self._output, fan_in=n_features, **self._config.model_settings)
-        elif new:
-            self._model.add_columns(new)
-        self._dicts.lay_out()
-        self._stand()
-        return self._model
-
-    def _read_frame(self, X: Any, *, is_learned: bool) -> Encoded:
-        """Read a data frame: of pandas, polars, pyarrow, or whatever else River takes."""
-        frame = dataframe.into_frame(X)
-        columns: dict[Hashable, Any] = {}
-        for name in frame.columns:
-            if frame[name].dtype.is_float() or frame[name].dtype.is_integer():
-                columns[name] = dataframe.to_numpy(frame.select(name))[:, 0]
-            else:
-                columns[name] = self._dicts.parse(name, frame[name].to_list())
-        if is_learned and len(frame):
-            new = self._dicts.new_columns({name: _first_present(values) for name, values in columns.items()})
-            if new or self._model is None:
-                self._with_columns(new, len(columns))
-        return self._dicts.encode_many(columns, len(frame), is_learned=is_learned)
-
-    def _learn_minibatch(self, rows: Encoded, y: Array) -> None:
-        """Learn rows with their targets y (1, n), as one minibatch."""
-        if self._model is not None and len(rows):
-            list(self._model.learn(Encoded(rows.numbers, rows.categories, y), 0, len(rows), len(rows)))
-        self._stand()
-
-    def _predict_minibatch(self, X: Any) -> Floats | None:
-        """Return what is predicted for the rows of a frame, as a model does; None if nothing can be."""
-        rows = self._read_frame(X, is_learned=False)
-        return self._model.predict(rows)[0] if self._model is not None and self._model.learner.n_outputs else None
-
-    def save(self, path: str | Path, *, target: str | None = None) -> None:
-        """Save everything that predicting and learning on need, durably, as a checkpoint of stream-bp.
-
-        Parameters
-        ----------
-        path
-            The file; replaced if it is there.
-        target
-            Name of the column to predict, for the command line; if it is not given, that of the job that this was
-            loaded from, or ``target``.
-
-        Raises
-        ------
-        CheckpointError
-            If nothing was learned yet, or a feature's name or a label cannot be written as JSON; a DiskError if the
-            file cannot be written.
-        """
-        checkpoint.save(portable.pack(self._model, self._config, target), path)
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Open a checkpoint, of an estimator or of a job: it predicts the same, and goes on learning the same.
-
-        Parameters
-        ----------
-        path
-            The file, or a run directory, whose newest valid checkpoint is taken.
-
-        Raises
-        ------
-        CheckpointError
-            If it is damaged, of the other task, or of several targets.
-        """
-        config, model = portable.unpack(checkpoint.load(path), cls._task)
-        estimator = cls(**{name: getattr(config, name) for name in inspect.signature(cls).parameters})
-        estimator._config = config
-        estimator._take(model.encoder, model)
-        return estimator
-
-
-class MLPClassifier(_MLP, base.MiniBatchClassifier):
+class MLPClassifier(MLP, base.MiniBatchClassifier):
     """A neural network that tells classes apart, learned by backpropagation from one row, or one frame, at a time.
 
     Labels may be of any hashable type; a class that is met late gets an output then. Before the first row is learned
@@ -408,7 +233,7 @@ class MLPClassifier(_MLP, base.MiniBatchClassifier):
             self._index_labels()
 
 
-class MLPRegressor(_MLP, base.MiniBatchRegressor):
+class MLPRegressor(MLP, base.MiniBatchRegressor):
     """A neural network that predicts a value, learned by backpropagation from one row, or one frame, at a time.
 
     Before the first value is learned it predicts 0.
@@ -551,8 +376,3 @@ def _value(y: Any) -> float:
 def _plain(label: Any) -> Any:
     """Return a label of NumPy as Python's own: they are equal, and of one class."""
     return label.item() if isinstance(label, np.generic) else label
-
-
-def _first_present(values: Floats | list[str | None]) -> float | str | None:
-    """Return the first value that is not missing."""
-    return next((value for value in values if not is_missing(value)), None)

@@ -116,6 +116,7 @@ CONFIGURATIONS = {
     "two targets": Configuration(settings={"target": ["value", "x"], "ignore": ["label"]}),
     "clipped, float64": Configuration(settings={"clip_norm": 0.5, "weight_decay": 0.01, "dtype": "float64"}),
     "deep, keep 1": Configuration("rows.csv", {"hidden": [5, 4, 3], "keep": 1, "activation": "tanh"}),
+    "not scaled": Configuration(settings={"scale_features": False, "scale_target": False, "learning_rate": 0.0001}),
     "loss watched": Configuration(settings={"stop_loss": 1e-9, "epochs": 2}),
     **{f"optimizer {name}": Configuration(settings={"optimizer": name}) for name in OPTIMIZERS},
 }
