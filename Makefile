@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help run test test-faults lint format wheel lock clean
+.PHONY: help run test test-faults bench-river lint format wheel lock clean
 .DEFAULT_GOAL := help
 
 help:            ## list the targets
@@ -25,6 +25,9 @@ test: $(VENV)/.ready       ## the whole suite
 
 test-faults: $(VENV)/.ready  ## the full campaign of faults; its last lines are the table of what it showed
 	$(BIN)/python -m pytest -n 2 -q --faults full tests/crash
+
+bench-river: $(VENV)/.ready  ## prequential tables on River's own streams, beside River's models (ARGS: options)
+	$(BIN)/python tests/benchmarks/river_streams.py $(ARGS)
 
 lint: $(VENV)/.ready       ## ruff, ruff format, mypy strict
 	$(BIN)/ruff check .
