@@ -33,11 +33,13 @@ class Scratch:
 
     like: Floats
     zeros: Floats = field(init=False)
+    ones: Floats = field(init=False)
     work: Floats = field(init=False)
     mask: Mask = field(init=False)
 
     def __post_init__(self) -> None:
         self.zeros = np.zeros_like(self.like)
+        self.ones = np.ones_like(self.like)
         self.work = np.empty_like(self.like)
         self.mask = np.empty(self.like.shape, bool)
 
@@ -83,7 +85,7 @@ class Sigmoid(Activation):
     def backward(self, delta: Floats, z: Floats, scratch: Scratch) -> None:
         """Multiply δ by z (1 - z)."""
         np.multiply(delta, z, out=delta)
-        np.subtract(1, z, out=scratch.work)
+        np.subtract(scratch.ones, z, out=scratch.work)
         np.multiply(delta, scratch.work, out=delta)
 
 
@@ -97,7 +99,7 @@ class Tanh(Activation):
     def backward(self, delta: Floats, z: Floats, scratch: Scratch) -> None:
         """Multiply δ by 1 - z²."""
         np.multiply(z, z, out=scratch.work)
-        np.subtract(1, scratch.work, out=scratch.work)
+        np.subtract(scratch.ones, scratch.work, out=scratch.work)
         np.multiply(delta, scratch.work, out=delta)
 
 

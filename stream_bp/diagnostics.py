@@ -1,5 +1,6 @@
 """How large δ and the gradient are, layer by layer: running figures that show a vanishing or exploding gradient."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,8 +31,9 @@ class Diagnostics:
     """
 
     def __init__(self, n_layers: int) -> None:
-        self._squares = np.zeros((2, n_layers))
-        self._weights = np.zeros((2, 1))
+        # Plain floats: of a few layers they cost a fraction of what small arrays do.
+        self._squares = [[0.0] * n_layers, [0.0] * n_layers]
+        self._weights = [0.0, 0.0]
 
     def observe_delta(self, delta: Sequence[Floats]) -> None:
         """Take one sample of Δ⁽¹⁾ … Δ⁽ᴷ⁾, each (n_l, b)."""
@@ -42,23 +44,31 @@ class Diagnostics:
         self._observe(1, grad)
 
     def _observe(self, figure: int, arrays: Sequence[Floats]) -> None:
-        sample = np.array([_mean_square(array) for array in arrays])
-        self._squares[figure] += (1 - _KEEP) * (sample - self._squares[figure])
+        squares = self._squares[figure]
+        for layer, array in enumerate(arrays):
+            squares[layer] += (1 - _KEEP) * (_mean_square(array) - squares[layer])
         self._weights[figure] += (1 - _KEEP) * (1 - self._weights[figure])
 
     def report(self) -> list[dict[str, float]]:
         """Return ``{"delta_rms": …, "gradient_rms": …}`` for layers 1 … K; zeros before the first sample."""
-        figures = np.sqrt(self._squares / np.where(self._weights > 0, self._weights, 1)).tolist()
+        figures = [
+            [math.sqrt(square / (weight or 1)) for square in squares]
+            for squares, weight in zip(self._squares, self._weights, strict=True)
+        ]
         return [{"delta_rms": delta, "gradient_rms": grad} for delta, grad in zip(*figures, strict=True)]
 
     def state(self) -> dict[str, Any]:
         """Return what :meth:`restore` needs, JSON-able."""
-        return {"squares": self._squares.tolist(), "weights": self._weights.tolist()}
+        return {
+            "squares": [list(layers) for layers in self._squares],
+            "weights": [[weight] for weight in self._weights],
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
-        self._squares = np.array(state["squares"], dtype=float).reshape(self._squares.shape)
-        self._weights = np.array(state["weights"], dtype=float).reshape(self._weights.shape)
+        squares = np.array(state["squares"], dtype=float).reshape(np.shape(self._squares))
+        self._squares = squares.tolist()
+        self._weights = np.array(state["weights"], dtype=float).reshape(2).tolist()
 
 
 def _mean_square(array: Floats) -> float:

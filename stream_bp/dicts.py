@@ -13,7 +13,7 @@ Each value says what it is:
 A feature keeps its kind: a word where there were numbers, or a number where there were words, is refused.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from decimal import Decimal
 from numbers import Real
 from typing import Any, TypeAlias
@@ -29,7 +29,7 @@ __all__ = ["DictEncoder", "Features", "is_missing"]
 Features: TypeAlias = Mapping[Any, Any]
 """Names, of any hashable type, and values of one row."""
 
-_PLAIN = frozenset({float, int, bool, np.float64, np.float32, np.int64, np.int32, np.bool_})
+_SUMS = frozenset({float, int, np.float64})
 _MISSING = frozenset({"NAType", "NaTType"})  # of pandas, which need not be here
 
 
@@ -107,18 +107,21 @@ class DictEncoder:
         DataError
             If a feature is neither a number nor a word, or has another kind of value than before.
         """
-        if tuple(x) == self._names:
-            values = list(x.values())
-            if _PLAIN.issuperset(map(type, values)):
-                try:
-                    self._flat[:] = values
-                except OverflowError:  # an int of more than 308 digits
-                    return self._encode_mixed(x, is_learned=is_learned)
-                # Else one is NaN, infinite, or beyond the range, and looked for.
-                if sum(map(abs, self._flat.tolist())) <= LARGEST:
-                    self.is_whole = True
-                    return self._room, self._no_codes
+        if tuple(x) == self._names and self._are_plain(x.values()):
+            self.is_whole = True
+            return self._room, self._no_codes
         return self._encode_mixed(x, is_learned=is_learned)
+
+    def _are_plain(self, values: Collection[Any]) -> bool:
+        """Put values into the room, if they are numbers, none missing and none beyond the range."""
+        try:
+            total = sum(map(abs, values))  # of what is no number there is none
+            if type(total) not in _SUMS or not total <= LARGEST:
+                return False
+            self._flat[:] = list(values)
+        except (TypeError, ArithmeticError):
+            return False
+        return True
 
     def _encode_mixed(self, x: Features, *, is_learned: bool) -> tuple[Floats, list[int]]:
         self._flat.fill(np.nan)

@@ -64,7 +64,7 @@ class Learner:
     optimizer
         ``sgd``, ``momentum``, ``nesterov``, ``adagrad``, ``rmsprop`` or ``adam``.
     learning_rate
-        η, > 0; ``None`` takes the optimiser's default (a quarter of it for squared error, if it is not adaptive).
+        η, > 0; ``None`` takes the optimiser's default, which for most is shorter for squared error.
     schedule, decay_steps, warmup_steps
         See :mod:`stream_bp.schedules`.
     clip_norm
@@ -122,9 +122,8 @@ class Learner:
         if any(units < 1 for units in hidden):
             raise ConfigError(f"hidden: every hidden layer needs at least 1 unit, found {list(hidden)}")
         self._optimizer = OPTIMIZERS[optimizer]
-        default = self._optimizer.default_learning_rate
-        if not self._optimizer.is_adaptive:
-            default *= LOSSES[output].rate_scale
+        rule = self._optimizer
+        default = rule.default_learning_rate_of_values if output == "identity" else rule.default_learning_rate
         rate = default if learning_rate is None else learning_rate
         if not 0 < rate < np.inf:
             raise ConfigError(f"learning_rate: expected a positive number, found {rate}")

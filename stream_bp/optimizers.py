@@ -15,9 +15,12 @@ with m̂ = m / (1 - 0.9ᵗ⁺¹), ŝ = s / (1 - 0.999ᵗ⁺¹) at step t. A slot
 grows later.
 """
 
+import math
 from abc import ABC, abstractmethod
+from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 
 from stream_bp.arrays import Floats
 
@@ -25,6 +28,7 @@ __all__ = ["OPTIMIZERS", "SGD", "AdaGrad", "Adam", "Momentum", "Nesterov", "Opti
 
 _BETA = 0.9
 _EPSILON = 1e-8
+_SMALLEST_SQUARE = 1e-30  # of a norm that has not lost digits, in either dtype
 
 
 class Optimizer(ABC):
@@ -34,10 +38,10 @@ class Optimizer(ABC):
     """How many vectors of θ's length it keeps."""
 
     default_learning_rate = 0.03
-    """A rate that learns on standardised features; used when the user gives none."""
+    """A rate that learns classes on standardised features; used when the user gives none."""
 
-    is_adaptive = False
-    """Whether the size of a step does not follow the size of the gradient."""
+    default_learning_rate_of_values = 0.03
+    """The same for squared error."""
 
     @abstractmethod
     def update(self, theta: Floats, grad: Floats, slots: Floats, learning_rate: float, step: int) -> None:
@@ -61,6 +65,10 @@ class Optimizer(ABC):
 class SGD(Optimizer):
     """Plain stochastic gradient descent."""
 
+    # The curvature of squared error along a is 1, that of the cross-entropies at most 1/4: a stable step is four times
+    # as short.
+    default_learning_rate_of_values = 0.0075
+
     def update(self, theta: Floats, grad: Floats, slots: Floats, learning_rate: float, step: int) -> None:
         """Apply θ ← θ - η g."""
         np.multiply(grad, learning_rate, out=grad)
@@ -72,6 +80,7 @@ class Momentum(Optimizer):
 
     n_slots = 1
     default_learning_rate = 0.003
+    default_learning_rate_of_values = 0.00075
 
     def update(self, theta: Floats, grad: Floats, slots: Floats, learning_rate: float, step: int) -> None:
         """Apply v ← 0.9 v + g; θ ← θ - η v."""
@@ -86,12 +95,13 @@ class Nesterov(Optimizer):
 
     n_slots = 1
     default_learning_rate = 0.003
+    default_learning_rate_of_values = 0.00075
 
     def update(self, theta: Floats, grad: Floats, slots: Floats, learning_rate: float, step: int) -> None:
         """Apply v ← 0.9 v + g; θ ← θ - η (g + 0.9 v)."""
         velocity, work = slots
         _accelerate(velocity, grad)
-        np.multiply(velocity, _BETA, out=work)
+        np.multiply(velocity, _like(work, _BETA), out=work)
         np.add(work, grad, out=work)
         np.multiply(work, learning_rate, out=work)
         np.subtract(theta, work, out=theta)
@@ -101,7 +111,6 @@ class AdaGrad(Optimizer):
     """A rate per weight, falling with the sum of its squared gradients."""
 
     n_slots = 1
-    is_adaptive = True
 
     def update(self, theta: Floats, grad: Floats, slots: Floats, learning_rate: float, step: int) -> None:
         """Apply s ← s + g²; θ ← θ - η g / (√s + ε)."""
@@ -115,8 +124,8 @@ class RMSProp(Optimizer):
     """A rate per weight, from a running mean of its squared gradients."""
 
     n_slots = 1
-    is_adaptive = True
-    default_learning_rate = 0.001
+    default_learning_rate = 0.005
+    default_learning_rate_of_values = 0.00125
 
     def update(self, theta: Floats, grad: Floats, slots: Floats, learning_rate: float, step: int) -> None:
         """Apply s ← 0.99 s + 0.01 g²; θ ← θ - η g / (√s + ε)."""
@@ -129,19 +138,19 @@ class Adam(Optimizer):
     """Running means of the gradient and of its square, corrected for their start at zero."""
 
     n_slots = 2
-    is_adaptive = True
     default_learning_rate = 0.001
+    default_learning_rate_of_values = 0.001
 
     def update(self, theta: Floats, grad: Floats, slots: Floats, learning_rate: float, step: int) -> None:
         """Apply θ ← θ - η m̂ / (√ŝ + ε)."""
         mean, squares, work = slots
         _running_square(squares, grad, work, 0.999)
-        np.multiply(mean, _BETA, out=mean)
-        np.multiply(grad, 1 - _BETA, out=grad)
+        np.multiply(mean, _like(mean, _BETA), out=mean)
+        np.multiply(grad, _like(grad, 1 - _BETA), out=grad)
         np.add(mean, grad, out=mean)
         np.divide(squares, 1 - 0.999 ** (step + 1), out=work)
         np.sqrt(work, out=work)
-        np.add(work, _EPSILON, out=work)
+        np.add(work, _like(work, _EPSILON), out=work)
         np.divide(mean, work, out=work)
         np.multiply(work, learning_rate / (1 - _BETA ** (step + 1)), out=work)
         np.subtract(theta, work, out=theta)
@@ -170,31 +179,53 @@ def clip(grad: Floats, max_norm: float) -> None:
 
     Notes
     -----
-    The norm is taken of g / max|g|, which neither overflows nor vanishes where squares would.
+    Where squares would overflow or vanish, the norm is taken of g / max|g|.
     """
-    largest = float(np.max(np.abs(grad)))
-    if not 0 < largest < np.inf:
-        return
-    norm = largest * float(np.linalg.norm(grad / largest))
+    square = _squared_norm(grad)
+    if _SMALLEST_SQUARE < square < np.inf:
+        norm = math.sqrt(square)
+    else:
+        largest = float(np.max(np.abs(grad)))
+        if not 0 < largest < np.inf:
+            return
+        norm = largest * float(np.linalg.norm(grad / largest))
     if norm > max_norm:
         np.multiply(grad, max_norm / norm, out=grad)
 
 
+def _squared_norm(grad: Floats) -> float:
+    if grad.itemsize == 8:  # beyond 1e154 it may warn of an overflow
+        return float(grad.dot(grad))
+    with np.errstate(over="ignore"):
+        return float(grad.dot(grad))
+
+
+@cache
+def _constant(value: float, dtype: npt.DTypeLike) -> Floats:
+    constant: Floats = np.array(value, dtype)
+    return constant
+
+
+def _like(array: Floats, value: float) -> Floats:
+    """Return a constant of an array's dtype: an operand that is no array costs as much as the operation itself."""
+    return _constant(value, array.dtype)
+
+
 def _accelerate(velocity: Floats, grad: Floats) -> None:
-    np.multiply(velocity, _BETA, out=velocity)
+    np.multiply(velocity, _like(velocity, _BETA), out=velocity)
     np.add(velocity, grad, out=velocity)
 
 
 def _running_square(squares: Floats, grad: Floats, work: Floats, beta: float) -> None:
     np.multiply(grad, grad, out=work)
-    np.multiply(work, 1 - beta, out=work)
-    np.multiply(squares, beta, out=squares)
+    np.multiply(work, _like(work, 1 - beta), out=work)
+    np.multiply(squares, _like(squares, beta), out=squares)
     np.add(squares, work, out=squares)
 
 
 def _scaled_step(theta: Floats, grad: Floats, squares: Floats, work: Floats, learning_rate: float) -> None:
     np.sqrt(squares, out=work)
-    np.add(work, _EPSILON, out=work)
+    np.add(work, _like(work, _EPSILON), out=work)
     np.divide(grad, work, out=work)
     np.multiply(work, learning_rate, out=work)
     np.subtract(theta, work, out=theta)

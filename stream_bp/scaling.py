@@ -49,8 +49,7 @@ class Moments:
     @classmethod
     def of(cls, sums: Floats, shift: Floats) -> "Moments":
         """Return the moments of sums (3, n, T+1): count, total and squares about the shifts (n,)."""
-        about, divisor = np.empty((2, *sums.shape[1:]))
-        _write_moments(np.maximum(sums[0], 1), sums[1], sums[2], about, divisor)
+        about, divisor = _write_moments(np.maximum(sums[0], 1), sums[1:], np.empty((2, *sums.shape[1:])))
         return cls(sums[0], shift.copy(), about, divisor)
 
     @property
@@ -231,41 +230,33 @@ class _Row:
         _, self._distance, self._squares = self._added
         self._flat = self._distance.ravel()
         self._next = np.empty_like(self._added)
-        self._count, self._total, self._next_squares = self._next
-        self._about, self._divisor, self._z = np.empty_like(self._added)
+        self._count, self._totals = self._next[0], self._next[1:]
+        self._moments = np.empty((2, len(shift), k))
+        self._about, self._divisor = self._moments
+        self._z = np.empty((len(shift), k))
         self._present: Mask | None = None
 
     def scale(self, x: Floats) -> Floats:
         """Return z (n, k) of the rows x (n, k)."""
-        distance = self._distance
+        distance, count = self._distance, self._count
         np.subtract(x, self._shift, distance)
         # The sum of squares is NaN where any value is missing, or is its column's first.
         if not self._flat.dot(self._flat) < np.inf:
-            return self._scale_with_gaps(x)
-        if self._present is not None:
+            self._present = ~np.isnan(x)
+            distance[np.isnan(distance)] = 0  # missing, or the first value: at no distance from itself
+            self._added[0] = self._present
+            self._x = x.copy()
+        elif self._present is not None:
             self._added[0] = 1
             self._present = None
-        self._add()
-        return self._scale(self._count)
-
-    def _scale_with_gaps(self, x: Floats) -> Floats:
-        self._present = ~np.isnan(x)
-        distance = self._distance
-        distance[np.isnan(distance)] = 0  # missing, or the first value: at no distance from itself
-        self._added[0] = self._present
-        self._x = x.copy()
-        self._add()
-        z = self._scale(np.maximum(self._count, 1))
-        z[~self._present] = 0
-        return z
-
-    def _add(self) -> None:
-        np.multiply(self._distance, self._distance, self._squares)
+        np.multiply(distance, distance, self._squares)
         np.add(self._sums, self._added, self._next)
-
-    def _scale(self, count: Floats) -> Floats:
-        _write_moments(count, self._total, self._next_squares, self._about, self._divisor)
-        _standardise(self._distance, self._about, self._divisor, self._z)
+        if self._present is not None:
+            count = np.maximum(count, 1)
+        _write_moments(count, self._totals, self._moments)
+        _standardise(distance, self._about, self._divisor, self._z)
+        if self._present is not None:
+            self._z[~self._present] = 0
         return self._z
 
     def accept(self) -> None:
@@ -281,13 +272,14 @@ class _Row:
         return float(self._shift[0, 0] + self._about[0, 0]), divisor if divisor > _LEAST_DIVISOR else 0.0
 
 
-def _write_moments(count: Floats, total: Floats, squares: Floats, about: Floats, divisor: Floats) -> None:
-    """Write the mean about the shift, and the deviation, of sums over ``count`` ≥ 1 values."""
-    np.divide(total, count, about)
-    np.divide(squares, count, divisor)
+def _write_moments(count: Floats, totals: Floats, out: Floats) -> Floats:
+    """Write mean about the shift and deviation, given the sums (2, …) of ``count`` ≥ 1 values and of their squares."""
+    np.divide(totals, count, out)
+    about, divisor = out
     np.subtract(divisor, about * about, divisor)
     np.maximum(divisor, _LEAST_VARIANCE, out=divisor)
     np.sqrt(divisor, divisor)
+    return out
 
 
 def _standardise(distance: Floats, about: Floats, divisor: Floats, out: Floats) -> None:

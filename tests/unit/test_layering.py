@@ -10,7 +10,7 @@ import stream_bp
 ROOT = Path(stream_bp.__file__).parents[1]
 NUMERIC = {"arrays", "network", "activations", "losses", "backprop", "optimizers", "schedules", "scaling"}
 NUMERIC |= {"diagnostics", "learner"}
-STANDARD = {"abc", "collections", "dataclasses", "hashlib", "itertools", "math", "typing"}
+STANDARD = {"abc", "collections", "dataclasses", "functools", "hashlib", "itertools", "math", "typing"}
 
 
 def imports(path: Path) -> set[str]:

@@ -21,6 +21,7 @@ from stream_bp.errors import ConfigError, DataError, DivergenceError
 from stream_bp.job import Job
 from stream_bp.optimizers import OPTIMIZERS
 from stream_bp.river import MLPClassifier, MLPRegressor
+from stream_bp.summary import Summary
 
 Row = dict[Hashable, Any]
 
@@ -48,6 +49,11 @@ def table(stream: Sequence[tuple[Row, Any]]) -> pa.Table:
     return pa.Table.from_pylist([{**x, "target": y} for x, y in stream])
 
 
+def job_of(model: Any, stream: Sequence[tuple[Row, Any]], batch_size: int = 1) -> Summary:
+    """Run a job with the settings of an estimator."""
+    return Job(open_source(table(stream)), target="target", batch_size=batch_size, **model._get_params()).run()
+
+
 def theta(model: Any) -> np.ndarray:
     """Return a copy of the weights."""
     weights: np.ndarray = model._model.learner.theta.copy()
@@ -61,9 +67,8 @@ def theta(model: Any) -> np.ndarray:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_learn_one_is_a_job_of_one_row_at_a_time(optimizer: str, dtype: Any) -> None:
     """The same rows end in the same θ, to the last bit, whether each was predicted before it was learned or not."""
-    settings: dict[str, Any] = {"hidden": (8, 4), "optimizer": optimizer, "dtype": dtype, "clip_norm": 1.0}
-    job = Job(open_source(table(rows())), target="target", batch_size=1, **settings)
-    summary = job.run()
+    settings: dict[str, Any] = {"hidden": (8, 4), "optimizer": optimizer, "dtype": dtype}
+    summary = job_of(MLPClassifier(**settings), rows())
     for is_predicted in (True, False):
         model = MLPClassifier(**settings)
         for x, y in rows():
@@ -77,8 +82,8 @@ def test_learn_one_is_a_job_of_one_row_at_a_time(optimizer: str, dtype: Any) -> 
 
 def test_a_regression_is_a_job_of_one_row_at_a_time() -> None:
     """The same for values: θ, and the prequential score."""
-    summary = Job(open_source(table(numbers())), target="target", batch_size=1, hidden=(8,), dtype="float64").run()
     model, metric = MLPRegressor(hidden=(8,)), metrics.MAE()
+    summary = job_of(model, numbers())
     (x, y), *rest = numbers()
     model.learn_one(x, y)  # before the first target a job scores nothing
     evaluate.progressive_val_score(rest, model, metric)
@@ -90,7 +95,7 @@ def test_a_regression_is_a_job_of_one_row_at_a_time() -> None:
 def test_the_prequential_score_is_that_of_the_job() -> None:
     """River's evaluation of the estimator and the job's own agree on every prediction."""
     stream: list[tuple[Row, str]] = [({name: x[name] for name in ("x", "y")}, y) for x, y in rows()]
-    summary = Job(open_source(table(stream)), target="target", batch_size=1, hidden=(8,), dtype="float64").run()
+    summary = job_of(MLPClassifier(hidden=(8,)), stream)
     metric = evaluate.progressive_val_score(stream, MLPClassifier(hidden=(8,)), metrics.Accuracy())
     assert metric.get() == summary.metrics["accuracy"]
 
@@ -99,8 +104,8 @@ def test_the_prequential_score_is_that_of_the_job() -> None:
 def test_learn_many_is_a_job_of_that_batch_size(b: int) -> None:
     """Frames of b rows end in the θ of a job with minibatches of b rows."""
     stream = rows()
-    summary = Job(open_source(table(stream)), target="target", batch_size=b, hidden=(8,), dtype="float64").run()
     model = MLPClassifier(hidden=(8,))
+    summary = job_of(model, stream, b)
     for start in range(0, len(stream), b):
         part = stream[start : start + b]
         model.learn_many(pd.DataFrame([x for x, _ in part]), pd.Series([y for _, y in part]))
@@ -452,7 +457,7 @@ def test_a_weight_multiplies_the_step() -> None:
     """A row of weight 2 moves the weights twice as far; one of weight 0 not at all."""
     moved = []
     for weight in (0.0, 1.0, 2.0):
-        model = MLPRegressor()
+        model = MLPRegressor(optimizer="sgd", clip_norm=None)
         for x, y in numbers(20):
             model.learn_one(x, y)
         before = theta(model)
@@ -464,7 +469,7 @@ def test_a_weight_multiplies_the_step() -> None:
 
 def test_divergence_is_told() -> None:
     """A network that blew up says so, instead of predicting what is no number."""
-    model = MLPRegressor(learning_rate=1e30)
+    model = MLPRegressor(optimizer="sgd", clip_norm=None, learning_rate=1e30)
     (x, y), *rest = numbers(10)
     with np.errstate(all="ignore"):
         for x, y in rest:
