@@ -253,7 +253,8 @@ def _show(summary: Summary) -> None:
     for layer, sizes in enumerate(summary.layers, start=1):
         figures = ", ".join(f"{name.replace('_', ' ')} {show(value)}" for name, value in sizes.items())
         typer.echo(f"layer {layer}: {figures}")
-    typer.echo(f"theta sha256 {summary.theta_sha256}")
+    if summary.theta_sha256 is not None:
+        typer.echo(f"theta sha256 {summary.theta_sha256}")
     for change in summary.numerics_changes:
         typer.echo(tell_change(change))
     if summary.checkpoint is not None:

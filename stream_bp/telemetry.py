@@ -67,10 +67,10 @@ class Panel:
     def begin(self, training: Training, resumed: Loaded | None) -> None:
         """Say what is learned, and where it goes on."""
         model, config = training.model, training.config
-        sizes = "-".join(str(n or "?") for n in model.learner.network.layer_sizes)
+        what = f"{len(model.encoder.features)} features, {model.description}"
         target = ", ".join(config.target)
         chosen = " (told from the target; --task changes it)" if config.task == "auto" else ""
-        self._say(f"{model.encoder.task} of {target}{chosen}, {len(model.encoder.features)} features, layers {sizes}")
+        self._say(f"{model.encoder.task} of {target}{chosen}, {what}")
         for _, why in resumed.rejected if resumed else ():
             self._say(f"passed over a damaged checkpoint: {why}")
         if resumed:
