@@ -9,22 +9,26 @@ import inspect as signatures
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 
 import stream_bp
 from connectors import ConnectorError, open_source
-from stream_bp import checkpoint, inference
-from stream_bp.config import JobConfig, read_toml
+from stream_bp import checkpoint, inference, zoo
+from stream_bp.compare import Comparison
+from stream_bp.compare import compare as run_comparison
+from stream_bp.config import IDENTITY, JobConfig, read_toml
+from stream_bp.drawing import draw
 from stream_bp.errors import CheckpointError, ConfigError, StreamBPError
 from stream_bp.job import Job
 from stream_bp.summary import Summary
-from stream_bp.telemetry import Panel, show, table, tell_change
+from stream_bp.telemetry import Panel, comparison_table, show, table, tell_change
 from stream_bp.training import saved_job
 
 __all__ = ["app", "main"]
@@ -70,7 +74,7 @@ def _train(
 ) -> None:
     """Learn a stream of rows; resume where the run directory holds this job."""
     settings = read_toml(config) if config is not None else {}
-    settings.update({name: value for name, value in flags.items() if value not in (None, [])})
+    settings.update(_given(flags))
     if sources:
         settings["source"] = sources
     job_config = JobConfig.of(settings)
@@ -81,37 +85,48 @@ def _train(
     _run(job_config, fresh=fresh, allow_different_numerics=allow_different_numerics, as_json=as_json)
 
 
-def _train_command() -> Callable[..., None]:
-    """Return the train command, its flags made from the fields of :class:`JobConfig`."""
+def _compare(sources: list[str] | None, models: str | None, *, as_json: bool, **flags: Any) -> None:
+    """Let models learn the same rows, one model after the other; print and draw how well each predicts."""
+    if not sources:
+        raise ConfigError("no source: name the files, folders or patterns to learn from")
+    config = JobConfig.of({**_COMPARE_DEFAULTS, **_given(flags)})
+    names = [name.strip() for name in (models or "").split(",") if name.strip()]
+    progress = Console(stderr=True)
+    comparison = run_comparison(open_source(*sources), config, names, lambda name: Panel(progress, name))
+    if as_json:
+        _write_json(comparison.to_json())
+    else:
+        _show_comparison(comparison)
+    for name, reason in comparison.failures.items():
+        typer.echo(f"{name} is left out: {reason}", err=True)
+    if comparison.stop_reason in _EXIT_CODES:
+        raise typer.Exit(_EXIT_CODES[comparison.stop_reason])
 
-    def train(**arguments: Any) -> None:
-        _train(arguments.pop("sources"), arguments.pop("config"), **arguments)
 
-    train.__doc__ = _train.__doc__
+def _given(flags: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in flags.items() if value not in (None, [])}
+
+
+def _command(
+    function: Callable[..., None], own: dict[str, Any], names: Iterable[str], defaults: dict[str, Any], **rest: Any
+) -> None:
+    """Add a command whose flags are made from fields of :class:`JobConfig`, between its own and the rest."""
+
+    def command(**arguments: Any) -> None:
+        function(**arguments)
+
     keyword = signatures.Parameter.KEYWORD_ONLY
-    flags = {
-        "sources": (list[str] | None, typer.Argument(metavar="SOURCE", help="files, folders or patterns"), None),
-        "config": (str | None, typer.Option(help="TOML file whose keys are these flags; a flag wins"), None),
+    fields = {
+        name: Annotated[_flag_type(name), typer.Option(help=_help(name, defaults.get(name)), show_default=False)]
+        for name in names
     }
-    flags.update(
-        {
-            name: (_flag_type(name), typer.Option(help=_help(name), show_default=False), None)
-            for name in JobConfig.model_fields
-            if name != "source"
-        }
-    )
-    parameters = [
-        signatures.Parameter(name, keyword, annotation=Annotated[kind, option], default=default)
-        for name, (kind, option, default) in flags.items()
-    ]
-    parameters += [
-        signatures.Parameter("fresh", keyword, annotation=Fresh, default=False),
-        signatures.Parameter("allow_different_numerics", keyword, annotation=OtherNumerics, default=False),
-        signatures.Parameter("as_json", keyword, annotation=AsJson, default=False),
-    ]
-    train.__signature__ = signatures.Signature(parameters)  # type: ignore[attr-defined]
-    train.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return train
+    parameters = [signatures.Parameter(name, keyword, annotation=kind, default=None) for name, kind in own.items()]
+    parameters += [signatures.Parameter(name, keyword, annotation=kind, default=None) for name, kind in fields.items()]
+    parameters += [signatures.Parameter(name, keyword, annotation=kind, default=False) for name, kind in rest.items()]
+    command.__doc__ = function.__doc__
+    command.__signature__ = signatures.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    app.command(function.__name__.strip("_"))(command)
 
 
 def _flag_type(name: str) -> Any:
@@ -125,20 +140,44 @@ def _flag_type(name: str) -> Any:
     return str | None
 
 
-def _help(name: str) -> str:
+def _help(name: str, default: object = None) -> str:
     field = JobConfig.model_fields[name]
     choices = get_args(field.annotation)
     text = str(field.description)
     if choices and all(isinstance(choice, str) for choice in choices):
         text += f": {', '.join(choices)}"
-    if field.is_required() or field.default in (None, ()) or "[default" in text:
+    default = field.default if default is None else default
+    if field.is_required() or default in (None, ()) or "[default" in text:
         return text
-    default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
-    default = "yes" if default is True else default
-    return f"{text} [default: {default}]"
+    shown = ",".join(map(str, default)) if isinstance(default, tuple) else "yes" if default is True else default
+    return f"{text} [default: {shown}]"
 
 
-app.command("train")(_train_command())
+_MaybeSources = Annotated[list[str] | None, typer.Argument(metavar="SOURCE", help="files, folders or patterns")]
+_Config = Annotated[str | None, typer.Option(help="TOML file whose keys are these flags; a flag wins")]
+_Target = Annotated[str | None, typer.Option(help="column to predict", show_default=False)]
+_COMPARE_DEFAULTS = {"batch_size": 1}
+_NAMES = ", ".join(dict.fromkeys([*zoo.names("classification"), *zoo.names("regression")]))
+_Models = Annotated[
+    str | None, typer.Option(help=f"some of {_NAMES}, with commas [default: all that fit]", show_default=False)
+]
+
+_command(
+    _train,
+    {"sources": _MaybeSources, "config": _Config},
+    [name for name in JobConfig.model_fields if name != "source"],
+    {},
+    fresh=Fresh,
+    allow_different_numerics=OtherNumerics,
+    as_json=AsJson,
+)
+_command(
+    _compare,
+    {"sources": _MaybeSources, "models": _Models, "target": _Target},
+    [*(name for name in IDENTITY if name != "target"), "max_rows"],
+    _COMPARE_DEFAULTS,
+    as_json=AsJson,
+)
 
 
 @app.command()
@@ -253,11 +292,25 @@ def _show(summary: Summary) -> None:
     for layer, sizes in enumerate(summary.layers, start=1):
         figures = ", ".join(f"{name.replace('_', ' ')} {show(value)}" for name, value in sizes.items())
         typer.echo(f"layer {layer}: {figures}")
-    typer.echo(f"theta sha256 {summary.theta_sha256}")
+    if summary.theta_sha256 is not None:
+        typer.echo(f"theta sha256 {summary.theta_sha256}")
     for change in summary.numerics_changes:
         typer.echo(tell_change(change))
     if summary.checkpoint is not None:
         typer.echo(f"checkpoint {summary.checkpoint}")
+
+
+def _show_comparison(comparison: Comparison) -> None:
+    console = Console()
+    n_rows = max((score.rows for score in comparison.scores), default=0)
+    console.print(escape(f"{comparison.task} of {comparison.target}, {n_rows:,} rows"), highlight=False)
+    console.print(comparison_table(comparison.to_json()))
+    curves = {score.name: score.curve for score in comparison.scores}
+    label = comparison.curve_metric
+    is_colored = console.color_system is not None and not console.no_color
+    if picture := draw(curves, label=label, width=console.width, is_colored=is_colored):
+        typer.echo(f"\n{label} over the last 1000 rows")
+        console.print(Text.from_ansi(picture), soft_wrap=True)
 
 
 def _write_json(content: dict[str, Any]) -> None:

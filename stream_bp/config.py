@@ -16,7 +16,7 @@ from stream_bp.arrays import DType
 from stream_bp.errors import ConfigError
 from stream_bp.schedules import ScheduleName
 
-__all__ = ["IDENTITY", "JobConfig", "read_toml"]
+__all__ = ["IDENTITY", "NETWORK", "JobConfig", "read_toml"]
 
 IDENTITY = (
     "target",
@@ -41,6 +41,26 @@ IDENTITY = (
     "seed",
 )
 """What makes a job that job: a checkpoint of other values belongs to another one."""
+
+NETWORK = (
+    "hidden",
+    "activation",
+    "scale_features",
+    "scale_target",
+    "output",
+    "optimizer",
+    "learning_rate",
+    "schedule",
+    "decay_steps",
+    "warmup_steps",
+    "clip_norm",
+    "weight_decay",
+    "stop_loss",
+    "stop_delta",
+    "dtype",
+    "keep",
+)
+"""What is said of the network, its loss and its checkpoints: it means nothing to another model."""
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from connectors import ConnectorError, Source
 from stream_bp import numerics
@@ -29,7 +29,10 @@ from stream_bp.run_directory import RunDirectory
 from stream_bp.saver import Saver
 from stream_bp.snapshot import Snapshot
 from stream_bp.summary import Summary, peak_rss_bytes
-from stream_bp.training import Training, new_model, saved_job
+from stream_bp.training import StreamModel, Training, new_model, saved_job
+
+if TYPE_CHECKING:
+    from river.base import Estimator
 
 __all__ = ["Job"]
 
@@ -46,6 +49,10 @@ class Job:
         Where rows come from.
     config
         The settings; keyword arguments of :class:`~stream_bp.config.JobConfig` may be given instead.
+    model
+        A River classifier or regressor, or a pipeline that ends in one, to learn in place of the network. It is
+        learned where it is, from what it knew before; no checkpoint is written, and the job cannot be resumed. The
+        settings of the network do not go with it.
     fresh
         Start over, removing what the run directory holds of an earlier job.
     allow_different_numerics
@@ -72,6 +79,7 @@ class Job:
         source: Source,
         config: JobConfig | None = None,
         *,
+        model: "Estimator | None" = None,
         fresh: bool = False,
         allow_different_numerics: bool = False,
         observer: Observer | None = None,
@@ -80,6 +88,7 @@ class Job:
     ) -> None:
         self.source = source
         self.config = JobConfig.of(settings) if config is None else config
+        self._estimator = model
         self._is_fresh = fresh
         self._may_differ = allow_different_numerics
         self._observer = observer
@@ -108,11 +117,16 @@ class Job:
         ConnectorError
             If a row cannot be read; what was learned before it is checkpointed.
         CheckpointError
-            If the run directory holds another job, or nothing valid; a DiskError if it cannot be written.
+            If the run directory holds another job, one that cannot be resumed, or nothing valid; a DiskError if it
+            cannot be written.
         LockedError
             If another job uses the run directory.
         DivergenceError
             If the learner blew up; the last checkpoint is from before.
+
+        Notes
+        -----
+        What a River model itself raises becomes a DataError, with the original as its cause.
         """
         with numerics.single_thread(), contextlib.ExitStack() as stack:
             self._fingerprint = numerics.fingerprint(self.config.dtype)
@@ -151,7 +165,8 @@ class Job:
 
     def _close_history(self, training: Training) -> None:
         """Add a line for the last rows, behind what the checkpoint vouches for: a job that goes on cuts it off."""
-        if self._history is not None and self._signal is None and not training.is_reported:
+        goes_on = self._signal is not None and self._saver is not None
+        if self._history is not None and not goes_on and not training.is_reported:
             self._history.append(training.report())
             self._history.sync()
 
@@ -159,10 +174,22 @@ class Job:
         """Return the checkpoint to go on from, if it is of this job."""
         if self._directory is None or self._is_fresh:
             return None
+        self._refuse_other_model(self._directory)
         loaded = self._checkpointer.newest()
         if loaded is not None:
             self._refuse_other_job(loaded.snapshot)
         return loaded
+
+    def _refuse_other_model(self, directory: RunDirectory) -> None:
+        """Refuse what neither can go on nor may be overwritten in silence; without a model, checkpoints may go on."""
+        way_out = "choose another run directory, or start over with fresh (--fresh)"
+        if directory.peek():
+            if self._estimator is not None:
+                raise CheckpointError(f"{self.config.run_dir} holds checkpoints of a network; {way_out}")
+        elif directory.holds_other_history():
+            raise CheckpointError(
+                f"{self.config.run_dir} holds the history of a model that cannot be resumed; {way_out}"
+            )
 
     def _refuse_other_job(self, snapshot: Snapshot) -> None:
         difference = self.config.difference(saved_job(snapshot))
@@ -175,7 +202,7 @@ class Job:
     def _begin_or_restore(self, resumed: Loaded | None) -> Training:
         """Return the state to go on from; everything is checked before anything on disk is touched."""
         if resumed is None:
-            return Training(new_model(self.config, plan(self.source, self.config)), self.config)
+            return Training(self._new_model(), self.config)
         changed = numerics.difference(resumed.snapshot.state["fingerprint"], self._fingerprint)
         if changed is not None and not self._may_differ:
             raise NumericsError(
@@ -190,9 +217,18 @@ class Job:
         self.source.open(training.model.encoder.schema, position.cursor).close()
         return training
 
+    def _new_model(self) -> StreamModel:
+        """Return the network, or the model that was given, for the columns of the source."""
+        if self._estimator is None:
+            return new_model(self.config, plan(self.source, self.config))
+        from stream_bp.foreign import ForeignModel, refuse_settings  # noqa: PLC0415 - it brings River along
+
+        refuse_settings(self.config)
+        return ForeignModel(plan(self.source, self.config), self._estimator)
+
     def _refuse_if_used(self) -> None:
         """Refuse to go on if another job used a new run directory between our look at it and its lock."""
-        if self._directory is not None and self._directory.peek():
+        if self._directory is not None and (self._directory.peek() or self._directory.holds_other_history()):
             raise LockedError(f"{self.config.run_dir} was used by another job in this very moment; run again")
 
     @contextlib.contextmanager
@@ -204,11 +240,22 @@ class Job:
         if self._is_fresh:
             self._directory.clear()
         newest = resumed.path if resumed is not None else None
-        with (
-            self._open_history(self._directory.history_path, training.columns, resumed) as self._history,
-            Saver(self._checkpointer, self._history, newest) as self._saver,
-        ):
+        with self._open_history(self._directory.history_path, training.columns, resumed) as self._history:
+            keeper = Saver(self._checkpointer, self._history, newest) if training.model.is_resumable else None
+            with keeper or self._telling_to_the_end(self._history, training) as self._saver:
+                yield
+
+    @contextlib.contextmanager
+    def _telling_to_the_end(self, history: History, training: Training) -> Iterator[None]:
+        """Keep the history to its last row, however a job ends that cannot go on."""
+        try:
             yield
+        except BaseException as error:
+            with contextlib.suppress(CheckpointError):  # the first error is the one to tell
+                if isinstance(error, Exception):  # an interrupt comes anywhere, also between two figures of a line
+                    self._close_history(training)
+                history.sync()
+            raise
 
     def _open_history(self, path: Path, columns: Sequence[str], resumed: Loaded | None) -> History:
         """Go on with the history that the checkpoint vouches for, or begin one."""
@@ -284,7 +331,7 @@ class Job:
             self._glance_minibatches = max(1, self._glance_minibatches // 2)
 
     def _is_checkpoint_due(self, training: Training) -> bool:
-        if self._saver is None:
+        if self._history is None:
             return False
         every, interval = self.config.checkpoint_minibatches, self.config.checkpoint_interval_s
         if every is not None:
@@ -298,7 +345,11 @@ class Job:
 
     def _save(self, training: Training) -> None:
         """Hand a copy of everything to the saver: it writes the history that the copy vouches for, then the copy."""
-        if self._saver is None or self._history is None:
+        if self._history is None:
+            return
+        if self._saver is None:
+            self._history.sync()
+            self._saved = time.monotonic()
             return
         extra = {"fingerprint": self._fingerprint, "sources": list(self.config.source or self.source.paths)}
         mark = self._history.mark()
@@ -360,11 +411,12 @@ class Job:
             windowed=evaluation.windowed(),
             baselines=evaluation.baselines(),
             targets=dict(zip(names, evaluation.by_target(), strict=True)),
-            layers=training.model.learner.diagnostics.report(),
+            model=training.model.description,
+            layers=training.model.layers(),
             rows_per_second=run_rows / seconds if seconds > 0 else 0.0,
             seconds=seconds,
             peak_rss_bytes=peak_rss_bytes(),
-            theta_sha256=training.model.learner.theta_sha256,
+            theta_sha256=training.model.digest,
             checkpoint=str(self._newest) if self._newest is not None else None,
             resumed_from=str(resumed.path) if resumed is not None else None,
             numerics=self._fingerprint,

@@ -65,6 +65,8 @@ class Model:
         Keyword arguments of :class:`~stream_bp.learner.Learner`, but for ``inputs``, ``n_outputs`` and ``output``.
     """
 
+    is_resumable = True
+
     def __init__(
         self,
         encoder: Encoder,
@@ -319,6 +321,24 @@ class Model:
         if sorted(named) != list(range(first, first + len(named))):
             raise CheckpointError("the categories and the inputs of the first layer do not belong together")
         return [named[i] for i in sorted(named)]
+
+    @property
+    def description(self) -> str:
+        """The sizes of the layers, as ``layers 9-32-2``; ? before the first class."""
+        return f"layers {'-'.join(str(n or '?') for n in self.learner.network.layer_sizes)}"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of θ."""
+        return self.learner.theta_sha256
+
+    def counters(self) -> dict[str, float]:
+        """Return the step k, and the learning rate η of the next one."""
+        return {"step": self.learner.step, "learning_rate": self.learner.learning_rate}
+
+    def layers(self) -> list[dict[str, float]]:
+        """Return the size of δ and of the gradient, layer by layer."""
+        return self.learner.diagnostics.report()
 
     @property
     def labels(self) -> list[list[Value]]:

@@ -5,7 +5,7 @@ r"""A run directory: all the files of one job, and the lock that gives it one wr
     runs/elec2/
       lock             held by the kernel while a job runs; says "stream-bp" and the process's number
       checkpoints/     step-000000001200.safetensors, …: see :mod:`stream_bp.checkpoint`
-      history.csv      see :mod:`stream_bp.history`
+      history.csv      see :mod:`stream_bp.history`; all that is kept of a model that cannot be resumed
 
 The lock is free again when its process dies, however it dies: no file needs to be cleaned away by hand, and the file
 itself is never removed, for a second process could then lock another file of the same name. Files of other names may
@@ -89,6 +89,20 @@ class RunDirectory:
         """
         with self._refusing():
             return any(step_of(name) is not None for name in self._names(self.checkpoints))
+
+    def holds_other_history(self) -> bool:
+        """Tell whether there are lines of a history that no network wrote: a model that cannot be resumed ran here.
+
+        Raises
+        ------
+        ConfigError, DiskError
+            If the history cannot be read.
+        """
+        with self._refusing(), suppress(FileNotFoundError):
+            header, _, lines = next(self._disk.chunks(self.history_path), b"").partition(b"\n")
+            # The step is a counter of the network's. What a power cut left (nothing, or zeros) tells of no run.
+            return header.startswith(b"rows,") and b",step," not in header and bool(lines)
+        return False
 
     def clear(self) -> None:
         """Remove what jobs left here (checkpoints, half-written ones, the history) and nothing else.

@@ -25,14 +25,16 @@ class Summary:
         Mean loss of a row over the last thousand rows or so.
     metrics, windowed, baselines, targets
         Prequential metrics over all rows, over the last 1000, of the baselines, and of each target.
+    model
+        What learned: ``layers 9-32-2``, or a model of somebody else as it calls itself.
     layers
-        Size of δ and of the gradient, layer by layer.
+        Size of δ and of the gradient, layer by layer; none of another model than the network.
     rows_per_second, seconds, peak_rss_bytes
         Of this process.
     theta_sha256
-        Digest of θ.
+        Digest of θ; ``None`` of another model than the network.
     checkpoint
-        The newest checkpoint file; ``None`` without a run directory.
+        The newest checkpoint file; ``None`` without a run directory, or of a model that cannot be resumed.
     resumed_from
         The checkpoint that this process went on from.
     numerics
@@ -51,11 +53,12 @@ class Summary:
     windowed: dict[str, float | None]
     baselines: dict[str, dict[str, float | None]]
     targets: dict[str, dict[str, float | None]]
+    model: str
     layers: list[dict[str, float]]
     rows_per_second: float
     seconds: float
     peak_rss_bytes: int
-    theta_sha256: str
+    theta_sha256: str | None
     checkpoint: str | None
     resumed_from: str | None
     numerics: dict[str, Any]

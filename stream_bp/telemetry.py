@@ -14,11 +14,12 @@ from stream_bp.checkpoint import Loaded
 from stream_bp.observer import Status
 from stream_bp.training import Training
 
-__all__ = ["Panel", "headline", "show", "table", "tell_change"]
+__all__ = ["Panel", "comparison_table", "headline", "show", "table", "tell_change"]
 
 _LIVE_S = 0.5
 _LINE_S = 10.0
 
+_COMPARED = {"classification": ("accuracy", "kappa"), "regression": ("mae", "rmse", "r2")}
 _HEADLINES = {"classification": ("accuracy", "last_label"), "regression": ("mae", "last_value")}
 
 
@@ -45,10 +46,13 @@ class Panel:
     ----------
     console
         Where to write; standard error.
+    title
+        What the lines begin with, where several jobs follow each other; the job is then introduced in few words.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, title: str = "") -> None:
         self._console = console
+        self._title = f"{title}: " if title else ""
         self._live = Live(console=console, transient=True, auto_refresh=False) if console.is_terminal else None
         self._last = 0.0
         self._every = _LIVE_S if self._live else _LINE_S
@@ -66,20 +70,26 @@ class Panel:
 
     def begin(self, training: Training, resumed: Loaded | None) -> None:
         """Say what is learned, and where it goes on."""
+        self._last = time.monotonic()
         model, config = training.model, training.config
-        sizes = "-".join(str(n or "?") for n in model.learner.network.layer_sizes)
+        if self._title:
+            self._say(model.description)
+            return
+        what = f"{len(model.encoder.features)} features, {model.description}"
         target = ", ".join(config.target)
         chosen = " (told from the target; --task changes it)" if config.task == "auto" else ""
-        self._say(f"{model.encoder.task} of {target}{chosen}, {len(model.encoder.features)} features, layers {sizes}")
+        self._say(f"{model.encoder.task} of {target}{chosen}, {what}")
         for _, why in resumed.rejected if resumed else ():
             self._say(f"passed over a damaged checkpoint: {why}")
         if resumed:
             self._say(f"going on after {training.rows:,} rows, from {resumed.path}")
         for change in training.numerics_changes:
             self._say(tell_change(change))
+        if not model.is_resumable:
+            self._say("this model cannot be resumed: no checkpoint of it is written")
         if config.run_dir is None:
-            self._say("nothing is kept: give --run-dir for checkpoints and history")
-        self._last = time.monotonic()
+            what = "checkpoints and history" if model.is_resumable else "the history"
+            self._say(f"nothing is kept: give --run-dir for {what}")
 
     def update(self, status: Status) -> None:
         """Show how far the job is; most calls do nothing."""
@@ -89,7 +99,7 @@ class Panel:
         self._last = now
         line = self._line(status)
         if self._live:
-            self._live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
+            self._live.update(Text(self._title + line, no_wrap=True, overflow="ellipsis"), refresh=True)
         else:
             self._say(line)
 
@@ -106,13 +116,14 @@ class Panel:
         parts.append(
             f"last 1000: {headline(evaluation.task, evaluation.windowed(), evaluation.baselines(windowed=True))}"
         )
-        parts.append(f"loss {show(training.stopping.loss)}")
+        if training.stopping.loss is not None:
+            parts.append(f"loss {show(training.stopping.loss)}")
         if status.checkpoint is not None:
             parts.append(status.checkpoint.stem)
         return " · ".join(parts)
 
     def _say(self, line: str) -> None:
-        self._console.print(escape(line), highlight=False, soft_wrap=True)
+        self._console.print(escape(self._title + line), highlight=False, soft_wrap=True)
 
 
 def table(summary: dict[str, Any]) -> Table:
@@ -126,4 +137,22 @@ def table(summary: dict[str, Any]) -> Table:
     for metric in summary["metrics"]:
         cells = [show(values[metric]) if metric in values else "" for values in columns.values()]
         grid.add_row(metric.replace("_", " "), *cells)
+    return grid
+
+
+def comparison_table(comparison: dict[str, Any]) -> Table:
+    """Return models, and what is reached without learning, as rows of a table for people."""
+    first, *others = _COMPARED[comparison["task"]]
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    grid.add_column("model", no_wrap=True)
+    for name in (first, "last 1000", *others, "rows/s", "memory"):
+        grid.add_column(name, justify="right", no_wrap=True)
+    for score in comparison["scores"]:
+        metrics, recent = score["metrics"], score["windowed"][first]
+        cells = map(show, (metrics[first], recent, *(metrics[name] for name in others)))
+        memory = f"{score['memory_bytes'] / 2**10:,.0f} KiB"
+        grid.add_row(score["name"], *cells, f"{score['rows_per_second']:,.0f}", memory)
+    for name, metrics in comparison["baselines"].items():
+        cells = map(show, (metrics[other] for other in others))
+        grid.add_row(name.replace("_", " "), show(metrics[first]), "", *cells, style="dim")
     return grid

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,11 +13,12 @@ from stream_bp.encoder import Encoded, Encoder
 from stream_bp.errors import CheckpointError
 from stream_bp.evaluation import Evaluation
 from stream_bp.feed import Position
-from stream_bp.model import Model
+from stream_bp.model import Model, Outcome
 from stream_bp.snapshot import Snapshot
 from stream_bp.stopping import Stopping
 
 __all__ = [
+    "StreamModel",
     "Training",
     "holds_job",
     "new_model",
@@ -84,6 +85,36 @@ def next_mark(rows: int) -> int:
     return rows + min(max(1_000, rows // 100), 100_000)
 
 
+class StreamModel(Protocol):
+    """What a job asks of a model; :class:`~stream_bp.model.Model` is the network, others come in by the same door."""
+
+    encoder: Encoder
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether :meth:`state` can be had: a job of a model that has none writes no checkpoint."""
+
+    @property
+    def description(self) -> str:
+        """What a person is told it is, on one line."""
+
+    @property
+    def digest(self) -> str | None:
+        """A digest of its parameters, where it has one."""
+
+    def learn(self, rows: Encoded, start: int, stop: int, batch_size: int) -> Iterator[Outcome]:
+        """Predict, then learn, the minibatches of rows[start:stop]; how they are grouped means nothing."""
+
+    def counters(self) -> dict[str, float]:
+        """Return what the history tells of its progress, by column."""
+
+    def layers(self) -> list[dict[str, float]]:
+        """Return what the history and the summary tell of each of its layers."""
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return arrays and a JSON-able rest, for a checkpoint."""
+
+
 class Training:
     """A model, its evaluation, its counters and its position: one state, moved from border to border.
 
@@ -108,7 +139,7 @@ class Training:
         Where it went on under other numerics: after how many ``rows``, and the ``change``.
     """
 
-    def __init__(self, model: Model, config: JobConfig) -> None:
+    def __init__(self, model: StreamModel, config: JobConfig) -> None:
         self.model = model
         self.config = config
         self.evaluation = Evaluation(model.encoder.task, len(model.encoder.targets))
@@ -161,7 +192,7 @@ class Training:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names of the history's columns: a function of task, targets and layers."""
+        """The names of the history's columns: a function of task, targets and model."""
         unscored = Evaluation(self.evaluation.task, len(self.model.encoder.targets))
         return tuple(self._line(unscored))
 
@@ -170,20 +201,18 @@ class Training:
         return self._line(self.evaluation)
 
     def _line(self, evaluation: Evaluation) -> dict[str, float | int | None]:
-        learner = self.model.learner
         line: dict[str, float | int | None] = {
             "rows": self.rows,
             "minibatches": self.minibatches,
             "epoch": self.epoch,
-            "step": learner.step,
-            "learning_rate": learner.learning_rate,
+            **self.model.counters(),
             "loss": self._loss / self._loss_rows if self._loss_rows else None,
             **evaluation.metrics(),
             **{f"windowed_{name}": value for name, value in evaluation.windowed().items()},
         }
         for baseline, metrics in evaluation.baselines().items():
             line.update({f"{baseline}_{name}": value for name, value in metrics.items()})
-        for layer, sizes in enumerate(learner.diagnostics.report(), start=1):
+        for layer, sizes in enumerate(self.model.layers(), start=1):
             line.update({f"{name}_{layer}": value for name, value in sizes.items()})
         return line
 

@@ -26,7 +26,7 @@ def run(*arguments: str, cwd: Path) -> str:
 
 
 def test_every_command_works_from_the_console(tmp_path: Path) -> None:
-    """Train, resume, predict, evaluate and inspect, on a file made here."""
+    """Train, resume, predict, evaluate, inspect and compare, on a file made here."""
     write_rows(tmp_path / "rows.csv")
     train = ["train", "rows.csv", "--target", "label", "--batch-size", "4", "--run-dir", "run", "--json"]
     summary = json.loads(run(*train, cwd=tmp_path))
@@ -37,6 +37,11 @@ def test_every_command_works_from_the_console(tmp_path: Path) -> None:
     assert len((tmp_path / "p.csv").read_text().splitlines()) == 401
     assert json.loads(run("evaluate", "run", "rows.csv", "--json", cwd=tmp_path))["metrics"]["accuracy"] > 0.8
     assert json.loads(run("inspect", "run", "--json", cwd=tmp_path))["rows"] == 400
+    compared = json.loads(
+        run("compare", "rows.csv", "--target", "label", "--models", "mlp,arf", "--json", cwd=tmp_path)
+    )
+    assert [score["rows"] for score in compared["scores"]] == [400, 400]
+    assert "⠤2⠤ arf" in run("compare", "rows.csv", "--target", "label", "--models", "mlp,arf", cwd=tmp_path)
 
 
 def test_the_wheel_is_complete() -> None:

@@ -50,4 +50,4 @@ def test_every_command_of_the_readme_exists() -> None:
     named = set(re.findall(r"stream-bp (\w+)", README)) - {"needed"}
     for command in named:
         subprocess.run([sys.executable, "-m", "stream_bp", command, "--help"], check=True, capture_output=True)
-    assert {"train", "resume", "predict", "evaluate", "inspect"} <= named
+    assert {"train", "resume", "predict", "evaluate", "inspect", "compare"} <= named

@@ -11,6 +11,9 @@ ROOT = Path(stream_bp.__file__).parents[1]
 NUMERIC = {"arrays", "network", "activations", "losses", "backprop", "optimizers", "schedules", "scaling"}
 NUMERIC |= {"diagnostics", "learner"}
 STANDARD = {"abc", "collections", "dataclasses", "functools", "hashlib", "itertools", "math", "typing"}
+# The job names the type of its model alone; what brings River along at its top is itself imported when it is needed.
+RIVER = {"classification", "compare", "demo", "estimator", "foreign", "job", "river", "zoo"}
+BRING_RIVER = {"estimator", "foreign", "river"}
 
 
 def imports(path: Path) -> set[str]:
@@ -24,6 +27,17 @@ def imports(path: Path) -> set[str]:
             found.add(str(node.module))
             if node.module in {"stream_bp", "connectors"}:
                 found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def top_imports(path: Path) -> set[str]:
+    """Return the modules that the body of a file imports whenever it is imported itself."""
+    found: set[str] = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
     return found
 
 
@@ -53,11 +67,23 @@ def test_the_numeric_core_knows_numpy_alone(name: str) -> None:
 
 
 def test_arrow_and_typer_have_one_door_each() -> None:
-    """Pyarrow enters in the encoder (and the demonstration), Typer and the panel in the command line."""
+    """Pyarrow enters in the encoder (and the demonstration), Typer in the command line, plotille in the drawing."""
     found = modules("stream_bp")
     assert {name for name, names in found.items() if "pyarrow" in roots(names)} == {"encoder", "demo"}
     assert {name for name, names in found.items() if "typer" in roots(names)} == {"cli"}
+    assert {name for name, names in found.items() if "plotille" in roots(names)} == {"drawing"}
     assert {name for name, names in found.items() if "stream_bp.cli" in names} == {"__main__"}
+
+
+def test_river_has_few_doors() -> None:
+    """River's models are known to the estimators, the foreign model and the zoo; a job of the network needs none."""
+    found = modules("stream_bp")
+    assert {name for name, names in found.items() if "river" in roots(names)} == RIVER
+    at_the_top = {path.stem for path in (ROOT / "stream_bp").glob("*.py") if "river" in roots(top_imports(path))}
+    assert at_the_top == BRING_RIVER
+    bringing = {f"stream_bp.{name}" for name in BRING_RIVER}
+    importing = {path.stem for path in (ROOT / "stream_bp").glob("*.py") if top_imports(path) & bringing}
+    assert importing <= BRING_RIVER
 
 
 def test_nothing_is_unpickled_or_executed() -> None:
