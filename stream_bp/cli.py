@@ -23,7 +23,7 @@ from connectors import ConnectorError, open_source
 from stream_bp import checkpoint, inference, zoo
 from stream_bp.compare import Comparison
 from stream_bp.compare import compare as run_comparison
-from stream_bp.config import IDENTITY, JobConfig, read_toml
+from stream_bp.config import IDENTITY, SINGLE_ROWS, JobConfig, read_toml
 from stream_bp.drawing import draw
 from stream_bp.errors import CheckpointError, ConfigError, StreamBPError
 from stream_bp.job import Job
@@ -156,7 +156,7 @@ def _help(name: str, default: object = None) -> str:
 _MaybeSources = Annotated[list[str] | None, typer.Argument(metavar="SOURCE", help="files, folders or patterns")]
 _Config = Annotated[str | None, typer.Option(help="TOML file whose keys are these flags; a flag wins")]
 _Target = Annotated[str | None, typer.Option(help="column to predict", show_default=False)]
-_COMPARE_DEFAULTS = {"batch_size": 1}
+_COMPARE_DEFAULTS = {"batch_size": 1, **SINGLE_ROWS}
 _NAMES = ", ".join(dict.fromkeys([*zoo.names("classification"), *zoo.names("regression")]))
 _Models = Annotated[
     str | None, typer.Option(help=f"some of {_NAMES}, with commas [default: all that fit]", show_default=False)

@@ -1,5 +1,6 @@
 """Models side by side: each learns the same rows of the same source, one model after the other, and is scored alike."""
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
@@ -36,7 +37,7 @@ class Score:
     metrics, windowed
         Prequential metrics over all rows, and over the last 1000.
     rows_per_second
-        With reading, encoding and scoring, which are the same for all.
+        With reading, encoding and scoring, which are the same for all; without what the curve takes.
     memory_bytes
         Of the model and its vocabularies at the end, as River counts.
     curve
@@ -151,7 +152,7 @@ def compare(
                 summary.rows,
                 summary.metrics,
                 summary.windowed,
-                summary.rows_per_second,
+                summary.rows / max(summary.seconds - watch.seconds, 1e-9),
                 _memory_bytes(watch.training.model),
                 watch.curve(),
             )
@@ -169,6 +170,7 @@ class _Watch:
         self.training: Training
         self._observer = observer
         self._metric = metric
+        self.seconds = 0.0
         self._points: list[tuple[int, float | None]] = []
         self._step = self._next = step
 
@@ -191,8 +193,9 @@ class _Watch:
         return self._points
 
     def _note(self) -> None:
-        rows = self.training.rows
+        rows, began = self.training.rows, time.perf_counter()
         self._points.append((rows, self.training.evaluation.windowed()[self._metric]))
+        self.seconds += time.perf_counter() - began
         self._next = rows + max(self._step, rows // 100)
 
 

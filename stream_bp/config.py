@@ -16,7 +16,7 @@ from stream_bp.arrays import DType
 from stream_bp.errors import ConfigError
 from stream_bp.schedules import ScheduleName
 
-__all__ = ["IDENTITY", "NETWORK", "JobConfig", "read_toml"]
+__all__ = ["IDENTITY", "NETWORK", "SINGLE_ROWS", "JobConfig", "read_toml"]
 
 IDENTITY = (
     "target",
@@ -61,6 +61,9 @@ NETWORK = (
     "keep",
 )
 """What is said of the network, its loss and its checkpoints: it means nothing to another model."""
+
+SINGLE_ROWS = {"hidden": (32,), "activation": "tanh", "optimizer": "rmsprop", "clip_norm": 1.0}
+"""What learns well without tuning where rows are learned one by one: the defaults of estimators and comparisons."""
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 

@@ -14,16 +14,30 @@ ROOT = Path(stream_bp.__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 
-def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The Python of the README runs as it stands, in an empty directory."""
-    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    (tmp_path / "example.py").write_text(code)
-    monkeypatch.chdir(tmp_path)
-    done = subprocess.run([sys.executable, "example.py"], check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    accuracy, baseline = map(float, done.stdout.splitlines()[0].split())
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Return what each example of the README in Python writes, run as it stands, in an empty directory."""
+    place, outputs = tmp_path_factory.mktemp("readme"), []
+    for code in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL):
+        (place / "example.py").write_text(code)
+        done = subprocess.run([sys.executable, "example.py"], check=False, capture_output=True, text=True, cwd=place)
+        assert done.returncode == 0, done.stderr
+        outputs.append(done.stdout)
+    return outputs
+
+
+def test_the_example_of_a_job_runs(said: list[str]) -> None:
+    """It beats the baseline, and its weights have the shapes that are told."""
+    accuracy, baseline = map(float, said[0].splitlines()[0].split())
     assert accuracy > 0.9 > baseline
-    assert "'W1': (16, 3), 'W2': (2, 17)" in done.stdout
+    assert "'W1': (16, 3), 'W2': (2, 17)" in said[0]
+
+
+def test_the_example_of_river_runs(said: list[str]) -> None:
+    """Its scores are River's own words."""
+    accuracy, mae = said[1].splitlines()
+    assert float(accuracy.removeprefix("Accuracy: ").removesuffix("%")) > 89
+    assert float(mae.removeprefix("MAE: ")) < 0.4
 
 
 def test_the_first_screen_has_the_two_commands() -> None:

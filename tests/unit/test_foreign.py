@@ -393,9 +393,9 @@ def test_river_is_not_imported_without_need() -> None:
 def test_both_doors_lead_to_the_same(target: str, kind: Any) -> None:
     """Our own network, come in as an estimator of River, scores as the job's own, but for its first weights' scale."""
     data = table().drop_null()
-    settings = {"hidden": (8,), "dtype": "float64", "seed": 3}
-    own = run(None, target, "x", "word", "y", "flag", data=data, batch_size=1, **settings)
-    as_river = run(kind(**settings), target, "x", "word", "y", "flag", data=data, batch_size=1)
+    estimator = kind(hidden=(8,), seed=3)
+    own = run(None, target, "x", "word", "y", "flag", data=data, batch_size=1, **estimator._get_params())
+    as_river = run(estimator, target, "x", "word", "y", "flag", data=data, batch_size=1)
     headline = "accuracy" if target == "label" else "mae"
     assert as_river.metrics[headline] == pytest.approx(own.metrics[headline], rel=0.01)
     assert as_river.rows == own.rows

@@ -17,6 +17,7 @@ import pytest
 from river import base, datasets, evaluate, metrics
 
 from connectors import open_source
+from stream_bp.config import SINGLE_ROWS, JobConfig
 from stream_bp.errors import ConfigError, DataError, DivergenceError
 from stream_bp.job import Job
 from stream_bp.optimizers import OPTIMIZERS
@@ -434,6 +435,14 @@ def test_a_wrong_setting_is_refused_at_once(settings: dict[str, Any], said: str)
     for make in (MLPClassifier, MLPRegressor):
         with pytest.raises(ConfigError, match=said):
             make(**settings)
+
+
+@pytest.mark.parametrize("make", [MLPClassifier, MLPRegressor])
+def test_the_defaults_are_those_of_the_command_line(make: Any) -> None:
+    """Where the estimators differ from a job it is in what suits single rows, and ``compare`` has the same."""
+    ours = {**make()._get_params(), "hidden": make().hidden}
+    usual = {name: JobConfig.model_fields[name].default for name in ours}
+    assert {name: ours[name] for name in ours if ours[name] != usual[name]} == {**SINGLE_ROWS, "dtype": "float64"}
 
 
 @pytest.mark.parametrize("copy_of", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])  # noqa: S301
