@@ -27,9 +27,9 @@ from stream_bp.config import IDENTITY, SINGLE_ROWS, JobConfig, read_toml
 from stream_bp.drawing import draw
 from stream_bp.errors import CheckpointError, ConfigError, StreamBPError
 from stream_bp.job import Job
+from stream_bp.saved import saved_job
 from stream_bp.summary import Summary
 from stream_bp.telemetry import Panel, comparison_table, show, table, tell_change
-from stream_bp.training import saved_job
 
 __all__ = ["app", "main"]
 

@@ -11,8 +11,8 @@ from stream_bp.checkpoint import Loaded
 from stream_bp.errors import ConfigError, DataError
 from stream_bp.evaluation import Evaluation
 from stream_bp.model import Model
+from stream_bp.saved import holds_job, restore_evaluation, restore_model, saved_config
 from stream_bp.snapshot import Snapshot
-from stream_bp.training import holds_job, restore_evaluation, restore_model, saved_config
 
 __all__ = ["evaluate", "inspect", "predict"]
 

@@ -26,10 +26,11 @@ from stream_bp.history import History
 from stream_bp.observer import Observer, Status
 from stream_bp.planning import plan
 from stream_bp.run_directory import RunDirectory
+from stream_bp.saved import saved_job
 from stream_bp.saver import Saver
 from stream_bp.snapshot import Snapshot
 from stream_bp.summary import Summary, peak_rss_bytes
-from stream_bp.training import StreamModel, Training, new_model, saved_job
+from stream_bp.training import StreamModel, Training, new_model
 
 if TYPE_CHECKING:
     from river.base import Estimator

@@ -12,8 +12,8 @@ from stream_bp.config import JobConfig
 from stream_bp.encoder import Task
 from stream_bp.errors import CheckpointError
 from stream_bp.model import Model
+from stream_bp.saved import restore_model, saved_config
 from stream_bp.snapshot import Snapshot
-from stream_bp.training import restore_model, saved_config
 
 __all__ = ["pack", "unpack"]
 

@@ -1,83 +1,20 @@
 """Everything a training job is at one minibatch border: what a checkpoint holds, and what goes on from it."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Annotated, Any, Literal, Protocol
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any, Protocol
 
 import stream_bp
-from connectors import ConnectorError, Cursor
+from connectors import Cursor
 from stream_bp.config import JobConfig
 from stream_bp.encoder import Encoded, Encoder
-from stream_bp.errors import CheckpointError
 from stream_bp.evaluation import Evaluation
 from stream_bp.feed import Position
 from stream_bp.model import Model, Outcome
+from stream_bp.saved import EVALUATION, fitting, restore_evaluation, restore_model, saved_job
 from stream_bp.snapshot import Snapshot
 from stream_bp.stopping import Stopping
 
-__all__ = [
-    "StreamModel",
-    "Training",
-    "holds_job",
-    "new_model",
-    "next_mark",
-    "restore_evaluation",
-    "restore_model",
-    "saved_config",
-    "saved_job",
-]
-
-_EVALUATION = "evaluation."
-_Count = Annotated[int, Field(ge=0, lt=2**63)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class _Mark(_Strict):
-    size: _Count
-    sha256: str
-    rows: _Count
-
-
-class _NumericsChange(_Strict):
-    rows: _Count
-    change: str
-
-
-class _ModelState(_Strict):
-    """What the state of every checkpoint holds: a digest vouches for bits, not for sense."""
-
-    version: str
-    config: dict[str, Any]
-    model: dict[str, Any]
-
-
-class _PortableState(_ModelState):
-    """What that of a model without a job holds."""
-
-    names: list[str | int | float | bool]
-
-
-class _JobState(_ModelState):
-    """What that of a job holds."""
-
-    evaluation: dict[str, Any]
-    stopping: dict[str, Any]
-    position: dict[str, Any]
-    rows: _Count
-    minibatches: _Count
-    mark: _Count
-    reported_rows: _Count
-    loss: Annotated[list[float], Field(min_length=2, max_length=2)]
-    stop_reason: Literal["end_of_stream", "max_rows", "max_minibatches", "stop_loss", "stop_delta"] | None
-    history: _Mark
-    numerics_changes: list[_NumericsChange]
-    fingerprint: dict[str, Any]
-    sources: list[str]
+__all__ = ["StreamModel", "Training", "new_model", "next_mark"]
 
 
 def next_mark(rows: int) -> int:
@@ -243,7 +180,7 @@ class Training:
         """
         tensors, model = self.model.state()
         arrays, evaluation = self.evaluation.state()
-        tensors.update({_EVALUATION + name: array for name, array in arrays.items()})
+        tensors.update({EVALUATION + name: array for name, array in arrays.items()})
         state = {
             "version": stream_bp.__version__,
             # Not where the file itself is: a run directory may be moved.
@@ -274,7 +211,7 @@ class Training:
             If the content does not fit together.
         """
         state = snapshot.state
-        with _fitting():
+        with fitting():
             training = cls(restore_model(snapshot), config)
             training.evaluation = restore_evaluation(snapshot)
             training.stopping.restore(state["stopping"])
@@ -287,76 +224,6 @@ class Training:
         if (saved.stop_loss, saved.stop_delta) == (config.stop_loss, config.stop_delta):
             training.stop_reason = state["stop_reason"] if state["stop_reason"] in {"stop_loss", "stop_delta"} else None
         return training
-
-
-def saved_config(snapshot: Snapshot) -> JobConfig:
-    """Return the settings that the model in a checkpoint was made with.
-
-    Raises
-    ------
-    CheckpointError
-        If it is neither the checkpoint of a job nor that of an estimator.
-    """
-    with _fitting("it is not the checkpoint of a training job"):
-        kind: type[_ModelState] = _JobState if holds_job(snapshot) else _PortableState
-        kind.model_validate(snapshot.state)
-        return JobConfig.of(snapshot.state["config"])
-
-
-def holds_job(snapshot: Snapshot) -> bool:
-    """Tell whether a checkpoint is that of a job, which can go on; else it holds a model alone."""
-    return "names" not in snapshot.state
-
-
-def saved_job(snapshot: Snapshot) -> JobConfig:
-    """Return the settings of the job that wrote a checkpoint.
-
-    Raises
-    ------
-    CheckpointError
-        If it is not the checkpoint of a job.
-    """
-    if not holds_job(snapshot):
-        raise CheckpointError(
-            "the checkpoint holds a model without a job: it can predict, be scored, or be opened by an estimator, but "
-            "no job goes on from it"
-        )
-    return saved_config(snapshot)
-
-
-def restore_model(snapshot: Snapshot) -> Model:
-    """Return the model in a checkpoint, ready to predict or to go on; a CheckpointError if it does not fit together."""
-    config = saved_config(snapshot)
-    with _fitting():
-        return Model.restore(snapshot.tensors, snapshot.state["model"], **config.model_settings)
-
-
-def restore_evaluation(snapshot: Snapshot) -> Evaluation:
-    """Return the evaluation in a checkpoint; a CheckpointError if it does not fit together."""
-    arrays = {
-        name.removeprefix(_EVALUATION): array
-        for name, array in snapshot.tensors.items()
-        if name.startswith(_EVALUATION)
-    }
-    with _fitting():
-        evaluation = Evaluation.restore(arrays, snapshot.state["evaluation"])
-        columns, rest = snapshot.state["model"]["columns"], snapshot.state["evaluation"]
-        found, expected = (rest["task"], rest["n_targets"]), (columns["task"], len(columns["targets"]))
-        if found != expected:
-            raise CheckpointError(f"the evaluation is of {found} targets, expected {expected}")
-        return evaluation
-
-
-@contextmanager
-def _fitting(what: str = "the checkpoint does not fit together") -> Iterator[None]:
-    """Turn whatever malformed content makes stumble into one error."""
-    try:
-        yield
-    except (CheckpointError, ConnectorError):
-        raise
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise CheckpointError(f"{what}: {type(error).__name__}: {reason}") from error
 
 
 def new_model(config: JobConfig, encoder: Encoder) -> Model:

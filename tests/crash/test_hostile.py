@@ -19,8 +19,9 @@ from stream_bp import inference, snapshot
 from stream_bp.checkpoint import Checkpointer, Loaded, load
 from stream_bp.errors import CheckpointError, DataError, DivergenceError, StreamBPError
 from stream_bp.job import Job
+from stream_bp.saved import saved_config
 from stream_bp.snapshot import Snapshot, decode, encode
-from stream_bp.training import Training, saved_config
+from stream_bp.training import Training
 from tests.conftest import Campaign
 from tests.crash.jobs import CONFIGURATIONS, rows
 

@@ -17,7 +17,8 @@ from connectors import open_source
 from stream_bp import inference
 from stream_bp.checkpoint import load
 from stream_bp.job import Job
-from stream_bp.training import Training, saved_config
+from stream_bp.saved import saved_config
+from stream_bp.training import Training
 from tests.conftest import Campaign
 
 FOLDER = Path(__file__).parent / "checkpoints"

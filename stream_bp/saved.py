@@ -1,0 +1,140 @@
+"""What the state of a checkpoint holds, checked before it is used, and the parts that are made of it.
+
+A digest vouches for bits, not for sense: whatever a file claims ends as a model, as an evaluation, or as one line of a
+:class:`~stream_bp.errors.CheckpointError`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from connectors import ConnectorError
+from stream_bp.config import JobConfig
+from stream_bp.errors import CheckpointError
+from stream_bp.evaluation import Evaluation
+from stream_bp.model import Model
+from stream_bp.snapshot import Snapshot
+
+__all__ = ["EVALUATION", "fitting", "holds_job", "restore_evaluation", "restore_model", "saved_config", "saved_job"]
+
+EVALUATION = "evaluation."
+"""What the names of an evaluation's arrays begin with, among the tensors."""
+
+_Count = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Mark(_Strict):
+    size: _Count
+    sha256: str
+    rows: _Count
+
+
+class _NumericsChange(_Strict):
+    rows: _Count
+    change: str
+
+
+class _ModelState(_Strict):
+    """What the state of every checkpoint holds."""
+
+    version: str
+    config: dict[str, Any]
+    model: dict[str, Any]
+
+
+class _PortableState(_ModelState):
+    """What that of a model without a job holds."""
+
+    names: list[str | int | float | bool]
+
+
+class _JobState(_ModelState):
+    """What that of a job holds."""
+
+    evaluation: dict[str, Any]
+    stopping: dict[str, Any]
+    position: dict[str, Any]
+    rows: _Count
+    minibatches: _Count
+    mark: _Count
+    reported_rows: _Count
+    loss: Annotated[list[float], Field(min_length=2, max_length=2)]
+    stop_reason: Literal["end_of_stream", "max_rows", "max_minibatches", "stop_loss", "stop_delta"] | None
+    history: _Mark
+    numerics_changes: list[_NumericsChange]
+    fingerprint: dict[str, Any]
+    sources: list[str]
+
+
+def saved_config(snapshot: Snapshot) -> JobConfig:
+    """Return the settings that the model in a checkpoint was made with.
+
+    Raises
+    ------
+    CheckpointError
+        If it is neither the checkpoint of a job nor that of an estimator.
+    """
+    with fitting("it is not the checkpoint of a training job"):
+        kind: type[_ModelState] = _JobState if holds_job(snapshot) else _PortableState
+        kind.model_validate(snapshot.state)
+        return JobConfig.of(snapshot.state["config"])
+
+
+def holds_job(snapshot: Snapshot) -> bool:
+    """Tell whether a checkpoint is that of a job, which can go on; else it holds a model alone."""
+    return "names" not in snapshot.state
+
+
+def saved_job(snapshot: Snapshot) -> JobConfig:
+    """Return the settings of the job that wrote a checkpoint.
+
+    Raises
+    ------
+    CheckpointError
+        If it is not the checkpoint of a job.
+    """
+    if not holds_job(snapshot):
+        raise CheckpointError(
+            "the checkpoint holds a model without a job: it can predict, be scored, or be opened by an estimator, but "
+            "no job goes on from it"
+        )
+    return saved_config(snapshot)
+
+
+def restore_model(snapshot: Snapshot) -> Model:
+    """Return the model in a checkpoint, ready to predict or to go on; a CheckpointError if it does not fit together."""
+    config = saved_config(snapshot)
+    with fitting():
+        return Model.restore(snapshot.tensors, snapshot.state["model"], **config.model_settings)
+
+
+def restore_evaluation(snapshot: Snapshot) -> Evaluation:
+    """Return the evaluation in a checkpoint; a CheckpointError if it does not fit together."""
+    arrays = {
+        name.removeprefix(EVALUATION): array for name, array in snapshot.tensors.items() if name.startswith(EVALUATION)
+    }
+    with fitting():
+        evaluation = Evaluation.restore(arrays, snapshot.state["evaluation"])
+        columns, rest = snapshot.state["model"]["columns"], snapshot.state["evaluation"]
+        found, expected = (rest["task"], rest["n_targets"]), (columns["task"], len(columns["targets"]))
+        if found != expected:
+            raise CheckpointError(f"the evaluation is of {found} targets, expected {expected}")
+        return evaluation
+
+
+@contextmanager
+def fitting(what: str = "the checkpoint does not fit together") -> Iterator[None]:
+    """Turn whatever malformed content makes stumble into one error."""
+    try:
+        yield
+    except (CheckpointError, ConnectorError):
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"{what}: {type(error).__name__}: {reason}") from error
