@@ -155,6 +155,7 @@ class MLP(base.Estimator):
     def _predict_minibatch(self, X: Any) -> Floats | None:
         """Return what is predicted for the rows of a frame, as a model does; None if nothing can be."""
         rows = self._read_frame(X, is_learned=False)
+        self._row = None  # a frame of one row is scaled in the room of the row that was last looked at
         return self._model.predict(rows)[0] if self._model is not None and self._model.learner.n_outputs else None
 
     def save(self, path: str | Path, *, target: str | None = None) -> None:

@@ -524,3 +524,19 @@ def test_memory_does_not_grow_with_the_rows() -> None:
     assert memory_growth(MLPClassifier(optimizer="adam", hidden=(16, 16))) < 0.5
     common.check_bounded_memory_growth(Hoarder(), datasets.Phishing().take(2_000))
     assert memory_growth(Hoarder()) > 50
+
+
+@pytest.mark.parametrize("make", [MLPClassifier, MLPRegressor])
+def test_a_frame_that_is_predicted_between_changes_nothing(make: type) -> None:
+    """A frame of one row, predicted between the prediction of another row and its learning, is not taken in."""
+    models: list[Any] = [make(), make()]
+    for model in models:
+        for x, y in numbers(50):
+            model.learn_one(x, y > 50)
+    x = {"a": 0.5, "b": 0.25}
+    models[0].predict_one(x)
+    models[0].predict_many(pd.DataFrame([{"a": -900.0, "b": 700.0}]))
+    for model in models:
+        model.learn_one(x, True)
+    scaled = [model._model.scaler.state() for model in models]
+    assert all(np.array_equal(scaled[0][name], scaled[1][name]) for name in scaled[0])
