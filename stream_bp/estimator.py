@@ -1,5 +1,6 @@
 """What the estimators of :mod:`stream_bp.river` share: settings, columns, files, the row that was last looked at."""
 
+import copy
 import inspect
 from collections.abc import Hashable
 from pathlib import Path
@@ -80,6 +81,19 @@ class MLP(base.Estimator):
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the row that was last looked at: it may be looked at again."""
         return {**self.__dict__, "_single": None, "_row": None, "_answer": [], "_is_whole": False}
+
+    def clone(self, new_params: dict[str, Any] | None = None, include_attributes: bool = False) -> Self:
+        """Return an estimator of the same settings, on request with all that was learned.
+
+        River copies each attribute for itself, and model and columns would be of different copies.
+        """
+        clone = super().clone(new_params)
+        if include_attributes:
+            params = self._get_params()
+            clone.__dict__.update(
+                copy.deepcopy({name: value for name, value in self.__getstate__().items() if name not in params})
+            )
+        return clone
 
     def _propagate(self, x: Features) -> list[float]:
         """Return ŷ of a row; the same row is not computed again before something was learned."""

@@ -540,3 +540,21 @@ def test_a_frame_that_is_predicted_between_changes_nothing(make: type) -> None:
         model.learn_one(x, True)
     scaled = [model._model.scaler.state() for model in models]
     assert all(np.array_equal(scaled[0][name], scaled[1][name]) for name in scaled[0])
+
+
+@pytest.mark.parametrize("is_predicted", [True, False])
+def test_a_clone_with_attributes_goes_on_the_same(is_predicted: bool) -> None:
+    """What a clone with attributes learns, new words and classes among it, is what its original learns."""
+    model = MLPClassifier(hidden=(8,))
+    for x, y in rows()[:100]:
+        model.learn_one(x, y)
+    if is_predicted:
+        model.predict_one(rows()[100][0])
+    clone = model.clone(include_attributes=True)
+    before = theta(model).tobytes()
+    for x, y in rows()[100:]:
+        clone.learn_one(x, y)
+    assert theta(model).tobytes() == before
+    for x, y in rows()[100:]:
+        model.learn_one(x, y)
+    assert theta(model).tobytes() == theta(clone).tobytes()
