@@ -197,6 +197,10 @@ class DictEncoder:
         numbers[~(np.abs(numbers) <= LARGEST)] = np.nan
         return Encoded(numbers, codes, np.empty((0, n)))
 
+    def is_word(self, name: Hashable) -> bool:
+        """Tell whether a feature had words so far."""
+        return name in self._categorical
+
     def _has(self, name: Hashable) -> bool:
         return name in self._numeric or name in self._categorical
 

@@ -149,11 +149,11 @@ class MLP(base.Estimator):
         """Read a data frame: of pandas, polars, pyarrow, or whatever else River takes."""
         frame = dataframe.into_frame(X)
         columns: dict[Hashable, Any] = {}
-        for name in frame.columns:
-            if frame[name].dtype.is_float() or frame[name].dtype.is_integer():
-                columns[name] = dataframe.to_numpy(frame.select(name))[:, 0]
+        for name, column in zip(frame.columns, frame.iter_columns(), strict=True):  # a name need not be a string
+            if (column.dtype.is_float() or column.dtype.is_integer()) and not self._dicts.is_word(name):
+                columns[name] = dataframe.to_numpy(column.to_frame())[:, 0]  # type: ignore[arg-type]
             else:
-                columns[name] = self._dicts.parse(name, frame[name].to_list())
+                columns[name] = self._dicts.parse(name, column.to_list())
         if is_learned and len(frame):
             new = self._dicts.new_columns({name: _first_present(values) for name, values in columns.items()})
             if new or self._model is None:

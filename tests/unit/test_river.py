@@ -558,3 +558,23 @@ def test_a_clone_with_attributes_goes_on_the_same(is_predicted: bool) -> None:
     for x, y in rows()[100:]:
         model.learn_one(x, y)
     assert theta(model).tobytes() == theta(clone).tobytes()
+
+
+def test_frames_whose_columns_are_numbered() -> None:
+    """A frame made of an array, whose columns are called 0, 1, is learned as dicts with such keys are."""
+    one, many = MLPRegressor(), MLPRegressor()
+    for x, y in numbers(50):
+        one.learn_one({0: x["a"], 1: x["b"]}, y)
+        many.learn_many(pd.DataFrame(np.array([[x["a"], x["b"]]])), pd.Series([y]))
+    assert theta(one).tobytes() == theta(many).tobytes()
+    assert many.predict_many(pd.DataFrame([[0.5, 0.25]])).tolist() == [one.predict_one({0: 0.5, 1: 0.25})]
+
+
+def test_numbers_where_words_were_are_refused_in_frames_too() -> None:
+    """A column of numbers for a feature of words is refused; one with nothing in it is missing."""
+    model = MLPClassifier()
+    model.learn_many(pd.DataFrame({"kind": ["x", "y"]}), pd.Series([1, 0]))
+    for call in (model.predict_many, lambda X: model.learn_many(X, pd.Series([1, 0]))):
+        with pytest.raises(DataError, match="feature 'kind' had words so far, and now a number"):
+            call(pd.DataFrame({"kind": [np.nan, 1.0]}))
+        call(pd.DataFrame({"kind": [np.nan, np.nan]}))
