@@ -15,6 +15,7 @@ from stream_bp.arrays import Array, DType, Floats
 from stream_bp.config import JobConfig
 from stream_bp.dicts import DictEncoder, Features, is_missing
 from stream_bp.encoder import Column, Encoded, Encoder, Task
+from stream_bp.errors import DataError
 from stream_bp.model import Model
 from stream_bp.single import SingleRow
 
@@ -145,9 +146,11 @@ class MLP(base.Estimator):
         self._stand()
         return self._model
 
-    def _read_frame(self, X: Any, *, is_learned: bool) -> Encoded:
-        """Read a data frame: of pandas, polars, pyarrow, or whatever else River takes."""
-        frame = dataframe.into_frame(X)
+    def _read_frame(self, X: Any, n_targets: int | None = None) -> Encoded:
+        """Read a data frame: of pandas, polars, pyarrow, or what else River takes; to learn it, with its targets."""
+        frame, is_learned = dataframe.into_frame(X), n_targets is not None
+        if is_learned and len(frame) != n_targets:
+            raise DataError(f"X has {len(frame)} rows and y {n_targets}; give as many targets as rows")
         columns: dict[Hashable, Any] = {}
         for name, column in zip(frame.columns, frame.iter_columns(), strict=True):  # a name need not be a string
             if (column.dtype.is_float() or column.dtype.is_integer()) and not self._dicts.is_word(name):
@@ -168,7 +171,7 @@ class MLP(base.Estimator):
 
     def _predict_minibatch(self, X: Any) -> Floats | None:
         """Return what is predicted for the rows of a frame, as a model does; None if nothing can be."""
-        rows = self._read_frame(X, is_learned=False)
+        rows = self._read_frame(X)
         self._row = None  # a frame of one row is scaled in the room of the row that was last looked at
         return self._model.predict(rows)[0] if self._model is not None and self._model.learner.n_outputs else None
 

@@ -182,8 +182,8 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
         series = dataframe.into_series(y)
         self._y_name = series.name
         labels, words = series.to_list(), self._encoder.labels[0]
-        rows = self._read_frame(X, is_learned=True)
         new = dict.fromkeys(_plain(label) for label in labels if self._code(label) == len(self._codes))
+        rows = self._read_frame(X, len(labels))
         words.extend(list(new))
         codes = {**self._codes, **{label: code for code, label in enumerate(new, len(self._codes))}}
         try:
@@ -350,7 +350,7 @@ class MLPRegressor(MLP, base.MiniBatchRegressor):
         series = dataframe.into_series(y)
         self._y_name = series.name
         values = np.array([[_value(value) for value in series.to_list()]], np.float64)
-        self._learn_minibatch(self._read_frame(X, is_learned=True), values)
+        self._learn_minibatch(self._read_frame(X, values.shape[1]), values)
 
     def predict_many(self, X: Any) -> Any:
         """Return a series of the values that are expected of the rows of a data frame."""

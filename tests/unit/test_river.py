@@ -578,3 +578,25 @@ def test_numbers_where_words_were_are_refused_in_frames_too() -> None:
         with pytest.raises(DataError, match="feature 'kind' had words so far, and now a number"):
             call(pd.DataFrame({"kind": [np.nan, 1.0]}))
         call(pd.DataFrame({"kind": [np.nan, np.nan]}))
+
+
+@pytest.mark.parametrize("n", [1, 2, 4])
+@pytest.mark.parametrize("make", [MLPClassifier, MLPRegressor])
+def test_a_frame_with_other_targets_is_refused_and_changes_nothing(make: type, n: int) -> None:
+    """Targets that are not as many as the rows are refused in one line, before columns and words are taken in."""
+    model: Any = make()
+    model.learn_many(pd.DataFrame({"a": [1.0, 2.0, 3.0]}), pd.Series([1, 0, 1]))
+    before = pickle.dumps(model)
+    with pytest.raises(DataError, match=f"X has 3 rows and y {n}; give as many targets as rows"):
+        model.learn_many(pd.DataFrame({"a": [1.0, 2.0, 3.0], "word": ["p", "q", "r"]}), pd.Series([1] * n))
+    assert pickle.dumps(model) == before
+
+
+def test_a_frame_with_a_label_that_is_none_changes_nothing() -> None:
+    """A label that is not hashable is refused before columns and words are taken in."""
+    model = MLPClassifier()
+    model.learn_many(pd.DataFrame({"a": [1.0, 2.0]}), pd.Series([1, 0]))
+    before = pickle.dumps(model)
+    with pytest.raises(DataError, match="which is not hashable"):
+        model.learn_many(pd.DataFrame({"a": [1.0, 2.0], "word": ["p", "q"]}), pd.Series([[1], [2]]))
+    assert pickle.dumps(model) == before
