@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import math
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -19,8 +20,9 @@ from stream_bp.errors import DataError
 from stream_bp.model import Model
 from stream_bp.single import SingleRow
 
-__all__ = ["MLP"]
+__all__ = ["MLP", "as_weight"]
 
+_HEAVIEST = 1e30  # times a gradient, it stays within float32
 _TARGET = "target"  # what is predicted has no name in River
 
 
@@ -189,8 +191,8 @@ class MLP(base.Estimator):
         Raises
         ------
         CheckpointError
-            If nothing was learned yet, or a feature's name or a label cannot be written as JSON; a DiskError if the
-            file cannot be written.
+            If nothing was learned yet, a weight is not finite, or a feature's name or a label cannot be written as
+            JSON; a DiskError if the file cannot be written.
         """
         checkpoint.save(portable.pack(self._model, self._config, target), path)
 
@@ -218,3 +220,14 @@ class MLP(base.Estimator):
 def _first_present(values: Floats | list[str | None]) -> float | str | None:
     """Return the first value that is not missing."""
     return next((value for value in values if not is_missing(value)), None)
+
+
+def as_weight(w: Any) -> float:
+    """Return the weight of a row as a float; refuse what would leave weights that are no numbers."""
+    try:
+        weight = float(w)
+    except (TypeError, ValueError, OverflowError):
+        weight = math.nan
+    if not abs(weight) <= _HEAVIEST:
+        raise DataError(f"the weight {w!r} is not a number within ±1e30")
+    return weight

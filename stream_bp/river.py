@@ -20,7 +20,7 @@ from stream_bp.arrays import DType
 from stream_bp.dicts import Features, is_missing
 from stream_bp.encoder import LARGEST, Encoder
 from stream_bp.errors import DataError
-from stream_bp.estimator import MLP
+from stream_bp.estimator import MLP, as_weight
 from stream_bp.model import Model
 from stream_bp.single import SingleRow
 
@@ -141,15 +141,16 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
         y
             Its label; with None or NaN only the features are taken in.
         w
-            Weight: what its loss is multiplied by.
+            Weight: what its loss is multiplied by, within ±1e30.
 
         Raises
         ------
         DataError
-            If a feature or the label cannot be read; then nothing is changed.
+            If a feature, the label or the weight cannot be read; then nothing is changed.
         DivergenceError
             If the network has blown up.
         """
+        w = as_weight(w)
         self._propagate(x)
         code = self._code(y)
         is_known = self._is_whole and code < len(self._codes)
@@ -314,15 +315,16 @@ class MLPRegressor(MLP, base.MiniBatchRegressor):
         y
             Its value; with None, NaN or what is beyond ±1e100 only the features are taken in.
         w
-            Weight: what its loss is multiplied by.
+            Weight: what its loss is multiplied by, within ±1e30.
 
         Raises
         ------
         DataError
-            If a feature or the value cannot be read; then nothing is changed.
+            If a feature, the value or the weight cannot be read; then nothing is changed.
         DivergenceError
             If the network has blown up.
         """
+        w = as_weight(w)
         self._propagate(x)
         value = _value(y)
         single = self._ready() if self._is_whole else self._grow(x, np.array([[value]]))

@@ -600,3 +600,16 @@ def test_a_frame_with_a_label_that_is_none_changes_nothing() -> None:
     with pytest.raises(DataError, match="which is not hashable"):
         model.learn_many(pd.DataFrame({"a": [1.0, 2.0], "word": ["p", "q"]}), pd.Series([[1], [2]]))
     assert pickle.dumps(model) == before
+
+
+@pytest.mark.parametrize("weight", [np.nan, np.inf, 1e300, "heavy", None, [1.0, 2.0]])
+@pytest.mark.parametrize("make", [MLPClassifier, MLPRegressor])
+def test_a_weight_that_is_none_is_refused_and_changes_nothing(make: type, weight: Any) -> None:
+    """A weight that is no number, or none that a network survives, is refused in one line."""
+    model: Any = make(dtype="float32")
+    for x, y in numbers(20):
+        model.learn_one(x, y > 50)
+    before = pickle.dumps(model)
+    with pytest.raises(DataError, match=r"the weight .* is not a number within"):
+        model.learn_one({"a": 1.0, "new": 2.0}, True, w=weight)
+    assert pickle.dumps(model) == before

@@ -161,3 +161,14 @@ def test_other_checkpoints_are_refused(tmp_path: Path) -> None:
     Job(open_source(two), target=["target", "other"], run_dir=str(tmp_path / "run")).run()
     with pytest.raises(CheckpointError, match="is a regression of target, other; expected a regression of one target"):
         MLPRegressor.load(tmp_path / "run")
+
+
+def test_a_network_that_blew_up_does_not_replace_a_good_file(tmp_path: Path) -> None:
+    """What no load would open is not saved: the file from before stays."""
+    path, model = tmp_path / "model.safetensors", trained()
+    model.save(path)
+    before = path.read_bytes()
+    model._model.learner.theta[0] = float("nan")
+    with pytest.raises(CheckpointError, match="a weight is not finite"):
+        model.save(path)
+    assert path.read_bytes() == before
