@@ -16,12 +16,12 @@ import numpy as np
 from river import base
 from river.utils import dataframe
 
-from stream_bp.arrays import DType
+from stream_bp.arrays import DType, Ints
 from stream_bp.dicts import Features, is_missing
 from stream_bp.encoder import LARGEST, Encoder
 from stream_bp.errors import DataError
 from stream_bp.estimator import MLP, as_weight
-from stream_bp.model import Model
+from stream_bp.model import Model, refuse_excess
 from stream_bp.single import SingleRow
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
@@ -184,11 +184,12 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
         self._y_name = series.name
         labels, words = series.to_list(), self._encoder.labels[0]
         new = dict.fromkeys(_plain(label) for label in labels if self._code(label) == len(self._codes))
-        rows = self._read_frame(X, len(labels))
         words.extend(list(new))
         codes = {**self._codes, **{label: code for code, label in enumerate(new, len(self._codes))}}
+        y_codes = np.array([[codes.get(label, -1) for label in labels]], np.int64)
         try:
-            self._learn_minibatch(rows, np.array([[codes.get(label, -1) for label in labels]], np.int64))
+            self._refuse_excess(y_codes)
+            self._learn_minibatch(self._read_frame(X, len(labels)), y_codes)
         finally:
             self._index_labels()
 
@@ -203,6 +204,10 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
         shares, frame = self._predict_minibatch(X), dataframe.into_frame(X)
         best = [None] * len(frame) if shares is None else [self._labels[code] for code in shares.argmax(axis=0)]
         return dataframe.to_native_series(best, name=self._y_name, like=frame)
+
+    def _refuse_excess(self, y: Ints) -> None:
+        """Refuse a class too many before columns and words are taken in."""
+        refuse_excess(self._encoder, self._output if self._model is None else self._model.output, y)
 
     def _shares(self, x: Features) -> list[float]:
         """Return the probability of each class that was learned, in the order of the labels."""
@@ -229,6 +234,7 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
             self._dicts.new_columns(x)  # a feature that cannot be read is refused before the label is known
             self._encoder.labels[0].extend([_plain(y)])
         try:
+            self._refuse_excess(np.array([[code]]))
             return self._grow(x, np.array([[code]]))
         finally:
             self._index_labels()

@@ -613,3 +613,18 @@ def test_a_weight_that_is_none_is_refused_and_changes_nothing(make: type, weight
     with pytest.raises(DataError, match=r"the weight .* is not a number within"):
         model.learn_one({"a": 1.0, "new": 2.0}, True, w=weight)
     assert pickle.dumps(model) == before
+
+
+@pytest.mark.parametrize("is_frame", [True, False])
+def test_a_class_too_many_changes_nothing(is_frame: bool) -> None:
+    """A row of one class more than there is room for leaves neither its new column nor its new word behind."""
+    model = MLPClassifier(hidden=(2,))
+    n = 1_000
+    model.learn_many(pd.DataFrame({"a": np.arange(n) / n, "word": ["p"] * n}), pd.Series(range(n)))
+    before, x = pickle.dumps(model), {"a": 1.0, "word": "q", "new": 2.0}
+    call, *row = (
+        (model.learn_many, pd.DataFrame([x]), pd.Series(["excess"])) if is_frame else (model.learn_one, x, "excess")
+    )
+    with pytest.raises(DataError, match="more than 1000 classes"):
+        call(*row)
+    assert pickle.dumps(model) == before
