@@ -17,7 +17,7 @@ from river import base
 from river.utils import dataframe
 
 from stream_bp.arrays import DType, Ints
-from stream_bp.dicts import Features, is_missing
+from stream_bp.dicts import Features, is_missing, plain
 from stream_bp.encoder import LARGEST, Encoder
 from stream_bp.errors import DataError
 from stream_bp.estimator import MLP, as_weight
@@ -183,7 +183,7 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
         series = dataframe.into_series(y)
         self._y_name = series.name
         labels, words = series.to_list(), self._encoder.labels[0]
-        new = dict.fromkeys(_plain(label) for label in labels if self._code(label) == len(self._codes))
+        new = dict.fromkeys(plain(label) for label in labels if self._code(label) == len(self._codes))
         words.extend(list(new))
         codes = {**self._codes, **{label: code for code, label in enumerate(new, len(self._codes))}}
         y_codes = np.array([[codes.get(label, -1) for label in labels]], np.int64)
@@ -232,7 +232,7 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
         """Grow to a row of a new class, or with something else new, and propagate it."""
         if code == len(self._codes):
             self._dicts.new_columns(x)  # a feature that cannot be read is refused before the label is known
-            self._encoder.labels[0].extend([_plain(y)])
+            self._encoder.labels[0].extend([plain(y)])
         try:
             self._refuse_excess(np.array([[code]]))
             return self._grow(x, np.array([[code]]))
@@ -379,8 +379,3 @@ def _value(y: Any) -> float:
     except (TypeError, ValueError):
         raise DataError(f"the target {y!r} is a {type(y).__name__}; expected a number, or None") from None
     return value if abs(value) <= LARGEST else np.nan
-
-
-def _plain(label: Any) -> Any:
-    """Return a label of NumPy as Python's own: they are equal, and of one class."""
-    return label.item() if isinstance(label, np.generic) else label

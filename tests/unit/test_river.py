@@ -628,3 +628,13 @@ def test_a_class_too_many_changes_nothing(is_frame: bool) -> None:
     with pytest.raises(DataError, match="more than 1000 classes"):
         call(*row)
     assert pickle.dumps(model) == before
+
+
+@pytest.mark.parametrize("label", [np.datetime64("2020-01-01T00:00:00.000000001"), np.timedelta64(5, "ns")])
+def test_times_of_numpy_are_labels_of_their_own(label: Hashable) -> None:
+    """A time in nanoseconds, which NumPy would make an integer, comes back as it was given."""
+    model = MLPClassifier()
+    model.learn_one({"a": 1.0}, label)
+    model.learn_one({"a": 1.0}, label)
+    assert list(model.predict_proba_one({"a": 1.0})) == [label]
+    assert type(model.predict_one({"a": 1.0})) is type(label)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
@@ -172,3 +173,14 @@ def test_a_network_that_blew_up_does_not_replace_a_good_file(tmp_path: Path) -> 
     with pytest.raises(CheckpointError, match="a weight is not finite"):
         model.save(path)
     assert path.read_bytes() == before
+
+
+def test_names_of_numpy_are_those_of_python(tmp_path: Path) -> None:
+    """Features called by the elements of an array can be saved, and are found again by names of either kind."""
+    model = MLPClassifier()
+    model.learn_one(dict(zip(np.array(["a", "b"]), [1.0, 2.0], strict=True)), True)
+    model.learn_one({**dict(zip(np.arange(2), [1.0, 2.0], strict=True)), "a": 3.0}, False)
+    model.save(tmp_path / "model.safetensors")
+    twin = MLPClassifier.load(tmp_path / "model.safetensors")
+    assert [type(column.name) for column in twin._encoder.features] == [str, str, int, int]
+    assert twin.predict_proba_one({"a": 3.0, 0: 1.0}) == model.predict_proba_one({np.str_("a"): 3.0, np.int64(0): 1.0})
