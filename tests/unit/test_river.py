@@ -638,3 +638,13 @@ def test_times_of_numpy_are_labels_of_their_own(label: Hashable) -> None:
     model.learn_one({"a": 1.0}, label)
     assert list(model.predict_proba_one({"a": 1.0})) == [label]
     assert type(model.predict_one({"a": 1.0})) is type(label)
+
+
+@pytest.mark.parametrize("x", [{"\ud800": 1.0}, {"word": "\ud800"}])
+def test_names_and_words_need_not_be_utf8(x: Row) -> None:
+    """What Python makes of bytes that are no text is a name, or a word, like another."""
+    model = MLPClassifier()
+    for row, y in ((x, True), ({"word": "u"}, False), (x, True)):
+        model.learn_one(row, y)
+        model.predict_one(row)
+    assert np.isfinite(theta(model)).all()
