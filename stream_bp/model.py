@@ -355,6 +355,11 @@ def refuse_excess(encoder: Encoder, output: str, y: Array) -> None:
 
 def _refuse_misfits(tensors: dict[str, Floats], encoder: Encoder, state: dict[str, Any], hidden: Sequence[int]) -> None:
     """Refuse weights that are not of the size that the rest claims, before anything of that size is made."""
+    outputs = {"identity"} if encoder.task == "regression" else {"softmax", "sigmoid"}
+    if state["output"] not in outputs:
+        raise CheckpointError(f"output {state['output']!r} does not go with {encoder.task}")
+    if state["output"] == "sigmoid" and any(len(labels) > 2 for labels in state["labels"]):
+        raise CheckpointError("a sigmoid output tells two classes apart, and there are more")
     n_inputs = len(encoder.numeric) + sum(map(len, state["inputs"]))
     n_outputs = sum(map(len, state["labels"])) if state["output"] == "softmax" else len(encoder.targets)
     sizes = (n_inputs, *hidden, n_outputs)

@@ -93,6 +93,8 @@ def unpack(loaded: Loaded, task: Task) -> tuple[JobConfig, Model]:
     names = loaded.snapshot.state.get("names", [column.name for column in encoder.features])
     if [str(name) for name in names] != [column.name for column in encoder.features]:
         raise CheckpointError(f"checkpoint {loaded.path}: its names are not those of its columns")
+    if len(set(names)) < len(names):
+        raise CheckpointError(f"checkpoint {loaded.path}: two features are called the same")
     encoder.rename(names)
     return config, model
 

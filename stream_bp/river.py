@@ -202,7 +202,10 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
     def predict_many(self, X: Any) -> Any:
         """Return a series of the most probable class of each row of a data frame; None before any was learned."""
         shares, frame = self._predict_minibatch(X), dataframe.into_frame(X)
-        best = [None] * len(frame) if shares is None else [self._labels[code] for code in shares.argmax(axis=0)]
+        if shares is None or not len(shares):
+            best = [None] * len(frame)
+        else:
+            best = [self._labels[code] for code in shares.argmax(axis=0)]
         return dataframe.to_native_series(best, name=self._y_name, like=frame)
 
     def _refuse_excess(self, y: Ints) -> None:
