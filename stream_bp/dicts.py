@@ -24,7 +24,7 @@ from stream_bp.arrays import Array, Floats
 from stream_bp.encoder import LARGEST, Column, Encoded, Encoder
 from stream_bp.errors import DataError
 
-__all__ = ["DictEncoder", "Features", "is_missing"]
+__all__ = ["DictEncoder", "Features", "is_missing", "plain"]
 
 Features: TypeAlias = Mapping[Any, Any]
 """Names, of any hashable type, and values of one row."""
@@ -83,7 +83,7 @@ class DictEncoder:
             If one of these is neither a number nor a word.
         """
         unknown = [(name, *_read(name, value)) for name, value in x.items() if not self._has(name)]
-        return [Column(name, kind) for name, kind, value in unknown if value is not None]  # type: ignore[arg-type]
+        return [Column(plain(name), kind) for name, kind, value in unknown if value is not None]  # type: ignore[arg-type]
 
     def encode_one(self, x: Features, *, is_learned: bool = False) -> tuple[Floats, list[int]]:
         """Read one row.
@@ -197,6 +197,10 @@ class DictEncoder:
         numbers[~(np.abs(numbers) <= LARGEST)] = np.nan
         return Encoded(numbers, codes, np.empty((0, n)))
 
+    def is_word(self, name: Hashable) -> bool:
+        """Tell whether a feature had words so far."""
+        return name in self._categorical
+
     def _has(self, name: Hashable) -> bool:
         return name in self._numeric or name in self._categorical
 
@@ -226,6 +230,13 @@ def is_missing(value: Any) -> bool:
     if isinstance(value, float | np.floating | Decimal):
         return bool(value != value)  # noqa: PLR0124 - true of NaN alone
     return value is None or type(value).__name__ in _MISSING
+
+
+def plain(value: Any) -> Any:
+    """Return a name or a label of NumPy as Python's own, where they are equal: a time in nanoseconds is no integer."""
+    if isinstance(value, np.generic) and not isinstance(value, np.datetime64 | np.timedelta64):
+        return value.item()
+    return value
 
 
 def _read(name: Hashable, value: Any) -> tuple[str, float | str | None]:

@@ -1,6 +1,8 @@
 """What the estimators of :mod:`stream_bp.river` share: settings, columns, files, the row that was last looked at."""
 
+import copy
 import inspect
+import math
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -14,11 +16,13 @@ from stream_bp.arrays import Array, DType, Floats
 from stream_bp.config import JobConfig
 from stream_bp.dicts import DictEncoder, Features, is_missing
 from stream_bp.encoder import Column, Encoded, Encoder, Task
+from stream_bp.errors import DataError
 from stream_bp.model import Model
 from stream_bp.single import SingleRow
 
-__all__ = ["MLP"]
+__all__ = ["MLP", "as_weight"]
 
+_HEAVIEST = 1e30  # times a gradient, it stays within float32
 _TARGET = "target"  # what is predicted has no name in River
 
 
@@ -81,6 +85,19 @@ class MLP(base.Estimator):
         """Leave out the row that was last looked at: it may be looked at again."""
         return {**self.__dict__, "_single": None, "_row": None, "_answer": [], "_is_whole": False}
 
+    def clone(self, new_params: dict[str, Any] | None = None, include_attributes: bool = False) -> Self:
+        """Return an estimator of the same settings, on request with all that was learned.
+
+        River copies each attribute for itself, and model and columns would be of different copies.
+        """
+        clone = super().clone(new_params)
+        if include_attributes:
+            params = self._get_params()
+            clone.__dict__.update(
+                copy.deepcopy({name: value for name, value in self.__getstate__().items() if name not in params})
+            )
+        return clone
+
     def _propagate(self, x: Features) -> list[float]:
         """Return ŷ of a row; the same row is not computed again before something was learned."""
         if self._row is not None and self._is_same(x):
@@ -131,15 +148,17 @@ class MLP(base.Estimator):
         self._stand()
         return self._model
 
-    def _read_frame(self, X: Any, *, is_learned: bool) -> Encoded:
-        """Read a data frame: of pandas, polars, pyarrow, or whatever else River takes."""
-        frame = dataframe.into_frame(X)
+    def _read_frame(self, X: Any, n_targets: int | None = None) -> Encoded:
+        """Read a data frame: of pandas, polars, pyarrow, or what else River takes; to learn it, with its targets."""
+        frame, is_learned = dataframe.into_frame(X), n_targets is not None
+        if is_learned and len(frame) != n_targets:
+            raise DataError(f"X has {len(frame)} rows and y {n_targets}; give as many targets as rows")
         columns: dict[Hashable, Any] = {}
-        for name in frame.columns:
-            if frame[name].dtype.is_float() or frame[name].dtype.is_integer():
-                columns[name] = dataframe.to_numpy(frame.select(name))[:, 0]
+        for name, column in zip(frame.columns, frame.iter_columns(), strict=True):  # a name need not be a string
+            if (column.dtype.is_float() or column.dtype.is_integer()) and not self._dicts.is_word(name):
+                columns[name] = dataframe.to_numpy(column.to_frame())[:, 0]  # type: ignore[arg-type]
             else:
-                columns[name] = self._dicts.parse(name, frame[name].to_list())
+                columns[name] = self._dicts.parse(name, column.to_list())
         if is_learned and len(frame):
             new = self._dicts.new_columns({name: _first_present(values) for name, values in columns.items()})
             if new or self._model is None:
@@ -154,7 +173,8 @@ class MLP(base.Estimator):
 
     def _predict_minibatch(self, X: Any) -> Floats | None:
         """Return what is predicted for the rows of a frame, as a model does; None if nothing can be."""
-        rows = self._read_frame(X, is_learned=False)
+        rows = self._read_frame(X)
+        self._row = None  # a frame of one row is scaled in the room of the row that was last looked at
         return self._model.predict(rows)[0] if self._model is not None and self._model.learner.n_outputs else None
 
     def save(self, path: str | Path, *, target: str | None = None) -> None:
@@ -171,8 +191,8 @@ class MLP(base.Estimator):
         Raises
         ------
         CheckpointError
-            If nothing was learned yet, or a feature's name or a label cannot be written as JSON; a DiskError if the
-            file cannot be written.
+            If nothing was learned yet, a weight is not finite, or a feature's name or a label cannot be written as
+            JSON; a DiskError if the file cannot be written.
         """
         checkpoint.save(portable.pack(self._model, self._config, target), path)
 
@@ -200,3 +220,14 @@ class MLP(base.Estimator):
 def _first_present(values: Floats | list[str | None]) -> float | str | None:
     """Return the first value that is not missing."""
     return next((value for value in values if not is_missing(value)), None)
+
+
+def as_weight(w: Any) -> float:
+    """Return the weight of a row as a float; refuse what would leave weights that are no numbers."""
+    try:
+        weight = float(w)
+    except (TypeError, ValueError, OverflowError):
+        weight = math.nan
+    if not abs(weight) <= _HEAVIEST:
+        raise DataError(f"the weight {w!r} is not a number within ±1e30")
+    return weight

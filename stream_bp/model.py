@@ -20,7 +20,7 @@ from stream_bp.learner import Learner
 from stream_bp.scaling import Scaler
 from stream_bp.vocabulary import Value
 
-__all__ = ["Model", "Outcome"]
+__all__ = ["Model", "Outcome", "refuse_excess"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +239,7 @@ class Model:
         DataError
             If a target has more classes than its output can tell apart; then nothing was changed.
         """
-        self._refuse_excess(rows, start, stop)
+        refuse_excess(self.encoder, self.output, rows.y[:, start:stop])
         names: list[str] = []
         for codes, inputs, column, words in zip(
             rows.categories, self._inputs, self.encoder.categorical, self.encoder.categories, strict=True
@@ -253,23 +253,6 @@ class Model:
             n_outputs += met - self._known[i]
             self._known[i] = met
         self.learner.grow(names, n_outputs if self.output == "softmax" else 0)
-
-    def _refuse_excess(self, rows: Encoded, start: int, stop: int) -> None:
-        """Refuse a minibatch with a class too many, while everything still stands at its border."""
-        most = 2 if self.output == "sigmoid" else MAX_CLASSES
-        for column, labels, codes in zip(self.encoder.targets, self.encoder.labels, rows.y, strict=False):
-            if codes[start:stop].max() < most:
-                continue
-            if self.output == "softmax":
-                raise DataError(
-                    f"target column {column.name!r} has more than {MAX_CLASSES} classes; is it an identifier? "
-                    "A number can be learned with --task regression"
-                )
-            first, second, third = labels.values[:3]
-            raise DataError(
-                f"target column {column.name!r} has a third class {third!r} beside {first!r} and {second!r}; "
-                "a sigmoid output tells two apart (one target of many classes: --output softmax)"
-            )
 
     def state(self) -> tuple[dict[str, Floats], dict[str, Any]]:
         """Return arrays and a JSON-able rest, from which :meth:`restore` goes on to the same bits."""
@@ -346,8 +329,37 @@ class Model:
         return [words.values[:known] for words, known in zip(self.encoder.labels, self._known, strict=True)]
 
 
+def refuse_excess(encoder: Encoder, output: str, y: Array) -> None:
+    """Refuse the codes y (n_targets, n) of a minibatch with a class too many, while everything stands at its border.
+
+    Raises
+    ------
+    DataError
+        If a target has more classes than its output can tell apart.
+    """
+    most = 2 if output == "sigmoid" else MAX_CLASSES
+    for column, labels, codes in zip(encoder.targets, encoder.labels, y, strict=False):
+        if codes.max(initial=-1) < most:
+            continue
+        if output == "softmax":
+            raise DataError(
+                f"target column {column.name!r} has more than {MAX_CLASSES} classes; is it an identifier? "
+                "A number can be learned with --task regression"
+            )
+        first, second, third = labels.values[:3]
+        raise DataError(
+            f"target column {column.name!r} has a third class {third!r} beside {first!r} and {second!r}; "
+            "a sigmoid output tells two apart (one target of many classes: --output softmax)"
+        )
+
+
 def _refuse_misfits(tensors: dict[str, Floats], encoder: Encoder, state: dict[str, Any], hidden: Sequence[int]) -> None:
     """Refuse weights that are not of the size that the rest claims, before anything of that size is made."""
+    outputs = {"identity"} if encoder.task == "regression" else {"softmax", "sigmoid"}
+    if state["output"] not in outputs:
+        raise CheckpointError(f"output {state['output']!r} does not go with {encoder.task}")
+    if state["output"] == "sigmoid" and any(len(labels) > 2 for labels in state["labels"]):
+        raise CheckpointError("a sigmoid output tells two classes apart, and there are more")
     n_inputs = len(encoder.numeric) + sum(map(len, state["inputs"]))
     n_outputs = sum(map(len, state["labels"])) if state["output"] == "softmax" else len(encoder.targets)
     sizes = (n_inputs, *hidden, n_outputs)

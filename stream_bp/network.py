@@ -151,5 +151,5 @@ def initial_columns(inputs: Sequence[str], n_units: int, *, gain: float, fan_in:
 
 def _normal(key: str, shape: tuple[int, ...]) -> Floats:
     """Draw standard normal values that are a function of a text alone (a hash of it seeds the generator)."""
-    digest = hashlib.sha256(key.encode()).digest()
+    digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little"))).standard_normal(shape)

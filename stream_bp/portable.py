@@ -6,6 +6,8 @@ and ``names``: what the features are called where that is no string.
 
 from typing import Any
 
+import numpy as np
+
 import stream_bp
 from stream_bp.checkpoint import Loaded
 from stream_bp.config import JobConfig
@@ -36,10 +38,13 @@ def pack(model: Model | None, config: JobConfig, target: str | None = None) -> S
     Raises
     ------
     CheckpointError
-        If there is no model yet, or a name or a label cannot be written as JSON and read back the same.
+        If there is no model yet, a weight is not finite, or a name or a label cannot be written as JSON and read back
+        the same.
     """
     if model is None:
         raise CheckpointError("nothing was learned yet: there is nothing to save")
+    if not np.isfinite(model.learner.theta).all():
+        raise CheckpointError("a weight is not finite: the network blew up, and no such checkpoint could be opened")
     tensors, state = model.state()
     encoder = model.encoder
     names = [column.name for column in encoder.features]
@@ -88,6 +93,8 @@ def unpack(loaded: Loaded, task: Task) -> tuple[JobConfig, Model]:
     names = loaded.snapshot.state.get("names", [column.name for column in encoder.features])
     if [str(name) for name in names] != [column.name for column in encoder.features]:
         raise CheckpointError(f"checkpoint {loaded.path}: its names are not those of its columns")
+    if len(set(names)) < len(names):
+        raise CheckpointError(f"checkpoint {loaded.path}: two features are called the same")
     encoder.rename(names)
     return config, model
 

@@ -16,12 +16,12 @@ import numpy as np
 from river import base
 from river.utils import dataframe
 
-from stream_bp.arrays import DType
-from stream_bp.dicts import Features, is_missing
+from stream_bp.arrays import DType, Ints
+from stream_bp.dicts import Features, is_missing, plain
 from stream_bp.encoder import LARGEST, Encoder
 from stream_bp.errors import DataError
-from stream_bp.estimator import MLP
-from stream_bp.model import Model
+from stream_bp.estimator import MLP, as_weight
+from stream_bp.model import Model, refuse_excess
 from stream_bp.single import SingleRow
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
@@ -141,15 +141,16 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
         y
             Its label; with None or NaN only the features are taken in.
         w
-            Weight: what its loss is multiplied by.
+            Weight: what its loss is multiplied by, within ±1e30.
 
         Raises
         ------
         DataError
-            If a feature or the label cannot be read; then nothing is changed.
+            If a feature, the label or the weight cannot be read; then nothing is changed.
         DivergenceError
             If the network has blown up.
         """
+        w = as_weight(w)
         self._propagate(x)
         code = self._code(y)
         is_known = self._is_whole and code < len(self._codes)
@@ -182,12 +183,13 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
         series = dataframe.into_series(y)
         self._y_name = series.name
         labels, words = series.to_list(), self._encoder.labels[0]
-        rows = self._read_frame(X, is_learned=True)
-        new = dict.fromkeys(_plain(label) for label in labels if self._code(label) == len(self._codes))
+        new = dict.fromkeys(plain(label) for label in labels if self._code(label) == len(self._codes))
         words.extend(list(new))
         codes = {**self._codes, **{label: code for code, label in enumerate(new, len(self._codes))}}
+        y_codes = np.array([[codes.get(label, -1) for label in labels]], np.int64)
         try:
-            self._learn_minibatch(rows, np.array([[codes.get(label, -1) for label in labels]], np.int64))
+            self._refuse_excess(y_codes)
+            self._learn_minibatch(self._read_frame(X, len(labels)), y_codes)
         finally:
             self._index_labels()
 
@@ -200,8 +202,15 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
     def predict_many(self, X: Any) -> Any:
         """Return a series of the most probable class of each row of a data frame; None before any was learned."""
         shares, frame = self._predict_minibatch(X), dataframe.into_frame(X)
-        best = [None] * len(frame) if shares is None else [self._labels[code] for code in shares.argmax(axis=0)]
+        if shares is None or not len(shares):
+            best = [None] * len(frame)
+        else:
+            best = [self._labels[code] for code in shares.argmax(axis=0)]
         return dataframe.to_native_series(best, name=self._y_name, like=frame)
+
+    def _refuse_excess(self, y: Ints) -> None:
+        """Refuse a class too many before columns and words are taken in."""
+        refuse_excess(self._encoder, self._output if self._model is None else self._model.output, y)
 
     def _shares(self, x: Features) -> list[float]:
         """Return the probability of each class that was learned, in the order of the labels."""
@@ -226,8 +235,9 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
         """Grow to a row of a new class, or with something else new, and propagate it."""
         if code == len(self._codes):
             self._dicts.new_columns(x)  # a feature that cannot be read is refused before the label is known
-            self._encoder.labels[0].extend([_plain(y)])
+            self._encoder.labels[0].extend([plain(y)])
         try:
+            self._refuse_excess(np.array([[code]]))
             return self._grow(x, np.array([[code]]))
         finally:
             self._index_labels()
@@ -314,15 +324,16 @@ class MLPRegressor(MLP, base.MiniBatchRegressor):
         y
             Its value; with None, NaN or what is beyond ±1e100 only the features are taken in.
         w
-            Weight: what its loss is multiplied by.
+            Weight: what its loss is multiplied by, within ±1e30.
 
         Raises
         ------
         DataError
-            If a feature or the value cannot be read; then nothing is changed.
+            If a feature, the value or the weight cannot be read; then nothing is changed.
         DivergenceError
             If the network has blown up.
         """
+        w = as_weight(w)
         self._propagate(x)
         value = _value(y)
         single = self._ready() if self._is_whole else self._grow(x, np.array([[value]]))
@@ -350,7 +361,7 @@ class MLPRegressor(MLP, base.MiniBatchRegressor):
         series = dataframe.into_series(y)
         self._y_name = series.name
         values = np.array([[_value(value) for value in series.to_list()]], np.float64)
-        self._learn_minibatch(self._read_frame(X, is_learned=True), values)
+        self._learn_minibatch(self._read_frame(X, values.shape[1]), values)
 
     def predict_many(self, X: Any) -> Any:
         """Return a series of the values that are expected of the rows of a data frame."""
@@ -371,8 +382,3 @@ def _value(y: Any) -> float:
     except (TypeError, ValueError):
         raise DataError(f"the target {y!r} is a {type(y).__name__}; expected a number, or None") from None
     return value if abs(value) <= LARGEST else np.nan
-
-
-def _plain(label: Any) -> Any:
-    """Return a label of NumPy as Python's own: they are equal, and of one class."""
-    return label.item() if isinstance(label, np.generic) else label

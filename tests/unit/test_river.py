@@ -524,3 +524,127 @@ def test_memory_does_not_grow_with_the_rows() -> None:
     assert memory_growth(MLPClassifier(optimizer="adam", hidden=(16, 16))) < 0.5
     common.check_bounded_memory_growth(Hoarder(), datasets.Phishing().take(2_000))
     assert memory_growth(Hoarder()) > 50
+
+
+@pytest.mark.parametrize("make", [MLPClassifier, MLPRegressor])
+def test_a_frame_that_is_predicted_between_changes_nothing(make: type) -> None:
+    """A frame of one row, predicted between the prediction of another row and its learning, is not taken in."""
+    models: list[Any] = [make(), make()]
+    for model in models:
+        for x, y in numbers(50):
+            model.learn_one(x, y > 50)
+    x = {"a": 0.5, "b": 0.25}
+    models[0].predict_one(x)
+    models[0].predict_many(pd.DataFrame([{"a": -900.0, "b": 700.0}]))
+    for model in models:
+        model.learn_one(x, True)
+    scaled = [model._model.scaler.state() for model in models]
+    assert all(np.array_equal(scaled[0][name], scaled[1][name]) for name in scaled[0])
+
+
+@pytest.mark.parametrize("is_predicted", [True, False])
+def test_a_clone_with_attributes_goes_on_the_same(is_predicted: bool) -> None:
+    """What a clone with attributes learns, new words and classes among it, is what its original learns."""
+    model = MLPClassifier(hidden=(8,))
+    for x, y in rows()[:100]:
+        model.learn_one(x, y)
+    if is_predicted:
+        model.predict_one(rows()[100][0])
+    clone = model.clone(include_attributes=True)
+    before = theta(model).tobytes()
+    for x, y in rows()[100:]:
+        clone.learn_one(x, y)
+    assert theta(model).tobytes() == before
+    for x, y in rows()[100:]:
+        model.learn_one(x, y)
+    assert theta(model).tobytes() == theta(clone).tobytes()
+
+
+def test_frames_whose_columns_are_numbered() -> None:
+    """A frame made of an array, whose columns are called 0, 1, is learned as dicts with such keys are."""
+    one, many = MLPRegressor(), MLPRegressor()
+    for x, y in numbers(50):
+        one.learn_one({0: x["a"], 1: x["b"]}, y)
+        many.learn_many(pd.DataFrame(np.array([[x["a"], x["b"]]])), pd.Series([y]))
+    assert theta(one).tobytes() == theta(many).tobytes()
+    assert many.predict_many(pd.DataFrame([[0.5, 0.25]])).tolist() == [one.predict_one({0: 0.5, 1: 0.25})]
+
+
+def test_numbers_where_words_were_are_refused_in_frames_too() -> None:
+    """A column of numbers for a feature of words is refused; one with nothing in it is missing."""
+    model = MLPClassifier()
+    model.learn_many(pd.DataFrame({"kind": ["x", "y"]}), pd.Series([1, 0]))
+    for call in (model.predict_many, lambda X: model.learn_many(X, pd.Series([1, 0]))):
+        with pytest.raises(DataError, match="feature 'kind' had words so far, and now a number"):
+            call(pd.DataFrame({"kind": [np.nan, 1.0]}))
+        call(pd.DataFrame({"kind": [np.nan, np.nan]}))
+
+
+@pytest.mark.parametrize("n", [1, 2, 4])
+@pytest.mark.parametrize("make", [MLPClassifier, MLPRegressor])
+def test_a_frame_with_other_targets_is_refused_and_changes_nothing(make: type, n: int) -> None:
+    """Targets that are not as many as the rows are refused in one line, before columns and words are taken in."""
+    model: Any = make()
+    model.learn_many(pd.DataFrame({"a": [1.0, 2.0, 3.0]}), pd.Series([1, 0, 1]))
+    before = pickle.dumps(model)
+    with pytest.raises(DataError, match=f"X has 3 rows and y {n}; give as many targets as rows"):
+        model.learn_many(pd.DataFrame({"a": [1.0, 2.0, 3.0], "word": ["p", "q", "r"]}), pd.Series([1] * n))
+    assert pickle.dumps(model) == before
+
+
+def test_a_frame_with_a_label_that_is_none_changes_nothing() -> None:
+    """A label that is not hashable is refused before columns and words are taken in."""
+    model = MLPClassifier()
+    model.learn_many(pd.DataFrame({"a": [1.0, 2.0]}), pd.Series([1, 0]))
+    before = pickle.dumps(model)
+    with pytest.raises(DataError, match="which is not hashable"):
+        model.learn_many(pd.DataFrame({"a": [1.0, 2.0], "word": ["p", "q"]}), pd.Series([[1], [2]]))
+    assert pickle.dumps(model) == before
+
+
+@pytest.mark.parametrize("weight", [np.nan, np.inf, 1e300, "heavy", None, [1.0, 2.0]])
+@pytest.mark.parametrize("make", [MLPClassifier, MLPRegressor])
+def test_a_weight_that_is_none_is_refused_and_changes_nothing(make: type, weight: Any) -> None:
+    """A weight that is no number, or none that a network survives, is refused in one line."""
+    model: Any = make(dtype="float32")
+    for x, y in numbers(20):
+        model.learn_one(x, y > 50)
+    before = pickle.dumps(model)
+    with pytest.raises(DataError, match=r"the weight .* is not a number within"):
+        model.learn_one({"a": 1.0, "new": 2.0}, True, w=weight)
+    assert pickle.dumps(model) == before
+
+
+@pytest.mark.parametrize("is_frame", [True, False])
+def test_a_class_too_many_changes_nothing(is_frame: bool) -> None:
+    """A row of one class more than there is room for leaves neither its new column nor its new word behind."""
+    model = MLPClassifier(hidden=(2,))
+    n = 1_000
+    model.learn_many(pd.DataFrame({"a": np.arange(n) / n, "word": ["p"] * n}), pd.Series(range(n)))
+    before, x = pickle.dumps(model), {"a": 1.0, "word": "q", "new": 2.0}
+    call, *row = (
+        (model.learn_many, pd.DataFrame([x]), pd.Series(["excess"])) if is_frame else (model.learn_one, x, "excess")
+    )
+    with pytest.raises(DataError, match="more than 1000 classes"):
+        call(*row)
+    assert pickle.dumps(model) == before
+
+
+@pytest.mark.parametrize("label", [np.datetime64("2020-01-01T00:00:00.000000001"), np.timedelta64(5, "ns")])
+def test_times_of_numpy_are_labels_of_their_own(label: Hashable) -> None:
+    """A time in nanoseconds, which NumPy would make an integer, comes back as it was given."""
+    model = MLPClassifier()
+    model.learn_one({"a": 1.0}, label)
+    model.learn_one({"a": 1.0}, label)
+    assert list(model.predict_proba_one({"a": 1.0})) == [label]
+    assert type(model.predict_one({"a": 1.0})) is type(label)
+
+
+@pytest.mark.parametrize("x", [{"\ud800": 1.0}, {"word": "\ud800"}])
+def test_names_and_words_need_not_be_utf8(x: Row) -> None:
+    """What Python makes of bytes that are no text is a name, or a word, like another."""
+    model = MLPClassifier()
+    for row, y in ((x, True), ({"word": "u"}, False), (x, True)):
+        model.learn_one(row, y)
+        model.predict_one(row)
+    assert np.isfinite(theta(model)).all()

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
@@ -13,7 +15,7 @@ import pytest
 
 from connectors import open_source
 from stream_bp import inference
-from stream_bp.checkpoint import load
+from stream_bp.checkpoint import load, save
 from stream_bp.errors import CheckpointError, DiskError
 from stream_bp.job import Job
 from stream_bp.river import MLPClassifier, MLPRegressor
@@ -161,3 +163,77 @@ def test_other_checkpoints_are_refused(tmp_path: Path) -> None:
     Job(open_source(two), target=["target", "other"], run_dir=str(tmp_path / "run")).run()
     with pytest.raises(CheckpointError, match="is a regression of target, other; expected a regression of one target"):
         MLPRegressor.load(tmp_path / "run")
+
+
+def test_a_network_that_blew_up_does_not_replace_a_good_file(tmp_path: Path) -> None:
+    """What no load would open is not saved: the file from before stays."""
+    path, model = tmp_path / "model.safetensors", trained()
+    model.save(path)
+    before = path.read_bytes()
+    model._model.learner.theta[0] = float("nan")
+    with pytest.raises(CheckpointError, match="a weight is not finite"):
+        model.save(path)
+    assert path.read_bytes() == before
+
+
+def test_names_of_numpy_are_those_of_python(tmp_path: Path) -> None:
+    """Features called by the elements of an array can be saved, and are found again by names of either kind."""
+    model = MLPClassifier()
+    model.learn_one(dict(zip(np.array(["a", "b"]), [1.0, 2.0], strict=True)), True)
+    model.learn_one({**dict(zip(np.arange(2), [1.0, 2.0], strict=True)), "a": 3.0}, False)
+    model.save(tmp_path / "model.safetensors")
+    twin = MLPClassifier.load(tmp_path / "model.safetensors")
+    assert [type(column.name) for column in twin._encoder.features] == [str, str, int, int]
+    assert twin.predict_proba_one({"a": 3.0, 0: 1.0}) == model.predict_proba_one({np.str_("a"): 3.0, np.int64(0): 1.0})
+
+
+def forged(tmp_path: Path, change: Any, base: Path) -> Path:
+    """Return a copy of a checkpoint whose content was changed, under a digest that fits."""
+    snapshot = load(base).snapshot
+    change(snapshot.state, snapshot.tensors)
+    save(snapshot, tmp_path / "forged.safetensors")
+    return tmp_path / "forged.safetensors"
+
+
+def cut_outputs(state: Any, tensors: Any, output: str, labels: list[str]) -> None:
+    """Let a checkpoint of a softmax have one output alone."""
+    state["model"].update(output=output, labels=[labels])
+    n_left = tensors["W1"].size + tensors["W2"].shape[1]
+    tensors.update(W2=tensors["W2"][:1], optimizer=tensors["optimizer"][:, :n_left])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda s, t: cut_outputs(s, t, "sigmoid", ["p", "q", "r"]), "tells two classes apart"),
+        (lambda s, t: cut_outputs(s, t, "identity", ["p", "q"]), "does not go with classification"),
+        (lambda s, t: rename(s, ["1", "1.0"], [1, 1.0]), "two features are called the same"),
+        (lambda s, t: rename(s, ["x", "x"], ["x", "x"]), "two features are called the same"),
+    ],
+)
+def test_a_forged_estimator_is_refused(tmp_path: Path, change: Any, said: str) -> None:
+    """Outputs, labels and names that do not belong together are refused when a file is opened, not when it is used."""
+    model = MLPClassifier(hidden=(4,))
+    for i in range(10):
+        model.learn_one({"a": float(i), "b": 1.0}, "pq"[i % 2])
+    model.save(tmp_path / "model.safetensors")
+    MLPClassifier.load(forged(tmp_path, lambda s, t: None, tmp_path / "model.safetensors"))
+    path = forged(tmp_path, change, tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match=said):
+        MLPClassifier.load(path)
+
+
+def rename(state: Any, columns: list[str], names: list[Any]) -> None:
+    """Let the columns of a checkpoint be called otherwise."""
+    state["names"] = names
+    for column, name in zip(state["model"]["columns"]["features"], columns, strict=True):
+        column["name"] = name
+
+
+def test_a_sigmoid_that_met_no_class_predicts_nothing(tmp_path: Path) -> None:
+    """The first checkpoint of a job with a sigmoid opens, and predicts None for rows and for frames."""
+    settings: dict[str, Any] = {"target": "target", "output": "sigmoid", "keep": 9, "checkpoint_every": "100"}
+    Job(open_source(table([({"a": i % 3}, i % 3 > 1) for i in range(30)])), run_dir=str(tmp_path), **settings).run()
+    model = MLPClassifier.load(tmp_path / "checkpoints" / "step-000000000000.safetensors")
+    assert model.predict_one({"a": 1.0}) is None
+    assert model.predict_many(pd.DataFrame({"a": [1.0, 2.0]})).tolist() == [None, None]
