@@ -21,10 +21,10 @@ run: $(VENV)/.ready        ## learn real streams, kill a job, resume it to the s
 	$(BIN)/python -m stream_bp.demo
 
 test: $(VENV)/.ready       ## the whole suite
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-faults: $(VENV)/.ready  ## the full campaign of faults; its last lines are the table of what it showed
-	$(BIN)/python -m pytest -n 2 -q --faults full tests/crash
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q --faults full tests/crash
 
 bench-river: $(VENV)/.ready  ## prequential tables on River's own streams, beside River's models (ARGS: options)
 	$(BIN)/python tests/benchmarks/river_streams.py $(ARGS)

@@ -19,14 +19,27 @@ def main() -> None:
 
     from stream_bp.cli import main  # noqa: PLC0415 - it takes a second, and a signal may come in it
 
-    main()
+    try:
+        main()
+    finally:
+        _heed_no_more()
 
 
 def _exit(number: int, frame: FrameType | None) -> None:
-    # A second one must not come between this exit and its end.
-    for other in _SIGNALS:
-        signal.signal(other, signal.SIG_IGN)
+    _heed_no_more()
     sys.exit(128 + number)
+
+
+def _heed_no_more() -> None:
+    """Let no second signal come between an exit and its end, where threads are waited for and files are closed."""
+    for number in _SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            # Not SIG_IGN: of a signal that has come, and not yet been handled, Python would complain.
+            signal.signal(number, _pass)
+
+
+def _pass(number: int, frame: FrameType | None) -> None:
+    pass
 
 
 if __name__ == "__main__":

@@ -113,6 +113,23 @@ def test_what_is_ignored_stays_ignored(source: Path, tmp_path: Path) -> None:
         assert process.wait() == 0
 
 
+def test_a_signal_after_the_end_changes_nothing() -> None:
+    """Once the command line has come to its end, no signal breaks into the exit, or takes its code."""
+    code = """
+import os, signal, sys
+from stream_bp import __main__
+sys.argv = ["stream-bp", "--version"]
+try:
+    __main__.main()
+except SystemExit as end:
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        os.kill(os.getpid(), number)
+    sys.exit(7)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (7, "")
+
+
 def can_unshare() -> bool:
     """Tell whether a process may be made the first of a namespace of its own."""
     if shutil.which("unshare") is None:
