@@ -128,8 +128,8 @@ class JobConfig(BaseModel):
         None, gt=0, description="step size [default: the optimiser's own: sgd 0.03, for values 0.0075]"
     )
     schedule: ScheduleName = Field("constant", description="how the learning rate changes with the step")
-    decay_steps: int = Field(10_000, ge=1, description="steps in which the schedule decays")
-    warmup_steps: int = Field(1_000, ge=1, description="steps in which a warmup-… schedule climbs")
+    decay_steps: int = Field(10_000, ge=1, lt=2**63, description="steps in which the schedule decays")
+    warmup_steps: int = Field(1_000, ge=1, lt=2**63, description="steps in which a warmup-… schedule climbs")
     batch_size: int = Field(32, ge=1, description="rows in a minibatch; 1 learns best where the stream drifts")
     clip_norm: float | None = Field(None, gt=0, description="largest norm of the gradient [default: not clipped]")
     weight_decay: float = Field(0.0, ge=0, description="pull of every weight (not bias) towards 0, per step and rate")

@@ -63,6 +63,7 @@ class DictEncoder:
         self._codes = [{word: code for code, word in enumerate(words.values)} for words in self.encoder.categories]
         self._room = np.empty((len(self._names), 1))
         self._flat = self._room[:, 0]
+        self._bools = [i for i, column in enumerate(self.encoder.numeric) if column.kind == "bool"]
         self._no_codes = [-1] * len(self._codes)
         self.is_whole = False
 
@@ -108,9 +109,25 @@ class DictEncoder:
             If a feature is neither a number nor a word, or has another kind of value than before.
         """
         if tuple(x) == self._names and self._are_plain(x.values()):
-            self.is_whole = True
-            return self._room, self._no_codes
-        return self._encode_mixed(x, is_learned=is_learned)
+            codes, self.is_whole = self._no_codes, True
+        else:
+            codes = self._encode_mixed(x, is_learned=is_learned)
+        if self._bools and (wider := self._no_bools(self._room)):
+            self.is_whole = False
+            if is_learned:
+                self._widen(wider)
+        return self._room, codes
+
+    def _no_bools(self, numbers: Floats) -> list[int]:
+        """Return which columns of booleans have values (n_numbers, n) that are neither 0, 1 nor missing."""
+        values = numbers[self._bools]
+        return [i for i, row in zip(self._bools, values, strict=True) if not np.isin(row[~np.isnan(row)], (0, 1)).all()]
+
+    def _widen(self, columns: list[int]) -> None:
+        """Let columns of booleans be numbers: their values are other than 0 and 1."""
+        for i in columns:
+            self.encoder.widen(self._names[i])
+        self._bools = [i for i in self._bools if i not in columns]
 
     def _are_plain(self, values: Collection[Any]) -> bool:
         """Put values into the room, if they are numbers, none missing and none beyond the range."""
@@ -123,7 +140,7 @@ class DictEncoder:
             return False
         return True
 
-    def _encode_mixed(self, x: Features, *, is_learned: bool) -> tuple[Floats, list[int]]:
+    def _encode_mixed(self, x: Features, *, is_learned: bool) -> list[int]:
         self._flat.fill(np.nan)
         codes, self.is_whole = [-1] * len(self._codes), True
         for name, value in x.items():
@@ -138,7 +155,7 @@ class DictEncoder:
                 self.is_whole &= codes[column] >= 0 or self.encoder.categories[column].is_full
             else:
                 self.is_whole = False
-        return self._room, codes
+        return codes
 
     def parse(self, name: Hashable, values: Sequence[Any]) -> Floats | list[str | None]:
         """Read a feature of several rows.
@@ -195,6 +212,8 @@ class DictEncoder:
                 column = self._categorical[name]
                 codes[column][:] = [self._code(column, word, is_learned=is_learned) for word in values]
         numbers[~(np.abs(numbers) <= LARGEST)] = np.nan
+        if is_learned and self._bools:
+            self._widen(self._no_bools(numbers))
         return Encoded(numbers, codes, np.empty((0, n)))
 
     def is_word(self, name: Hashable) -> bool:

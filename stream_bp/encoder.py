@@ -36,6 +36,7 @@ __all__ = [
     "Task",
     "distinct",
     "is_number",
+    "label_array",
     "target_schema",
 ]
 
@@ -176,6 +177,11 @@ class Encoder:
         else:
             self.numeric.append(column)
 
+    def widen(self, name: Any) -> None:
+        """Let a column of booleans be one of numbers: it has values that are neither 0 nor 1."""
+        for columns in (self.features, self.numeric):
+            columns[:] = [replace(column, kind="number") if column.name == name else column for column in columns]
+
     def rename(self, names: Sequence[Any]) -> None:
         """Call the features by other names, in their order; those of dicts need not be strings."""
         self.features = [replace(column, name=name) for column, name in zip(self.features, names, strict=True)]
@@ -279,13 +285,28 @@ class Encoder:
             labels = self.labels[i].values[: len(prediction)]
             if not labels:
                 raise DataError(f"nothing can be predicted yet: no label of {column.name!r} was learned")
-            arrays[column.name] = pa.array(labels).take(pa.array(prediction.argmax(axis=0)))
+            arrays[column.name] = label_array(labels).take(pa.array(prediction.argmax(axis=0)))
             for label, probability in zip(labels, prediction, strict=True):
                 arrays[f"{column.name}={label}"] = pa.array(np.ascontiguousarray(probability, np.float64))
         expected = len(predictions) + sum(len(p) for p in predictions if self.task == "classification")
         if len(arrays) != expected:
             raise DataError("two columns of the predictions would have the same name; rename a target")
         return pa.RecordBatch.from_pydict(arrays)
+
+
+def label_array(labels: Sequence[Value]) -> pa.Array:
+    """Return labels as a column.
+
+    Raises
+    ------
+    DataError
+        If there is no type that holds them all: a whole number beyond 64 bits, text that is no UTF-8.
+    """
+    try:
+        return pa.array(labels)
+    except (pa.ArrowException, OverflowError, UnicodeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"the labels cannot be written as a column: {reason}; rename them") from error
 
 
 def _listed(names: Sequence[str]) -> str:

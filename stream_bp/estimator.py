@@ -18,6 +18,7 @@ from stream_bp.dicts import DictEncoder, Features, is_missing
 from stream_bp.encoder import Column, Encoded, Encoder, Task
 from stream_bp.errors import DataError
 from stream_bp.model import Model
+from stream_bp.numerics import single_thread
 from stream_bp.single import SingleRow
 
 __all__ = ["MLP", "as_weight"]
@@ -154,13 +155,17 @@ class MLP(base.Estimator):
         if is_learned and len(frame) != n_targets:
             raise DataError(f"X has {len(frame)} rows and y {n_targets}; give as many targets as rows")
         columns: dict[Hashable, Any] = {}
+        first: dict[Hashable, Any] = {}
+        values: Any
         for name, column in zip(frame.columns, frame.iter_columns(), strict=True):  # a name need not be a string
             if (column.dtype.is_float() or column.dtype.is_integer()) and not self._dicts.is_word(name):
-                columns[name] = dataframe.to_numpy(column.to_frame())[:, 0]  # type: ignore[arg-type]
+                values = columns[name] = dataframe.to_numpy(column.to_frame())[:, 0]  # type: ignore[arg-type]
             else:
-                columns[name] = self._dicts.parse(name, column.to_list())
+                values = column.to_list()
+                columns[name] = self._dicts.parse(name, values)
+            first[name] = next((value for value in values if not is_missing(value)), None)
         if is_learned and len(frame):
-            new = self._dicts.new_columns({name: _first_present(values) for name, values in columns.items()})
+            new = self._dicts.new_columns(first)
             if new or self._model is None:
                 self._with_columns(new, len(columns))
         return self._dicts.encode_many(columns, len(frame), is_learned=is_learned)
@@ -168,14 +173,18 @@ class MLP(base.Estimator):
     def _learn_minibatch(self, rows: Encoded, y: Array) -> None:
         """Learn rows with their targets y (1, n), as one minibatch."""
         if self._model is not None and len(rows):
-            list(self._model.learn(Encoded(rows.numbers, rows.categories, y), 0, len(rows), len(rows)))
+            with single_thread():
+                list(self._model.learn(Encoded(rows.numbers, rows.categories, y), 0, len(rows), len(rows)))
         self._stand()
 
     def _predict_minibatch(self, X: Any) -> Floats | None:
         """Return what is predicted for the rows of a frame, as a model does; None if nothing can be."""
         rows = self._read_frame(X)
         self._row = None  # a frame of one row is scaled in the room of the row that was last looked at
-        return self._model.predict(rows)[0] if self._model is not None and self._model.learner.n_outputs else None
+        if self._model is None or not self._model.learner.n_outputs:
+            return None
+        with single_thread():
+            return self._model.predict(rows)[0]
 
     def save(self, path: str | Path, *, target: str | None = None) -> None:
         """Save everything that predicting and learning on need, durably, as a checkpoint of stream-bp.
@@ -215,11 +224,6 @@ class MLP(base.Estimator):
         estimator._config = config
         estimator._take(model.encoder, model)
         return estimator
-
-
-def _first_present(values: Floats | list[str | None]) -> float | str | None:
-    """Return the first value that is not missing."""
-    return next((value for value in values if not is_missing(value)), None)
 
 
 def as_weight(w: Any) -> float:

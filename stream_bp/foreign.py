@@ -205,13 +205,13 @@ class ForeignModel:
 
     def _probabilities(self, x: dict[str, Any]) -> Answer:
         try:
-            shares = self.estimator.predict_proba_one(x)
+            shares = self.estimator.predict_proba_one(x) or {}
         except NotImplementedError:  # so River says that a classifier knows labels alone
             self._predict = self._label
             return self._label(x)
         if not all(map(math.isfinite, shares.values())):
             raise DivergenceError(f"{self._here}: a probability is not finite; scale its inputs, or lower its rate")
-        return shares  # type: ignore[no-any-return]
+        return shares
 
     def _label(self, x: dict[str, Any]) -> Answer:
         label = self.estimator.predict_one(x)

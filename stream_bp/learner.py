@@ -5,6 +5,7 @@ those rows: :meth:`Learner.learn` returns it, and scoring costs nothing more.
 """
 
 import hashlib
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -422,7 +423,9 @@ class Learner:
         if not np.isfinite(theta).all():
             raise CheckpointError("a weight is not finite; no job saves such a checkpoint")
         self._lay_out(theta, tensors["optimizer"])
-        self.step, self.rows = int(state["step"]), int(state["rows"])
+        self.step, self.rows = (operator.index(state[name]) for name in ("step", "rows"))
+        if not 0 <= self.step < 2**63 or not 0 <= self.rows < 2**63:
+            raise CheckpointError("the learner has a number of steps, or of rows, that no job comes to")
         self.diagnostics.restore(state["diagnostics"])
 
     def _with_ones(self, X: Floats) -> Floats:

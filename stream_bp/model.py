@@ -144,7 +144,11 @@ class Model:
 
     def preview(self, numbers: Floats) -> Floats:
         """Scale some rows (n_numbers, n), each as if it came next; a single one into the scaler's own room."""
-        return self.scaler.preview(numbers) if self.scale_features else np.nan_to_num(numbers)
+        return self.scaler.preview(numbers) if self.scale_features else self._as_they_are(numbers)
+
+    def _as_they_are(self, numbers: Floats) -> Floats:
+        """Return numbers that are not scaled, 0 where one is missing, or beyond the learner's dtype."""
+        return np.where(np.abs(numbers) <= np.finfo(self.learner.theta.dtype).max, numbers, 0)
 
     def answer(self, output: Floats) -> list[Floats]:
         """Put ŷ (n_K, n) of rows that come next into the user's terms, as in :class:`Outcome`."""
@@ -172,7 +176,7 @@ class Model:
 
     def _observe(self, numbers: Floats) -> Floats:
         """Take the numbers of some minibatches in, and scale them."""
-        return self.scaler.observe(numbers).scale(numbers) if self.scale_features else np.nan_to_num(numbers)
+        return self.scaler.observe(numbers).scale(numbers) if self.scale_features else self._as_they_are(numbers)
 
     def _learn_values(self, X: Floats, y: Floats, tiles: Floats) -> Outcome:
         """Learn values y (n_targets, n), given also as minibatches (n_targets, T, b), in units of their deviation."""

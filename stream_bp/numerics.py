@@ -9,6 +9,7 @@ NumPy found, the machine and the dtype. A job keeps it in every checkpoint and a
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +82,17 @@ def single_thread() -> Iterator[None]:
 
     Notes
     -----
-    Holds for the whole process until it is left; networks of a streaming size are also faster so.
+    Holds for the whole process until it is left; networks of a streaming size are also faster so. Costs some
+    microseconds; the first time, when the libraries are looked for, some milliseconds.
     """
-    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+    with _controller().limit(limits=1, user_api="blas"):
         yield
+
+
+@cache
+def _controller() -> threadpoolctl.ThreadpoolController:
+    """Look for the BLAS that NumPy has loaded; one that is loaded later decides no bit of ours."""
+    return threadpoolctl.ThreadpoolController()
 
 
 def _blas(pools: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -11,8 +11,8 @@ import numpy as np
 import stream_bp
 from stream_bp.checkpoint import Loaded
 from stream_bp.config import JobConfig
-from stream_bp.encoder import Task
-from stream_bp.errors import CheckpointError
+from stream_bp.encoder import Task, label_array
+from stream_bp.errors import CheckpointError, DataError
 from stream_bp.model import Model
 from stream_bp.saved import restore_model, saved_config
 from stream_bp.snapshot import Snapshot
@@ -54,9 +54,10 @@ def pack(model: Model | None, config: JobConfig, target: str | None = None) -> S
                 f"feature {name!r} is called by a {type(name).__name__}; expected a string or a number"
             )
     name = target or encoder.targets[0].name
-    if len({*map(str, names), name}) <= len(names):
-        found = ", ".join(map(str, names))
-        raise CheckpointError(f"two columns would be called the same among {found} and the target {name}; give another")
+    called = [*map(str, names), name]
+    if twice := sorted({word for word in called if called.count(word) > 1}):
+        way_out = "name the target otherwise: save(…, target=…)" if name in twice else "rename a feature"
+        raise CheckpointError(f"two columns would be called the same, {', '.join(twice)}; {way_out}")
     labels = model.labels[0] if encoder.task == "classification" else None
     kind = encoder.targets[0].kind if labels is None else _kind(labels)
     columns: dict[str, Any] = encoder.to_json()
@@ -101,11 +102,13 @@ def unpack(loaded: Loaded, task: Task) -> tuple[JobConfig, Model]:
 
 def _kind(labels: list[Any]) -> str:
     kinds = frozenset(map(type, labels))
-    if kinds and kinds <= {int, float}:
-        return _KINDS.get(kinds, "number")
-    if kinds not in _KINDS:
+    if kinds not in _KINDS and not (kinds and kinds <= {int, float}):
         found = ", ".join(sorted(kind.__name__ for kind in kinds)) or "none"
         raise CheckpointError(
             f"labels of these types cannot be saved together: {found}; expected strings, booleans or numbers"
         )
-    return _KINDS[kinds]
+    try:
+        label_array(labels)
+    except DataError as error:
+        raise CheckpointError(f"cannot save: {error}") from error
+    return _KINDS.get(kinds, "number")

@@ -2,7 +2,7 @@
 
 They are the job's own model, fed with dicts: ``learn_one`` learns a minibatch of one row, ``learn_many`` one of as many
 rows as the frame has. Rows in the order of a source end in the weights and the predictions of a job over that source,
-with that ``batch_size``, to the last bit.
+with that ``batch_size``, to the last bit, if the first of them has every feature: it decides their order.
 
 Features may appear, vanish and return. One that appears gets weights that its name decides, from the next row that is
 learned on; one that is away is missing, and a missing number is the mean. A checkpoint of a job opens as an estimator,
@@ -31,7 +31,8 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
     """A neural network that tells classes apart, learned by backpropagation from one row, or one frame, at a time.
 
     Labels may be of any hashable type; a class that is met late gets an output then. Before the first row is learned
-    there is nothing to predict: ``predict_proba_one`` is empty, ``predict_one`` is None.
+    there is nothing to predict: ``predict_proba_one`` is empty, ``predict_one`` is None. Every feature's name makes an
+    input: names that hold an identifier, or the time, make the network grow without end.
 
     Parameters
     ----------
@@ -181,7 +182,6 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
             A series of labels, as long.
         """
         series = dataframe.into_series(y)
-        self._y_name = series.name
         labels, words = series.to_list(), self._encoder.labels[0]
         new = dict.fromkeys(plain(label) for label in labels if self._code(label) == len(self._codes))
         words.extend(list(new))
@@ -190,6 +190,7 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
         try:
             self._refuse_excess(y_codes)
             self._learn_minibatch(self._read_frame(X, len(labels)), y_codes)
+            self._y_name = series.name
         finally:
             self._index_labels()
 
@@ -359,9 +360,9 @@ class MLPRegressor(MLP, base.MiniBatchRegressor):
             A series of numbers, as long.
         """
         series = dataframe.into_series(y)
-        self._y_name = series.name
         values = np.array([[_value(value) for value in series.to_list()]], np.float64)
         self._learn_minibatch(self._read_frame(X, values.shape[1]), values)
+        self._y_name = series.name
 
     def predict_many(self, X: Any) -> Any:
         """Return a series of the values that are expected of the rows of a data frame."""
@@ -376,9 +377,11 @@ def _value(y: Any) -> float:
     if is_missing(y):
         return np.nan
     try:
-        value = float(y)
+        value = None if isinstance(y, str) else float(y)
     except OverflowError:
         return np.nan
     except (TypeError, ValueError):
-        raise DataError(f"the target {y!r} is a {type(y).__name__}; expected a number, or None") from None
+        value = None
+    if value is None:
+        raise DataError(f"the target {y!r} is a {type(y).__name__}; expected a number, or None")
     return value if abs(value) <= LARGEST else np.nan

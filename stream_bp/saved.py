@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from connectors import ConnectorError
 from stream_bp.config import JobConfig
@@ -80,7 +80,7 @@ def saved_config(snapshot: Snapshot) -> JobConfig:
     CheckpointError
         If it is neither the checkpoint of a job nor that of an estimator.
     """
-    with fitting("it is not the checkpoint of a training job"):
+    with fitting("it is neither the checkpoint of a job nor that of an estimator"):
         kind: type[_ModelState] = _JobState if holds_job(snapshot) else _PortableState
         kind.model_validate(snapshot.state)
         return JobConfig.of(snapshot.state["config"])
@@ -135,6 +135,9 @@ def fitting(what: str = "the checkpoint does not fit together") -> Iterator[None
         yield
     except (CheckpointError, ConnectorError):
         raise
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise CheckpointError(f"{what}: {'.'.join(map(str, first['loc']))}: {first['msg'].lower()}") from error
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{what}: {type(error).__name__}: {reason}") from error

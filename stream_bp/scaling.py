@@ -200,6 +200,10 @@ class Scaler:
         for name in _STATE:
             if name not in state or state[name].shape != self._shift.shape:
                 raise CheckpointError(f"the scaler's {name} is missing or not of shape {self._shift.shape}")
+            is_possible = np.isfinite(state[name]) & ((state[name] >= 0) | (name in {"shift", "total"}))
+            is_possible |= np.isnan(state[name]) & (name == "shift")  # a column without a value has no first one
+            if not is_possible.all():
+                raise CheckpointError(f"the scaler's {name} holds what no job saves: a figure below 0, or not finite")
         sums = np.array([state[name] for name in ("count", "total", "squares")], np.float64)
         self._lay_out(sums, state["shift"].astype(np.float64))
 

@@ -11,8 +11,12 @@ import numpy as np
 from stream_bp.arrays import Floats
 from stream_bp.errors import DivergenceError
 from stream_bp.model import Model
+from stream_bp.numerics import single_thread
 
 __all__ = ["SingleRow"]
+
+# Parameters from which on the BLAS may take a second thread for a row, and then end in other bits than a job's.
+_WIDE = 5_000
 
 
 class SingleRow:
@@ -27,6 +31,9 @@ class SingleRow:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._learner = model.learner
+        if model.learner.theta.size >= _WIDE:
+            self.propagate = single_thread()(self.propagate)  # type: ignore[method-assign]
+            self._learn = single_thread()(self._learn)  # type: ignore[method-assign]
         self._is_plain = not model.encoder.categorical
         self._Y = np.zeros((model.learner.n_outputs, 1), model.learner.theta.dtype)
         self._code = 0

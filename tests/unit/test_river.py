@@ -93,6 +93,28 @@ def test_a_regression_is_a_job_of_one_row_at_a_time() -> None:
     assert metric.get() == pytest.approx(summary.metrics["mae"], rel=1e-12)
 
 
+@pytest.mark.parametrize("make", [MLPClassifier, MLPRegressor])
+def test_wide_layers_end_in_the_bits_of_a_job(make: Any) -> None:
+    """Where the BLAS would take several threads for a row, or a frame, it takes one, as for a job."""
+    random = np.random.default_rng(2)
+    x = random.normal(size=(64, 40))
+    y = (x[:, 0] > 0).tolist() if make is MLPClassifier else x[:, 0].tolist()
+    stream: list[tuple[Row, Any]] = [
+        ({f"x{i}": v for i, v in enumerate(row)}, t) for row, t in zip(x.tolist(), y, strict=True)
+    ]
+    settings: dict[str, Any] = {"hidden": (256, 256)}
+    for b in (1, 32):
+        summary, model = job_of(make(**settings), stream, b), make(**settings)
+        for start in range(0, len(stream), b):
+            part = stream[start : start + b]
+            if b == 1:
+                model.predict_one(part[0][0])
+                model.learn_one(*part[0])
+            else:
+                model.learn_many(pd.DataFrame([row for row, _ in part]), pd.Series([t for _, t in part]))
+        assert model._model.learner.theta_sha256 == summary.theta_sha256
+
+
 def test_the_prequential_score_is_that_of_the_job() -> None:
     """River's evaluation of the estimator and the job's own agree on every prediction."""
     stream: list[tuple[Row, str]] = [({name: x[name] for name in ("x", "y")}, y) for x, y in rows()]
@@ -275,6 +297,38 @@ def test_a_value_that_is_none_is_refused_and_changes_nothing(x: Row, said: str) 
             model.learn_one(x, y)
         assert "\n" not in str(caught.value)
     assert pickle.dumps(model) == before
+
+
+def test_a_feature_that_was_boolean_may_become_a_number() -> None:
+    """Its column is then one of numbers, for the command line too; before that, and of a frame, one of booleans."""
+    for is_frame in (False, True):
+        model = MLPClassifier()
+        for i, value in enumerate((True, False, True, 2.5)):
+            if i == 3:
+                assert [column.kind for column in model._encoder.features] == ["bool"]
+                model.predict_one({"f": value})
+            if is_frame:
+                model.learn_many(pd.DataFrame({"f": [value]}), pd.Series([i % 2]))
+            else:
+                model.learn_one({"f": value}, i % 2)
+        assert [column.kind for column in model._encoder.features] == ["number"]
+        assert model.predict_proba_one({"f": 2.5}) != model.predict_proba_one({"f": 1.0})
+
+
+def test_without_scaling_what_the_dtype_cannot_hold_is_missing() -> None:
+    """A value that would be infinite as float32 is taken as missing, and harms no weight."""
+    model = MLPRegressor(scale_features=False, dtype="float32")
+    for x, y in numbers(20):
+        model.learn_one(x, y)
+    model.learn_one({"a": 1e60, "b": 1.0}, 3.0)
+    assert np.isfinite(theta(model)).all()
+    assert model.predict_one({"a": 1e60, "b": 1.0}) == model.predict_one({"b": 1.0})
+
+
+def test_a_word_is_no_value() -> None:
+    """A target that is a string is refused, whatever it says."""
+    with pytest.raises(DataError, match=r"the target '3\.5' is a str; expected a number"):
+        MLPRegressor().learn_one({"a": 1.0}, "3.5")  # type: ignore[arg-type]
 
 
 # Labels

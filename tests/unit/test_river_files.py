@@ -146,6 +146,43 @@ def test_what_cannot_be_saved_is_refused(tmp_path: Path, features: Any, label: A
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("labels", [(2**63, 1), ("\ud800", "x"), (1, 2**60 + 1, 2.5)])
+def test_labels_that_no_column_can_hold_are_not_saved(tmp_path: Path, labels: Any) -> None:
+    """They would be learned and predicted, but the command line could not write them."""
+    model = MLPClassifier()
+    for i, label in enumerate(labels):
+        model.learn_one({"a": float(i)}, label)
+    with pytest.raises(CheckpointError, match="the labels cannot be written as a column") as caught:
+        model.save(tmp_path / "model")
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+FORGED: dict[str, Any] = {
+    "steps below 0": lambda snapshot: snapshot.state["model"]["learner"].update(step=-3),
+    "half a step": lambda snapshot: snapshot.state["model"]["learner"].update(step=2.5),
+    "more steps than there is time": lambda snapshot: snapshot.state["model"]["learner"].update(step=10**400),
+    "a warm-up without end": lambda snapshot: snapshot.state["config"].update(warmup_steps=10**400),
+    "a count below 0": lambda snapshot: snapshot.tensors["scaler.count"].fill(-1),
+    "an infinite total": lambda snapshot: snapshot.tensors["scaler.total"].fill(float("inf")),
+    "an infinite first value": lambda snapshot: snapshot.tensors["scaler.shift"].fill(float("inf")),
+    "a name too many": lambda snapshot: snapshot.state["names"].append("more"),
+    "no version": lambda snapshot: snapshot.state.pop("version"),
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_forged_file_is_refused_when_it_is_opened(tmp_path: Path, name: str) -> None:
+    """In one line, not at the first row."""
+    trained().save(tmp_path / "model")
+    snapshot = load(tmp_path / "model").snapshot
+    FORGED[name](snapshot)
+    save(snapshot, tmp_path / "forged")
+    with pytest.raises(CheckpointError) as caught:
+        MLPClassifier.load(tmp_path / "forged")
+    assert "\n" not in str(caught.value)
+
+
 def test_nothing_learned_is_nothing_to_save(tmp_path: Path) -> None:
     """An estimator that has learned nothing says so; a folder that is not there is an error of the disk."""
     with pytest.raises(CheckpointError, match="nothing was learned yet"):
