@@ -42,12 +42,9 @@ IDENTITY = (
 )
 """What makes a job that job: a checkpoint of other values belongs to another one."""
 
-NETWORK = (
+_MODEL = (
     "hidden",
     "activation",
-    "scale_features",
-    "scale_target",
-    "output",
     "optimizer",
     "learning_rate",
     "schedule",
@@ -55,11 +52,12 @@ NETWORK = (
     "warmup_steps",
     "clip_norm",
     "weight_decay",
-    "stop_loss",
-    "stop_delta",
+    "scale_features",
+    "scale_target",
     "dtype",
-    "keep",
 )
+
+NETWORK = (*_MODEL, "output", "stop_loss", "stop_delta", "keep")
 """What is said of the network, its loss and its checkpoints: it means nothing to another model."""
 
 SINGLE_ROWS = {"hidden": (32,), "activation": "tanh", "optimizer": "rmsprop", "clip_norm": 1.0}
@@ -199,23 +197,7 @@ class JobConfig(BaseModel):
     @property
     def model_settings(self) -> dict[str, Any]:
         """What :class:`~stream_bp.model.Model` takes, but for its columns and its output."""
-        return self.model_dump(
-            include={
-                "hidden",
-                "activation",
-                "optimizer",
-                "learning_rate",
-                "schedule",
-                "decay_steps",
-                "warmup_steps",
-                "clip_norm",
-                "weight_decay",
-                "scale_features",
-                "scale_target",
-                "dtype",
-                "seed",
-            }
-        )
+        return self.model_dump(include={*_MODEL, "seed"})
 
     def difference(self, other: "JobConfig") -> str | None:
         """Name the first setting in which another configuration is another job, or return None."""
