@@ -10,7 +10,7 @@ import stream_bp
 ROOT = Path(stream_bp.__file__).parents[1]
 NUMERIC = {"arrays", "network", "activations", "losses", "backprop", "optimizers", "schedules", "scaling"}
 NUMERIC |= {"diagnostics", "learner"}
-STANDARD = {"abc", "collections", "dataclasses", "functools", "hashlib", "itertools", "math", "typing"}
+STANDARD = {"abc", "collections", "dataclasses", "functools", "hashlib", "itertools", "math", "operator", "typing"}
 # The job names the type of its model alone; what brings River along at its top is itself imported when it is needed.
 RIVER = {"classification", "compare", "demo", "estimator", "foreign", "job", "river", "zoo"}
 BRING_RIVER = {"estimator", "foreign", "river"}
