@@ -4,8 +4,8 @@ A row is stored as six float64 numbers, in the order of the constants below: cla
 one array then holds a window of rows. Codes count classes in the order in which they first appeared; -1 stands for
 "no prediction".
 
-The metrics are those of River (https://riverml.xyz), computed by River's own objects. They are filled at report time
-with one weighted update per distinct (true, predicted) pair, so that a minibatch costs a few NumPy calls.
+The metrics are those of River (https://riverml.xyz), read from the counts: a minibatch costs a few NumPy calls, a
+report a few more, and a job starts without River, which brings SciPy.
 """
 
 from typing import Any, Self
@@ -242,17 +242,17 @@ class ClassificationTally:
     def _label_metrics(self, predictor: int) -> dict[str, float | None]:
         if not self._confusion[predictor, :, 1:].any():
             return dict.fromkeys(("accuracy", "balanced_accuracy", "macro_f1", "kappa"))
-        metrics = _river_metrics()
-        confusion = self._confusion[predictor][:, 1:]
-        true, predicted = np.nonzero(confusion)
-        shared = metrics.ConfusionMatrix()
-        for y, p, n in zip(true.tolist(), predicted.tolist(), confusion[true, predicted].tolist(), strict=True):
-            shared.update(y, p, w=n)
+        confusion = self._confusion[predictor, : self.n_classes, 1 : self.n_classes + 1]
+        right, support, named = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+        n = int(support.sum())
+        occurred = support > 0
+        accuracy = int(right.sum()) / n
+        by_chance = float(((support / n) * (named / n)).sum())
         return {
-            "accuracy": metrics.Accuracy(cm=shared).get(),
-            "balanced_accuracy": metrics.BalancedAccuracy(cm=shared).get(),
-            "macro_f1": metrics.MacroF1(cm=shared).get(),
-            "kappa": metrics.CohenKappa(cm=shared).get(),
+            "accuracy": accuracy,
+            "balanced_accuracy": float((right[occurred] / support[occurred]).mean()),
+            "macro_f1": float((2 * right / np.maximum(support + named, 1)).sum() / np.count_nonzero(support + named)),
+            "kappa": (accuracy - by_chance) / (1 - by_chance) if by_chance < 1 else 0.0,
         }
 
     def _kappa_temporal(self) -> float | None:
@@ -268,15 +268,9 @@ class ClassificationTally:
         n_negatives, n_positives = self._histogram.sum(axis=1).tolist()
         if self.n_classes != 2 or not n_negatives or not n_positives:
             return None
-        river = _river_metrics().ROCAUC(n_thresholds=N_THRESHOLDS)
         # A score is called positive at threshold i if it lies above it, that is, above more than i thresholds.
         n_above = self._histogram[:, ::-1].cumsum(axis=1)[:, -2::-1]
-        for confusion, fp, tp in zip(river.cms, *n_above.tolist(), strict=True):
-            confusion.update(True, True, tp)
-            confusion.update(True, False, n_positives - tp)
-            confusion.update(False, True, fp)
-            confusion.update(False, False, n_negatives - fp)
-        return float(river.get())
+        return float(np.trapezoid(n_above[1, ::-1] / n_positives, n_above[0, ::-1] / n_negatives))
 
     # Stopping and going on
 
@@ -320,13 +314,6 @@ class ClassificationTally:
         tally._log_loss_sum = float(running[0])
         tally._n_log_loss, tally._last_label = int(running[1]), int(running[2])
         return tally
-
-
-def _river_metrics() -> Any:
-    """Import River's metrics when first reported: they bring SciPy, more than a second that start-up need not pay."""
-    from river import metrics  # noqa: PLC0415
-
-    return metrics
 
 
 def log_loss_terms(p_true: NDArray[np.float64]) -> NDArray[np.float64]:

