@@ -7,32 +7,10 @@
 >>> with source.open(source.schema, block.cursor(2)) as reader:
 ...     next(reader).records.to_pylist()
 [{'x': 3.0}]
+
+What it exports is listed in ``__init__.pyi``, and imported when it is asked for.
 """
 
-from connectors.base import Block, Cursor, FileIdentity, Reader, Source
-from connectors.errors import ConnectorError, CursorError, RowError, SchemaError, SourceError
-from connectors.memory import MemorySource
-from connectors.places import EXTENSIONS, open_source
-from connectors.prefetch import Prefetcher, prefetch
-from connectors.rebatch import rebatch
-from connectors.writer import open_writer
+import lazy_loader
 
-__all__ = [
-    "EXTENSIONS",
-    "Block",
-    "ConnectorError",
-    "Cursor",
-    "CursorError",
-    "FileIdentity",
-    "MemorySource",
-    "Prefetcher",
-    "Reader",
-    "RowError",
-    "SchemaError",
-    "Source",
-    "SourceError",
-    "open_source",
-    "open_writer",
-    "prefetch",
-    "rebatch",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -16,7 +16,8 @@ import pyarrow.csv as pacsv
 from connectors.csv_records import count_fields, count_records, record_ends
 from connectors.csv_text import line_number
 from connectors.errors import RowError, SchemaError
-from connectors.schemas import check_names, shorten
+from connectors.schemas import check_names
+from connectors.wording import shorten
 
 __all__ = ["RecordParser", "infer_schema", "parse_header"]
 

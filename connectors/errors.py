@@ -17,8 +17,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pyarrow as pa
-
 __all__ = ["ConnectorError", "CursorError", "RowError", "SchemaError", "SourceError", "foreign_errors"]
 
 
@@ -53,6 +51,8 @@ def foreign_errors(place: str) -> Iterator[None]:
     Traceback (most recent call last):
     connectors.errors.SourceError: a.csv: no such file or directory
     """
+    import pyarrow as pa  # noqa: PLC0415 - whoever only tells the errors apart needs no Arrow
+
     try:
         yield
     except ConnectorError:

@@ -16,7 +16,7 @@ from connectors.errors import SourceError, foreign_errors
 from connectors.files import FileSource, Format
 from connectors.memory import MemorySource
 from connectors.parquet_file import ParquetFormat
-from connectors.schemas import nearest
+from connectors.wording import nearest
 
 __all__ = ["EXTENSIONS", "open_source"]
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from difflib import get_close_matches
 
 import pyarrow as pa
 
 from connectors.errors import RowError, SchemaError
+from connectors.wording import nearest, shorten
 
-__all__ = ["cast", "check_names", "nearest", "plain", "require", "same_type", "shorten", "unify"]
+__all__ = ["cast", "check_names", "plain", "require", "same_type", "unify"]
 
 Merge = Callable[[pa.DataType, pa.DataType], pa.DataType | None]
 
@@ -66,18 +66,6 @@ def unify(schemas: Iterable[tuple[str, pa.Schema]], merge: Merge) -> pa.Schema:
                 owners[field.name] = place
             types[field.name] = merged
     return pa.schema(list(types.items()))
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Return a hint with the most similar of `names`, or nothing.
-
-    Examples
-    --------
-    >>> nearest("prise", ["price", "size"])
-    "; did you mean 'price'?"
-    """
-    close = get_close_matches(name, list(names), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def require(wanted: pa.Schema, found: Iterable[str], place: str) -> None:
@@ -143,8 +131,3 @@ def _first_failure(column: pa.Array, wanted: pa.DataType) -> int:
         else:
             good = middle
     return good
-
-
-def shorten(text: str, length: int = 60) -> str:
-    """Return the text, its end left out where it is long."""
-    return text if len(text) <= length else text[: length - 1] + "…"

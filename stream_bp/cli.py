@@ -5,37 +5,39 @@ Results go to standard output, progress to standard error, an error is one line.
 130 SIGINT · 143 SIGTERM.
 """
 
-import inspect as signatures
-import json
 import os
 import sys
-from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Annotated, Any, get_args
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.text import Text
+from typer.core import TyperGroup
 
 import stream_bp
-from connectors import ConnectorError, open_source
-from stream_bp import checkpoint, inference, zoo
-from stream_bp.compare import Comparison
-from stream_bp.compare import compare as run_comparison
-from stream_bp.config import IDENTITY, SINGLE_ROWS, JobConfig, read_toml
-from stream_bp.drawing import draw
-from stream_bp.errors import CheckpointError, ConfigError, StreamBPError
-from stream_bp.job import Job
-from stream_bp.saved import saved_job
-from stream_bp.summary import Summary
-from stream_bp.telemetry import Panel, comparison_table, show, table, tell_change
+from connectors.errors import ConnectorError
+from stream_bp import zoo
+from stream_bp.errors import StreamBPError
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 __all__ = ["app", "main"]
 
-_EXIT_CODES = {"SIGHUP": 129, "SIGINT": 130, "SIGTERM": 143}
+
+class _Commands(TyperGroup):
+    """The commands. The flags of those that take a job's settings are made when one is called, not to list them."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        if name in _WITH_SETTINGS:
+            from stream_bp import flags  # noqa: PLC0415
+
+            command = flags.command(_WITH_SETTINGS[name])
+        return name, command, rest
+
 
 app = typer.Typer(
+    cls=_Commands,
     help="Learn a neural network from a stream of rows, one minibatch at a time; score it while it learns; resume it "
     "to the same bits.",
     no_args_is_help=True,
@@ -45,12 +47,15 @@ app = typer.Typer(
 )
 
 Sources = Annotated[list[str], typer.Argument(metavar="SOURCE", help="files, folders or patterns")]
+MaybeSources = Annotated[list[str] | None, typer.Argument(metavar="SOURCE", help="files, folders or patterns")]
 Checkpoint = Annotated[str, typer.Argument(metavar="CHECKPOINT", help="checkpoint file, or run directory")]
 AsJson = Annotated[bool, typer.Option("--json", help="write one JSON object to standard output")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="start over, removing the job that the run directory holds")]
 OtherNumerics = Annotated[
     bool, typer.Option("--allow-different-numerics", help="resume although versions, BLAS or threads differ")
 ]
+
+_MODELS = ", ".join(dict.fromkeys([*zoo.names("classification"), *zoo.names("regression")]))
 
 
 @app.callback(invoke_without_command=True)
@@ -63,121 +68,42 @@ def _root(
         raise typer.Exit
 
 
-def _train(
-    sources: list[str] | None,
-    config: str | None,
-    *,
-    fresh: bool,
-    allow_different_numerics: bool,
-    as_json: bool,
-    **flags: Any,
+def _commands() -> "ModuleType":
+    """Import what works, and NumPy and Arrow with it, when there is something to do: a help text needs neither."""
+    from stream_bp import commands  # noqa: PLC0415
+
+    return commands
+
+
+def train(
+    sources: MaybeSources = None,
+    config: Annotated[str | None, typer.Option(help="TOML file whose keys are these flags; a flag wins")] = None,
+    fresh: Fresh = False,
+    allow_different_numerics: OtherNumerics = False,
+    as_json: AsJson = False,
+    **settings: Any,
 ) -> None:
     """Learn a stream of rows; resume where the run directory holds this job."""
-    settings = read_toml(config) if config is not None else {}
-    settings.update(_given(flags))
-    if sources:
-        settings["source"] = sources
-    job_config = JobConfig.of(settings)
-    if not job_config.source:
-        raise ConfigError("no source: name the files, folders or patterns to learn from")
-    # Absolute, so that the job can be resumed from another folder; links and patterns stay what they are.
-    job_config = job_config.model_copy(update={"source": tuple(map(_absolute, job_config.source))})
-    _run(job_config, fresh=fresh, allow_different_numerics=allow_different_numerics, as_json=as_json)
+    how = {"fresh": fresh, "allow_different_numerics": allow_different_numerics, "as_json": as_json}
+    raise typer.Exit(_commands().train(sources or [], config, settings, **how))
 
 
-def _compare(sources: list[str] | None, models: str | None, *, as_json: bool, **flags: Any) -> None:
-    """Let models learn the same rows, one model after the other; print and draw how well each predicts."""
-    if not sources:
-        raise ConfigError("no source: name the files, folders or patterns to learn from")
-    config = JobConfig.of({**_COMPARE_DEFAULTS, **_given(flags)})
-    names = [name.strip() for name in (models or "").split(",") if name.strip()]
-    progress = Console(stderr=True)
-    comparison = run_comparison(open_source(*sources), config, names, lambda name: Panel(progress, name))
-    if as_json:
-        _write_json(comparison.to_json())
-    else:
-        _show_comparison(comparison)
-    for name, reason in comparison.failures.items():
-        typer.echo(f"{name} is left out: {reason}", err=True)
-    if comparison.stop_reason in _EXIT_CODES:
-        raise typer.Exit(_EXIT_CODES[comparison.stop_reason])
-
-
-def _given(flags: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in flags.items() if value not in (None, [])}
-
-
-def _command(
-    function: Callable[..., None], own: dict[str, Any], names: Iterable[str], defaults: dict[str, Any], **rest: Any
+def compare(
+    sources: MaybeSources = None,
+    models: Annotated[str | None, typer.Option(help=f"some of {_MODELS}, with commas [default: all that fit]")] = None,
+    target: Annotated[str | None, typer.Option(help="column to predict")] = None,
+    as_json: AsJson = False,
+    **settings: Any,
 ) -> None:
-    """Add a command whose flags are made from fields of :class:`JobConfig`, between its own and the rest."""
-
-    def command(**arguments: Any) -> None:
-        function(**arguments)
-
-    keyword = signatures.Parameter.KEYWORD_ONLY
-    fields = {
-        name: Annotated[_flag_type(name), typer.Option(help=_help(name, defaults.get(name)), show_default=False)]
-        for name in names
-    }
-    parameters = [signatures.Parameter(name, keyword, annotation=kind, default=None) for name, kind in own.items()]
-    parameters += [signatures.Parameter(name, keyword, annotation=kind, default=None) for name, kind in fields.items()]
-    parameters += [signatures.Parameter(name, keyword, annotation=kind, default=False) for name, kind in rest.items()]
-    command.__doc__ = function.__doc__
-    command.__signature__ = signatures.Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    app.command(function.__name__.strip("_"))(command)
+    """Let models learn the same rows, one model after the other; print and draw how well each predicts."""
+    names = [name.strip() for name in (models or "").split(",") if name.strip()]
+    settings |= {"target": target} if target is not None else {}
+    raise typer.Exit(_commands().compare(sources or [], names, settings, as_json=as_json))
 
 
-def _flag_type(name: str) -> Any:
-    """Return the type of a flag: numbers as numbers, columns as a list, everything else as it is written."""
-    annotation = JobConfig.model_fields[name].annotation
-    if name in {"target", "features", "ignore"}:
-        return list[str] | None
-    for kind in (bool, int, float):
-        if annotation is kind or kind in get_args(annotation):
-            return kind | None
-    return str | None
-
-
-def _help(name: str, default: object = None) -> str:
-    field = JobConfig.model_fields[name]
-    choices = get_args(field.annotation)
-    text = str(field.description)
-    if choices and all(isinstance(choice, str) for choice in choices):
-        text += f": {', '.join(choices)}"
-    default = field.default if default is None else default
-    if field.is_required() or default in (None, ()) or "[default" in text:
-        return text
-    shown = ",".join(map(str, default)) if isinstance(default, tuple) else "yes" if default is True else default
-    return f"{text} [default: {shown}]"
-
-
-_MaybeSources = Annotated[list[str] | None, typer.Argument(metavar="SOURCE", help="files, folders or patterns")]
-_Config = Annotated[str | None, typer.Option(help="TOML file whose keys are these flags; a flag wins")]
-_Target = Annotated[str | None, typer.Option(help="column to predict", show_default=False)]
-_COMPARE_DEFAULTS = {"batch_size": 1, **SINGLE_ROWS}
-_NAMES = ", ".join(dict.fromkeys([*zoo.names("classification"), *zoo.names("regression")]))
-_Models = Annotated[
-    str | None, typer.Option(help=f"some of {_NAMES}, with commas [default: all that fit]", show_default=False)
-]
-
-_command(
-    _train,
-    {"sources": _MaybeSources, "config": _Config},
-    [name for name in JobConfig.model_fields if name != "source"],
-    {},
-    fresh=Fresh,
-    allow_different_numerics=OtherNumerics,
-    as_json=AsJson,
-)
-_command(
-    _compare,
-    {"sources": _MaybeSources, "models": _Models, "target": _Target},
-    [*(name for name in IDENTITY if name != "target"), "max_rows"],
-    _COMPARE_DEFAULTS,
-    as_json=AsJson,
-)
+_WITH_SETTINGS: dict[str, Callable[..., None]] = {"train": train, "compare": compare}
+for _name, _function in _WITH_SETTINGS.items():
+    app.command(_name, help=_function.__doc__)(lambda: None)
 
 
 @app.command()
@@ -187,19 +113,8 @@ def resume(
     as_json: AsJson = False,
 ) -> None:
     """Go on with the job in a run directory, with the settings it was started with."""
-    if not Path(run_dir).is_dir():
-        raise ConfigError(f"{run_dir} is not a run directory")
-    loaded = checkpoint.load(run_dir)
-    config = saved_job(loaded.snapshot)
-    sources = tuple(loaded.snapshot.state["sources"])
-    if not sources:
-        raise CheckpointError(f"{run_dir} was learned from rows in memory; resume it from Python with the same rows")
-    _run(
-        config.model_copy(update={"run_dir": run_dir, "source": sources}),
-        fresh=False,
-        allow_different_numerics=allow_different_numerics,
-        as_json=as_json,
-    )
+    how = {"allow_different_numerics": allow_different_numerics, "as_json": as_json}
+    raise typer.Exit(_commands().resume(run_dir, **how))
 
 
 @app.command()
@@ -209,112 +124,19 @@ def predict(
     output: Annotated[str, typer.Option("--output", "-o", help="file to write: .parquet, .csv or .csv.gz")],
 ) -> None:
     """Predict every row of a source: the label and the probability of each class, or the value."""
-    loaded = checkpoint.load(model)
-    n_rows = inference.predict(loaded, open_source(*sources), output)
-    Console(stderr=True).print(escape(f"{n_rows:,} predictions in {output}"), highlight=False, soft_wrap=True)
+    raise typer.Exit(_commands().predict(model, sources, output))
 
 
 @app.command()
 def evaluate(model: Checkpoint, sources: Sources, as_json: AsJson = False) -> None:
     """Score a checkpoint on every row of a source, without learning."""
-    result = inference.evaluate(checkpoint.load(model), open_source(*sources))
-    if as_json:
-        _write_json(result)
-        return
-    typer.echo(f"{result['rows']:,} rows, not learned")
-    Console().print(table(result))
+    raise typer.Exit(_commands().evaluate(model, sources, as_json=as_json))
 
 
 @app.command()
 def inspect(model: Checkpoint, as_json: AsJson = False) -> None:
     """Show what a checkpoint holds."""
-    loaded = checkpoint.load(model)
-    content = {**inference.inspect(loaded), "rejected": [reason for _, reason in loaded.rejected]}
-    if as_json:
-        _write_json(content)
-        return
-    for reason in content["rejected"]:
-        typer.echo(f"passed over: {reason}", err=True)
-    console = Console(highlight=False, soft_wrap=True)
-    task = content["columns"]["task"]
-    console.print(escape(f"{content['checkpoint']}: {task} of {', '.join(content['config']['target'])}"))
-    is_job = "minibatches" in content
-    console.print(
-        f"{content['rows']:,} rows, {content['minibatches']:,} minibatches, step {content['step']:,}, "
-        f"{content['stop_reason'] or 'not finished'}"
-        if is_job
-        else f"{content['rows']:,} rows, step {content['step']:,}; a model without a job, as an estimator saves it"
-    )
-    for layer in content["layers"]:
-        figures = ", ".join(
-            f"{key.replace('_', ' ')} {show(layer[key])}" for key in ("norm", "delta_rms", "gradient_rms")
-        )
-        console.print(f"{layer['name']} {layer['shape'][0]}×{layer['shape'][1]}: {figures}")
-    columns = [f"{column['name']} ({column['kind']})" for column in content["columns"]["features"]]
-    console.print(escape(f"features: {', '.join(columns)}"))
-    for target, labels in zip(content["config"]["target"], content["labels"], strict=False):
-        console.print(escape(f"labels of {target}: {', '.join(map(str, labels))}"))
-    console.print(f"theta sha256: {content['theta_sha256']}")
-    if not is_job:
-        return
-    cursor = content["position"]["cursor"]
-    console.print(
-        escape(f"next row: {cursor['row']:,} of epoch {content['position']['epoch']}, {', '.join(content['sources'])}")
-    )
-    for change in content["numerics_changes"]:
-        console.print(escape(tell_change(change)))
-    Console().print(table(content))
-
-
-def _absolute(place: str) -> str:
-    return place if "://" in place else str(Path.cwd() / place)
-
-
-def _run(config: JobConfig, *, fresh: bool, allow_different_numerics: bool, as_json: bool) -> None:
-    source = open_source(*config.source)
-    with Panel(Console(stderr=True)) as panel:
-        job = Job(source, config, fresh=fresh, allow_different_numerics=allow_different_numerics, observer=panel)
-        summary = job.run()
-    if as_json:
-        _write_json(summary.to_json())
-    else:
-        _show(summary)
-    if summary.stop_reason in _EXIT_CODES:
-        raise typer.Exit(_EXIT_CODES[summary.stop_reason])
-
-
-def _show(summary: Summary) -> None:
-    typer.echo(
-        f"{summary.rows:,} rows in {summary.minibatches:,} minibatches, {summary.stop_reason.replace('_', ' ')}; "
-        f"{summary.rows_per_second:,.0f} rows/s, {summary.seconds:.1f} s, {summary.peak_rss_bytes / 2**20:,.0f} MiB"
-    )
-    Console().print(table(summary.to_json()))
-    for layer, sizes in enumerate(summary.layers, start=1):
-        figures = ", ".join(f"{name.replace('_', ' ')} {show(value)}" for name, value in sizes.items())
-        typer.echo(f"layer {layer}: {figures}")
-    if summary.theta_sha256 is not None:
-        typer.echo(f"theta sha256 {summary.theta_sha256}")
-    for change in summary.numerics_changes:
-        typer.echo(tell_change(change))
-    if summary.checkpoint is not None:
-        typer.echo(f"checkpoint {summary.checkpoint}")
-
-
-def _show_comparison(comparison: Comparison) -> None:
-    console = Console()
-    n_rows = max((score.rows for score in comparison.scores), default=0)
-    console.print(escape(f"{comparison.task} of {comparison.target}, {n_rows:,} rows"), highlight=False)
-    console.print(comparison_table(comparison.to_json()))
-    curves = {score.name: score.curve for score in comparison.scores}
-    label = comparison.curve_metric
-    is_colored = console.color_system is not None and not console.no_color
-    if picture := draw(curves, label=label, width=console.width, is_colored=is_colored):
-        typer.echo(f"\n{label} over the last 1000 rows")
-        console.print(Text.from_ansi(picture), soft_wrap=True)
-
-
-def _write_json(content: dict[str, Any]) -> None:
-    typer.echo(json.dumps(content, ensure_ascii=False))
+    raise typer.Exit(_commands().inspect(model, as_json=as_json))
 
 
 def main() -> None:

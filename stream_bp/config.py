@@ -11,8 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from connectors.schemas import nearest
-from stream_bp.arrays import DType
+from connectors.wording import nearest
 from stream_bp.errors import ConfigError
 from stream_bp.schedules import ScheduleName
 
@@ -145,7 +144,7 @@ class JobConfig(BaseModel):
     stop_delta: float | None = Field(
         None, ge=0, description="stop when the loss, over 1000 rows, changes by this or less"
     )
-    dtype: DType = Field("float32", description="floating point type of the weights")
+    dtype: Literal["float32", "float64"] = Field("float32", description="floating point type of the weights")
     seed: int = Field(0, ge=0, description="seed of the initial weights and of the shuffle")
     run_dir: str | None = Field(
         None,

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from connectors.schemas import nearest
+from connectors.wording import nearest
 from stream_bp.arrays import Array, Floats, Ints
 from stream_bp.errors import ConfigError, DataError
 from stream_bp.vocabulary import Value, Vocabulary

@@ -6,15 +6,18 @@ categories as they are; for the others a category becomes an indicator.
 River takes a second to import, so each recipe imports what it needs.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from connectors.schemas import nearest
-from stream_bp.encoder import Encoder, Task
+from connectors.wording import nearest
 from stream_bp.errors import ConfigError
 
 if TYPE_CHECKING:
     from river.base import Estimator
+
+    from stream_bp.encoder import Encoder, Task
 
 __all__ = ["NETWORK", "build", "check", "names"]
 
@@ -48,7 +51,7 @@ def check(wanted: list[str], task: Task) -> None:
             raise ConfigError(f"model {name!r} is given twice")
 
 
-def build(name: str, encoder: Encoder, seed: int) -> "Estimator | None":
+def build(name: str, encoder: Encoder, seed: int) -> Estimator | None:
     """Return a new model for the columns of a source; None for the network.
 
     Parameters

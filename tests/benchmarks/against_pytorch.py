@@ -35,8 +35,15 @@ def ours(path: Path) -> tuple[float, float]:
     from connectors import open_source
     from stream_bp import Job
 
-    settings = {"target": "label", "task": "classification", "hidden": (HIDDEN,), "batch_size": BATCH_SIZE}
-    summary = Job(open_source(path), learning_rate=RATE, **settings).run()
+    job = Job(
+        open_source(path),
+        target="label",
+        task="classification",
+        hidden=(HIDDEN,),
+        batch_size=BATCH_SIZE,
+        learning_rate=RATE,
+    )
+    summary = job.run()
     return summary.rows_per_second, summary.metrics["accuracy"] or 0.0
 
 

@@ -172,7 +172,7 @@ def forked(target: Callable[..., object], *arguments: Any) -> ForkServerProcess:
     """Start a function in a new process, from one that has imported everything and runs no thread."""
     context = multiprocessing.get_context("forkserver")
     # pyarrow looks for pandas at its first array.
-    context.set_forkserver_preload(["tests.crash.jobs", "stream_bp.cli", "river.metrics", "pandas"])
+    context.set_forkserver_preload(["tests.crash.jobs", "stream_bp.commands", "pandas"])
     process = context.Process(target=target, args=arguments, daemon=True)
     process.start()
     return process

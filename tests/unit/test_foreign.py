@@ -4,8 +4,6 @@ import csv
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -380,13 +378,6 @@ def test_what_does_not_fit_is_refused_before_the_disk_is_touched(tmp_path: Path,
         Job(open_source(table()), model=model, **given).run()
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
-
-
-def test_river_is_not_imported_without_need() -> None:
-    """Neither the job nor the command line imports River before there is a model of it, or a report of classes."""
-    code = "import sys, stream_bp.cli, stream_bp.job; assert 'river' not in sys.modules; import stream_bp.foreign; "
-    code += "assert 'river' in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize(("target", "kind"), [("label", MLPClassifier), ("value", MLPRegressor)])

@@ -1,6 +1,8 @@
 """Who may import whom."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ NUMERIC = {"arrays", "network", "activations", "losses", "backprop", "optimizers
 NUMERIC |= {"diagnostics", "learner"}
 STANDARD = {"abc", "collections", "dataclasses", "functools", "hashlib", "itertools", "math", "operator", "typing"}
 # The job names the type of its model alone; what brings River along at its top is itself imported when it is needed.
-RIVER = {"classification", "compare", "demo", "estimator", "foreign", "job", "river", "zoo"}
+RIVER = {"compare", "demo", "estimator", "foreign", "job", "river", "zoo"}
 BRING_RIVER = {"estimator", "foreign", "river"}
 
 
@@ -70,7 +72,7 @@ def test_arrow_and_typer_have_one_door_each() -> None:
     """Pyarrow enters in the encoder (and the demonstration), Typer in the command line, plotille in the drawing."""
     found = modules("stream_bp")
     assert {name for name, names in found.items() if "pyarrow" in roots(names)} == {"encoder", "demo"}
-    assert {name for name, names in found.items() if "typer" in roots(names)} == {"cli"}
+    assert {name for name, names in found.items() if "typer" in roots(names)} == {"cli", "flags"}
     assert {name for name, names in found.items() if "plotille" in roots(names)} == {"drawing"}
     assert {name for name, names in found.items() if "stream_bp.cli" in names} == {"__main__"}
 
@@ -108,3 +110,31 @@ def test_there_are_no_cycles() -> None:
             free = {name for name, needs in left.items() if not needs & set(left)}
             assert free, f"a cycle among {sorted(left)}"
             left = {name: needs for name, needs in left.items() if name not in free}
+
+
+def loaded_by(code: str) -> set[str]:
+    """Return the packages that a process of its own has loaded after some code."""
+    code += "; import sys; print(*{name.split('.')[0] for name in sys.modules})"
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    return set(said.splitlines()[-1].split())
+
+
+def test_a_help_text_needs_no_arrays() -> None:
+    """``stream-bp --help`` does not wait for what learns; nor does the help of a command that names every setting."""
+    code = "from stream_bp.cli import app; app({}, standalone_mode=False)"
+    heavy = {"numpy", "pyarrow", "river", "safetensors", "scipy"}
+    assert not loaded_by(code.format(["--help"])) & {*heavy, "pydantic"}
+    assert not loaded_by(code.format(["train", "--help"])) & heavy
+
+
+def test_a_job_of_the_network_brings_no_river() -> None:
+    """Learning and scoring rows imports neither River nor SciPy, which take a second and 100 MiB."""
+    code = (
+        "import pyarrow as pa; from connectors import open_source; from stream_bp import Job; "
+        "rows = pa.table({'x': [0.0, 1.0] * 50, 'y': ['no', 'yes'] * 50}); "
+        "assert Job(open_source(rows), target='y').run().metrics['accuracy'] > 0"
+    )
+    loaded = loaded_by(code)
+    assert "numpy" in loaded
+    assert not loaded & {"river", "scipy", "typer"}
+    assert "river" in loaded_by("import stream_bp.foreign")

@@ -1,0 +1,196 @@
+"""What each command does and prints: results on standard output, progress and remarks on standard error.
+
+Each function returns the exit code of the process; errors are raised.
+"""
+
+import json
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.text import Text
+
+from connectors import open_source
+from stream_bp import checkpoint, inference
+from stream_bp.compare import Comparison
+from stream_bp.compare import compare as run_comparison
+from stream_bp.config import SINGLE_ROWS, JobConfig, read_toml
+from stream_bp.drawing import draw
+from stream_bp.errors import CheckpointError, ConfigError
+from stream_bp.job import Job
+from stream_bp.saved import saved_job
+from stream_bp.summary import Summary
+from stream_bp.telemetry import Panel, comparison_table, show, table, tell_change
+
+__all__ = ["compare", "evaluate", "inspect", "predict", "resume", "train"]
+
+_say = partial(print, flush=True)  # at once, so that a closed pipe is met here
+
+_EXIT_CODES = {"SIGHUP": 129, "SIGINT": 130, "SIGTERM": 143}
+
+
+def train(
+    sources: list[str],
+    config: str | None,
+    settings: dict[str, Any],
+    *,
+    fresh: bool,
+    allow_different_numerics: bool,
+    as_json: bool,
+) -> int:
+    """Learn the rows of some places, under the settings of a TOML file and those given, which win."""
+    settings = {**(read_toml(config) if config is not None else {}), **settings}
+    if sources:
+        settings["source"] = sources
+    job_config = JobConfig.of(settings)
+    if not job_config.source:
+        raise ConfigError("no source: name the files, folders or patterns to learn from")
+    # Absolute, so that the job can be resumed from another folder; links and patterns stay what they are.
+    job_config = job_config.model_copy(update={"source": tuple(map(_absolute, job_config.source))})
+    return _run(job_config, fresh=fresh, allow_different_numerics=allow_different_numerics, as_json=as_json)
+
+
+def resume(run_dir: str, *, allow_different_numerics: bool, as_json: bool) -> int:
+    """Go on with the job in a run directory."""
+    if not Path(run_dir).is_dir():
+        raise ConfigError(f"{run_dir} is not a run directory")
+    loaded = checkpoint.load(run_dir)
+    config = saved_job(loaded.snapshot)
+    sources = tuple(loaded.snapshot.state["sources"])
+    if not sources:
+        raise CheckpointError(f"{run_dir} was learned from rows in memory; resume it from Python with the same rows")
+    config = config.model_copy(update={"run_dir": run_dir, "source": sources})
+    return _run(config, fresh=False, allow_different_numerics=allow_different_numerics, as_json=as_json)
+
+
+def compare(sources: list[str], models: list[str], settings: dict[str, Any], *, as_json: bool) -> int:
+    """Let models learn the same rows, one model after the other, under settings that suit single rows."""
+    if not sources:
+        raise ConfigError("no source: name the files, folders or patterns to learn from")
+    config = JobConfig.of({"batch_size": 1, **SINGLE_ROWS, **settings})
+    progress = Console(stderr=True)
+    comparison = run_comparison(open_source(*sources), config, models, lambda name: Panel(progress, name))
+    if as_json:
+        _write_json(comparison.to_json())
+    else:
+        _show_comparison(comparison)
+    for name, reason in comparison.failures.items():
+        _say(f"{name} is left out: {reason}", file=sys.stderr)
+    return _EXIT_CODES.get(str(comparison.stop_reason), 0)
+
+
+def predict(model: str, sources: list[str], output: str) -> int:
+    """Predict every row of some places, into a file."""
+    loaded = checkpoint.load(model)
+    n_rows = inference.predict(loaded, open_source(*sources), output)
+    Console(stderr=True).print(escape(f"{n_rows:,} predictions in {output}"), highlight=False, soft_wrap=True)
+    return 0
+
+
+def evaluate(model: str, sources: list[str], *, as_json: bool) -> int:
+    """Score a checkpoint on every row of some places."""
+    result = inference.evaluate(checkpoint.load(model), open_source(*sources))
+    if as_json:
+        _write_json(result)
+    else:
+        _say(f"{result['rows']:,} rows, not learned")
+        Console().print(table(result))
+    return 0
+
+
+def inspect(model: str, *, as_json: bool) -> int:
+    """Show what a checkpoint holds."""
+    loaded = checkpoint.load(model)
+    content = {**inference.inspect(loaded), "rejected": [reason for _, reason in loaded.rejected]}
+    if as_json:
+        _write_json(content)
+    else:
+        _show_content(content)
+    return 0
+
+
+def _absolute(place: str) -> str:
+    return place if "://" in place else str(Path.cwd() / place)
+
+
+def _run(config: JobConfig, *, fresh: bool, allow_different_numerics: bool, as_json: bool) -> int:
+    source = open_source(*config.source)
+    with Panel(Console(stderr=True)) as panel:
+        job = Job(source, config, fresh=fresh, allow_different_numerics=allow_different_numerics, observer=panel)
+        summary = job.run()
+    if as_json:
+        _write_json(summary.to_json())
+    else:
+        _show(summary)
+    return _EXIT_CODES.get(summary.stop_reason, 0)
+
+
+def _show(summary: Summary) -> None:
+    _say(
+        f"{summary.rows:,} rows in {summary.minibatches:,} minibatches, {summary.stop_reason.replace('_', ' ')}; "
+        f"{summary.rows_per_second:,.0f} rows/s, {summary.seconds:.1f} s, {summary.peak_rss_bytes / 2**20:,.0f} MiB"
+    )
+    Console().print(table(summary.to_json()))
+    for layer, sizes in enumerate(summary.layers, start=1):
+        figures = ", ".join(f"{name.replace('_', ' ')} {show(value)}" for name, value in sizes.items())
+        _say(f"layer {layer}: {figures}")
+    if summary.theta_sha256 is not None:
+        _say(f"theta sha256 {summary.theta_sha256}")
+    for change in summary.numerics_changes:
+        _say(tell_change(change))
+    if summary.checkpoint is not None:
+        _say(f"checkpoint {summary.checkpoint}")
+
+
+def _show_comparison(comparison: Comparison) -> None:
+    console = Console()
+    n_rows = max((score.rows for score in comparison.scores), default=0)
+    console.print(escape(f"{comparison.task} of {comparison.target}, {n_rows:,} rows"), highlight=False)
+    console.print(comparison_table(comparison.to_json()))
+    curves = {score.name: score.curve for score in comparison.scores}
+    label = comparison.curve_metric
+    is_colored = console.color_system is not None and not console.no_color
+    if picture := draw(curves, label=label, width=console.width, is_colored=is_colored):
+        _say(f"\n{label} over the last 1000 rows")
+        console.print(Text.from_ansi(picture), soft_wrap=True)
+
+
+def _show_content(content: dict[str, Any]) -> None:
+    for reason in content["rejected"]:
+        _say(f"passed over: {reason}", file=sys.stderr)
+    console = Console(highlight=False, soft_wrap=True)
+    task = content["columns"]["task"]
+    console.print(escape(f"{content['checkpoint']}: {task} of {', '.join(content['config']['target'])}"))
+    is_job = "minibatches" in content
+    console.print(
+        f"{content['rows']:,} rows, {content['minibatches']:,} minibatches, step {content['step']:,}, "
+        f"{content['stop_reason'] or 'not finished'}"
+        if is_job
+        else f"{content['rows']:,} rows, step {content['step']:,}; a model without a job, as an estimator saves it"
+    )
+    for layer in content["layers"]:
+        figures = ", ".join(
+            f"{key.replace('_', ' ')} {show(layer[key])}" for key in ("norm", "delta_rms", "gradient_rms")
+        )
+        console.print(f"{layer['name']} {layer['shape'][0]}×{layer['shape'][1]}: {figures}")
+    columns = [f"{column['name']} ({column['kind']})" for column in content["columns"]["features"]]
+    console.print(escape(f"features: {', '.join(columns)}"))
+    for target, labels in zip(content["config"]["target"], content["labels"], strict=False):
+        console.print(escape(f"labels of {target}: {', '.join(map(str, labels))}"))
+    console.print(f"theta sha256: {content['theta_sha256']}")
+    if not is_job:
+        return
+    cursor = content["position"]["cursor"]
+    console.print(
+        escape(f"next row: {cursor['row']:,} of epoch {content['position']['epoch']}, {', '.join(content['sources'])}")
+    )
+    for change in content["numerics_changes"]:
+        console.print(escape(tell_change(change)))
+    Console().print(table(content))
+
+
+def _write_json(content: dict[str, Any]) -> None:
+    _say(json.dumps(content, ensure_ascii=False))

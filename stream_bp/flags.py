@@ -1,0 +1,85 @@
+"""The flags that a command gets from the settings of a job: each field of :class:`JobConfig` is one."""
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any, get_args
+
+import typer
+
+from stream_bp.config import IDENTITY, SINGLE_ROWS, JobConfig
+
+__all__ = ["command"]
+
+# The fields that each command takes, and its defaults where they are not the job's.
+_FIELDS: dict[str, tuple[list[str], dict[str, Any]]] = {
+    "train": ([name for name in JobConfig.model_fields if name != "source"], {}),
+    "compare": ([*(name for name in IDENTITY if name != "target"), "max_rows"], {"batch_size": 1, **SINGLE_ROWS}),
+}
+
+
+def command(function: Callable[..., None]) -> Any:
+    """Make a command of a function.
+
+    Parameters
+    ----------
+    function
+        Its keyword arguments become flags, as Typer makes them; its ``**settings`` become the flags of the job's
+        settings, after those without a default of their own. It is given those that were set.
+
+    Returns
+    -------
+    Any
+        Typer's command.
+    """
+    own = [p for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    names, defaults = _FIELDS[function.__name__]
+    settings = [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, annotation=_flag(name, defaults.get(name)), default=None
+        )
+        for name in names
+    ]
+
+    @wraps(function)
+    def called(**arguments: Any) -> None:
+        given = {name: arguments.pop(name) for name in names}
+        function(**arguments, **{name: value for name, value in given.items() if value not in (None, [])})
+
+    parameters = [p.replace(kind=p.KEYWORD_ONLY) for p in own]
+    first = [p for p in parameters if p.default is None]
+    called.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [*first, *settings, *(p for p in parameters if p.default is not None)]
+    )
+    called.__annotations__ = {p.name: p.annotation for p in [*parameters, *settings]}
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.command(function.__name__)(called)
+    return typer.main.get_command(app)
+
+
+def _flag(name: str, default: object) -> Any:
+    return Annotated[_type(name), typer.Option(help=_help(name, default), show_default=False)]
+
+
+def _type(name: str) -> Any:
+    """Return the type of a flag: numbers as numbers, columns as a list, everything else as it is written."""
+    annotation = JobConfig.model_fields[name].annotation
+    if name in {"target", "features", "ignore"}:
+        return list[str] | None
+    for kind in (bool, int, float):
+        if annotation is kind or kind in get_args(annotation):
+            return kind | None
+    return str | None
+
+
+def _help(name: str, default: object) -> str:
+    field = JobConfig.model_fields[name]
+    choices = get_args(field.annotation)
+    text = str(field.description)
+    if choices and all(isinstance(choice, str) for choice in choices):
+        text += f": {', '.join(choices)}"
+    default = field.default if default is None else default
+    if field.is_required() or default in (None, ()) or "[default" in text:
+        return text
+    shown = ",".join(map(str, default)) if isinstance(default, tuple) else "yes" if default is True else default
+    return f"{text} [default: {shown}]"
