@@ -32,10 +32,13 @@ def _exit(number: int, frame: FrameType | None) -> None:
 
 def _heed_no_more() -> None:
     """Let no second signal come between an exit and its end, where threads are waited for and files are closed."""
-    for number in _SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            # Not SIG_IGN: of a signal that has come, and not yet been handled, Python would complain.
-            signal.signal(number, _pass)
+    # At its very end Python gives a signal with a handler back to the system, which would end the process with another
+    # code: it must be ignored. But of one that has come and was not yet handled when it became so, Python would
+    # complain: hence a handler first.
+    for handler in (_pass, signal.SIG_IGN):
+        for number in _SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, handler)
 
 
 def _pass(number: int, frame: FrameType | None) -> None:

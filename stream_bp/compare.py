@@ -163,7 +163,7 @@ def compare(
     return Comparison(task, config.target[0], _CURVES[task], scores, reasons, baselines, stop_reason)
 
 
-class _Watch:
+class _Watch(Observer):
     """Notes the curve of one model, and passes on what it hears."""
 
     def __init__(self, observer: Observer, metric: str, step: int) -> None:

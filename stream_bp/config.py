@@ -6,6 +6,7 @@ description is the flag's help.
 
 import tomllib
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -15,7 +16,7 @@ from connectors.wording import nearest
 from stream_bp.errors import ConfigError
 from stream_bp.schedules import ScheduleName
 
-__all__ = ["IDENTITY", "NETWORK", "SINGLE_ROWS", "JobConfig", "read_toml"]
+__all__ = ["IDENTITY", "NETWORK", "SINGLE_ROWS", "JobConfig", "choose_engine", "read_toml"]
 
 IDENTITY = (
     "target",
@@ -54,6 +55,7 @@ _MODEL = (
     "scale_features",
     "scale_target",
     "dtype",
+    "engine",
 )
 
 NETWORK = (*_MODEL, "output", "stop_loss", "stop_delta", "keep")
@@ -62,6 +64,7 @@ NETWORK = (*_MODEL, "output", "stop_loss", "stop_delta", "keep")
 SINGLE_ROWS = {"hidden": (32,), "activation": "tanh", "optimizer": "rmsprop", "clip_norm": 1.0}
 """What learns well without tuning where rows are learned one by one: the defaults of estimators and comparisons."""
 
+_FEW_ROWS = 8  # in a minibatch: up to here NumPy's calls cost more than its products save
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -145,6 +148,9 @@ class JobConfig(BaseModel):
         None, ge=0, description="stop when the loss, over 1000 rows, changes by this or less"
     )
     dtype: Literal["float32", "float64"] = Field("float32", description="floating point type of the weights")
+    engine: Literal["auto", "numpy", "compiled"] = Field(
+        "auto", description="what computes; auto: compiled for few rows in a minibatch, where Numba is installed"
+    )
     seed: int = Field(0, ge=0, description="seed of the initial weights and of the shuffle")
     run_dir: str | None = Field(
         None,
@@ -196,7 +202,7 @@ class JobConfig(BaseModel):
     @property
     def model_settings(self) -> dict[str, Any]:
         """What :class:`~stream_bp.model.Model` takes, but for its columns and its output."""
-        return self.model_dump(include={*_MODEL, "seed"})
+        return {**self.model_dump(include={*_MODEL, "seed"}), "engine": choose_engine(self.engine, self.batch_size)}
 
     def difference(self, other: "JobConfig") -> str | None:
         """Name the first setting in which another configuration is another job, or return None."""
@@ -205,6 +211,22 @@ class JobConfig(BaseModel):
             if mine != its:
                 return f"{name} is {_shown(mine)} here and {_shown(its)} there"
         return None
+
+
+def choose_engine(engine: str, batch_size: int) -> str:
+    """Return ``numpy`` or ``compiled``; for ``auto`` the one that is faster for such minibatches, where it is there.
+
+    Raises
+    ------
+    ConfigError
+        If the compiled engine is asked for and Numba is not installed.
+    """
+    is_there = find_spec("numba") is not None
+    if engine == "auto":
+        return "compiled" if is_there and batch_size <= _FEW_ROWS else "numpy"
+    if engine == "compiled" and not is_there:
+        raise ConfigError("engine: the compiled one needs Numba, which is not installed: pip install 'stream-bp[fast]'")
+    return engine
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:

@@ -8,12 +8,13 @@ import numpy as np
 
 from stream_bp.arrays import Floats
 
-__all__ = ["SAMPLED_EVERY", "Diagnostics"]
+__all__ = ["KEEP", "SAMPLED_EVERY", "Diagnostics"]
 
 SAMPLED_EVERY = 16
 """Steps between two samples: often enough to follow the figures, seldom enough to cost nothing."""
 
-_KEEP = 0.99
+KEEP = 0.99
+"""What a sample leaves of the figures before it."""
 
 
 class Diagnostics:
@@ -37,17 +38,21 @@ class Diagnostics:
 
     def observe_delta(self, delta: Sequence[Floats]) -> None:
         """Take one sample of Δ⁽¹⁾ … Δ⁽ᴷ⁾, each (n_l, b)."""
-        self._observe(0, delta)
+        self._observe(0, [_mean_square(array) for array in delta])
 
     def observe_gradient(self, grad: Sequence[Floats]) -> None:
         """Take one sample of the *mean* gradient of every layer, each (n_l, n_{l-1}+1)."""
-        self._observe(1, grad)
+        self._observe(1, [_mean_square(array) for array in grad])
 
-    def _observe(self, figure: int, arrays: Sequence[Floats]) -> None:
+    def observe_mean_squares(self, delta: Sequence[float]) -> None:
+        """Take one sample of Δ⁽¹⁾ … Δ⁽ᴷ⁾, given the mean square of each."""
+        self._observe(0, delta)
+
+    def _observe(self, figure: int, means: Sequence[float]) -> None:
         squares = self._squares[figure]
-        for layer, array in enumerate(arrays):
-            squares[layer] += (1 - _KEEP) * (_mean_square(array) - squares[layer])
-        self._weights[figure] += (1 - _KEEP) * (1 - self._weights[figure])
+        for layer, mean in enumerate(means):
+            squares[layer] += (1 - KEEP) * (mean - squares[layer])
+        self._weights[figure] += (1 - KEEP) * (1 - self._weights[figure])
 
     def report(self) -> list[dict[str, float]]:
         """Return ``{"delta_rms": …, "gradient_rms": …}`` for layers 1 … K; zeros before the first sample."""

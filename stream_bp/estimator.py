@@ -49,6 +49,7 @@ class MLP(base.Estimator):
     weight_decay: float
     scale_features: bool
     dtype: DType
+    engine: str
     seed: int
 
     def __init__(self, **settings: Any) -> None:

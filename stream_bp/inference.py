@@ -46,7 +46,7 @@ def predict(loaded: Loaded, source: Source, output: str | Path) -> int:
         If the source cannot be read, or the file cannot be written; no file is left then.
     """
     _refuse_overwriting(output, source)
-    model = restore_model(loaded.snapshot)
+    model = restore_model(loaded.snapshot, engine="numpy")
     batches = _batches(source, model.encoder.feature_schema)
     first = next(batches, None)
     if first is None:
@@ -76,7 +76,7 @@ def evaluate(loaded: Loaded, source: Source) -> dict[str, Any]:
     ConnectorError
         If the source cannot be read, or has no target column.
     """
-    model = restore_model(loaded.snapshot)
+    model = restore_model(loaded.snapshot, engine="numpy")
     evaluation = Evaluation(model.encoder.task, len(model.encoder.targets))
     for records in _batches(source, model.encoder.schema):
         rows = model.encoder.encode(records)
@@ -97,7 +97,7 @@ def evaluate(loaded: Loaded, source: Source) -> dict[str, Any]:
 def inspect(loaded: Loaded) -> dict[str, Any]:
     """Return what a checkpoint holds: layers, norms, schema, settings, digest; of a job also cursor and metrics."""
     snapshot = loaded.snapshot
-    config, model = saved_config(snapshot), restore_model(snapshot)
+    config, model = saved_config(snapshot), restore_model(snapshot, engine="numpy")
     layers = [
         {"name": f"W{layer}", "shape": list(W.shape), "norm": float(np.linalg.norm(W)), **sizes}
         for layer, (W, sizes) in enumerate(

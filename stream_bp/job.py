@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from connectors import ConnectorError, Source
 from stream_bp import numerics
 from stream_bp.checkpoint import Checkpointer, Loaded
-from stream_bp.config import JobConfig
+from stream_bp.config import JobConfig, choose_engine
 from stream_bp.disk import Disk
 from stream_bp.encoder import Encoded
 from stream_bp.errors import CheckpointError, DataError, LockedError, NumericsError
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Job"]
 
+_PATIENCE_S = 1.0  # how long a person waits without asking why
 _GLANCE_S = 0.1  # how long the job learns before it looks at signals and the clock
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -130,11 +131,13 @@ class Job:
         What a River model itself raises becomes a DataError, with the original as its cause.
         """
         with numerics.single_thread(), contextlib.ExitStack() as stack:
-            self._fingerprint = numerics.fingerprint(self.config.dtype)
             was_there = self._directory is not None and self._directory.is_ours
             if self._directory is not None and was_there:
                 stack.enter_context(self._directory)
             resumed = self._find_checkpoint()
+            self._settle_engine(resumed)
+            engine = self.config.engine if self._estimator is None else "numpy"
+            self._fingerprint = numerics.fingerprint(self.config.dtype, engine)
             training = self._begin_or_restore(resumed)
             if self._directory is not None and not was_there:
                 # A new one is not made before all else is known to be well.
@@ -143,6 +146,29 @@ class Job:
             stack.enter_context(self._keeping(training, resumed))
             stack.enter_context(self._signals())
             return self._run(training, resumed)
+
+    def _settle_engine(self, resumed: Loaded | None) -> None:
+        """Choose what computes: what did so before, unless the settings say otherwise."""
+        if self._estimator is not None:
+            return
+        wanted = self.config.engine
+        if resumed is not None and wanted == "auto":
+            wanted = saved_job(resumed.snapshot).engine
+        engine = choose_engine(wanted, self.config.batch_size)
+        self.config = self.config.model_copy(update={"engine": engine})
+        if engine == "compiled":
+            self._compile()
+
+    def _compile(self) -> None:
+        """Compile the step, or load what an earlier run compiled; say so where that takes a while."""
+        from stream_bp import compiled  # noqa: PLC0415 - it takes Numba
+
+        ready = threading.Thread(target=compiled.prepare, args=(self.config.dtype,), daemon=True)
+        ready.start()
+        ready.join(_PATIENCE_S)
+        if ready.is_alive() and self._observer is not None:
+            self._observer.note("compiling the step for this processor; later runs find it in Numba's cache")
+        ready.join()
 
     def _run(self, training: Training, resumed: Loaded | None) -> Summary:
         self._started, self._first_row, self._saved = time.monotonic(), training.rows, time.monotonic()

@@ -6,7 +6,7 @@ those rows: :meth:`Learner.learn` returns it, and scoring costs nothing more.
 
 import hashlib
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,17 +15,15 @@ import numpy.typing as npt
 
 from stream_bp.activations import ACTIVATIONS
 from stream_bp.arrays import DType, Floats, Mask
-from stream_bp.backprop import Buffers, backward, forward
-from stream_bp.diagnostics import SAMPLED_EVERY, Diagnostics
+from stream_bp.diagnostics import Diagnostics
+from stream_bp.engine import Engine, NumPyEngine, Rule
 from stream_bp.errors import CheckpointError, ConfigError, DivergenceError
 from stream_bp.losses import LOSSES
 from stream_bp.network import Network, initial_columns, initial_theta
-from stream_bp.optimizers import OPTIMIZERS, clip
+from stream_bp.optimizers import OPTIMIZERS
 from stream_bp.schedules import SCHEDULES, Schedule
 
 __all__ = ["Learned", "Learner"]
-
-_WIDEST = 1024  # columns that predict() propagates at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +74,8 @@ class Learner:
         How many inputs are active at once, where that is not their number (one-hot categories).
     dtype
         ``float32`` or ``float64``: of θ and of every product.
+    engine
+        ``numpy``, or ``compiled``, which needs Numba: faster in small minibatches, in other bits.
     seed
         Seed of the start of θ.
 
@@ -112,6 +112,7 @@ class Learner:
         weight_decay: float = 0.0,
         fan_in: int | None = None,
         dtype: DType = "float32",
+        engine: str = "numpy",
         seed: int = 0,
     ) -> None:
         names = [f"x{i}" for i in range(inputs)] if isinstance(inputs, int) else list(inputs)
@@ -120,6 +121,7 @@ class Learner:
         _check_choice("optimizer", optimizer, OPTIMIZERS)
         _check_choice("schedule", schedule, SCHEDULES)
         _check_choice("dtype", dtype, ("float32", "float64"))
+        _check_choice("engine", engine, _ENGINES)
         if any(units < 1 for units in hidden):
             raise ConfigError(f"hidden: every hidden layer needs at least 1 unit, found {list(hidden)}")
         self._optimizer = OPTIMIZERS[optimizer]
@@ -131,34 +133,35 @@ class Learner:
         self._psi = ACTIVATIONS[activation]
         self._loss = LOSSES[output]
         self._schedule = Schedule(schedule, rate, decay_steps, warmup_steps)
-        self._clip_norm = clip_norm
-        self._weight_decay = weight_decay
+        self._rule = Rule(activation, output, optimizer, self._schedule, clip_norm, weight_decay)
+        self._engine_name = engine
         self._fan_in = len(names) if fan_in is None else fan_in
         self._seed = seed
         self._dtype = np.dtype(dtype)
         self.step = 0
         self.rows = 0
         self.network = Network((len(names), *hidden, n_outputs))
+        self.diagnostics = Diagnostics(len(self.network.shapes))
         theta = initial_theta(
             self.network, names, gain=self._psi.gain, fan_in=self._fan_in, seed=seed, dtype=self._dtype
         )
         self._lay_out(theta, np.zeros((self._optimizer.n_slots, theta.size), self._dtype))
-        self.diagnostics = Diagnostics(len(self.W))
 
     def _lay_out(self, theta: Floats, slots: Floats) -> None:
-        """Take θ and the optimiser's slots, and derive every view and buffer from them."""
+        """Take θ and the optimiser's slots, and derive every view and the engine from them."""
         self.theta = theta
         self.grad = np.zeros_like(theta)
         self._slots = np.vstack([slots, np.zeros_like(theta)])  # the last row is the optimiser's work room
         self.W = self.network.views(theta)
-        self._inner = [W[:, :-1].T for W in self.W[1:]]
-        self._grad_views = self.network.views(self.grad)
-        self._buffers: dict[int, Buffers] = {}
-        self._propagated: Buffers | None = None
+        make = _ENGINES[self._engine_name]()
+        self._engine: Engine = make(
+            self.network, self._rule, self.diagnostics, theta=theta, grad=self.grad, slots=self._slots
+        )
+        self._is_propagated = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is derived from θ: a copied view would be a view of nothing."""
-        derived = ("W", "_inner", "_grad_views", "_buffers", "_propagated", "grad")
+        derived = ("W", "_engine", "_is_propagated", "grad")
         return {name: value for name, value in self.__dict__.items() if name not in derived}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -201,15 +204,9 @@ class Learner:
         X = np.asarray(X)
         n = X.shape[1]
         output = np.empty((self.n_outputs, n), self._dtype)
-        if not output.size:
-            return output
-        for start in range(0, n, _WIDEST):
-            part = X[:, start : start + _WIDEST]
-            buffers = Buffers(self.network, part.shape[1], self._dtype)
-            buffers.Z0[:-1] = part
+        if output.size:
             with np.errstate(over="ignore", invalid="ignore"):
-                self._forward(buffers.Z0, buffers.a, buffers.output, buffers)
-            output[:, start : start + _WIDEST] = buffers.output
+                self._engine.predict(X, output)
         return output
 
     def propagate(self, X: Floats) -> Floats:
@@ -225,10 +222,8 @@ class Learner:
         Floats
             Shape (n_K, b): the learner's own buffer, valid until the next minibatch of this width.
         """
-        buffers = self._propagated = self._buffers_of(X.shape[1])
-        buffers.Z0[:-1] = X
-        self._forward(buffers.Z0, buffers.a, buffers.output, buffers)
-        return buffers.output
+        self._is_propagated = True
+        return self._engine.propagate(X)
 
     def learn_propagated(self, Y: Floats, weights: Floats | None = None) -> None:
         """Learn the minibatch that :meth:`propagate` was last given, which is the one it was given since θ changed.
@@ -245,10 +240,9 @@ class Learner:
         RuntimeError
             If there is no such minibatch.
         """
-        buffers = self._propagated
-        if buffers is None:
+        if not self._is_propagated:
             raise RuntimeError("there is no minibatch that was propagated since the weights changed")
-        self._backward(buffers.Z0, Y, buffers.output, weights, buffers)
+        self._engine.backward(Y, weights, self.step)
         self.rows += Y.shape[1]
         self.apply(Y.shape[1])
 
@@ -284,18 +278,14 @@ class Learner:
         if not self.n_outputs:
             self.rows += n_minibatches * b
             return Learned(np.empty((n_minibatches, 0, b)), np.zeros((n_minibatches, b)), np.zeros(n_minibatches))
-        Z0, Y = self._with_ones(X), Y.astype(self._dtype, copy=False)
+        Y = Y.astype(self._dtype, copy=False)
         logits = np.empty((n_minibatches, self.n_outputs, b), self._dtype)
         output = np.empty_like(logits)
-        masks = [None] * n_minibatches if weights is None else list(weights.astype(self._dtype, copy=False))
+        masks = None if weights is None else weights.astype(self._dtype, copy=False)
         count = np.full(n_minibatches, float(b)) if weights is None else weights.any(axis=1).sum(axis=1, dtype=float)
-        first_step, buffers, self._propagated = self.step, self._buffers_of(b), None
+        first_step, self._is_propagated = self.step, False
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            for z, y, a, y_hat, mask, n in zip(Z0, Y, logits, output, masks, count.tolist(), strict=True):
-                self._forward(z, a, y_hat, buffers)
-                self._backward(z, y, y_hat, mask, buffers)
-                if n:
-                    self.apply(n)
+            self.step = self._engine.learn(X, Y, masks, count, step=self.step, a=logits, y_hat=output)
             terms = self._loss.terms(logits, Y)
             loss = (terms if weights is None else np.where(weights > 0, terms, 0)).sum(axis=1, dtype=np.float64)
         self._refuse_divergence(loss, first_step)
@@ -316,32 +306,9 @@ class Learner:
             Rows with a target. Several workers can add their sums and their counts, then :meth:`apply` once.
         """
         self.propagate(X)
-        buffers = self._buffers_of(X.shape[1])
         mask = None if weights is None else weights.astype(self._dtype, copy=False)
-        self._backward(buffers.Z0, Y.astype(self._dtype, copy=False), buffers.output, mask, buffers)
+        self._engine.backward(Y.astype(self._dtype, copy=False), mask, self.step)
         return X.shape[1] if weights is None else int(weights.any(axis=0).sum())
-
-    def _buffers_of(self, b: int) -> Buffers:
-        """Return the buffers of minibatches of b rows, made once."""
-        buffers = self._buffers.get(b)
-        if buffers is None:
-            buffers = self._buffers[b] = Buffers(self.network, b, self._dtype)
-        return buffers
-
-    def _forward(self, Z0: Floats, a: Floats, y_hat: Floats, buffers: Buffers) -> None:
-        """Fill a⁽ᴷ⁾ and ŷ."""
-        forward(self.W, Z0, buffers, a, psi=self._psi)
-        self._loss.output(a, y_hat, buffers.row)
-
-    def _backward(self, Z0: Floats, Y: Floats, y_hat: Floats, mask: Floats | None, buffers: Buffers) -> None:
-        """Fill every δ and the gradient sums; the buffers hold what the forward pass left there."""
-        delta = buffers.delta[-1]
-        np.subtract(y_hat, Y, out=delta)  # eq. 22, 50
-        if mask is not None:
-            np.multiply(delta, mask, out=delta)
-        backward(self.W, self._inner, Z0, buffers, self._grad_views, psi=self._psi)
-        if self.step % SAMPLED_EVERY == 0 and (mask is None or mask.any()):
-            self.diagnostics.observe_delta(buffers.delta)
 
     def apply(self, count: float) -> None:
         """Take one optimiser step with the gradient sum in ``grad`` (eq. 9, 31).
@@ -355,19 +322,9 @@ class Learner:
         -----
         ``grad`` is overwritten.
         """
-        if count != 1:
-            np.multiply(self.grad, 1 / count, out=self.grad)
-        if self.step % SAMPLED_EVERY == 0:
-            self.diagnostics.observe_gradient(self._grad_views)
-        if self._clip_norm is not None:
-            clip(self.grad, self._clip_norm)
-        rate = self._schedule(self.step)
-        if self._weight_decay:
-            for W in self.W:
-                W[:, :-1] *= 1 - rate * self._weight_decay
-        self._optimizer.update(self.theta, self.grad, self._slots, rate, self.step)
+        self._engine.apply(count, self.step)
         self.step += 1
-        self._propagated = None
+        self._is_propagated = False
 
     def grow(self, inputs: Sequence[str] = (), n_outputs: int = 0, *, at: int | None = None) -> None:
         """Add inputs (columns of W⁽¹⁾) and outputs (rows of W⁽ᴷ⁾), to θ and to every optimiser slot.
@@ -428,14 +385,6 @@ class Learner:
             raise CheckpointError("the learner has a number of steps, or of rows, that no job comes to")
         self.diagnostics.restore(state["diagnostics"])
 
-    def _with_ones(self, X: Floats) -> Floats:
-        """Return Z⁽⁰⁾ of T minibatches: (T, n_0 + 1, b) with a last row of ones."""
-        n_minibatches, n_inputs, b = X.shape
-        Z0 = np.empty((n_minibatches, n_inputs + 1, b), self._dtype)
-        Z0[:, :-1] = X
-        Z0[:, -1] = 1
-        return Z0
-
     def _refuse_divergence(self, loss: Floats, first_step: int) -> None:
         way_out = "the learner blew up: lower the learning rate, or bound the gradient with clip_norm"
         bad = np.flatnonzero(~np.isfinite(loss))
@@ -445,6 +394,16 @@ class Learner:
         if not np.isfinite(self.theta).all():
             step, row = self.step - 1, self.rows + loss.size - 1
             raise DivergenceError(f"a weight is not finite after step {step}, row {row}; {way_out}")
+
+
+def _compiled_engine() -> Callable[..., Engine]:
+    """Import the compiled engine, which takes Numba."""
+    from stream_bp.compiled import CompiledEngine  # noqa: PLC0415
+
+    return CompiledEngine
+
+
+_ENGINES: dict[str, Callable[[], Callable[..., Engine]]] = {"numpy": lambda: NumPyEngine, "compiled": _compiled_engine}
 
 
 def _check_choice(name: str, value: str, choices: Sequence[str] | dict[str, Any]) -> None:

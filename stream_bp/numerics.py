@@ -20,13 +20,15 @@ from numpy.typing import DTypeLike
 __all__ = ["difference", "fingerprint", "single_thread"]
 
 
-def fingerprint(dtype: DTypeLike) -> dict[str, Any]:
+def fingerprint(dtype: DTypeLike, engine: str = "numpy") -> dict[str, Any]:
     """Describe the numerics of this process as plain JSON.
 
     Parameters
     ----------
     dtype
         The dtype that the network is learned in.
+    engine
+        ``numpy`` or ``compiled``.
 
     Returns
     -------
@@ -45,6 +47,7 @@ def fingerprint(dtype: DTypeLike) -> dict[str, Any]:
     return {
         "blas": _blas(threadpoolctl.threadpool_info()),
         "dtype": np.dtype(dtype).name,
+        "engine": _engine(engine),
         "libc": " ".join(platform.libc_ver()),
         "machine": platform.machine(),
         "numpy": np.__version__,
@@ -67,7 +70,7 @@ def difference(saved: dict[str, Any], present: dict[str, Any]) -> str | None:
     str or None
         None if the same computation gives the same bits under both.
     """
-    old, new = _flat(saved), _flat(present)
+    old, new = _flat({"engine": "numpy", **saved}), _flat(present)  # release 0.1.0 knew no other engine
     changes = [
         f"{key} was {old.get(key)!r} and is {new.get(key)!r}"
         for key in sorted(old.keys() | new.keys())
@@ -109,6 +112,15 @@ def _blas(pools: list[dict[str, Any]]) -> list[dict[str, Any]]:
         }
         for pool in sorted(bundled or libraries, key=lambda pool: str(pool["filepath"]))
     ]
+
+
+def _engine(name: str) -> str:
+    """Describe what computes; code is compiled for one processor, by one compiler."""
+    if name != "compiled":
+        return name
+    from stream_bp import compiled  # noqa: PLC0415 - it takes Numba
+
+    return compiled.describe()
 
 
 def _simd() -> list[str]:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from stream_bp.checkpoint import Loaded
 from stream_bp.training import Training
@@ -37,8 +36,11 @@ class Status:
     checkpoint: Path | None
 
 
-class Observer(Protocol):
-    """Somebody who wants to know how the job goes."""
+class Observer:
+    """Somebody who wants to know how the job goes; this one does not."""
+
+    def note(self, line: str) -> None:
+        """Hear why there is nothing to hear for a while."""
 
     def begin(self, training: Training, resumed: Loaded | None) -> None:
         """Hear that learning begins, afresh or from a checkpoint."""

@@ -60,6 +60,8 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
         missing one as 0.
     dtype
         ``float64``, or ``float32`` for half the memory; probabilities then sum to 1 within 1e-6.
+    engine
+        What computes: ``numpy``, ``compiled`` (faster, needs Numba), or ``auto`` for the latter where it is installed.
     seed
         Of the initial weights.
 
@@ -93,6 +95,7 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
         weight_decay: float = 0.0,
         scale_features: bool = True,
         dtype: DType = "float64",
+        engine: str = "auto",
         seed: int = 0,
     ) -> None:
         super().__init__(
@@ -107,6 +110,7 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
             weight_decay=weight_decay,
             scale_features=scale_features,
             dtype=dtype,
+            engine=engine,
             seed=seed,
         )
 
@@ -257,7 +261,7 @@ class MLPRegressor(MLP, base.MiniBatchRegressor):
         Whether numbers are standardised by their running mean and deviation.
     scale_target
         Whether the target is, while it is learned; predictions are in its own unit either way.
-    dtype, seed
+    dtype, engine, seed
         As for :class:`MLPClassifier`.
 
     Raises
@@ -291,6 +295,7 @@ class MLPRegressor(MLP, base.MiniBatchRegressor):
         scale_features: bool = True,
         scale_target: bool = True,
         dtype: DType = "float64",
+        engine: str = "auto",
         seed: int = 0,
     ) -> None:
         super().__init__(
@@ -306,6 +311,7 @@ class MLPRegressor(MLP, base.MiniBatchRegressor):
             scale_features=scale_features,
             scale_target=scale_target,
             dtype=dtype,
+            engine=engine,
             seed=seed,
         )
 

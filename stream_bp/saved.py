@@ -83,7 +83,8 @@ def saved_config(snapshot: Snapshot) -> JobConfig:
     with fitting("it is neither the checkpoint of a job nor that of an estimator"):
         kind: type[_ModelState] = _JobState if holds_job(snapshot) else _PortableState
         kind.model_validate(snapshot.state)
-        return JobConfig.of(snapshot.state["config"])
+        # Release 0.1.0 had one engine.
+        return JobConfig.of({"engine": "numpy", **snapshot.state["config"]})
 
 
 def holds_job(snapshot: Snapshot) -> bool:
@@ -107,11 +108,25 @@ def saved_job(snapshot: Snapshot) -> JobConfig:
     return saved_config(snapshot)
 
 
-def restore_model(snapshot: Snapshot) -> Model:
-    """Return the model in a checkpoint, ready to predict or to go on; a CheckpointError if it does not fit together."""
+def restore_model(snapshot: Snapshot, engine: str | None = None) -> Model:
+    """Return the model in a checkpoint, ready to predict or to go on.
+
+    Parameters
+    ----------
+    snapshot
+        What was loaded.
+    engine
+        What it is to compute with; as it was learned, if it is not given.
+
+    Raises
+    ------
+    CheckpointError
+        If it does not fit together.
+    """
     config = saved_config(snapshot)
+    settings = config.model_copy(update={"engine": engine or config.engine}).model_settings
     with fitting():
-        return Model.restore(snapshot.tensors, snapshot.state["model"], **config.model_settings)
+        return Model.restore(snapshot.tensors, snapshot.state["model"], **settings)
 
 
 def restore_evaluation(snapshot: Snapshot) -> Evaluation:

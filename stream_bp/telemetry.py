@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stream_bp.checkpoint import Loaded
-from stream_bp.observer import Status
+from stream_bp.observer import Observer, Status
 from stream_bp.training import Training
 
 __all__ = ["Panel", "comparison_table", "headline", "show", "table", "tell_change"]
@@ -39,7 +39,7 @@ def tell_change(change: dict[str, Any]) -> str:
     return f"since row {change['rows']:,} under other numerics, so not to the same bits: {change['change']}"
 
 
-class Panel:
+class Panel(Observer):
     """Progress on the console that is given; nothing on standard output. A context manager.
 
     Parameters
@@ -68,6 +68,10 @@ class Panel:
         if self._live:
             self._live.stop()
 
+    def note(self, line: str) -> None:
+        """Tell why it takes a while."""
+        self._say(line)
+
     def begin(self, training: Training, resumed: Loaded | None) -> None:
         """Say what is learned, and where it goes on."""
         self._last = time.monotonic()
@@ -76,6 +80,7 @@ class Panel:
             self._say(model.description)
             return
         what = f"{len(model.encoder.features)} features, {model.description}"
+        what += ", compiled" if config.engine == "compiled" else ""
         target = ", ".join(config.target)
         chosen = " (told from the target; --task changes it)" if config.task == "auto" else ""
         self._say(f"{model.encoder.task} of {target}{chosen}, {what}")

@@ -212,7 +212,7 @@ class Training:
         """
         state = snapshot.state
         with fitting():
-            training = cls(restore_model(snapshot), config)
+            training = cls(restore_model(snapshot, config.engine), config)
             training.evaluation = restore_evaluation(snapshot)
             training.stopping.restore(state["stopping"])
             training.begin(Position.from_json(state["position"]))

@@ -98,7 +98,7 @@ class Configuration:
     def config(self, run_dir: Path, **settings: Any) -> JobConfig:
         """Return the settings of a job that keeps its files in a run directory."""
         target = {} if "target" in self.settings else {"target": "label", "ignore": ["value"]}
-        usual = {"batch_size": 8, "hidden": [4], "checkpoint_every": "1", "run_dir": str(run_dir)}
+        usual = {"batch_size": 8, "hidden": [4], "checkpoint_every": "1", "run_dir": str(run_dir), "engine": "numpy"}
         return JobConfig.of({**usual, **target, **self.settings, **settings})
 
 
@@ -117,6 +117,10 @@ CONFIGURATIONS = {
     "clipped, float64": Configuration(settings={"clip_norm": 0.5, "weight_decay": 0.01, "dtype": "float64"}),
     "deep, keep 1": Configuration("rows.csv", {"hidden": [5, 4, 3], "keep": 1, "activation": "tanh"}),
     "not scaled": Configuration(settings={"scale_features": False, "scale_target": False, "learning_rate": 0.0001}),
+    "compiled": Configuration(settings={"engine": "compiled", "clip_norm": 0.5}),
+    "compiled, one row at a time": Configuration(
+        "rows.csv", {"engine": "compiled", "batch_size": 1, "max_rows": 60, "optimizer": "adam"}
+    ),
     "loss watched": Configuration(settings={"stop_loss": 1e-9, "epochs": 2}),
     **{f"optimizer {name}": Configuration(settings={"optimizer": name}) for name in OPTIMIZERS},
 }
@@ -172,7 +176,7 @@ def forked(target: Callable[..., object], *arguments: Any) -> ForkServerProcess:
     """Start a function in a new process, from one that has imported everything and runs no thread."""
     context = multiprocessing.get_context("forkserver")
     # pyarrow looks for pandas at its first array.
-    context.set_forkserver_preload(["tests.crash.jobs", "stream_bp.commands", "pandas"])
+    context.set_forkserver_preload(["tests.crash.jobs", "stream_bp.commands", "numba", "pandas"])
     process = context.Process(target=target, args=arguments, daemon=True)
     process.start()
     return process

@@ -454,7 +454,7 @@ def test_the_command_line_names_the_file_and_fails(tmp_path: Path, campaign: Cam
     """A refused source is one line on standard error, with exit code 1."""
     place = Place(tmp_path / "source", "csv", 1, campaign.random)
     command = [sys.executable, "-m", "stream_bp", "train", str(place.folder), "--target", "label"]
-    command += ["--batch-size", str(BATCH), "--run-dir", str(tmp_path / "run")]
+    command += ["--engine", "numpy", "--batch-size", str(BATCH), "--run-dir", str(tmp_path / "run")]
     subprocess.run([*command, "--max-minibatches", "5"], check=True, capture_output=True)
     place.change("rewritten behind", 0)
     done = subprocess.run(command, check=False, capture_output=True, text=True)

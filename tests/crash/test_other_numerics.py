@@ -24,6 +24,7 @@ CONFIGURATION = CONFIGURATIONS["parquet"]
 MATRIX: dict[str, tuple[str, Any]] = {
     "numpy": ("numpy", "1.0.0"),
     "machine": ("machine", "pdp11"),
+    "engine": ("engine", "numba 0.1, llvmlite 0.1, pentium"),
     "libc": ("libc", "glibc 2.0"),
     "dtype": ("dtype", "float16"),
     "simd": ("simd", ["MMX"]),

@@ -16,6 +16,7 @@ from connectors import open_source
 from stream_bp.config import JobConfig
 from stream_bp.errors import LockedError
 from stream_bp.job import Job
+from stream_bp.observer import Observer
 from stream_bp.optimizers import OPTIMIZERS
 from stream_bp.summary import Summary
 from tests.conftest import Campaign
@@ -64,7 +65,7 @@ class Killed(BaseException):
     """What a kill is to a job that runs in this process: nothing may catch it."""
 
 
-class KilledAfter:
+class KilledAfter(Observer):
     """An observer that kills its job at a given look."""
 
     def __init__(self, n_looks: int) -> None:
@@ -132,6 +133,7 @@ def test_many_sigkills_at_random_moments(tmp_path: Path, name: str, campaign: Ca
     source = tmp_path / name
     WRITERS[name](rows(20_000), source)
     command = [sys.executable, "-m", "stream_bp", "train", str(source), "--target", "label", "--batch-size", "1"]
+    command += ["--engine", "numpy"]
     command += ["--checkpoint-every", "200", "--json", "--run-dir"]
     whole = subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True, text=True)
     killed = 0
@@ -161,7 +163,7 @@ def test_a_polite_signal_checkpoints_and_says_so(tmp_path: Path, number: signal.
     source = tmp_path / "rows.parquet"
     pq.write_table(rows(50_000), source)
     command = [sys.executable, "-m", "stream_bp", "train", str(source), "--target", "label", "--batch-size", "1"]
-    command += ["--json", "--run-dir", str(tmp_path / "run")]
+    command += ["--json", "--run-dir", str(tmp_path / "run"), "--engine", "numpy"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while newest_step(tmp_path / "run") < 0:
         time.sleep(0.01)

@@ -36,7 +36,18 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def arguments(source: Path, run_dir: Path) -> list[str]:
     """Return a job that saves nothing in between: what is found at a stop was saved because of it."""
-    settings = ["--target", "label", "--batch-size", "1", "--hidden", "4", "--checkpoint-every", "1h"]
+    settings = [
+        "--target",
+        "label",
+        "--batch-size",
+        "1",
+        "--engine",
+        "numpy",
+        "--hidden",
+        "4",
+        "--checkpoint-every",
+        "1h",
+    ]
     return ["train", str(source), *settings, "--run-dir", str(run_dir)]
 
 

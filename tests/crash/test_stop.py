@@ -12,6 +12,7 @@ from connectors import open_source
 from stream_bp import feed
 from stream_bp.encoder import Encoded
 from stream_bp.job import Job
+from stream_bp.observer import Observer
 from stream_bp.training import Training
 from tests.conftest import Campaign
 from tests.crash.jobs import CONFIGURATIONS, Configuration, comparable, newest_step
@@ -21,7 +22,7 @@ N_ROWS = 150
 DEPTHS = (0, 1, 2, 7)
 
 
-class Stopper:
+class Stopper(Observer):
     """An observer that asks its job to stop: before the first minibatch, or after it."""
 
     def __init__(self, is_at_once: bool = False) -> None:

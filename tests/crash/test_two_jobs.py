@@ -29,7 +29,18 @@ class Arena:
 
     def start(self, run_dir: Path) -> ForkServerProcess:
         """Start the command line in a process of its own."""
-        settings = ["--target", "label", "--batch-size", "1", "--hidden", "4", "--checkpoint-every", "500"]
+        settings = [
+            "--target",
+            "label",
+            "--batch-size",
+            "1",
+            "--engine",
+            "numpy",
+            "--hidden",
+            "4",
+            "--checkpoint-every",
+            "500",
+        ]
         return forked(run_command, ["train", str(self.source), *settings, "--run-dir", str(run_dir)])
 
     def finish(self, run_dir: Path) -> None:
@@ -104,7 +115,7 @@ def test_a_stopped_holder_holds_and_a_killed_one_does_not(arena: Arena, tmp_path
 
 def test_without_the_lock_both_run(arena: Arena, tmp_path: Path, campaign: Campaign) -> None:
     """The control: where locks are granted to everybody, nobody is refused."""
-    settings = ["--target", "label", "--batch-size", "1", "--run-dir", str(tmp_path / "run")]
+    settings = ["--target", "label", "--batch-size", "1", "--engine", "numpy", "--run-dir", str(tmp_path / "run")]
     first = forked(run_command, ["train", str(arena.source), *settings])
     wait_for_checkpoint(first, tmp_path / "run")
     first.kill()

@@ -1,5 +1,7 @@
 """The packed-θ gradient against central differences, for every activation, output and dtype."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -34,6 +36,7 @@ def total_loss(learner: Learner, X: Floats, Y: Floats) -> float:
     return float(probe.learn(X, Y).loss.sum())
 
 
+@pytest.mark.parametrize("engine", ["numpy", "compiled"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("output", LOSSES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -44,18 +47,26 @@ def total_loss(learner: Learner, X: Floats, Y: Floats) -> float:
     seed=st.integers(0, 1000),
 )
 def test_gradient_is_the_slope_of_the_loss(
-    *, activation: str, output: str, dtype: DType, hidden: list[int], sizes: tuple[int, int, int], seed: int
+    *,
+    activation: str,
+    output: str,
+    dtype: DType,
+    engine: str,
+    hidden: list[int],
+    sizes: tuple[int, int, int],
+    seed: int,
 ) -> None:
     """Every component of the gradient sum is the central difference of the summed loss along that component."""
     n_inputs, n_outputs, b = sizes
     random = np.random.default_rng(seed)
-    learner = Learner(n_inputs, n_outputs, hidden=hidden, activation=activation, output=output, dtype=dtype)
+    settings: dict[str, Any] = {"hidden": hidden, "activation": activation, "output": output}
+    learner = Learner(n_inputs, n_outputs, dtype=dtype, engine=engine, **settings)
     learner.theta[:] = random.normal(size=learner.theta.size) * 0.8
     X, Y = random.normal(size=(n_inputs, b)), targets(output, n_outputs, b, random)
     assert learner.gradient(X, Y) == b
     found = learner.grad.astype(float)
     theta = learner.theta.astype(float)
-    learner = Learner(n_inputs, n_outputs, hidden=hidden, activation=activation, output=output, dtype="float64")
+    learner = Learner(n_inputs, n_outputs, dtype="float64", **settings)
     width = 1e-6
     for i in range(theta.size):
         slopes = []

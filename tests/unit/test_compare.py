@@ -46,7 +46,7 @@ def table() -> pa.Table:
     return pa.table({**features, "y": y, "label": label, "value": value, "is_high": value > 305, "digit": value > 305})
 
 
-class Silent:
+class Silent(Observer):
     """Hears, and says nothing."""
 
     def begin(self, training: Any, resumed: Any) -> None:

@@ -65,10 +65,11 @@ def theta(model: Any) -> np.ndarray:
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("engine", ["numpy", "compiled"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_learn_one_is_a_job_of_one_row_at_a_time(optimizer: str, dtype: Any) -> None:
+def test_learn_one_is_a_job_of_one_row_at_a_time(optimizer: str, dtype: Any, engine: str) -> None:
     """The same rows end in the same θ, to the last bit, whether each was predicted before it was learned or not."""
-    settings: dict[str, Any] = {"hidden": (8, 4), "optimizer": optimizer, "dtype": dtype}
+    settings: dict[str, Any] = {"hidden": (8, 4), "optimizer": optimizer, "dtype": dtype, "engine": engine}
     summary = job_of(MLPClassifier(**settings), rows())
     for is_predicted in (True, False):
         model = MLPClassifier(**settings)
@@ -93,8 +94,9 @@ def test_a_regression_is_a_job_of_one_row_at_a_time() -> None:
     assert metric.get() == pytest.approx(summary.metrics["mae"], rel=1e-12)
 
 
+@pytest.mark.parametrize("engine", ["numpy", "compiled"])
 @pytest.mark.parametrize("make", [MLPClassifier, MLPRegressor])
-def test_wide_layers_end_in_the_bits_of_a_job(make: Any) -> None:
+def test_wide_layers_end_in_the_bits_of_a_job(make: Any, engine: str) -> None:
     """Where the BLAS would take several threads for a row, or a frame, it takes one, as for a job."""
     random = np.random.default_rng(2)
     x = random.normal(size=(64, 40))
@@ -102,7 +104,7 @@ def test_wide_layers_end_in_the_bits_of_a_job(make: Any) -> None:
     stream: list[tuple[Row, Any]] = [
         ({f"x{i}": v for i, v in enumerate(row)}, t) for row, t in zip(x.tolist(), y, strict=True)
     ]
-    settings: dict[str, Any] = {"hidden": (256, 256)}
+    settings: dict[str, Any] = {"hidden": (256, 256), "engine": engine}
     for b in (1, 32):
         summary, model = job_of(make(**settings), stream, b), make(**settings)
         for start in range(0, len(stream), b):
@@ -123,11 +125,12 @@ def test_the_prequential_score_is_that_of_the_job() -> None:
     assert metric.get() == summary.metrics["accuracy"]
 
 
+@pytest.mark.parametrize("engine", ["numpy", "compiled"])
 @pytest.mark.parametrize("b", [1, 7, 50])
-def test_learn_many_is_a_job_of_that_batch_size(b: int) -> None:
+def test_learn_many_is_a_job_of_that_batch_size(b: int, engine: Any) -> None:
     """Frames of b rows end in the θ of a job with minibatches of b rows."""
     stream = rows()
-    model = MLPClassifier(hidden=(8,))
+    model = MLPClassifier(hidden=(8,), engine=engine)
     summary = job_of(model, stream, b)
     for start in range(0, len(stream), b):
         part = stream[start : start + b]

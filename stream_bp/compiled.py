@@ -1,0 +1,519 @@
+"""The second engine: whole minibatches, row after row, in compiled code (Numba), where NumPy's cost is its calls.
+
+The arithmetic is that of :mod:`stream_bp.backprop`, :mod:`stream_bp.losses` and :mod:`stream_bp.optimizers`, which are
+the reference it is tested against. Its sums run in another order, so its bits are its own; on one machine they are
+always the same. One kernel serves every layer, activation, output and optimiser: which it is decides outside the loops
+over weights, and costs nothing there.
+
+Numba keeps the compiled code beside this file, or in the user's cache folder where that cannot be written.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+import llvmlite.binding
+import numpy as np
+from numba import njit
+
+from stream_bp.arrays import Array, Floats
+from stream_bp.diagnostics import KEEP, SAMPLED_EVERY, Diagnostics
+from stream_bp.engine import Rule
+from stream_bp.network import Network
+from stream_bp.schedules import Schedule
+
+__all__ = ["CompiledEngine", "describe", "prepare"]
+
+# Sums may be taken in any order and products fused; infinities and NaN stay what they are: divergence is told by them.
+_MATH = {"reassoc", "contract", "arcp", "nsz"}
+
+_WIDEST = 1024  # columns that predict() propagates at once
+
+_PSI = {"relu": 0, "sigmoid": 1, "tanh": 2, "identity": 3}
+_OUTPUT = {"softmax": 0, "sigmoid": 1, "identity": 2}
+_FORWARD, _BACKWARD, _UPDATE = 1, 2, 4  # phases
+
+_DECAY = {"constant": 0, "inverse-time": 1, "inverse-sqrt": 2, "cosine": 3}
+_OPTIMIZER = {"sgd": 0, "momentum": 1, "nesterov": 2, "adagrad": 3, "rmsprop": 4, "adam": 5}
+
+
+def describe() -> str:
+    """Say what decides the bits of compiled code: the compiler, and the processor that it compiles for."""
+    return f"numba {version('numba')}, llvmlite {version('llvmlite')}, {llvmlite.binding.get_host_cpu_name()}"
+
+
+def prepare(dtype: str) -> None:
+    """Compile what learns a block of rows, or load it from the cache: it takes some seconds, or a fifth of one."""
+    network = Network((1, 1))
+    theta = np.zeros(network.n_parameters, dtype)
+    rule = Rule("identity", "identity", "sgd", Schedule("constant", 1.0), None, 0.0)
+    engine = CompiledEngine(network, rule, Diagnostics(1), theta=theta, grad=theta.copy(), slots=theta[None].copy())
+    X, Y, a, y_hat = np.zeros((4, 1, 1, 1), dtype)
+    engine.learn(X, Y, None, np.ones(1), step=0, a=a, y_hat=y_hat)
+
+
+def _compile(function: Any) -> Any:
+    return njit(cache=True, fastmath=_MATH, error_model="numpy")(function)
+
+
+@_compile
+def _forward(theta: Floats, sizes: Array, psi: int, g: int, X: Floats, Z: Floats, a: Floats, y_hat: Floats) -> None:
+    """Propagate one minibatch (eq. 1-7).
+
+    Parameters
+    ----------
+    theta
+        W⁽¹⁾ … W⁽ᴷ⁾, packed.
+    sizes
+        n_0 … n_K.
+    psi, g
+        Codes of the activation and of the output function.
+    X
+        Inputs, (n_0, b).
+    Z
+        Receives Z⁽⁰⁾ … Z⁽ᴷ⁻¹⁾ of each row, one after the other, each with its last 1: (b, Σ (n_l + 1)).
+    a, y_hat
+        Receive a⁽ᴷ⁾ and ŷ, (n_K, b).
+    """
+    n_layers, n_inputs, n_outputs = len(sizes) - 1, sizes[0], sizes[-1]
+    zero, half, one = theta.dtype.type(0), theta.dtype.type(0.5), theta.dtype.type(1)
+    for r in range(X.shape[1]):
+        z = Z[r]
+        for j in range(n_inputs):
+            z[j] = X[j, r]
+        at, start = 0, 0
+        for layer in range(n_layers):
+            n_in, n_out = sizes[layer] + 1, sizes[layer + 1]
+            stop = start + n_in
+            z[stop - 1] = one
+            below = z[start:stop]
+            W = theta[at : at + n_out * n_in].reshape(n_out, n_in)
+            at += n_out * n_in
+            above = z[stop : stop + n_out]
+            for i in range(n_out):
+                total = zero
+                for j in range(n_in):
+                    total += W[i, j] * below[j]
+                if layer == n_layers - 1:
+                    a[i, r] = total
+                else:
+                    above[i] = total
+            if layer < n_layers - 1:
+                if psi == 0:
+                    for i in range(n_out):
+                        above[i] = above[i] if above[i] > zero or above[i] != above[i] else zero
+                elif psi == 1:
+                    for i in range(n_out):
+                        above[i] = half * (math.tanh(half * above[i]) + one)
+                elif psi == 2:
+                    for i in range(n_out):
+                        above[i] = math.tanh(above[i])
+            start = stop
+        if g == 0:
+            highest, total = a[0, r], zero
+            for k in range(n_outputs):
+                highest = max(highest, a[k, r])
+            for k in range(n_outputs):
+                y_hat[k, r] = math.exp(a[k, r] - highest)
+                total += y_hat[k, r]
+            for k in range(n_outputs):
+                y_hat[k, r] /= total
+        elif g == 1:
+            for k in range(n_outputs):
+                y_hat[k, r] = half * (math.tanh(half * a[k, r]) + one)
+        else:
+            for k in range(n_outputs):
+                y_hat[k, r] = a[k, r]
+
+
+@_compile
+def _backward(
+    theta: Floats,
+    grad: Floats,
+    sizes: Array,
+    psi: int,
+    Z: Floats,
+    y_hat: Floats,
+    Y: Floats,
+    mask: Floats,
+    work: Floats,
+    squares: Floats,
+) -> None:
+    """Propagate δ⁽ᴷ⁾ back (eq. 22, 50, 52) and write the gradient *sums* (eq. 29-54) of one minibatch.
+
+    Parameters
+    ----------
+    theta, sizes, psi, Z, y_hat
+        As :func:`_forward` was given them, and left them.
+    grad
+        Receives the sums, of θ's layout.
+    Y
+        Targets, (n_K, b).
+    mask
+        What δ⁽ᴷ⁾ is multiplied by, (n_K or 1, b); of no rows where it is not.
+    work
+        Room for two δ, (2, max n_l + 1).
+    squares
+        Receives the sum of the squares of each Δ⁽ˡ⁾, (K,).
+    """
+    n_layers, n_outputs = len(sizes) - 1, sizes[-1]
+    zero, one = theta.dtype.type(0), theta.dtype.type(1)
+    for layer in range(n_layers):
+        squares[layer] = 0.0
+    for r in range(Y.shape[1]):
+        z = Z[r]
+        delta, below_delta = work[0], work[1]
+        for k in range(n_outputs):
+            delta[k] = y_hat[k, r] - Y[k, r]
+            if len(mask):
+                delta[k] *= mask[k if len(mask) > 1 else 0, r]
+        end, stop = len(theta), len(z)
+        for layer in range(n_layers, 0, -1):
+            n_in, n_out = sizes[layer - 1] + 1, sizes[layer]
+            start = end - n_in * n_out
+            below = z[stop - n_in : stop]
+            if layer > 1:
+                for j in range(n_in):
+                    below_delta[j] = zero
+            W, G = theta[start:end].reshape(n_out, n_in), grad[start:end].reshape(n_out, n_in)
+            square = zero
+            for i in range(n_out):
+                square += delta[i] * delta[i]
+            if r == 0:
+                for i in range(n_out):
+                    d = delta[i]
+                    for j in range(n_in):
+                        G[i, j] = d * below[j]
+            else:
+                for i in range(n_out):
+                    d = delta[i]
+                    for j in range(n_in):
+                        G[i, j] += d * below[j]
+            if layer > 1:
+                for i in range(n_out):
+                    d = delta[i]
+                    for j in range(n_in):
+                        below_delta[j] += d * W[i, j]
+            squares[layer - 1] += square
+            if layer > 1:
+                if psi == 0:
+                    for j in range(n_in - 1):
+                        below_delta[j] = below_delta[j] if below[j] > zero else zero
+                elif psi == 1:
+                    for j in range(n_in - 1):
+                        below_delta[j] *= below[j] * (one - below[j])
+                elif psi == 2:
+                    for j in range(n_in - 1):
+                        below_delta[j] *= one - below[j] * below[j]
+                delta, below_delta = below_delta, delta
+            end, stop = start, stop - n_in
+
+
+@_compile
+def _clip(grad: Floats, most: float) -> None:
+    square = 0.0
+    for i in range(len(grad)):
+        square += np.float64(grad[i]) * np.float64(grad[i])
+    norm = math.sqrt(square)
+    if not 1e-15 < norm < np.inf:
+        largest = 0.0
+        for i in range(len(grad)):
+            largest = max(largest, abs(np.float64(grad[i])))
+        if not 0.0 < largest < np.inf:
+            return
+        square = 0.0
+        for i in range(len(grad)):
+            square += (np.float64(grad[i]) / largest) ** 2
+        norm = largest * math.sqrt(square)
+    if norm > most:
+        factor = grad.dtype.type(most / norm)
+        for i in range(len(grad)):
+            grad[i] *= factor
+
+
+@_compile
+def _rate(schedule: tuple[int, bool, float, int, int], step: int) -> float:
+    """Return η⁽ᵗ⁾, as :class:`~stream_bp.schedules.Schedule` does."""
+    decay, climbs, rate, decay_steps, warmup_steps = schedule
+    if climbs:
+        if step < warmup_steps:
+            return rate * (step + 1) / warmup_steps
+        step -= warmup_steps
+    u = step / decay_steps
+    if decay == 1:
+        return rate / (1 + u)
+    if decay == 2:
+        return rate / math.sqrt(1 + u)
+    if decay == 3:
+        return rate * max(0.01, (1 + math.cos(math.pi * min(u, 1.0))) / 2)
+    return rate
+
+
+@_compile
+def _apply(
+    theta: Floats,
+    grad: Floats,
+    slots: Floats,
+    sizes: Array,
+    optimizer: int,
+    rate: float,
+    decay: float,
+    step: int,
+) -> None:
+    """Change θ and the slots, given the mean gradient."""
+    of = theta.dtype.type
+    if decay:
+        keep, at = of(1 - rate * decay), 0
+        for layer in range(len(sizes) - 1):
+            n_in = sizes[layer]
+            for _ in range(sizes[layer + 1]):
+                for j in range(n_in):
+                    theta[at + j] *= keep
+                at += n_in + 1
+    eta, epsilon = of(rate), of(1e-8)
+    n = len(theta)
+    if optimizer == 0:
+        for p in range(n):
+            theta[p] -= eta * grad[p]
+    elif optimizer == 1:
+        v, beta = slots[0], of(0.9)
+        for p in range(n):
+            v[p] = beta * v[p] + grad[p]
+            theta[p] -= eta * v[p]
+    elif optimizer == 2:
+        v, beta = slots[0], of(0.9)
+        for p in range(n):
+            v[p] = beta * v[p] + grad[p]
+            theta[p] -= eta * (grad[p] + beta * v[p])
+    elif optimizer == 3:
+        s = slots[0]
+        for p in range(n):
+            s[p] += grad[p] * grad[p]
+            theta[p] -= eta * (grad[p] / (of(math.sqrt(s[p])) + epsilon))
+    elif optimizer == 4:
+        s, old, new = slots[0], of(0.99), of(1 - 0.99)
+        for p in range(n):
+            s[p] = old * s[p] + new * grad[p] * grad[p]
+            theta[p] -= eta * (grad[p] / (of(math.sqrt(s[p])) + epsilon))
+    else:
+        m, s = slots[0], slots[1]
+        eta = of(rate / (1 - 0.9 ** (step + 1)))
+        root = of(1 / (1 - 0.999 ** (step + 1)))
+        for p in range(n):
+            m[p] = of(0.9) * m[p] + of(1 - 0.9) * grad[p]
+            s[p] = of(0.999) * s[p] + of(1 - 0.999) * grad[p] * grad[p]
+            theta[p] -= eta * (m[p] / (of(math.sqrt(s[p] * root)) + epsilon))
+
+
+@_compile
+def _run(
+    phases: int,
+    theta: Floats,
+    grad: Floats,
+    slots: Floats,
+    sizes: Array,
+    codes: tuple[int, int, int],
+    schedule: tuple[int, bool, float, int, int],
+    clip_norm: float,
+    decay: float,
+    X: Floats,
+    Y: Floats,
+    masks: Floats,
+    counts: Floats,
+    room: tuple[Floats, Floats],
+    a: Floats,
+    y_hat: Floats,
+    step: int,
+    mean_squares: Floats,
+    sampled: Floats,
+) -> int:
+    """Predict, then learn, T minibatches in turn, and return the step after them.
+
+    Parameters
+    ----------
+    phases
+        Which parts of it: the sum of the constants below. They are parts of one function so that a row comes to the
+        same bits in one call and in several: the compiler fuses sums otherwise where it sees more of them.
+    theta, slots
+        Changed in place, once a minibatch that has a target.
+    grad
+        Receives the gradient sum; a change of θ overwrites it.
+    sizes, codes
+        n_0 … n_K; codes of the activation, the output function and the optimiser.
+    schedule, clip_norm, decay
+        As for :func:`_rate`; largest norm of the gradient, infinity if it is not clipped; λ.
+    X, Y, masks, counts
+        (T, n_0, b), (T, n_K, b), (T, n_K or 1, b) or of no minibatch where nothing is missing, (T,).
+    room
+        Z and two δ, as :func:`_backward` wants them.
+    a, y_hat
+        Receive a⁽ᴷ⁾ and ŷ from before each update, (T, n_K, b).
+    step
+        t of the first.
+    mean_squares, sampled
+        Running figures of :class:`~stream_bp.diagnostics.Diagnostics`, (2, K) and (2,), which are gone on with.
+    """
+    psi, g, optimizer = codes
+    Z, work = room
+    n_layers = len(sizes) - 1
+    squares = np.zeros(n_layers)
+    nothing = np.zeros((0, a.shape[2]), theta.dtype)
+    for t in range(len(counts)):
+        if phases & _FORWARD:
+            _forward(theta, sizes, psi, g, X[t], Z, a[t], y_hat[t])
+        if not counts[t]:
+            continue
+        if phases & _BACKWARD:
+            _backward(theta, grad, sizes, psi, Z, y_hat[t], Y[t], masks[t] if len(masks) else nothing, work, squares)
+            if step % SAMPLED_EVERY == 0:
+                for layer in range(n_layers):
+                    mean = squares[layer] / (sizes[layer + 1] * a.shape[2])
+                    mean_squares[0, layer] += (1 - KEEP) * (mean - mean_squares[0, layer])
+                sampled[0] += (1 - KEEP) * (1 - sampled[0])
+        if phases & _UPDATE:
+            if counts[t] != 1:
+                share = theta.dtype.type(1 / counts[t])
+                for p in range(len(grad)):
+                    grad[p] *= share
+            if step % SAMPLED_EVERY == 0:
+                end = 0
+                for layer in range(n_layers):
+                    start, end, square = end, end + (sizes[layer] + 1) * sizes[layer + 1], 0.0
+                    for p in range(start, end):
+                        square += grad[p] * grad[p]
+                    mean_squares[1, layer] += (1 - KEEP) * (square / (end - start) - mean_squares[1, layer])
+                sampled[1] += (1 - KEEP) * (1 - sampled[1])
+            if clip_norm < np.inf:
+                _clip(grad, clip_norm)
+            _apply(theta, grad, slots, sizes, optimizer, _rate(schedule, step), decay, step)
+            step += 1
+    return step
+
+
+class CompiledEngine:
+    """An :class:`~stream_bp.engine.Engine` of compiled steps.
+
+    Parameters
+    ----------
+    network, rule, diagnostics, theta, grad, slots
+        As for :class:`~stream_bp.engine.NumPyEngine`.
+    """
+
+    def __init__(
+        self, network: Network, rule: Rule, diagnostics: Diagnostics, *, theta: Floats, grad: Floats, slots: Floats
+    ) -> None:
+        self._theta = theta
+        self._sizes = np.array(network.layer_sizes)
+        decay = rule.schedule.name.removeprefix("warmup-")
+        self._settings = (
+            theta,
+            grad,
+            slots,
+            self._sizes,
+            (_PSI[rule.activation], _OUTPUT[rule.output], _OPTIMIZER[rule.optimizer]),
+            (
+                _DECAY[decay],
+                decay != rule.schedule.name,
+                float(rule.schedule.learning_rate),
+                rule.schedule.decay_steps,
+                rule.schedule.warmup_steps,
+            ),
+            np.inf if rule.clip_norm is None else float(rule.clip_norm),
+            float(rule.weight_decay),
+        )
+        self._diagnostics = diagnostics
+        self._unsampled = np.zeros((2, len(self._sizes) - 1)), np.zeros(2)
+        self._none, self._count = np.empty((0, 0, 0), theta.dtype), np.empty(1)
+        self._work = np.empty((2, max(network.layer_sizes) + 1), theta.dtype)
+        self._rooms: dict[int, _Room] = {}
+        self._last = self._new_room(1)
+
+    def predict(self, X: Floats, out: Floats) -> None:
+        """Write ŷ of any number of rows, some at a time."""
+        for start in range(0, X.shape[1], _WIDEST):
+            part = X[:, start : start + _WIDEST]
+            room = self._new_room(part.shape[1])
+            self._part(_FORWARD, room, X=part)
+            out[:, start : start + _WIDEST] = room.y_hat[0]
+
+    def propagate(self, X: Floats) -> Floats:
+        """Return ŷ of a minibatch."""
+        self._last = self._room(X.shape[1])
+        self._part(_FORWARD, self._last, X=X)
+        y_hat: Floats = self._last.y_hat[0]
+        return y_hat
+
+    def backward(self, Y: Floats, mask: Floats | None, step: int) -> None:
+        """Write the gradient sum of the minibatch that was propagated last."""
+        if mask is not None and not mask.any():
+            step = 1  # no sample is taken of nothing
+        self._part(_BACKWARD, self._last, Y=Y, mask=mask, count=1, step=step)
+
+    def apply(self, count: float, step: int) -> None:
+        """Change θ by the gradient sum over so many rows."""
+        self._part(_UPDATE, self._last, count=count, step=step)
+
+    def _part(
+        self,
+        phase: int,
+        room: "_Room",
+        *,
+        X: Floats | None = None,
+        Y: Floats | None = None,
+        mask: Floats | None = None,
+        count: float = 0,
+        step: int = 0,
+    ) -> None:
+        """Run one phase of one minibatch."""
+        none = self._none
+        arrays = [none if array is None else self._plain(array)[None] for array in (X, Y, mask)]
+        self._count[0] = count
+        with self._sampling(phase != _FORWARD and step % SAMPLED_EVERY == 0) as sampled:
+            _run(phase, *self._settings, *arrays, self._count, room.rows, room.a, room.y_hat, step, *sampled)
+
+    def learn(
+        self, X: Floats, Y: Floats, masks: Floats | None, counts: Floats, *, step: int, a: Floats, y_hat: Floats
+    ) -> int:
+        """Predict, then learn, T minibatches in turn."""
+        arrays = [self._plain(X), self._plain(Y), self._none if masks is None else self._plain(masks)]
+        room = self._room(X.shape[2])
+        phases = _FORWARD + _BACKWARD + _UPDATE
+        with self._sampling(True) as sampled:
+            return int(_run(phases, *self._settings, *arrays, counts, room.rows, a, y_hat, step, *sampled))
+
+    @contextmanager
+    def _sampling(self, is_due: bool) -> Iterator[tuple[Floats, Floats]]:
+        """Lend the running figures of the diagnostics as arrays."""
+        if not is_due:
+            yield self._unsampled
+            return
+        state = self._diagnostics.state()
+        mean_squares, sampled = np.array(state["squares"]), np.array(state["weights"]).ravel()
+        yield mean_squares, sampled
+        self._diagnostics.restore({"squares": mean_squares, "weights": sampled})
+
+    def _plain(self, array: Floats) -> Floats:
+        """Return an array as the kernel is compiled for it: one type, one layout."""
+        return np.require(array, self._theta.dtype, ["C", "W"])
+
+    def _room(self, b: int) -> "_Room":
+        """Return the room of minibatches of b rows, made once."""
+        room = self._rooms.get(b)
+        if room is None:
+            room = self._rooms[b] = self._new_room(b)
+        return room
+
+    def _new_room(self, b: int) -> "_Room":
+        *inner, n_outputs = self._sizes.tolist()
+        Z = np.empty((b, sum(inner) + len(inner)), self._theta.dtype)
+        return _Room((Z, self._work), *np.empty((2, 1, n_outputs, b), Z.dtype))
+
+
+class _Room(NamedTuple):
+    """What one minibatch needs between its phases: Z and two δ; a⁽ᴷ⁾ and ŷ, each (1, n_K, b)."""
+
+    rows: tuple[Floats, Floats]
+    a: Floats
+    y_hat: Floats

@@ -1,0 +1,198 @@
+"""What a learner computes with: the steps of the method on θ, the gradient and the optimiser's slots.
+
+An engine holds no state of its own beside work room: it changes the arrays that it was given. This one calls NumPy, an
+operation at a time, and is the reference; :mod:`stream_bp.compiled` runs whole minibatches as one compiled function.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from stream_bp.activations import ACTIVATIONS
+from stream_bp.arrays import Floats
+from stream_bp.backprop import Buffers, backward, forward
+from stream_bp.diagnostics import SAMPLED_EVERY, Diagnostics
+from stream_bp.losses import LOSSES
+from stream_bp.network import Network
+from stream_bp.optimizers import OPTIMIZERS, clip
+from stream_bp.schedules import Schedule
+
+__all__ = ["Engine", "NumPyEngine", "Rule"]
+
+_WIDEST = 1024  # columns that predict() propagates at once
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How a network computes and learns, by the names of the command line.
+
+    Attributes
+    ----------
+    activation, output, optimizer
+        ψ, g with its loss, and the update.
+    schedule
+        Step t → η⁽ᵗ⁾.
+    clip_norm
+        Largest norm of the mean gradient, or ``None``.
+    weight_decay
+        λ.
+    """
+
+    activation: str
+    output: str
+    optimizer: str
+    schedule: Schedule
+    clip_norm: float | None
+    weight_decay: float
+
+
+class Engine(Protocol):
+    """What a learner asks for. The arrays are of the learner's dtype, samples are columns."""
+
+    def predict(self, X: Floats, out: Floats) -> None:
+        """Write ŷ, (n_K, n), of any number of rows (n_0, n)."""
+
+    def propagate(self, X: Floats) -> Floats:
+        """Return ŷ (n_K, b) of a minibatch, in room that the next one of this width takes; what is between is kept."""
+
+    def backward(self, Y: Floats, mask: Floats | None, step: int) -> None:
+        """Write the gradient sum of the minibatch that was propagated last, given its targets (n_K, b)."""
+
+    def apply(self, count: float, step: int) -> None:
+        """Change θ by the gradient sum over so many rows."""
+
+    def learn(
+        self, X: Floats, Y: Floats, masks: Floats | None, counts: Floats, *, step: int, a: Floats, y_hat: Floats
+    ) -> int:
+        """Predict, then learn, T minibatches in turn; one without a target is no step.
+
+        Parameters
+        ----------
+        X, Y
+            (T, n_0, b), (T, n_K, b).
+        masks, counts
+            What δ is multiplied by, (T, n_K or 1, b) or ``None``; rows with a target, (T,).
+        step
+            t of the first.
+        a, y_hat
+            Receive a⁽ᴷ⁾ and ŷ from before each update, (T, n_K, b).
+
+        Returns
+        -------
+        int
+            t after the last.
+        """
+
+
+class NumPyEngine:
+    """Steps of NumPy calls, on buffers made once for each minibatch width.
+
+    Parameters
+    ----------
+    network
+        The layer sizes.
+    rule
+        How to compute.
+    diagnostics
+        Takes samples of δ and of the gradient.
+    theta, grad, slots
+        θ, room for its gradient, and the optimiser's slots with a last row of work room.
+    """
+
+    def __init__(
+        self, network: Network, rule: Rule, diagnostics: Diagnostics, *, theta: Floats, grad: Floats, slots: Floats
+    ) -> None:
+        self._network = network
+        self._theta, self._grad, self._slots = theta, grad, slots
+        self._W = network.views(theta)
+        self._inner = [W[:, :-1].T for W in self._W[1:]]
+        self._grad_views = network.views(grad)
+        self._psi, self._loss = ACTIVATIONS[rule.activation], LOSSES[rule.output]
+        self._optimizer = OPTIMIZERS[rule.optimizer]
+        self._schedule, self._clip_norm, self._weight_decay = rule.schedule, rule.clip_norm, rule.weight_decay
+        self._diagnostics = diagnostics
+        self._buffers: dict[int, Buffers] = {}
+        self._last = Buffers(network, 0, theta.dtype)
+
+    def predict(self, X: Floats, out: Floats) -> None:
+        """Write ŷ of any number of rows, some at a time."""
+        for start in range(0, X.shape[1], _WIDEST):
+            part = X[:, start : start + _WIDEST]
+            buffers = Buffers(self._network, part.shape[1], self._theta.dtype)
+            buffers.Z0[:-1] = part
+            self._forward(buffers.Z0, buffers.a, buffers.output, buffers)
+            out[:, start : start + _WIDEST] = buffers.output
+
+    def propagate(self, X: Floats) -> Floats:
+        """Return ŷ of a minibatch."""
+        buffers = self._last = self._buffers_of(X.shape[1])
+        buffers.Z0[:-1] = X
+        self._forward(buffers.Z0, buffers.a, buffers.output, buffers)
+        return buffers.output
+
+    def backward(self, Y: Floats, mask: Floats | None, step: int) -> None:
+        """Write the gradient sum of the minibatch that was propagated last."""
+        self._backward(self._last.Z0, Y, self._last.output, mask, self._last)
+        self._sample_delta(self._last, mask, step)
+
+    def learn(
+        self, X: Floats, Y: Floats, masks: Floats | None, counts: Floats, *, step: int, a: Floats, y_hat: Floats
+    ) -> int:
+        """Predict, then learn, T minibatches in turn."""
+        Z0, buffers = self._with_ones(X), self._buffers_of(X.shape[2])
+        each = [None] * len(X) if masks is None else list(masks)
+        for z, y, to, said, mask, n in zip(Z0, Y, a, y_hat, each, counts.tolist(), strict=True):
+            self._forward(z, to, said, buffers)
+            if n:
+                self._backward(z, y, said, mask, buffers)
+                self._sample_delta(buffers, mask, step)
+                self.apply(n, step)
+                step += 1
+        return step
+
+    def _buffers_of(self, b: int) -> Buffers:
+        """Return the buffers of minibatches of b rows, made once."""
+        buffers = self._buffers.get(b)
+        if buffers is None:
+            buffers = self._buffers[b] = Buffers(self._network, b, self._theta.dtype)
+        return buffers
+
+    def _with_ones(self, X: Floats) -> Floats:
+        """Return Z⁽⁰⁾ of T minibatches: (T, n_0 + 1, b) with a last row of ones."""
+        n_minibatches, n_inputs, b = X.shape
+        Z0 = np.empty((n_minibatches, n_inputs + 1, b), self._theta.dtype)
+        Z0[:, :-1] = X
+        Z0[:, -1] = 1
+        return Z0
+
+    def _forward(self, Z0: Floats, a: Floats, y_hat: Floats, buffers: Buffers) -> None:
+        """Fill a⁽ᴷ⁾ and ŷ."""
+        forward(self._W, Z0, buffers, a, psi=self._psi)
+        self._loss.output(a, y_hat, buffers.row)
+
+    def _backward(self, Z0: Floats, Y: Floats, y_hat: Floats, mask: Floats | None, buffers: Buffers) -> None:
+        """Fill every δ and the gradient sums; the buffers hold what the forward pass left there."""
+        delta = buffers.delta[-1]
+        np.subtract(y_hat, Y, out=delta)  # eq. 22, 50
+        if mask is not None:
+            np.multiply(delta, mask, out=delta)
+        backward(self._W, self._inner, Z0, buffers, self._grad_views, psi=self._psi)
+
+    def _sample_delta(self, buffers: Buffers, mask: Floats | None, step: int) -> None:
+        if step % SAMPLED_EVERY == 0 and (mask is None or mask.any()):
+            self._diagnostics.observe_delta(buffers.delta)
+
+    def apply(self, count: float, step: int) -> None:
+        """Take one optimiser step with the gradient sum (eq. 9, 31)."""
+        if count != 1:
+            np.multiply(self._grad, 1 / count, out=self._grad)
+        if step % SAMPLED_EVERY == 0:
+            self._diagnostics.observe_gradient(self._grad_views)
+        if self._clip_norm is not None:
+            clip(self._grad, self._clip_norm)
+        rate = self._schedule(step)
+        if self._weight_decay:
+            for W in self._W:
+                W[:, :-1] *= 1 - rate * self._weight_decay
+        self._optimizer.update(self._theta, self._grad, self._slots, rate, step)
