@@ -1,14 +1,24 @@
-"""The array types of the annotations: what a shape in a docstring is made of."""
+"""The array types of the annotations, what a shape in a docstring is made of; and a sum that can go on."""
 
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Array", "DType", "Floats", "Ints", "Mask"]
+__all__ = ["Array", "DType", "Floats", "Ints", "Mask", "running_sum"]
 
 Array: TypeAlias = npt.NDArray[Any]
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 Ints: TypeAlias = npt.NDArray[np.int64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 DType: TypeAlias = Literal["float32", "float64"]
+
+
+def running_sum(so_far: float, terms: Floats) -> float:
+    """Add terms (n,), float64, strictly one after the other.
+
+    Notes
+    -----
+    ``np.sum`` adds in pairs, so its last bits depend on how a stream is cut into calls; this sum's do not.
+    """
+    return float(np.add.accumulate(np.concatenate(([so_far], terms)))[-1])

@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_bp.arrays import running_sum
 from stream_bp.errors import CheckpointError
 
 __all__ = ["ClassificationTally", "log_loss_terms"]
@@ -203,14 +204,10 @@ class ClassificationTally:
             self._support = np.concatenate((self._support, np.zeros(room - old, np.int64)))
 
     def _add_log_loss(self, p_true: NDArray[np.float64]) -> None:
-        """Add −ln p where there is a p, strictly one row after the other.
-
-        ``np.sum`` adds in pairs, so its last bits depend on how the rows were cut into minibatches;
-        ``np.add.accumulate`` goes from left to right and starts from the sum so far.
-        """
+        """Add −ln p where there is a p."""
         terms = log_loss_terms(p_true)
         self._n_log_loss += len(terms)
-        self._log_loss_sum = float(np.add.accumulate(np.concatenate(([self._log_loss_sum], terms)))[-1])
+        self._log_loss_sum = running_sum(self._log_loss_sum, terms)
 
     def _add_scores(self, true: NDArray[np.int64], score: NDArray[np.float64]) -> None:
         """Count each score between its thresholds; forget them all once there is a third class."""

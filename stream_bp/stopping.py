@@ -10,7 +10,7 @@ to whole minibatches; both rules look at the end of each block:
 from dataclasses import dataclass, field
 from typing import Any
 
-from stream_bp.arrays import Floats
+from stream_bp.arrays import Floats, running_sum
 
 __all__ = ["SMOOTHED_ROWS", "Stopping"]
 
@@ -32,9 +32,11 @@ class Stopping:
 
     Examples
     --------
+    >>> import numpy as np
     >>> stopping = Stopping(batch_size=500, stop_loss=0.1)
-    >>> [stopping.update(loss, 1.0) for loss in (0.3, 0.1, 0.1, 0.1)]
-    [None, None, None, 'stop_loss']
+    >>> losses, counts = np.array([0.3, 0.1, 0.1, 0.1]), np.ones(4)
+    >>> stopping.update(losses[:3], counts[:3]), stopping.update(losses[3:], counts[3:])
+    (None, 'stop_loss')
     """
 
     batch_size: int
@@ -62,24 +64,30 @@ class Stopping:
             return self._total / self._rows
         return self._smoothed
 
-    def update_many(self, losses: Floats, counts: Floats) -> str | None:
-        """Take the loss sums and row counts of several minibatches, (T,) each; see :meth:`update`."""
-        reason = None
-        for loss, count in zip(losses.tolist(), counts.tolist(), strict=True):
-            reason = self.update(loss, count)
-        return reason
+    def update(self, losses: Floats, counts: Floats) -> str | None:
+        """Take minibatches.
 
-    def update(self, loss: float, count: float) -> str | None:
-        """Take the loss sum and the row count of one minibatch.
+        Parameters
+        ----------
+        losses, counts
+            Sum of the loss, and rows with a target, of each minibatch in turn: (T,), float64.
 
         Returns
         -------
         str or None
-            ``"stop_loss"`` or ``"stop_delta"`` where this minibatch ended a block that meets a rule.
+            ``"stop_loss"`` or ``"stop_delta"`` where the last of them ended a block that meets a rule.
         """
-        self._total += loss
-        self._rows += count
-        self._minibatches += 1
+        reason, start = None, 0
+        while start < len(losses):
+            stop = start + max(1, self.minibatches_left)
+            reason = self._update_block(losses[start:stop], counts[start:stop])
+            start = stop
+        return reason
+
+    def _update_block(self, losses: Floats, counts: Floats) -> str | None:
+        """Take minibatches of one block, up to its end at most; it has no end before there is a target in it."""
+        self._total, self._rows = running_sum(self._total, losses), running_sum(self._rows, counts)
+        self._minibatches += len(losses)
         if self.minibatches_left > 0 or not self._rows:
             return None
         previous, self._smoothed = self._smoothed, self._total / self._rows

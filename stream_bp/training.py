@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import stream_bp
 from connectors import Cursor
+from stream_bp.arrays import running_sum
 from stream_bp.config import JobConfig
 from stream_bp.encoder import Encoded, Encoder
 from stream_bp.evaluation import Evaluation
@@ -96,10 +97,9 @@ class Training:
         """Predict, score and learn the minibatches of rows[start:stop]; a stop rule may set ``stop_reason``."""
         for outcome in self.model.learn(rows, start, stop, self.config.batch_size):
             self.evaluation.update(outcome.y, outcome.predictions)
-            self.stop_reason = self.stopping.update_many(outcome.loss, outcome.count)
-            for loss, count in zip(outcome.loss.tolist(), outcome.count.tolist(), strict=True):
-                self._loss += loss
-                self._loss_rows += count
+            self.stop_reason = self.stopping.update(outcome.loss, outcome.count)
+            self._loss = running_sum(self._loss, outcome.loss)
+            self._loss_rows = running_sum(self._loss_rows, outcome.count)
             self.rows += outcome.y.shape[1]
             self.minibatches += len(outcome.loss)
         if self.stop_reason is None:
