@@ -55,7 +55,10 @@ def prepare(dtype: str) -> None:
 
 
 def _compile(function: Any) -> Any:
-    return njit(cache=True, fastmath=_MATH, error_model="numpy")(function)
+    try:
+        return njit(cache=True, fastmath=_MATH, error_model="numpy")(function)
+    except RuntimeError:  # no folder for a cache can be written: every process compiles anew
+        return njit(fastmath=_MATH, error_model="numpy")(function)
 
 
 @_compile

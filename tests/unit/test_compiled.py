@@ -174,6 +174,14 @@ def test_somebody_who_waits_for_the_compiler_is_told(monkeypatch: pytest.MonkeyP
     assert [line.split()[0] for line in heard] == ["compiling"]
 
 
+def test_no_cache_is_needed() -> None:
+    """Where no folder can be written, as in a container that is read-only, compiling is done anew."""
+    code = "import numba.core.caching as caching; caching.CompileResultCacheImpl._locator_classes = []; "
+    code += "from stream_bp import compiled; compiled.prepare('float32'); print(compiled._run.stats.cache_path)"
+    process = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert process.stdout == "None\n"
+
+
 def test_numba_is_not_needed(tmp_path: Path) -> None:
     """Without Numba a job, and a checkpoint that the compiled engine wrote, work; going on with that one does not."""
     source = tmp_path / "rows.csv"
