@@ -9,8 +9,6 @@ Numba keeps the compiled code beside this file, or in the user's cache folder wh
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -31,10 +29,9 @@ _MATH = {"reassoc", "contract", "arcp", "nsz"}
 
 _WIDEST = 1024  # columns that predict() propagates at once
 
+_FORWARD, _BACKWARD, _UPDATE = 1, 2, 4  # phases
 _PSI = {"relu": 0, "sigmoid": 1, "tanh": 2, "identity": 3}
 _OUTPUT = {"softmax": 0, "sigmoid": 1, "identity": 2}
-_FORWARD, _BACKWARD, _UPDATE = 1, 2, 4  # phases
-
 _DECAY = {"constant": 0, "inverse-time": 1, "inverse-sqrt": 2, "cosine": 3}
 _OPTIMIZER = {"sgd": 0, "momentum": 1, "nesterov": 2, "adagrad": 3, "rmsprop": 4, "adam": 5}
 
@@ -370,7 +367,7 @@ def _run(
             continue
         if phases & _BACKWARD:
             _backward(theta, grad, sizes, psi, Z, y_hat[t], Y[t], masks[t] if len(masks) else nothing, work, squares)
-            if step % SAMPLED_EVERY == 0:
+            if step % SAMPLED_EVERY == 0 and (not len(masks) or masks[t].any()):
                 for layer in range(n_layers):
                     mean = squares[layer] / (sizes[layer + 1] * a.shape[2])
                     mean_squares[0, layer] += (1 - KEEP) * (mean - mean_squares[0, layer])
@@ -410,6 +407,7 @@ class CompiledEngine:
         self._theta = theta
         self._sizes = np.array(network.layer_sizes)
         decay = rule.schedule.name.removeprefix("warmup-")
+        # What stays the same in every call of _run, in its order.
         self._settings = (
             theta,
             grad,
@@ -450,17 +448,19 @@ class CompiledEngine:
 
     def backward(self, Y: Floats, mask: Floats | None, step: int) -> None:
         """Write the gradient sum of the minibatch that was propagated last."""
-        if mask is not None and not mask.any():
-            step = 1  # no sample is taken of nothing
         self._part(_BACKWARD, self._last, Y=Y, mask=mask, count=1, step=step)
 
     def apply(self, count: float, step: int) -> None:
         """Change θ by the gradient sum over so many rows."""
         self._part(_UPDATE, self._last, count=count, step=step)
 
+    def learn_propagated(self, Y: Floats, mask: Floats | None, step: int) -> None:
+        """Learn the minibatch that was propagated last."""
+        self._part(_BACKWARD + _UPDATE, self._last, Y=Y, mask=mask, count=Y.shape[1], step=step)
+
     def _part(
         self,
-        phase: int,
+        phases: int,
         room: "_Room",
         *,
         X: Floats | None = None,
@@ -469,36 +469,42 @@ class CompiledEngine:
         count: float = 0,
         step: int = 0,
     ) -> None:
-        """Run one phase of one minibatch."""
+        """Run some phases of one minibatch."""
         none = self._none
-        arrays = [none if array is None else self._plain(array)[None] for array in (X, Y, mask)]
+        X = none if X is None else self._plain(X)[None]
+        Y = none if Y is None else self._plain(Y)[None]
+        masks = none if mask is None else self._plain(mask)[None]
         self._count[0] = count
-        with self._sampling(phase != _FORWARD and step % SAMPLED_EVERY == 0) as sampled:
-            _run(phase, *self._settings, *arrays, self._count, room.rows, room.a, room.y_hat, step, *sampled)
+        is_sampled = phases != _FORWARD and step % SAMPLED_EVERY == 0
+        figures = self._lent() if is_sampled else self._unsampled
+        _run(phases, *self._settings, X, Y, masks, self._count, room.rows, room.a, room.y_hat, step, *figures)
+        if is_sampled:
+            self._take_back(figures)
 
     def learn(
         self, X: Floats, Y: Floats, masks: Floats | None, counts: Floats, *, step: int, a: Floats, y_hat: Floats
     ) -> int:
         """Predict, then learn, T minibatches in turn."""
-        arrays = [self._plain(X), self._plain(Y), self._none if masks is None else self._plain(masks)]
-        room = self._room(X.shape[2])
-        phases = _FORWARD + _BACKWARD + _UPDATE
-        with self._sampling(True) as sampled:
-            return int(_run(phases, *self._settings, *arrays, counts, room.rows, a, y_hat, step, *sampled))
+        X, Y = self._plain(X), self._plain(Y)
+        masks = self._none if masks is None else self._plain(masks)
+        rows, phases, figures = self._room(X.shape[2]).rows, _FORWARD + _BACKWARD + _UPDATE, self._lent()
+        after = _run(phases, *self._settings, X, Y, masks, counts, rows, a, y_hat, step, *figures)
+        self._take_back(figures)
+        return int(after)
 
-    @contextmanager
-    def _sampling(self, is_due: bool) -> Iterator[tuple[Floats, Floats]]:
-        """Lend the running figures of the diagnostics as arrays."""
-        if not is_due:
-            yield self._unsampled
-            return
+    def _lent(self) -> tuple[Floats, Floats]:
+        """Return the running figures of the diagnostics as arrays that the kernel goes on with."""
         state = self._diagnostics.state()
-        mean_squares, sampled = np.array(state["squares"]), np.array(state["weights"]).ravel()
-        yield mean_squares, sampled
-        self._diagnostics.restore({"squares": mean_squares, "weights": sampled})
+        return np.array(state["squares"]), np.array(state["weights"]).ravel()
+
+    def _take_back(self, figures: tuple[Floats, Floats]) -> None:
+        self._diagnostics.restore({"squares": figures[0], "weights": figures[1]})
 
     def _plain(self, array: Floats) -> Floats:
         """Return an array as the kernel is compiled for it: one type, one layout."""
+        flags = array.flags
+        if array.dtype == self._theta.dtype and flags.c_contiguous and flags.writeable:
+            return array  # require() takes as long as the kernel for a row
         return np.require(array, self._theta.dtype, ["C", "W"])
 
     def _room(self, b: int) -> "_Room":

@@ -62,6 +62,9 @@ class Engine(Protocol):
     def apply(self, count: float, step: int) -> None:
         """Change θ by the gradient sum over so many rows."""
 
+    def learn_propagated(self, Y: Floats, mask: Floats | None, step: int) -> None:
+        """Learn the minibatch that was propagated last, all of whose targets (n_K, b) are there."""
+
     def learn(
         self, X: Floats, Y: Floats, masks: Floats | None, counts: Floats, *, step: int, a: Floats, y_hat: Floats
     ) -> int:
@@ -135,6 +138,11 @@ class NumPyEngine:
         """Write the gradient sum of the minibatch that was propagated last."""
         self._backward(self._last.Z0, Y, self._last.output, mask, self._last)
         self._sample_delta(self._last, mask, step)
+
+    def learn_propagated(self, Y: Floats, mask: Floats | None, step: int) -> None:
+        """Learn the minibatch that was propagated last."""
+        self.backward(Y, mask, step)
+        self.apply(Y.shape[1], step)
 
     def learn(
         self, X: Floats, Y: Floats, masks: Floats | None, counts: Floats, *, step: int, a: Floats, y_hat: Floats

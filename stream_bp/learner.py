@@ -242,9 +242,10 @@ class Learner:
         """
         if not self._is_propagated:
             raise RuntimeError("there is no minibatch that was propagated since the weights changed")
-        self._engine.backward(Y, weights, self.step)
+        self._engine.learn_propagated(Y, weights, self.step)
         self.rows += Y.shape[1]
-        self.apply(Y.shape[1])
+        self.step += 1
+        self._is_propagated = False
 
     def learn(self, X: npt.ArrayLike, Y: npt.ArrayLike, weights: Floats | Mask | None = None) -> Learned:
         """Predict, then learn, one minibatch or several in turn.

@@ -63,7 +63,7 @@ def test_connectors_know_nothing_of_learning() -> None:
 def test_the_numeric_core_knows_numpy_alone(name: str) -> None:
     """The core imports NumPy, the standard library, itself, and the errors."""
     found = modules("stream_bp")[name]
-    compiler = {"contextlib", "importlib", "llvmlite", "numba"} if name == "compiled" else set()
+    compiler = {"importlib", "llvmlite", "numba"} if name == "compiled" else set()
     assert roots(found) <= STANDARD | compiler | {"numpy", "stream_bp"}
     ours = {module.split(".")[1] for module in found if module.startswith("stream_bp.")}
     assert ours <= NUMERIC | {"errors"}
