@@ -64,7 +64,7 @@ NETWORK = (*_MODEL, "output", "stop_loss", "stop_delta", "keep")
 SINGLE_ROWS = {"hidden": (32,), "activation": "tanh", "optimizer": "rmsprop", "clip_norm": 1.0}
 """What learns well without tuning where rows are learned one by one: the defaults of estimators and comparisons."""
 
-_FEW_ROWS = 8  # in a minibatch: up to here NumPy's calls cost more than its products save
+_FEW_ROWS = 4  # in a minibatch: up to here NumPy's calls cost more than its products save
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 

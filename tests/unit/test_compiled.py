@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import subprocess
 import sys
 import time
@@ -172,6 +173,32 @@ def test_somebody_who_waits_for_the_compiler_is_told(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(compiled, "prepare", lambda dtype: time.sleep(0.2))
     run()
     assert [line.split()[0] for line in heard] == ["compiling"]
+
+
+def test_the_cache_holds_the_same_bits(tmp_path: Path) -> None:
+    """A process that compiles and one that loads what was compiled learn the same θ, for every optimiser and output."""
+    code = """
+import numpy as np
+from stream_bp import compiled
+from stream_bp.learner import Learner
+random = np.random.default_rng(0)
+X, Y = random.normal(size=(300, 10, 1)), random.integers(0, 2, (300, 2, 1)).astype(float)
+for optimizer in ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam"):
+    for output, activation in (("softmax", "relu"), ("sigmoid", "tanh"), ("identity", "sigmoid")):
+        settings = dict(optimizer=optimizer, output=output, activation=activation, learning_rate=1e-3, clip_norm=0.5)
+        learner = Learner(10, 2, hidden=(33, 16), engine="compiled", **settings)
+        learner.learn(X, Y)
+        print(learner.theta_sha256)
+print(sum(compiled._run.stats.cache_hits.values()))
+"""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    fresh, cached = (
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment)
+        for _ in range(2)
+    )
+    *digests, hits = fresh.stdout.split()
+    assert (hits, len(set(digests))) == ("0", 18)
+    assert cached.stdout.split() == [*digests, "1"]
 
 
 def test_no_cache_is_needed() -> None:
