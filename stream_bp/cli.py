@@ -46,8 +46,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Sources = Annotated[list[str], typer.Argument(metavar="SOURCE", help="files, folders or patterns")]
-MaybeSources = Annotated[list[str] | None, typer.Argument(metavar="SOURCE", help="files, folders or patterns")]
+_SOURCE = typer.Argument(metavar="SOURCE", help="files, folders or patterns")
+Sources = Annotated[list[str], _SOURCE]
+MaybeSources = Annotated[list[str] | None, _SOURCE]
 Checkpoint = Annotated[str, typer.Argument(metavar="CHECKPOINT", help="checkpoint file, or run directory")]
 AsJson = Annotated[bool, typer.Option("--json", help="write one JSON object to standard output")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="start over, removing the job that the run directory holds")]

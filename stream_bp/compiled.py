@@ -24,8 +24,6 @@ from stream_bp.schedules import Schedule
 
 __all__ = ["CompiledEngine", "describe", "prepare"]
 
-_WIDEST = 1024  # columns that predict() propagates at once
-
 _FORWARD, _BACKWARD, _UPDATE = 1, 2, 4  # phases
 _PSI = {"relu": 0, "sigmoid": 1, "tanh": 2, "identity": 3}
 _OUTPUT = {"softmax": 0, "sigmoid": 1, "identity": 2}
@@ -57,7 +55,7 @@ def _kernel(function: Any) -> Any:
     try:
         return njit(cache=True, error_model="numpy")(function)
     except RuntimeError:  # no folder for a cache can be written: every process compiles anew
-        return njit(error_model="numpy")(function)
+        return _part_of_kernel(function)
 
 
 @_part_of_kernel
@@ -414,7 +412,6 @@ class CompiledEngine:
     ) -> None:
         self._theta = theta
         self._sizes = np.array(network.layer_sizes)
-        decay = rule.schedule.name.removeprefix("warmup-")
         # What stays the same in every call of _run, in its order.
         self._settings = (
             theta,
@@ -423,8 +420,8 @@ class CompiledEngine:
             self._sizes,
             (_PSI[rule.activation], _OUTPUT[rule.output], _OPTIMIZER[rule.optimizer]),
             (
-                _DECAY[decay],
-                decay != rule.schedule.name,
+                _DECAY[rule.schedule.decay],
+                rule.schedule.climbs,
                 float(rule.schedule.learning_rate),
                 rule.schedule.decay_steps,
                 rule.schedule.warmup_steps,
@@ -439,19 +436,18 @@ class CompiledEngine:
         self._rooms: dict[int, _Room] = {}
         self._last = self._new_room(1)
 
-    def predict(self, X: Floats, out: Floats) -> None:
-        """Write ŷ of any number of rows, some at a time."""
-        for start in range(0, X.shape[1], _WIDEST):
-            part = X[:, start : start + _WIDEST]
-            room = self._new_room(part.shape[1])
-            self._part(_FORWARD, room, X=part)
-            out[:, start : start + _WIDEST] = room.y_hat[0]
+    def predict(self, X: Floats) -> Floats:
+        """Return ŷ of rows."""
+        return self._propagate(X, self._new_room(X.shape[1]))
 
     def propagate(self, X: Floats) -> Floats:
         """Return ŷ of a minibatch."""
         self._last = self._room(X.shape[1])
-        self._part(_FORWARD, self._last, X=X)
-        y_hat: Floats = self._last.y_hat[0]
+        return self._propagate(X, self._last)
+
+    def _propagate(self, X: Floats, room: "_Room") -> Floats:
+        self._part(_FORWARD, room, X=X)
+        y_hat: Floats = room.y_hat[0]
         return y_hat
 
     def backward(self, Y: Floats, mask: Floats | None, step: int) -> None:

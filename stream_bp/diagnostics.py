@@ -38,20 +38,16 @@ class Diagnostics:
 
     def observe_delta(self, delta: Sequence[Floats]) -> None:
         """Take one sample of Δ⁽¹⁾ … Δ⁽ᴷ⁾, each (n_l, b)."""
-        self._observe(0, [_mean_square(array) for array in delta])
+        self._observe(0, delta)
 
     def observe_gradient(self, grad: Sequence[Floats]) -> None:
         """Take one sample of the *mean* gradient of every layer, each (n_l, n_{l-1}+1)."""
-        self._observe(1, [_mean_square(array) for array in grad])
+        self._observe(1, grad)
 
-    def observe_mean_squares(self, delta: Sequence[float]) -> None:
-        """Take one sample of Δ⁽¹⁾ … Δ⁽ᴷ⁾, given the mean square of each."""
-        self._observe(0, delta)
-
-    def _observe(self, figure: int, means: Sequence[float]) -> None:
+    def _observe(self, figure: int, arrays: Sequence[Floats]) -> None:
         squares = self._squares[figure]
-        for layer, mean in enumerate(means):
-            squares[layer] += (1 - KEEP) * (mean - squares[layer])
+        for layer, array in enumerate(arrays):
+            squares[layer] += (1 - KEEP) * (_mean_square(array) - squares[layer])
         self._weights[figure] += (1 - KEEP) * (1 - self._weights[figure])
 
     def report(self) -> list[dict[str, float]]:

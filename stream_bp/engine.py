@@ -20,8 +20,6 @@ from stream_bp.schedules import Schedule
 
 __all__ = ["Engine", "NumPyEngine", "Rule"]
 
-_WIDEST = 1024  # columns that predict() propagates at once
-
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -50,8 +48,8 @@ class Rule:
 class Engine(Protocol):
     """What a learner asks for. The arrays are of the learner's dtype, samples are columns."""
 
-    def predict(self, X: Floats, out: Floats) -> None:
-        """Write ŷ, (n_K, n), of any number of rows (n_0, n)."""
+    def predict(self, X: Floats) -> Floats:
+        """Return ŷ (n_K, n) of rows (n_0, n); no room is kept for their number."""
 
     def propagate(self, X: Floats) -> Floats:
         """Return ŷ (n_K, b) of a minibatch, in room that the next one of this width takes; what is between is kept."""
@@ -118,14 +116,12 @@ class NumPyEngine:
         self._buffers: dict[int, Buffers] = {}
         self._last = Buffers(network, 0, theta.dtype)
 
-    def predict(self, X: Floats, out: Floats) -> None:
-        """Write ŷ of any number of rows, some at a time."""
-        for start in range(0, X.shape[1], _WIDEST):
-            part = X[:, start : start + _WIDEST]
-            buffers = Buffers(self._network, part.shape[1], self._theta.dtype)
-            buffers.Z0[:-1] = part
-            self._forward(buffers.Z0, buffers.a, buffers.output, buffers)
-            out[:, start : start + _WIDEST] = buffers.output
+    def predict(self, X: Floats) -> Floats:
+        """Return ŷ of rows."""
+        buffers = Buffers(self._network, X.shape[1], self._theta.dtype)
+        buffers.Z0[:-1] = X
+        self._forward(buffers.Z0, buffers.a, buffers.output, buffers)
+        return buffers.output
 
     def propagate(self, X: Floats) -> Floats:
         """Return ŷ of a minibatch."""
@@ -136,8 +132,7 @@ class NumPyEngine:
 
     def backward(self, Y: Floats, mask: Floats | None, step: int) -> None:
         """Write the gradient sum of the minibatch that was propagated last."""
-        self._backward(self._last.Z0, Y, self._last.output, mask, self._last)
-        self._sample_delta(self._last, mask, step)
+        self._backward(self._last.Z0, Y, self._last.output, mask, self._last, step=step)
 
     def learn_propagated(self, Y: Floats, mask: Floats | None, step: int) -> None:
         """Learn the minibatch that was propagated last."""
@@ -153,8 +148,7 @@ class NumPyEngine:
         for z, y, to, said, mask, n in zip(Z0, Y, a, y_hat, each, counts.tolist(), strict=True):
             self._forward(z, to, said, buffers)
             if n:
-                self._backward(z, y, said, mask, buffers)
-                self._sample_delta(buffers, mask, step)
+                self._backward(z, y, said, mask, buffers, step=step)
                 self.apply(n, step)
                 step += 1
         return step
@@ -179,15 +173,15 @@ class NumPyEngine:
         forward(self._W, Z0, buffers, a, psi=self._psi)
         self._loss.output(a, y_hat, buffers.row)
 
-    def _backward(self, Z0: Floats, Y: Floats, y_hat: Floats, mask: Floats | None, buffers: Buffers) -> None:
+    def _backward(
+        self, Z0: Floats, Y: Floats, y_hat: Floats, mask: Floats | None, buffers: Buffers, *, step: int
+    ) -> None:
         """Fill every δ and the gradient sums; the buffers hold what the forward pass left there."""
         delta = buffers.delta[-1]
         np.subtract(y_hat, Y, out=delta)  # eq. 22, 50
         if mask is not None:
             np.multiply(delta, mask, out=delta)
         backward(self._W, self._inner, Z0, buffers, self._grad_views, psi=self._psi)
-
-    def _sample_delta(self, buffers: Buffers, mask: Floats | None, step: int) -> None:
         if step % SAMPLED_EVERY == 0 and (mask is None or mask.any()):
             self._diagnostics.observe_delta(buffers.delta)
 

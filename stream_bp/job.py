@@ -135,10 +135,11 @@ class Job:
             if self._directory is not None and was_there:
                 stack.enter_context(self._directory)
             resumed = self._find_checkpoint()
-            self._settle_engine(resumed)
-            engine = self.config.engine if self._estimator is None else "numpy"
+            engine = self._settle_engine(resumed)
             self._fingerprint = numerics.fingerprint(self.config.dtype, engine)
             training = self._begin_or_restore(resumed)
+            if engine == "compiled":
+                self._compile()
             if self._directory is not None and not was_there:
                 # A new one is not made before all else is known to be well.
                 stack.enter_context(self._directory)
@@ -147,17 +148,16 @@ class Job:
             stack.enter_context(self._signals())
             return self._run(training, resumed)
 
-    def _settle_engine(self, resumed: Loaded | None) -> None:
+    def _settle_engine(self, resumed: Loaded | None) -> str:
         """Choose what computes: what did so before, unless the settings say otherwise."""
         if self._estimator is not None:
-            return
+            return "numpy"
         wanted = self.config.engine
         if resumed is not None and wanted == "auto":
             wanted = saved_job(resumed.snapshot).engine
         engine = choose_engine(wanted, self.config.batch_size)
         self.config = self.config.model_copy(update={"engine": engine})
-        if engine == "compiled":
-            self._compile()
+        return engine
 
     def _compile(self) -> None:
         """Compile the step, or load what an earlier run compiled; say so where that takes a while."""

@@ -25,6 +25,8 @@ from stream_bp.schedules import SCHEDULES, Schedule
 
 __all__ = ["Learned", "Learner"]
 
+_WIDEST = 1024  # columns that predict() propagates at once
+
 
 @dataclass(frozen=True, slots=True)
 class Learned:
@@ -132,8 +134,8 @@ class Learner:
             raise ConfigError(f"learning_rate: expected a positive number, found {rate}")
         self._psi = ACTIVATIONS[activation]
         self._loss = LOSSES[output]
-        self._schedule = Schedule(schedule, rate, decay_steps, warmup_steps)
-        self._rule = Rule(activation, output, optimizer, self._schedule, clip_norm, weight_decay)
+        eta = Schedule(schedule, rate, decay_steps, warmup_steps)
+        self._rule = Rule(activation, output, optimizer, eta, clip_norm, weight_decay)
         self._engine_name = engine
         self._fan_in = len(names) if fan_in is None else fan_in
         self._seed = seed
@@ -171,7 +173,7 @@ class Learner:
     @property
     def learning_rate(self) -> float:
         """η⁽ᵗ⁾ of the next step."""
-        return self._schedule(self.step)
+        return self._rule.schedule(self.step)
 
     @property
     def n_outputs(self) -> int:
@@ -204,9 +206,11 @@ class Learner:
         X = np.asarray(X)
         n = X.shape[1]
         output = np.empty((self.n_outputs, n), self._dtype)
-        if output.size:
-            with np.errstate(over="ignore", invalid="ignore"):
-                self._engine.predict(X, output)
+        if not output.size:
+            return output
+        with np.errstate(over="ignore", invalid="ignore"):
+            for start in range(0, n, _WIDEST):
+                output[:, start : start + _WIDEST] = self._engine.predict(X[:, start : start + _WIDEST])
         return output
 
     def propagate(self, X: Floats) -> Floats:

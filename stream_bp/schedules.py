@@ -70,12 +70,22 @@ class Schedule:
     decay_steps: int = 10_000
     warmup_steps: int = 1_000
 
+    @property
+    def climbs(self) -> bool:
+        """Whether it begins with a climb."""
+        return self.name.startswith(_WARMUP)
+
+    @property
+    def decay(self) -> str:
+        """The name of what it follows, after the climb if there is one."""
+        return self.name.removeprefix(_WARMUP)
+
     def __call__(self, step: int) -> float:
         """Return η⁽ᵗ⁾ at step t."""
         if self.name == "constant":  # the usual one, at every step
             return self.learning_rate
-        decay = _DECAYS[self.name.removeprefix(_WARMUP)]
-        if not self.name.startswith(_WARMUP):
+        decay = _DECAYS[self.decay]
+        if not self.climbs:
             return self.learning_rate * decay(step / self.decay_steps)
         if step < self.warmup_steps:
             return self.learning_rate * (step + 1) / self.warmup_steps
