@@ -152,6 +152,12 @@ def run_job(paths: Sequence[str], config: JobConfig, disk: Disk | None = None, g
     Job(open_source(*paths), config, disk=disk).run()
 
 
+def single_rows(source: Path, run_dir: Path, *settings: str) -> list[str]:
+    """Return the arguments of a command that learns row by row, slowly enough to be met at work."""
+    usual = ["--target", "label", "--batch-size", "1", "--engine", "numpy"]
+    return ["train", str(source), *usual, *settings, "--run-dir", str(run_dir)]
+
+
 def run_command(arguments: list[str], is_lock_granted: bool = False, out: Path | None = None) -> None:
     """Run the command line, in a process of its own.
 

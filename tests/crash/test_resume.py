@@ -20,7 +20,7 @@ from stream_bp.observer import Observer
 from stream_bp.optimizers import OPTIMIZERS
 from stream_bp.summary import Summary
 from tests.conftest import Campaign
-from tests.crash.jobs import WRITERS, comparable, newest_step, rows, undisturbed
+from tests.crash.jobs import WRITERS, comparable, newest_step, rows, single_rows, undisturbed
 
 
 def in_pieces(source: Path, run_dir: Path, every: int, **settings: Any) -> Summary:
@@ -132,13 +132,15 @@ def test_many_sigkills_at_random_moments(tmp_path: Path, name: str, campaign: Ca
     n_kills = campaign.size(5, 10)
     source = tmp_path / name
     WRITERS[name](rows(20_000), source)
-    command = [sys.executable, "-m", "stream_bp", "train", str(source), "--target", "label", "--batch-size", "1"]
-    command += ["--engine", "numpy"]
-    command += ["--checkpoint-every", "200", "--json", "--run-dir"]
-    whole = subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True, text=True)
+    settings = ["--checkpoint-every", "200", "--json"]
+    whole, command = (
+        [sys.executable, "-m", "stream_bp", *single_rows(source, tmp_path / run_dir, *settings)]
+        for run_dir in ("whole", "killed")
+    )
+    undisturbed_end = subprocess.run(whole, check=True, capture_output=True, text=True)
     killed = 0
     while killed < n_kills:
-        process = subprocess.Popen([*command, str(tmp_path / "killed")], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         newest = newest_step(tmp_path / "killed")
         deadline = time.monotonic() + 60
         while newest_step(tmp_path / "killed") == newest and process.poll() is None and time.monotonic() < deadline:
@@ -150,8 +152,8 @@ def test_many_sigkills_at_random_moments(tmp_path: Path, name: str, campaign: Ca
             break
         killed += 1
     assert killed >= 5, "the job was over before it was killed often enough"
-    final = subprocess.run([*command, str(tmp_path / "killed")], check=True, capture_output=True, text=True)
-    theirs, ours = json.loads(whole.stdout), json.loads(final.stdout)
+    final = subprocess.run(command, check=True, capture_output=True, text=True)
+    theirs, ours = json.loads(undisturbed_end.stdout), json.loads(final.stdout)
     for key in ("rows", "minibatches", "loss", "metrics", "windowed", "baselines", "layers", "theta_sha256"):
         assert ours[key] == theirs[key]
     assert comparable(tmp_path / "killed") == comparable(tmp_path / "whole")
@@ -162,8 +164,7 @@ def test_a_polite_signal_checkpoints_and_says_so(tmp_path: Path, number: signal.
     """SIGINT and SIGTERM end with a checkpoint at the last row learned, and their exit code."""
     source = tmp_path / "rows.parquet"
     pq.write_table(rows(50_000), source)
-    command = [sys.executable, "-m", "stream_bp", "train", str(source), "--target", "label", "--batch-size", "1"]
-    command += ["--json", "--run-dir", str(tmp_path / "run"), "--engine", "numpy"]
+    command = [sys.executable, "-m", "stream_bp", *single_rows(source, tmp_path / "run", "--json")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while newest_step(tmp_path / "run") < 0:
         time.sleep(0.01)

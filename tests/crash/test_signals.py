@@ -13,7 +13,7 @@ import pytest
 
 from stream_bp.checkpoint import load
 from tests.conftest import Campaign
-from tests.crash.jobs import comparable, forked, newest_step, rows, run_command, write_csv
+from tests.crash.jobs import comparable, forked, newest_step, rows, run_command, single_rows, write_csv
 
 SIGNALS = "signals"
 N_ROWS = 6_000
@@ -36,19 +36,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def arguments(source: Path, run_dir: Path) -> list[str]:
     """Return a job that saves nothing in between: what is found at a stop was saved because of it."""
-    settings = [
-        "--target",
-        "label",
-        "--batch-size",
-        "1",
-        "--engine",
-        "numpy",
-        "--hidden",
-        "4",
-        "--checkpoint-every",
-        "1h",
-    ]
-    return ["train", str(source), *settings, "--run-dir", str(run_dir)]
+    return single_rows(source, run_dir, "--hidden", "4", "--checkpoint-every", "1h")
 
 
 @pytest.fixture(scope="module")

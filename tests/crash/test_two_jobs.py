@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Campaign
-from tests.crash.jobs import comparable, forked, newest_step, rows, run_command, write_csv
+from tests.crash.jobs import comparable, forked, newest_step, rows, run_command, single_rows, write_csv
 
 RACES = "two jobs on one run directory"
 LOCKED = 5
@@ -29,19 +29,8 @@ class Arena:
 
     def start(self, run_dir: Path) -> ForkServerProcess:
         """Start the command line in a process of its own."""
-        settings = [
-            "--target",
-            "label",
-            "--batch-size",
-            "1",
-            "--engine",
-            "numpy",
-            "--hidden",
-            "4",
-            "--checkpoint-every",
-            "500",
-        ]
-        return forked(run_command, ["train", str(self.source), *settings, "--run-dir", str(run_dir)])
+        arguments = single_rows(self.source, run_dir, "--hidden", "4", "--checkpoint-every", "500")
+        return forked(run_command, arguments)
 
     def finish(self, run_dir: Path) -> None:
         """Let a job run to its end, which must be that of the undisturbed one."""
@@ -115,12 +104,12 @@ def test_a_stopped_holder_holds_and_a_killed_one_does_not(arena: Arena, tmp_path
 
 def test_without_the_lock_both_run(arena: Arena, tmp_path: Path, campaign: Campaign) -> None:
     """The control: where locks are granted to everybody, nobody is refused."""
-    settings = ["--target", "label", "--batch-size", "1", "--engine", "numpy", "--run-dir", str(tmp_path / "run")]
-    first = forked(run_command, ["train", str(arena.source), *settings])
+    arguments = single_rows(arena.source, tmp_path / "run")
+    first = forked(run_command, arguments)
     wait_for_checkpoint(first, tmp_path / "run")
     first.kill()
     first.join()
-    pair = [forked(run_command, ["train", str(arena.source), *settings], True) for _ in range(2)]
+    pair = [forked(run_command, arguments, True) for _ in range(2)]
     for process in pair:
         process.join()
     assert LOCKED not in [process.exitcode for process in pair]
