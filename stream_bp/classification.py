@@ -8,6 +8,7 @@ The metrics are those of River (https://riverml.xyz), read from the counts: a mi
 report a few more, and a job starts without River, which brings SciPy.
 """
 
+import math
 from typing import Any, Self
 
 import numpy as np
@@ -28,6 +29,8 @@ N_THRESHOLDS = 200  # of the ROC curve; River's default of 10 is coarse
 THRESHOLDS = np.array([i / (N_THRESHOLDS - 1) for i in range(N_THRESHOLDS)])
 THRESHOLDS[0] -= 1e-7
 THRESHOLDS[-1] += 1e-7
+
+_FEW = 8  # classes: up to here a pass over the rows for each of them beats indexing row by row
 
 
 class ClassificationTally:
@@ -135,9 +138,12 @@ class ClassificationTally:
         if not n_known:
             out[PREDICTED], out[P_TRUE], out[P_POSITIVE] = -1.0, np.nan, 0.0
             return
-        out[PREDICTED] = prediction.argmax(axis=0)
+        out[PREDICTED] = _argmax(prediction)
         out[P_POSITIVE] = prediction[1] if n_known > 1 else 0.0
-        out[P_TRUE] = prediction[np.minimum(y, n_known - 1), np.arange(n_rows)]
+        if n_known <= _FEW:
+            out[P_TRUE] = sum(p * (y == code) for code, p in enumerate(prediction))
+        else:
+            out[P_TRUE] = prediction[np.minimum(y, n_known - 1), np.arange(n_rows)]
         if y.max() >= n_known:
             out[P_TRUE, y >= n_known] = np.nan
         nothing = np.isnan(prediction.max(axis=0))
@@ -169,19 +175,42 @@ class ClassificationTally:
         rows
             Shape (6, n), n ≥ 1.
         """
-        true = rows[TRUE].astype(np.int64)
-        predicted = rows[PREDICTORS].astype(np.int64)
-        self._grow(int(max(true.max(), predicted.max())) + 1)
-        self.n_rows += len(true)
-        self._last_label = int(true[-1])
-        self._support += np.bincount(true, minlength=len(self._support))
-        n_predictors, n_true, n_predicted = self._confusion.shape
-        first = np.arange(0, n_predictors * n_true * n_predicted, n_true * n_predicted)[:, None]
-        # Not bincount: it would fill a matrix of n_classes² for every call. reshape(-1) is a view: it is contiguous.
-        np.add.at(self._confusion.reshape(-1), first + (true * n_predicted + 1 + predicted), 1)
+        self._grow(int(max(rows[field].max() for field in (TRUE, *PREDICTORS))) + 1)
+        self.n_rows += rows.shape[1]
+        self._last_label = int(rows[TRUE, -1])
+        if len(self._support) <= _FEW:
+            self._add_jointly(rows)
+        else:
+            self._add_singly(rows)
         self._add_log_loss(rows[P_TRUE])
-        is_predicted = predicted[0] >= 0
-        self._add_scores(true[is_predicted], rows[P_POSITIVE][is_predicted])
+        true, score, is_predicted = rows[TRUE], rows[P_POSITIVE], rows[PREDICTED] >= 0
+        if not is_predicted.all():
+            true, score = true[is_predicted], score[is_predicted]
+        self._add_scores(true, score)
+
+    def _add_jointly(self, rows: NDArray[np.float64]) -> None:
+        """Count how often a true class meets three that were predicted; each matrix sums over two of them."""
+        n_true, n_predicted = self._confusion.shape[1:]
+        place = rows[TRUE].copy()
+        for predictor in PREDICTORS:
+            place *= n_predicted
+            place += rows[predictor]
+            place += 1
+        shape = (n_true, *[n_predicted] * len(PREDICTORS))
+        joint = np.bincount(place.astype(np.intp), minlength=math.prod(shape)).reshape(shape)
+        without_last = joint.sum(axis=3)
+        counts = without_last.sum(axis=2), without_last.sum(axis=1), joint.sum(axis=1).sum(axis=1)
+        self._confusion += np.array(counts)
+        self._support += counts[0].sum(axis=1)
+
+    def _add_singly(self, rows: NDArray[np.float64]) -> None:
+        """Count row by row: a count of each of n_classes² places would take longer than the rows."""
+        true = rows[TRUE].astype(np.int64)
+        self._support += np.bincount(true, minlength=len(self._support))
+        n_predicted = self._confusion.shape[2]
+        for predictor, confusion in zip(PREDICTORS, self._confusion, strict=True):
+            place = true * n_predicted + 1 + rows[predictor].astype(np.int64)
+            np.add.at(confusion.reshape(-1), place, 1)  # a view: it is contiguous
 
     def could_have_counted(self, rows: NDArray[np.float64]) -> bool:
         """Tell whether rows (6, n), complete or zero, may be among those counted: known codes, scores up to 1."""
@@ -209,13 +238,15 @@ class ClassificationTally:
         self._n_log_loss += len(terms)
         self._log_loss_sum = running_sum(self._log_loss_sum, terms)
 
-    def _add_scores(self, true: NDArray[np.int64], score: NDArray[np.float64]) -> None:
+    def _add_scores(self, true: NDArray[np.float64], score: NDArray[np.float64]) -> None:
         """Count each score between its thresholds; forget them all once there is a third class."""
         if self.n_classes > 2:
             self._histogram[:] = 0
             return
-        n_below = np.searchsorted(THRESHOLDS, score)  # how many thresholds are < score, as River compares
-        np.add.at(self._histogram, (true, n_below), 1)
+        place = true * (N_THRESHOLDS + 1) + _thresholds_below(score)
+        self._histogram += np.bincount(place.astype(np.intp), minlength=self._histogram.size).reshape(
+            self._histogram.shape
+        )
 
     # Reporting
 
@@ -326,15 +357,40 @@ def log_loss_terms(p_true: NDArray[np.float64]) -> NDArray[np.float64]:
     NDArray[np.float64]
         Natural logarithms, negated, shape (at most n,).
     """
-    p = p_true[~np.isnan(p_true)]
+    is_nothing = np.isnan(p_true)
+    p = p_true[~is_nothing] if is_nothing.any() else p_true
     return -np.log(np.clip(p, SMALLEST_PROBABILITY, 1.0 - SMALLEST_PROBABILITY))
+
+
+def _argmax(of: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the lowest code with the highest figure of each row, given (n_classes, n); any where one is NaN."""
+    leader: NDArray[np.int64]
+    if len(of) > _FEW:
+        leader = of.argmax(axis=0)
+        return leader
+    highest, leader = of[0].copy(), np.zeros(of.shape[1], np.int64)
+    for code, figure in enumerate(of[1:], start=1):
+        np.putmask(leader, figure > highest, code)
+        np.maximum(highest, figure, out=highest)
+    return leader
+
+
+def _thresholds_below(score: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how many thresholds are < each score (n,), as River compares; only near one must it be looked up."""
+    place = score * (N_THRESHOLDS - 1)
+    n_below = np.ceil(place)
+    is_near = np.abs(place - np.rint(place)) < 1e-9
+    if is_near.any():
+        n_below[is_near] = np.searchsorted(THRESHOLDS, score[is_near])
+    return n_below
 
 
 def _majority_before(true: NDArray[np.int64], support: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the most frequent class before each row, the lowest code among equals, -1 before the first.
 
-    After a row, the highest count of any class is ``highest``. The leaders change only in rows whose own class reaches
-    it: they take the lead if they raise it, and share it if they equal it. So each such row gets the key
+    Few classes are counted one by one. Of many, after a row, the highest count of any class is ``highest``. The
+    leaders change only in rows whose own class reaches it: they take the lead if they raise it, and share it if they
+    equal it. So each such row gets the key
     ``code - highest * n_classes``; a raised ``highest`` makes all later keys smaller, a lower code does so among
     equals, and the running minimum of the keys is the leader. The cost does not depend on the number of classes.
     """
@@ -343,6 +399,11 @@ def _majority_before(true: NDArray[np.int64], support: NDArray[np.int64]) -> NDA
     leader = int(support.argmax())
     if np.count_nonzero(support + n_in_block >= start) == 1 and start:  # nobody catches up within these rows
         return np.full(len(true), leader)
+    if n_classes <= _FEW:
+        leaders = _argmax_before(true, support)
+        if not start:
+            leaders[0] = -1
+        return leaders
     order = np.argsort(true, kind="stable")
     occurrence = np.empty_like(true)  # 1 for the first row of its class here, 2 for the second, …
     occurrence[order] = np.arange(1, len(true) + 1) - (np.cumsum(n_in_block) - n_in_block)[true[order]]
@@ -353,3 +414,13 @@ def _majority_before(true: NDArray[np.int64], support: NDArray[np.int64]) -> NDA
     if not start:
         leaders[0] = -1
     return leaders
+
+
+def _argmax_before(true: NDArray[np.int64], support: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the class with the highest count before each row, the lowest code among equals."""
+    counts = np.empty((len(support), len(true)), np.int64)
+    for code, count in enumerate(counts):
+        count[0] = support[code]
+        np.cumsum(true[:-1] == code, out=count[1:])
+        count[1:] += support[code]
+    return _argmax(counts)
