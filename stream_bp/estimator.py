@@ -175,7 +175,8 @@ class MLP(base.Estimator):
         """Learn rows with their targets y (1, n), as one minibatch."""
         if self._model is not None and len(rows):
             with single_thread():
-                list(self._model.learn(Encoded(rows.numbers, rows.categories, y), 0, len(rows), len(rows)))
+                prepared = self._model.preparation(len(rows)).prepare(Encoded(rows.numbers, rows.categories, y))
+                list(self._model.learn(prepared, 0, len(rows)))
         self._stand()
 
     def _predict_minibatch(self, X: Any) -> Floats | None:

@@ -11,7 +11,7 @@ longer stream at once.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -23,8 +23,10 @@ from stream_bp.config import JobConfig
 
 __all__ = ["Chunk", "Feed", "Position"]
 
-_VALUES = 1 << 18  # of one chunk: 2 MiB of float64, which stays in the cache
-_ROWS = 1 << 13
+# Of one chunk, at most: the threads that prepare and learn get into each other's way once for each chunk.
+_VALUES = 1 << 19
+_ROWS = 1 << 15
+_MINIBATCHES = 1 << 13
 _AHEAD = 2  # chunks read before they are asked for
 
 
@@ -63,18 +65,21 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some minibatches of rows, and the position after each row.
+    """Some minibatches of rows, ready to be learned, and the position after each row.
 
     Attributes
     ----------
-    records
-        A ``pyarrow.RecordBatch``.
+    rows
+        What became of a ``pyarrow.RecordBatch``.
     position
         n → position after its first n rows. It may cost a little: for checkpoints.
     """
 
-    records: Any
+    rows: Sized
     position: Callable[[int], Position]
+
+
+_Located = tuple[Any, Callable[[int], Position]]
 
 
 class Feed:
@@ -95,14 +100,16 @@ class Feed:
         self._schema = schema
         self._seed = config.seed
         self._is_shuffled = config.shuffle_window is not None
-        rows = config.shuffle_window or min(_ROWS, _VALUES // max(len(schema), 1))
+        bounds = _ROWS, _VALUES // max(len(schema), 1), _MINIBATCHES * config.batch_size
+        rows = config.shuffle_window or min(bounds)
         self._chunk_rows = max(1, -(-rows // config.batch_size)) * config.batch_size
 
     @contextlib.contextmanager
-    def open(self, position: Position) -> Iterator[Iterator[Chunk]]:
-        """Read one epoch from a position to its end."""
+    def open(self, position: Position, prepare: Callable[[Any], Sized]) -> Iterator[Iterator[Chunk]]:
+        """Read one epoch from a position to its end; each record batch is prepared in the thread that reads it."""
         with self._source.open(self._schema, position.cursor) as reader:
-            chunks = self._chunks(rebatch(reader, self._chunk_rows), position)
+            records = self._records(rebatch(reader, self._chunk_rows), position)
+            chunks = (Chunk(prepare(batch), locate) for batch, locate in records)
             with prefetch(chunks, _AHEAD) as ahead:
                 yield ahead
             self._again = reader.again
@@ -114,7 +121,8 @@ class Feed:
         """
         return Position(position.epoch + 1, self._again())
 
-    def _chunks(self, blocks: Iterator[Block], start: Position) -> Iterator[Chunk]:
+    def _records(self, blocks: Iterator[Block], start: Position) -> Iterator[_Located]:
+        """Yield record batches in the order in which they are learned, each with its positions."""
         skip = start.skip
         if start.end is not None:
             blocks = chain([_same_window(start.end, next(blocks, None))], blocks)
@@ -122,10 +130,10 @@ class Feed:
             if self._is_shuffled:
                 yield self._shuffled(block, start.epoch, skip)
             else:
-                yield Chunk(block.records, _in_order(block, start.epoch))
+                yield block.records, _in_order(block, start.epoch)
             skip = 0
 
-    def _shuffled(self, window: Block, epoch: int, skip: int) -> Chunk:
+    def _shuffled(self, window: Block, epoch: int, skip: int) -> _Located:
         """Return a window in its drawn order, without the rows that were applied."""
         first = window.cursor(0)
         random = np.random.Generator(np.random.Philox(np.random.SeedSequence([self._seed, epoch, first.row])))
@@ -136,7 +144,7 @@ class Feed:
                 return Position(epoch, first, skip + n, window.cursor(len(window)))
             return Position(epoch, window.cursor(len(window)))
 
-        return Chunk(records, position)
+        return records, position
 
 
 def _same_window(end: Cursor, window: Block | None) -> Block:

@@ -7,7 +7,7 @@ resumed: what it holds can be saved by a pickle alone, and none of those enters 
 import contextlib
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -77,6 +77,7 @@ class ForeignModel:
         if len(encoder.targets) > 1:
             raise ConfigError(f"{self.description} predicts one target, and there are {len(encoder.targets)}; name one")
         self._rows = 0
+        self._batch_size = 1
         # Classes met so far; of a regression, whether there was a target. It goes by rows learned, not rows read ahead.
         self._known = 0
         self._codes: dict[Value, int] = {}
@@ -106,7 +107,12 @@ class ForeignModel:
         """
         raise CheckpointError(f"{self.description} cannot be saved: it is not ours, and nothing is pickled")
 
-    def learn(self, rows: Encoded, start: int, stop: int, batch_size: int) -> Iterator[Outcome]:
+    def preparation(self, batch_size: int) -> Callable[[Any], Encoded]:
+        """Return what encodes the rows that come next; so many count as a minibatch, and nothing else depends on it."""
+        self._batch_size = batch_size
+        return self.encoder.encode
+
+    def learn(self, rows: Encoded, start: int, stop: int) -> Iterator[Outcome]:
         """Predict, then learn, each row of rows[start:stop] for itself.
 
         Parameters
@@ -115,8 +121,6 @@ class ForeignModel:
             Encoded rows.
         start, stop
             Which of them.
-        batch_size
-            Rows that count as a minibatch; nothing else depends on it.
 
         Yields
         ------
@@ -146,8 +150,9 @@ class ForeignModel:
                 failure = error
             end = told_rows + len(answers)
             # A minibatch counts once its last row is told.
-            whole = -(-end // batch_size) if end == n else end // batch_size
-            loss = np.zeros(whole - told_rows // batch_size)
+            b = self._batch_size
+            whole = -(-end // b) if end == n else end // b
+            loss = np.zeros(whole - told_rows // b)
             yield Outcome(*self._scored(y[:, told_rows:end], answers), loss, loss)
             if failure is not None:
                 raise failure

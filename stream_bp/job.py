@@ -19,7 +19,6 @@ from stream_bp import numerics
 from stream_bp.checkpoint import Checkpointer, Loaded
 from stream_bp.config import JobConfig, choose_engine
 from stream_bp.disk import Disk
-from stream_bp.encoder import Encoded
 from stream_bp.errors import CheckpointError, DataError, LockedError, NumericsError
 from stream_bp.feed import Chunk, Feed
 from stream_bp.history import History
@@ -299,9 +298,9 @@ class Job:
                 training.stop_reason = "end_of_stream"
                 return
             feed = Feed(self.source, training.model.encoder.schema, self.config)
-            with feed.open(position) as chunks:
-                for rows, chunk in self._encoded(chunks, training):
-                    self._learn_chunk(training, rows, chunk)
+            with feed.open(position, training.model.preparation(self.config.batch_size)) as chunks:
+                for chunk in self._readable(chunks, training):
+                    self._learn_chunk(training, chunk)
                     if self._is_done(training):
                         return
             if position.epoch + 1 >= self.config.epochs:
@@ -312,23 +311,22 @@ class Job:
     def _is_done(self, training: Training) -> bool:
         return training.stop_reason is not None or self._signal is not None
 
-    def _encoded(self, chunks: Iterator[Chunk], training: Training) -> Iterator[tuple[Encoded, Chunk]]:
-        """Encode chunk after chunk; a row that cannot be read loses nothing of what was learned before it."""
+    def _readable(self, chunks: Iterator[Chunk], training: Training) -> Iterator[Chunk]:
+        """Hand on chunk after chunk; a row that cannot be read loses nothing of what was learned before it."""
         try:
-            for chunk in chunks:
-                yield training.model.encoder.encode(chunk.records), chunk
+            yield from chunks
         except (ConnectorError, DataError):
             self._save_and_wait(training)
             raise
 
-    def _learn_chunk(self, training: Training, rows: Encoded, chunk: Chunk) -> None:
+    def _learn_chunk(self, training: Training, chunk: Chunk) -> None:
         """Learn a chunk in stretches of about a tenth of a second, looking up in between."""
         start, b = 0, self.config.batch_size
-        while start < len(rows) and not self._is_done(training):
+        while start < len(chunk.rows) and not self._is_done(training):
             n_minibatches = min(training.minibatches_to_border(), self._glance_minibatches)
-            stop = min(len(rows), start + n_minibatches * b)
+            stop = min(len(chunk.rows), start + n_minibatches * b)
             began = time.monotonic()
-            self._learn_stretch(training, rows, chunk, (start, stop))
+            self._learn_stretch(training, chunk, start, stop)
             self._pace(time.monotonic() - began, n_minibatches)
             start = stop
             training.locate = partial(chunk.position, stop)
@@ -340,11 +338,11 @@ class Job:
                 self._save(training)
             self._tell(training)
 
-    def _learn_stretch(self, training: Training, rows: Encoded, chunk: Chunk, stretch: tuple[int, int]) -> None:
+    def _learn_stretch(self, training: Training, chunk: Chunk, start: int, stop: int) -> None:
         """Learn some minibatches; what was learned before one that cannot be is kept."""
-        start, first_row = stretch[0], training.rows
+        first_row = training.rows
         try:
-            training.learn(rows, *stretch)
+            training.learn(chunk.rows, start, stop)
         except DataError:
             training.locate = partial(chunk.position, start + training.rows - first_row)
             self._save_and_wait(training)

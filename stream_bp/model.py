@@ -7,8 +7,8 @@ alone. And a prediction is made among the classes known *before* its minibatch: 
 
 import itertools
 import operator
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,43 @@ from stream_bp.arrays import Array, Floats, Ints, Mask
 from stream_bp.encoder import MAX_CLASSES, Column, Encoded, Encoder
 from stream_bp.errors import CheckpointError, DataError
 from stream_bp.learner import Learner
-from stream_bp.scaling import Scaler
+from stream_bp.scaling import Moments, Scaler
 from stream_bp.vocabulary import Value
 
-__all__ = ["Model", "Outcome", "refuse_excess"]
+__all__ = ["Model", "Outcome", "Preparation", "Prepared", "refuse_excess"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Rows as numbers, standardised minibatch by minibatch: all that can be done before those before them are learned.
+
+    Attributes
+    ----------
+    rows
+        The rows as they were encoded; but for their numbers, which are not kept.
+    batch_size
+        Rows in a minibatch; only the last one may be shorter.
+    numbers
+        Minibatch after minibatch its scaled numbers (n_numbers, b), in one vector of the learner's dtype.
+    moments
+        Those of the numbers; ``None`` where they are not scaled.
+    targets, target_moments
+        The same of the values to predict, in one vector of float64; ``None`` where the target is a class.
+    """
+
+    rows: Encoded
+    batch_size: int
+    numbers: Floats
+    moments: Moments | None
+    targets: Floats | None
+    target_moments: Moments | None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def border(self, row: int) -> int:
+        """Return the number of minibatches in the first rows, which end one."""
+        return -(-row // self.batch_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +129,19 @@ class Model:
         self._inputs: list[list[int]] = [[] for _ in encoder.categorical]
         self._known = [0] * len(encoder.labels)
 
-    def learn(self, rows: Encoded, start: int, stop: int, batch_size: int) -> Iterator[Outcome]:
+    def preparation(self, batch_size: int) -> "Preparation":
+        """Return what prepares the rows that come next, block by block."""
+        return Preparation(self, batch_size)
+
+    def learn(self, rows: Prepared, start: int, stop: int) -> Iterator[Outcome]:
         """Predict, then learn, the minibatches of rows[start:stop].
 
         Parameters
         ----------
         rows
-            Encoded rows.
+            The rows that come next, or follow those of it that were learned.
         start, stop
-            Which of them; only the last minibatch may be short.
-        batch_size
-            Rows in a minibatch.
+            Which of them: where minibatches end.
 
         Yields
         ------
@@ -121,16 +156,16 @@ class Model:
             If a target has more classes than its output can tell apart, before their minibatch is learned.
         """
         while start < stop:
-            b = min(batch_size, stop - start)
+            b = min(rows.batch_size, stop - start)
             whole = stop - (stop - start) % b
-            newcomer = self._first_new(rows, start, whole)
+            newcomer = self._first_new(rows.rows, start, whole)
             border = whole if newcomer is None else start + (newcomer - start) // b * b
             if border > start:
                 yield self._learn(rows, start, border, b)
                 start = border
             if newcomer is not None:
                 known = list(self._known)
-                self.grow(rows, start, start + b)
+                self.grow(rows.rows, start, start + b)
                 yield self._learn(rows, start, start + b, b, known)
                 start += b
 
@@ -139,14 +174,14 @@ class Model:
 
         What the learner never met counts as missing.
         """
-        X = self.inputs_of(self.preview(rows.numbers)[:, None], [codes[None] for codes in rows.categories])[0]
+        X = self.inputs_of(self.preview(rows.numbers)[None], [codes[None] for codes in rows.categories])[0]
         return self.answer(self.learner.predict(X))
 
     def preview(self, numbers: Floats) -> Floats:
         """Scale some rows (n_numbers, n), each as if it came next; a single one into the scaler's own room."""
-        return self.scaler.preview(numbers) if self.scale_features else self._as_they_are(numbers)
+        return self.scaler.preview(numbers) if self.scale_features else self.unscaled(numbers)
 
-    def _as_they_are(self, numbers: Floats) -> Floats:
+    def unscaled(self, numbers: Floats) -> Floats:
         """Return numbers that are not scaled, 0 where one is missing, or beyond the learner's dtype."""
         return np.where(np.abs(numbers) <= np.finfo(self.learner.theta.dtype).max, numbers, 0)
 
@@ -158,32 +193,29 @@ class Model:
             return list(output.astype(np.float64))
         return list(self.target_scaler.moments().unscale(output[:, None, :])[:, 0])
 
-    def _learn(self, rows: Encoded, start: int, stop: int, b: int, known: list[int] | None = None) -> Outcome:
+    def _learn(self, rows: Prepared, start: int, stop: int, b: int, known: list[int] | None = None) -> Outcome:
         """Learn whole minibatches that bring nothing new to the learner."""
-        shape = ((stop - start) // b, b)
-        numbers = rows.numbers[:, start:stop].reshape(-1, *shape)
-        codes = [column[start:stop].reshape(shape) for column in rows.categories]
-        X = self.inputs_of(self._observe(numbers), codes)
-        y = rows.y[:, start:stop]
-        tiles = y.reshape(-1, *shape)
-        if self.encoder.task == "regression":
-            return self._learn_values(X, y, tiles)
-        Y, weights = self._one_hot(tiles)
+        n_minibatches = (stop - start) // b
+        numbers = _minibatches(rows.numbers, len(self.encoder.numeric), start, stop, b)
+        X = self.inputs_of(numbers, [column[start:stop].reshape(n_minibatches, b) for column in rows.rows.categories])
+        y = rows.rows.y[:, start:stop]
+        if rows.moments is not None:
+            self.scaler.stand(rows.moments, rows.border(stop))
+        if rows.targets is not None and rows.target_moments is not None:
+            self.target_scaler.stand(rows.target_moments, rows.border(stop))
+            targets = _minibatches(rows.targets, len(y), start, stop, b)
+            return self._learn_values(X, y, targets, rows.target_moments.between(rows.border(start), rows.border(stop)))
+        Y, weights = self._one_hot(y.reshape(-1, n_minibatches, b))
         learned = self.learner.learn(X, Y, _unless_all(weights))
         output = learned.output.swapaxes(0, 1).reshape(-1, stop - start)
         predictions = self._probabilities(output, self._known if known is None else known)
         return Outcome(y, predictions, learned.loss.sum(axis=1), learned.count)
 
-    def _observe(self, numbers: Floats) -> Floats:
-        """Take the numbers of some minibatches in, and scale them."""
-        return self.scaler.observe(numbers).scale(numbers) if self.scale_features else self._as_they_are(numbers)
-
-    def _learn_values(self, X: Floats, y: Floats, tiles: Floats) -> Outcome:
-        """Learn values y (n_targets, n), given also as minibatches (n_targets, T, b), in units of their deviation."""
-        moments = self.target_scaler.observe(tiles)
-        Y = moments.scale(tiles) if self.scale_target else np.nan_to_num(tiles)
+    def _learn_values(self, X: Floats, y: Floats, Y: Floats, moments: Moments) -> Outcome:
+        """Learn values y (n_targets, n), given also as minibatches (T, n_targets, b), in units of their deviation."""
+        tiles = y.reshape(len(y), len(X), -1)
         weights = ~np.isnan(tiles).swapaxes(0, 1)
-        learned = self.learner.learn(X, Y.swapaxes(0, 1), _unless_all(weights))
+        learned = self.learner.learn(X, Y, _unless_all(weights))
         values: Floats = learned.output.swapaxes(0, 1).astype(np.float64)
         if self.scale_target:
             values = moments.unscale(values)
@@ -192,10 +224,12 @@ class Model:
         return Outcome(y, list(values.reshape(y.shape)), learned.loss.sum(axis=1), learned.count)
 
     def inputs_of(self, numbers: Floats, categories: Sequence[Ints]) -> Floats:
-        """Return X (T, n_0, b): scaled numbers, then a 1 for the category of each column, where it has an input."""
-        n_numbers, n_minibatches, b = numbers.shape
+        """Return X (T, n_0, b): scaled numbers (T, n_numbers, b), then a 1 for each category that has an input."""
+        n_minibatches, n_numbers, b = numbers.shape
+        if n_numbers == self.learner.n_inputs:
+            return numbers
         X = np.zeros((n_minibatches, self.learner.n_inputs, b), self.learner.theta.dtype)
-        X[:, :n_numbers] = numbers.swapaxes(0, 1)
+        X[:, :n_numbers] = numbers
         for codes, inputs in zip(categories, self._inputs, strict=True):
             t, r = np.nonzero((codes >= 0) & (codes < len(inputs)))
             X[t, np.array(inputs, np.intp)[codes[t, r]], r] = 1
@@ -333,6 +367,61 @@ class Model:
         return [words.values[:known] for words, known in zip(self.encoder.labels, self._known, strict=True)]
 
 
+_Scale = Callable[[Floats], tuple[Floats, Moments | None]]
+
+
+class Preparation:
+    """What turns the rows that a model will learn next into what it learns from, ahead of the learner.
+
+    Parameters
+    ----------
+    model
+        It is read, not changed: its scalers stand where the rows that were *learned* end, those here where the rows
+        that were *prepared* do.
+    batch_size
+        Rows in a minibatch.
+    """
+
+    def __init__(self, model: Model, batch_size: int) -> None:
+        self.model = model
+        self._batch_size = batch_size
+        self._scaler, self._target_scaler = model.scaler.copy(), model.target_scaler.copy()
+        self._dtype = model.learner.theta.dtype
+
+    def __call__(self, records: Any) -> Prepared:
+        """Prepare a record batch of whole minibatches; only the last one of all may be short."""
+        return self.prepare(self.model.encoder.encode(records))
+
+    def prepare(self, rows: Encoded) -> Prepared:
+        """Prepare rows that are encoded."""
+        model = self.model
+        scale = self._scaler.observe if model.scale_features else lambda x: (model.unscaled(x), None)
+        numbers, moments = self._by_minibatch(rows.numbers, scale, self._dtype)
+        targets = target_moments = None
+        if model.encoder.task == "regression":
+            targets, target_moments = self._by_minibatch(rows.y, self._observe_targets, np.dtype(np.float64))
+        kept = replace(rows, numbers=np.empty((0, len(rows))))
+        return Prepared(kept, self._batch_size, numbers, moments, targets, target_moments)
+
+    def _observe_targets(self, y: Floats) -> tuple[Floats, Moments]:
+        """Return values (n_targets, T, b) as they are learned, and their moments, which are known in any case."""
+        z, moments = self._target_scaler.observe(y)
+        return (z if self.model.scale_target else np.nan_to_num(y)), moments
+
+    def _by_minibatch(self, x: Floats, scale: _Scale, dtype: np.dtype[np.floating]) -> tuple[Floats, Moments | None]:
+        """Return x (n, N), scaled, minibatch after minibatch in one vector, and the moments at all borders."""
+        n, n_rows = x.shape
+        vector, found = np.empty(n * n_rows, dtype), []
+        whole = n_rows - n_rows % self._batch_size
+        for start, stop, b in ((0, whole, self._batch_size), (whole, n_rows, n_rows - whole)):
+            if start < stop:
+                z, moments = scale(x[:, start:stop].reshape(n, (stop - start) // b, b))
+                _minibatches(vector, n, start, stop, b)[:] = z.swapaxes(0, 1)
+                found.append(moments)
+        first, *rest = found
+        return vector, first if first is None or not rest or rest[0] is None else first.joined(rest[0])
+
+
 def refuse_excess(encoder: Encoder, output: str, y: Array) -> None:
     """Refuse the codes y (n_targets, n) of a minibatch with a class too many, while everything stands at its border.
 
@@ -372,6 +461,11 @@ def _refuse_misfits(tensors: dict[str, Floats], encoder: Encoder, state: dict[st
         if W is None or W.shape != (n_out, n_in + 1):
             found = "nothing" if W is None else W.shape
             raise CheckpointError(f"W{layer}: expected {(n_out, n_in + 1)}, found {found}")
+
+
+def _minibatches(vector: Floats, n: int, start: int, stop: int, b: int) -> Floats:
+    """Return the minibatches (T, n, b) of rows start … stop - 1, as a view of a vector of minibatches (n, b)."""
+    return vector[n * start : n * stop].reshape((stop - start) // b, n, b)
 
 
 def _unless_all(weights: Mask) -> Mask | None:

@@ -8,6 +8,7 @@ and carried from minibatch to minibatch in order: every figure is a function of 
 blocks that the rows came in.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,60 +26,54 @@ _STATE = ("count", "shift", "total", "squares")
 # A constant is at distance 0 from its mean, exactly: divided by this it stays there.
 _LEAST_DIVISOR = 1e-150
 _LEAST_VARIANCE = np.array(_LEAST_DIVISOR**2)
+_LARGEST_ROOM = 1 << 20  # float64 that a scaler keeps to work in
 _HIGHEST, _LOWEST = np.array(CLIP), np.array(-CLIP)
 
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Mean and standard deviation at the borders of T minibatches.
+    """What is known of n columns at the borders of T minibatches.
 
     Attributes
     ----------
-    count, about, divisor
-        Shape (n, T+1), float64: ``[:, t]`` is from *before* minibatch t, ``[:, t+1]`` includes its rows. ``about`` is
-        the mean, less the shift; ``divisor`` the deviation, but never 0.
+    sums
+        Count, total and squares about the shift, shape (3, n, T+1), float64: ``[…, t]`` is from *before* minibatch t,
+        ``[…, t+1]`` includes its rows.
     shift
         First value of each column, shape (n,); NaN before there is one.
     """
 
-    count: Floats
+    sums: Floats
     shift: Floats
-    about: Floats
-    divisor: Floats
 
-    @classmethod
-    def of(cls, sums: Floats, shift: Floats) -> "Moments":
-        """Return the moments of sums (3, n, T+1): count, total and squares about the shifts (n,)."""
-        about, divisor = _write_moments(np.maximum(sums[0], 1), sums[1:], np.empty((2, *sums.shape[1:])))
-        return cls(sums[0], shift.copy(), about, divisor)
+    @property
+    def count(self) -> Floats:
+        """Values so far, shape (n, T+1)."""
+        count: Floats = self.sums[0]
+        return count
 
     @property
     def mean(self) -> Floats:
         """The mean at the borders, shape (n, T+1); 0 where there was no row."""
-        return np.where(self.count > 0, self.shift[:, None] + self.about, 0)
+        about, _ = self._about_and_divisor()
+        return np.where(self.count > 0, self.shift[:, None] + about, 0)
 
     @property
     def deviation(self) -> Floats:
         """The deviation at the borders, shape (n, T+1); 0 until a second value differs."""
-        return np.where(self.divisor > _LEAST_DIVISOR, self.divisor, 0)
+        _, divisor = self._about_and_divisor()
+        return np.where(divisor > _LEAST_DIVISOR, divisor, 0)
 
-    def scale(self, x: Floats) -> Floats:
-        """Standardise T minibatches, each by the moments that include it.
+    def _about_and_divisor(self) -> Floats:
+        return _write_moments(np.maximum(self.count, 1), self.sums[1:], np.empty((2, *self.count.shape)))
 
-        Parameters
-        ----------
-        x
-            Shape (n, T, b), NaN where missing.
+    def between(self, start: int, stop: int) -> "Moments":
+        """Return those of the minibatches start … stop - 1, as views."""
+        return Moments(self.sums[:, :, start : stop + 1], self.shift)
 
-        Returns
-        -------
-        Floats
-            Same shape, within ±:data:`CLIP`. A missing value becomes 0, which is the mean; so does a constant.
-        """
-        z = x - self.shift[:, None, None]
-        _standardise(z, self.about[:, 1:, None], self.divisor[:, 1:, None], z)
-        z[np.isnan(z)] = 0
-        return z
+    def joined(self, later: "Moments") -> "Moments":
+        """Return those of these minibatches and of the ones that follow."""
+        return Moments(np.concatenate([self.sums, later.sums[:, :, 1:]], axis=2), later.shift)
 
     def unscale(self, z: Floats) -> Floats:
         """Undo the scaling, each minibatch by the moments from *before* it: those known when it was predicted.
@@ -107,9 +102,9 @@ class Scaler:
     Examples
     --------
     >>> scaler = Scaler(1)
-    >>> moments = scaler.observe(np.array([[[1.0, 3.0], [5.0, np.nan]]]))   # two minibatches of two rows
-    >>> moments.mean.tolist()
-    [[0.0, 2.0, 3.0]]
+    >>> z, moments = scaler.observe(np.array([[[1.0, 3.0], [5.0, np.nan]]]))   # two minibatches of two rows
+    >>> moments.mean.tolist(), z[0, 0].tolist()
+    ([[0.0, 2.0, 3.0]], [-1.0, 1.0])
     """
 
     def __init__(self, n: int) -> None:
@@ -120,39 +115,81 @@ class Scaler:
         self._sums = sums
         self._shift = shift
         self._row = _Row(sums[:, :, None], shift[:, None])
+        self._room = np.empty(0)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the room for one row: its views would be views of nothing."""
+        """Leave out the rooms: views would be views of nothing."""
         return {"_sums": self._sums, "_shift": self._shift}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._lay_out(state["_sums"], state["_shift"])
 
-    def observe(self, x: Floats) -> Moments:
-        """Take T minibatches in and return the moments at their borders.
+    def observe(self, x: Floats) -> tuple[Floats, Moments]:
+        """Take T minibatches in, and standardise each by the moments that include it.
 
         Parameters
         ----------
         x
             Shape (n, T, b), float64, NaN where missing; no infinities.
+
+        Returns
+        -------
+        z : Floats
+            Same shape, within ±:data:`CLIP`. A missing value becomes 0, which is the mean; so does a constant. It is
+            the scaler's own room: valid until the next call.
+        moments : Moments
+            The moments at the borders.
         """
-        present = ~np.isnan(x)
-        self._choose_shifts(x, present)
-        distance = x - self._shift[:, None, None]
-        if not present.all():
-            distance[~present] = 0
+        z, squares = self._work(x.shape)
         sums = np.empty((3, len(x), x.shape[1] + 1))
         sums[:, :, 0] = self._sums
-        for row, values in zip(sums, (present, distance, distance * distance), strict=True):
-            row[:, 1:] = _sum_rows(values)
+        np.subtract(x, self._shift[:, None, None], z)
+        np.multiply(z, z, squares)
+        _sum_rows(squares, sums[2, :, 1:])
+        present = None
+        if np.isfinite(sums[2].sum()):
+            sums[0, :, 1:] = x.shape[2]
+        else:  # a value is missing, or is the first one of its column
+            present = ~np.isnan(x)
+            self._choose_shifts(x, present)
+            np.subtract(x, self._shift[:, None, None], z)
+            z[~present] = 0
+            np.multiply(z, z, squares)
+            _sum_rows(squares, sums[2, :, 1:])
+            _sum_rows(present, sums[0, :, 1:])
+        _sum_rows(z, sums[1, :, 1:])
         # Added in order, so blocks do not show in the rounding.
         np.add.accumulate(sums, axis=2, out=sums)
         self._sums[:] = sums[:, :, -1]
-        return Moments.of(sums, self._shift)
+        about, divisor = _write_moments(np.maximum(sums[0, :, 1:], 1), sums[1:, :, 1:], np.empty((2, *x.shape[:2])))
+        _standardise(z, about[:, :, None], divisor[:, :, None], z)
+        if present is not None:
+            z[~present] = 0
+        return z, Moments(sums, self._shift.copy())
+
+    def _work(self, shape: tuple[int, ...]) -> Floats:
+        """Return room for two arrays, kept for the next blocks: to ask the system for it costs as much as to use it."""
+        size = 2 * math.prod(shape)
+        if size > _LARGEST_ROOM:
+            return np.empty((2, *shape))
+        if size > self._room.size:
+            self._room = np.empty(size)
+        return self._room[:size].reshape(2, *shape)
 
     def moments(self) -> Moments:
         """Return the present moments, as of one minibatch that changed nothing."""
-        return Moments.of(np.repeat(self._sums[:, :, None], 2, axis=2), self._shift)
+        return Moments(np.repeat(self._sums[:, :, None], 2, axis=2), self._shift.copy())
+
+    def stand(self, moments: Moments, border: int) -> None:
+        """Be as it was at one of the borders of what another scaler observed."""
+        self._sums[:] = moments.sums[:, :, border]
+        self._shift[:] = np.where(self._sums[0] > 0, moments.shift, np.nan)
+
+    def copy(self) -> "Scaler":
+        """Return another scaler in the same state."""
+        twin = Scaler(0)
+        twin._lay_out(self._sums.copy(), self._shift.copy())
+        return twin
 
     def preview(self, x: Floats) -> Floats:
         """Scale each of some rows as if it came next, alone; nothing is taken in.
@@ -294,7 +331,9 @@ def _standardise(distance: Floats, about: Floats, divisor: Floats, out: Floats) 
     np.maximum(out, _LOWEST, out=out)
 
 
-def _sum_rows(x: Floats | Mask) -> Floats | Mask:
+def _sum_rows(x: Floats | Mask, out: Floats) -> None:
     """Sum (n, T, b) over the rows of each minibatch; b is contiguous, so each sum depends on its own rows only."""
-    sums: Floats | Mask = x[:, :, 0] if x.shape[2] == 1 else x.sum(axis=2, dtype=np.float64)
-    return sums
+    if x.shape[2] == 1:
+        out[:] = x[:, :, 0]
+    else:
+        x.sum(axis=2, dtype=np.float64, out=out)

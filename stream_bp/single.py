@@ -65,7 +65,7 @@ class SingleRow:
         """
         X = self._model.preview(numbers)
         if not self._is_plain:
-            X = self._model.inputs_of(X[:, None], [np.array([[code]]) for code in codes])[0]
+            X = self._model.inputs_of(X[None], [np.array([[code]]) for code in codes])[0]
         if not self._learner.n_outputs:
             return []
         output: list[float] = self._learner.propagate(X)[:, 0].tolist()

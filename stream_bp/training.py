@@ -1,13 +1,13 @@
 """Everything a training job is at one minibatch border: what a checkpoint holds, and what goes on from it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from typing import Any, Protocol
 
 import stream_bp
 from connectors import Cursor
 from stream_bp.arrays import running_sum
 from stream_bp.config import JobConfig
-from stream_bp.encoder import Encoded, Encoder
+from stream_bp.encoder import Encoder
 from stream_bp.evaluation import Evaluation
 from stream_bp.feed import Position
 from stream_bp.model import Model, Outcome
@@ -40,7 +40,13 @@ class StreamModel(Protocol):
     def digest(self) -> str | None:
         """A digest of its parameters, where it has one."""
 
-    def learn(self, rows: Encoded, start: int, stop: int, batch_size: int) -> Iterator[Outcome]:
+    def preparation(self, batch_size: int) -> Callable[[Any], Sized]:
+        """Return what turns the record batches that come next, of whole minibatches, into what is learned.
+
+        It may be called from another thread than the one that learns, and is ahead of it.
+        """
+
+    def learn(self, rows: Any, start: int, stop: int) -> Iterator[Outcome]:
         """Predict, then learn, the minibatches of rows[start:stop]; how they are grouped means nothing."""
 
     def counters(self) -> dict[str, float]:
@@ -93,9 +99,9 @@ class Training:
         self._loss_rows = 0.0
         self.numerics_changes: list[dict[str, Any]] = []
 
-    def learn(self, rows: Encoded, start: int, stop: int) -> None:
+    def learn(self, rows: Sized, start: int, stop: int) -> None:
         """Predict, score and learn the minibatches of rows[start:stop]; a stop rule may set ``stop_reason``."""
-        for outcome in self.model.learn(rows, start, stop, self.config.batch_size):
+        for outcome in self.model.learn(rows, start, stop):
             self.evaluation.update(outcome.y, outcome.predictions)
             self.stop_reason = self.stopping.update(outcome.loss, outcome.count)
             self._loss = running_sum(self._loss, outcome.loss)

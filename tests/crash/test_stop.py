@@ -12,6 +12,7 @@ from connectors import open_source
 from stream_bp import feed
 from stream_bp.encoder import Encoded
 from stream_bp.job import Job
+from stream_bp.model import Preparation, Prepared
 from stream_bp.observer import Observer
 from stream_bp.training import Training
 from tests.conftest import Campaign
@@ -47,14 +48,21 @@ class Stopper(Observer):
 def applied(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return the numbers of the rows that are learned, in their order: the column n tells them."""
     numbers: list[int] = []
-    learn = Training.learn
+    prepare, learn = Preparation.prepare, Training.learn
+    told: dict[int, tuple[Prepared, list[int]]] = {}  # the rows that were prepared, by the place that they keep
 
-    def learn_noted(training: Training, rows: Encoded, start: int, stop: int) -> None:
+    def prepare_noted(preparation: Preparation, rows: Encoded) -> Prepared:
+        prepared = prepare(preparation, rows)
+        column = [feature.name for feature in preparation.model.encoder.numeric].index("n")
+        told[id(prepared)] = prepared, rows.numbers[column].astype(int).tolist()
+        return prepared
+
+    def learn_noted(training: Training, rows: Prepared, start: int, stop: int) -> None:
         before = training.rows
         learn(training, rows, start, stop)
-        column = [feature.name for feature in training.model.encoder.numeric].index("n")
-        numbers.extend(rows.numbers[column, start : start + training.rows - before].astype(int).tolist())
+        numbers.extend(told[id(rows)][1][start : start + training.rows - before])
 
+    monkeypatch.setattr(Preparation, "prepare", prepare_noted)
     monkeypatch.setattr(Training, "learn", learn_noted)
     return numbers
 

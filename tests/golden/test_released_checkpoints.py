@@ -71,7 +71,7 @@ def test_a_released_checkpoint_loads_and_goes_on(path: Path, campaign: Campaign)
     assert found == kept
     snapshot = load(path).snapshot
     training = Training.restore(snapshot, saved_config(snapshot))
-    rows = training.model.encoder.encode(
+    rows = training.model.preparation(training.config.batch_size)(
         table().select(training.model.encoder.schema.names).combine_chunks().to_batches()[0]
     )
     before = training.model.digest

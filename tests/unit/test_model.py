@@ -43,11 +43,12 @@ def row(rows: Encoded, i: int) -> Encoded:
 def test_a_prediction_is_what_is_said_of_the_row_that_comes_next(target: str, output: str, is_scaled: bool) -> None:
     """predict() says of a row what learn() scores it by, and changes nothing."""
     model, rows = model_of(target, output, scale_features=is_scaled, scale_target=is_scaled)
-    for _ in model.learn(rows, 0, 40, 1):
+    prepared = model.preparation(1).prepare(rows)
+    for _ in model.learn(prepared, 0, 40):
         pass
     for i in range(40, len(rows)):
         told = model.predict(row(rows, i))
-        [outcome] = model.learn(rows, i, i + 1, 1)
+        [outcome] = model.learn(prepared, i, i + 1)
         for before, scored in zip(told, outcome.predictions, strict=True):
             np.testing.assert_allclose(before, scored, rtol=1e-12)
 
@@ -55,7 +56,7 @@ def test_a_prediction_is_what_is_said_of_the_row_that_comes_next(target: str, ou
 def test_rows_are_predicted_each_for_itself() -> None:
     """What is said of a row does not depend on the rows it is predicted with."""
     model, rows = model_of("label", "softmax")
-    for _ in model.learn(rows, 0, 40, 8):
+    for _ in model.learn(model.preparation(8).prepare(rows), 0, 40):
         pass
     [together] = model.predict(rows)
     for i in range(0, len(rows), 17):
@@ -66,7 +67,7 @@ def test_rows_are_predicted_each_for_itself() -> None:
 def test_added_columns_leave_the_others_in_their_place() -> None:
     """With words already among the inputs, a new number goes before them, and nothing that was learned moves."""
     model, rows = model_of("label", "softmax")
-    for _ in model.learn(rows, 0, 100, 4):
+    for _ in model.learn(model.preparation(4).prepare(rows), 0, 100):
         pass
     [before] = model.predict(rows)
     inputs = model.learner.n_inputs

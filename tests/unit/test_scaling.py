@@ -23,7 +23,7 @@ def rows(n_minibatches: int, b: int, *, missing: float = 0.0) -> np.ndarray:
 def test_moments_are_those_of_the_rows_so_far(b: int, missing: float) -> None:
     """Each border has the mean and deviation of everything before it, missing values left out."""
     x = rows(30, b, missing=missing)
-    moments = Scaler(3).observe(x)
+    _, moments = Scaler(3).observe(x)
     for t in (3, 10, 30):
         seen = x[:, :t].reshape(3, -1)
         np.testing.assert_allclose(moments.mean[:, t], np.nanmean(seen, axis=1), rtol=1e-12)
@@ -36,8 +36,8 @@ def test_blocks_do_not_show_in_the_bits(b: int) -> None:
     """Observing block by block gives the same scaled values and state, bit for bit, as all at once."""
     x = rows(50, b, missing=0.1)
     whole, pieces = Scaler(3), Scaler(3)
-    scaled = whole.observe(x).scale(x)
-    parts = [pieces.observe(x[:, a:z]).scale(x[:, a:z]) for a, z in [(0, 1), (1, 20), (20, 21), (21, 50)]]
+    scaled, _ = whole.observe(x)
+    parts = [pieces.observe(x[:, a:z])[0].copy() for a, z in [(0, 1), (1, 20), (20, 21), (21, 50)]]
     assert scaled.tobytes() == np.concatenate(parts, axis=1).tobytes()
     for name, vector in whole.state().items():
         assert vector.tobytes() == pieces.state()[name].tobytes()
@@ -46,7 +46,7 @@ def test_blocks_do_not_show_in_the_bits(b: int) -> None:
 def test_scaled_values_are_bounded_and_missing_is_the_mean() -> None:
     """One wild value stays within the clip; NaN and constants become 0."""
     x = np.array([[[0.0, 1.0] * 500 + [1e9]], [[np.nan] * 1001], [[3.0] * 1001]])
-    z = Scaler(3).observe(x).scale(x)
+    z, _ = Scaler(3).observe(x)
     assert z.max() == CLIP
     assert not z[1:].any()
 
@@ -54,7 +54,7 @@ def test_scaled_values_are_bounded_and_missing_is_the_mean() -> None:
 def test_unscale_knows_nothing_of_its_own_minibatch() -> None:
     """A prediction is put into the user's units by the moments from before its rows."""
     y = np.array([[[0.0, 2.0], [100.0, 100.0]]])
-    moments = Scaler(1).observe(y)
+    _, moments = Scaler(1).observe(y)
     assert moments.unscale(np.ones((1, 2, 2))).tolist() == [[[0.0, 0.0], [2.0, 2.0]]]
 
 
