@@ -13,6 +13,7 @@ A column has room for :data:`MAX_CATEGORIES` categories; one met later has no in
 a missing one. A target has room for :data:`MAX_CLASSES` classes; a further one is refused.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -22,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from connectors.wording import nearest
-from stream_bp.arrays import Array, Floats, Ints
+from stream_bp.arrays import Array, Floats, Ints, Mask
 from stream_bp.errors import ConfigError, DataError
 from stream_bp.vocabulary import Value, Vocabulary
 
@@ -242,11 +243,7 @@ class Encoder:
         records
             Rows with :attr:`schema`, or with :attr:`feature_schema` where there is nothing to compare with.
         """
-        n = records.num_rows
-        numbers = np.empty((len(self.numeric), n))
-        for row, column in zip(numbers, self.numeric, strict=True):
-            row[:] = _floats(records.column(column.name))
-        numbers[~(np.abs(numbers) <= LARGEST)] = np.nan  # NaN, infinite or beyond the range: missing
+        numbers = _matrix([records.column(column.name) for column in self.numeric], records.num_rows)
         categories = [
             _codes(records.column(column.name), vocabulary)
             for column, vocabulary in zip(self.categorical, self.categories, strict=True)
@@ -258,9 +255,7 @@ class Encoder:
             return np.empty((0, records.num_rows))
         columns = [records.column(column.name) for column in self.targets]
         if self.task == "regression":
-            values = np.array([_floats(column) for column in columns])
-            values[~(np.abs(values) <= LARGEST)] = np.nan
-            return values
+            return _matrix(columns, records.num_rows)
         return np.array([_codes(column, words) for column, words in zip(columns, self.labels, strict=True)])
 
     def decode(self, predictions: Sequence[Floats]) -> pa.RecordBatch:
@@ -326,8 +321,7 @@ def is_number(type_: pa.DataType) -> bool:
 
 def distinct(array: pa.Array) -> list[Any]:
     """Return the distinct values of a column in order of appearance, without missing ones."""
-    array = _without_nothing(array)
-    return [value for value in pc.unique(array).to_pylist() if value is not None]
+    return [value for value in pc.unique(array).to_pylist() if not _is_nothing(value)]
 
 
 def _kind(type_: pa.DataType) -> str | None:
@@ -361,32 +355,61 @@ def _target(field: pa.Field, task: Task) -> Column:
     return Column(field.name, "number" if task == "regression" else kind)  # type: ignore[arg-type]
 
 
-def _floats(array: pa.Array) -> Floats:
-    """Return a column as float64, NaN where null."""
-    values = array.cast(pa.float64()) if not pa.types.is_floating(array.type) else array
-    floats: Floats = values.to_numpy(zero_copy_only=False)
-    return floats
+# What follows reads and makes arrays by their buffers: wherever Arrow converts a value of Python or to NumPy, it
+# imports pandas if that is installed, which takes as long, and as much memory, as all the rest of a job.
+
+
+def _matrix(columns: Sequence[pa.Array], n: int) -> Floats:
+    """Return columns of numbers as one array (n_columns, n) of float64, NaN where missing, or as good as infinite."""
+    if not columns:
+        return np.empty((0, n))
+    floats = [column if pa.types.is_floating(column.type) else column.cast(pa.float64()) for column in columns]
+    records = pa.record_batch(floats, [str(i) for i in range(len(floats))])
+    matrix: Floats = records.to_tensor(null_to_nan=True, row_major=False).to_numpy().T.astype(np.float64, copy=False)
+    if n and not -LARGEST <= matrix.min() <= matrix.max() <= LARGEST:
+        matrix[~(np.abs(matrix) <= LARGEST)] = np.nan
+    return matrix
 
 
 def _codes(array: pa.Array, vocabulary: Vocabulary) -> Ints:
     """Return the codes of a column, -1 where missing; new values enter the vocabulary in order of appearance."""
-    array = _without_nothing(array)
-    codes = pc.index_in(array, value_set=pa.array(vocabulary.values, array.type), skip_nulls=True)
+    codes = pc.index_in(array, value_set=_arrow(vocabulary.values, array.type), skip_nulls=True)
     if not vocabulary.is_full and codes.null_count > array.null_count:
-        new = pc.unique(array.filter(pc.and_(pc.is_null(codes), pc.is_valid(array))))
-        vocabulary.extend([_plain(value) for value in new.to_pylist()])
-        codes = pc.index_in(array, value_set=pa.array(vocabulary.values, array.type), skip_nulls=True)
-    filled: Ints = codes.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return filled
+        new = pc.unique(array.filter(pc.and_(pc.is_null(codes), pc.is_valid(array)))).to_pylist()
+        vocabulary.extend([_plain(value) for value in new if not _is_nothing(value)])
+        codes = pc.index_in(array, value_set=_arrow(vocabulary.values, array.type), skip_nulls=True)
+    found: Ints = _plain_values(codes).astype(np.int64)
+    if codes.null_count:
+        found[~_is_valid(codes)] = -1
+    return found
 
 
-def _without_nothing(array: pa.Array) -> pa.Array:
-    """Make null what is no value: NaN, infinities, and the empty string, which CSV cannot tell from null."""
-    if pa.types.is_floating(array.type):
-        return pc.if_else(pc.is_finite(array), array, None)
-    if pa.types.is_string(array.type):
-        return pc.if_else(pc.equal(array, ""), None, array)
-    return array
+def _plain_values(array: pa.Array) -> Array:
+    """Return what the buffer of an array of numbers holds, without a copy; under a null that is anything."""
+    whole = pa.Array.from_buffers(array.type, len(array), [None, array.buffers()[1]], 0, array.offset)
+    values: Array = np.from_dlpack(whole)
+    return values
+
+
+def _is_valid(array: pa.Array) -> Mask:
+    valid: Mask = np.from_dlpack(array.is_valid().cast(pa.uint8())).view(bool)
+    return valid
+
+
+def _arrow(values: Sequence[Value], type_: pa.DataType) -> pa.Array:
+    """Return the values of a vocabulary as a column of one of the types above."""
+    if pa.types.is_string(type_):
+        words = [str(value).encode("utf-8", "surrogatepass") for value in values]
+        offsets = np.cumsum([0, *map(len, words)], dtype=np.int32)
+        return pa.Array.from_buffers(type_, len(words), [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(words))])
+    array = np.array(values, "?" if pa.types.is_boolean(type_) else type_.to_pandas_dtype())
+    data = np.packbits(array, bitorder="little") if array.dtype == bool else array
+    return pa.Array.from_buffers(type_, len(array), [None, pa.py_buffer(data)])
+
+
+def _is_nothing(value: Any) -> bool:
+    """Whether a value is none: null, NaN, infinite, or the empty string, which CSV cannot tell from null."""
+    return value is None or value == "" or (isinstance(value, float) and not math.isfinite(value))
 
 
 def _plain(value: Value) -> Value:
