@@ -1,4 +1,4 @@
-"""CSV files, plain, gzip or zstd: cut at record borders, parsed block by block, resumed at any record.
+"""CSV files, plain, gzip or zstd: cut at record borders, parsed block by block in threads, resumed at any record.
 
 The offset in a cursor is a byte of the uncompressed text: the end of the last applied record. A file is recognised by
 the SHA-256 of the text before the offset, computed as the text is read. So the last file may grow while it is read or
@@ -9,8 +9,11 @@ read is found, at the price of hashing that text again on resuming, or at the en
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +31,7 @@ from connectors.schemas import require, same_type
 __all__ = ["CsvFormat"]
 
 _SAMPLE = 1 << 20
+_PARSERS = 2  # threads; as many blocks, and one, are read ahead
 
 
 class CsvFormat:
@@ -84,21 +88,41 @@ class CsvFormat:
 
 
 class _CsvPart(Iterator[tuple[pa.RecordBatch, Locate]]):
-    """One open CSV file from a record on."""
+    """One open CSV file from a record on: its text is cut in order, parsed by several threads, handed on in order."""
 
     whole = None
 
     def __init__(self, name: str, text: TextFile, parser: RecordParser | None, row: int) -> None:
         self._name, self._text, self._parser, self._row = name, text, parser, row
+        self._ahead: deque[_Block] = deque()
+        self._failure: Exception | None = None
+        self._is_read = parser is None
+        self._pool = ThreadPoolExecutor(_PARSERS, thread_name_prefix="csv")
 
     def __next__(self) -> tuple[pa.RecordBatch, Locate]:
-        offset, before = self._text.offset, self._text.hash.copy()
-        text = self._text.records() if self._parser else b""
-        if self._parser is None or not text:
+        while not self._is_read and len(self._ahead) <= _PARSERS:
+            self._read_on()
+        if not self._ahead or self._parser is None:
+            if self._failure is not None:
+                raise self._failure
             raise StopIteration
-        records = self._parser.parse(text, offset, self._row)
+        block = self._ahead.popleft()
+        records = self._parser.records(block.table, block.text, block.offset, self._row)
         self._row += records.num_rows
-        return records, partial(_locate, self._name, self._text.status, text=text, offset=offset, before=before)
+        where = {"text": block.text, "offset": block.offset, "before": block.before}
+        return records, partial(_locate, self._name, self._text.status, **where)
+
+    def _read_on(self) -> None:
+        """Cut the next block and have it parsed; what fails here is told behind the blocks before it."""
+        offset, before = self._text.offset, self._text.hash.copy()
+        try:
+            text = self._text.records()
+        except Exception as error:  # it is raised when its turn comes
+            self._failure, text = error, b""
+        if text and self._parser is not None:
+            self._ahead.append(_Block(text, offset, before, self._pool.submit(self._parser.parse, text)))
+        else:
+            self._is_read = True
 
     def identity(self) -> FileIdentity:
         """Return the identity of the whole text, unless some was cut off before it could be read."""
@@ -109,7 +133,18 @@ class _CsvPart(Iterator[tuple[pa.RecordBatch, Locate]]):
         return identity
 
     def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
         self._text.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Some text, where it begins, the hash of all before it, and what is being parsed of it."""
+
+    text: bytes
+    offset: int
+    before: Any
+    table: Future[pa.Table]
 
 
 def _parser(header: bytes, schema: pa.Schema, name: str) -> RecordParser:
