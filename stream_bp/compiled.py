@@ -24,6 +24,10 @@ from stream_bp.schedules import Schedule
 
 __all__ = ["CompiledEngine", "describe", "prepare"]
 
+# Places in arrays are unsigned: of a signed one compiled code asks whether it counts from the end, each time.
+_U = np.uint64
+_0, _1, _2, _3, _4 = map(_U, range(5))
+
 _FORWARD, _BACKWARD, _UPDATE = 1, 2, 4  # phases
 _PSI = {"relu": 0, "sigmoid": 1, "tanh": 2, "identity": 3}
 _OUTPUT = {"softmax": 0, "sigmoid": 1, "identity": 2}
@@ -48,19 +52,21 @@ def prepare(dtype: str) -> None:
 
 # No fastmath: where the compiler may neither reorder a sum nor fuse a product into it, code that this process compiled
 # and code from the cache end in the same bits. (With it they differed in the last one.)
-_part_of_kernel = njit(error_model="numpy")
+_part_of_kernel = njit(error_model="numpy", nogil=True)
 
 
 def _kernel(function: Any) -> Any:
     try:
-        return njit(cache=True, error_model="numpy")(function)
+        return njit(cache=True, error_model="numpy", nogil=True)(function)
     except RuntimeError:  # no folder for a cache can be written: every process compiles anew
         return _part_of_kernel(function)
 
 
 @_part_of_kernel
-def _forward(theta: Floats, sizes: Array, psi: int, g: int, X: Floats, Z: Floats, a: Floats, y_hat: Floats) -> None:
-    """Propagate one minibatch (eq. 1-7).
+def _forward(
+    theta: Floats, sizes: Array, psi: int, g: int, t: int, X: Floats, Z: Floats, a: Floats, y_hat: Floats
+) -> None:
+    """Propagate minibatch t (eq. 1-7).
 
     Parameters
     ----------
@@ -71,68 +77,78 @@ def _forward(theta: Floats, sizes: Array, psi: int, g: int, X: Floats, Z: Floats
     psi, g
         Codes of the activation and of the output function.
     X
-        Inputs, (n_0, b).
+        Inputs, (T, n_0, b).
     Z
-        Receives Z⁽⁰⁾ … Z⁽ᴷ⁻¹⁾ of each row, one after the other, each with its last 1: (b, Σ (n_l + 1)).
+        Receives Z⁽⁰⁾ … Z⁽ᴷ⁻¹⁾ of each row, one after the other, each with its last 1: b Σ (n_l + 1) numbers.
     a, y_hat
-        Receive a⁽ᴷ⁾ and ŷ, (n_K, b).
+        Receive a⁽ᴷ⁾ and ŷ, (T, n_K, b).
     """
-    n_layers, n_inputs, n_outputs = len(sizes) - 1, sizes[0], sizes[-1]
+    n_layers = _U(len(sizes) - 1)
+    n_inputs, n_outputs = sizes[_0], sizes[n_layers]
     zero, half, one = theta.dtype.type(0), theta.dtype.type(0.5), theta.dtype.type(1)
-    for r in range(X.shape[1]):
-        z = Z[r]
+    below = _0
+    for r in range(_U(X.shape[2])):
         for j in range(n_inputs):
-            z[j] = X[j, r]
-        at, start = 0, 0
+            Z[below + j] = X[t, j, r]
+        at = _0
         for layer in range(n_layers):
-            n_in, n_out = sizes[layer] + 1, sizes[layer + 1]
-            stop = start + n_in
-            z[stop - 1] = one
-            below = z[start:stop]
-            W = theta[at : at + n_out * n_in].reshape(n_out, n_in)
-            at += n_out * n_in
-            above = z[stop : stop + n_out]
-            out = a[:, r] if layer == n_layers - 1 else above
-            whole = n_out - n_out % 4
-            for i in range(0, whole, 4):  # four sums at a time do not wait for each other
+            n_in, n_out = sizes[layer] + _1, sizes[layer + _1]
+            above = below + n_in
+            Z[above - _1] = one
+            is_last = layer + _1 == n_layers
+            i = _0
+            while i + _4 <= n_out:  # four sums at a time do not wait for each other
                 first, second, third, fourth = zero, zero, zero, zero
+                w1, w2, w3 = at + n_in, at + n_in * _2, at + n_in * _3
                 for j in range(n_in):
-                    first += W[i, j] * below[j]
-                    second += W[i + 1, j] * below[j]
-                    third += W[i + 2, j] * below[j]
-                    fourth += W[i + 3, j] * below[j]
-                out[i], out[i + 1], out[i + 2], out[i + 3] = first, second, third, fourth
-            for i in range(whole, n_out):
+                    z = Z[below + j]
+                    first += theta[at + j] * z
+                    second += theta[w1 + j] * z
+                    third += theta[w2 + j] * z
+                    fourth += theta[w3 + j] * z
+                at = w3 + n_in
+                if is_last:
+                    a[t, i, r], a[t, i + _1, r], a[t, i + _2, r], a[t, i + _3, r] = first, second, third, fourth
+                else:
+                    Z[above + i], Z[above + i + _1], Z[above + i + _2], Z[above + i + _3] = first, second, third, fourth
+                i += _4
+            while i < n_out:
                 total = zero
                 for j in range(n_in):
-                    total += W[i, j] * below[j]
-                out[i] = total
-            if layer < n_layers - 1:
-                if psi == 0:
-                    for i in range(n_out):
-                        above[i] = above[i] if above[i] > zero or above[i] != above[i] else zero
-                elif psi == 1:
-                    for i in range(n_out):
-                        above[i] = half * (math.tanh(half * above[i]) + one)
-                elif psi == 2:
-                    for i in range(n_out):
-                        above[i] = math.tanh(above[i])
-            start = stop
+                    total += theta[at + j] * Z[below + j]
+                at += n_in
+                if is_last:
+                    a[t, i, r] = total
+                else:
+                    Z[above + i] = total
+                i += _1
+            below = above
+            if is_last:
+                break
+            if psi == 0:
+                for j in range(n_out):
+                    Z[above + j] = Z[above + j] if Z[above + j] > zero or Z[above + j] != Z[above + j] else zero
+            elif psi == 1:
+                for j in range(n_out):
+                    Z[above + j] = half * (math.tanh(half * Z[above + j]) + one)
+            elif psi == 2:
+                for j in range(n_out):
+                    Z[above + j] = math.tanh(Z[above + j])
         if g == 0:
-            highest, total = a[0, r], zero
+            highest, total = a[t, _0, r], zero
             for k in range(n_outputs):
-                highest = max(highest, a[k, r])
+                highest = max(highest, a[t, k, r])
             for k in range(n_outputs):
-                y_hat[k, r] = math.exp(a[k, r] - highest)
-                total += y_hat[k, r]
+                y_hat[t, k, r] = math.exp(a[t, k, r] - highest)
+                total += y_hat[t, k, r]
             for k in range(n_outputs):
-                y_hat[k, r] /= total
+                y_hat[t, k, r] /= total
         elif g == 1:
             for k in range(n_outputs):
-                y_hat[k, r] = half * (math.tanh(half * a[k, r]) + one)
+                y_hat[t, k, r] = half * (math.tanh(half * a[t, k, r]) + one)
         else:
             for k in range(n_outputs):
-                y_hat[k, r] = a[k, r]
+                y_hat[t, k, r] = a[t, k, r]
 
 
 @_part_of_kernel
@@ -141,81 +157,86 @@ def _backward(
     grad: Floats,
     sizes: Array,
     psi: int,
+    t: int,
     Z: Floats,
     y_hat: Floats,
     Y: Floats,
-    mask: Floats,
+    masks: Floats,
     work: Floats,
     squares: Floats,
 ) -> None:
-    """Propagate δ⁽ᴷ⁾ back (eq. 22, 50, 52) and write the gradient *sums* (eq. 29-54) of one minibatch.
+    """Propagate δ⁽ᴷ⁾ back (eq. 22, 50, 52) and write the gradient *sums* (eq. 29-54) of minibatch t.
 
     Parameters
     ----------
-    theta, sizes, psi, Z, y_hat
+    theta, sizes, psi, t, Z, y_hat
         As :func:`_forward` was given them, and left them.
     grad
         Receives the sums, of θ's layout.
     Y
-        Targets, (n_K, b).
-    mask
-        What δ⁽ᴷ⁾ is multiplied by, (n_K or 1, b); of no rows where it is not.
+        Targets, (T, n_K, b).
+    masks
+        What δ⁽ᴷ⁾ is multiplied by, (T, n_K or 1, b); of no minibatch where it is not.
     work
-        Room for two δ, (2, max n_l + 1).
+        Room for two δ, twice max n_l + 1 numbers.
     squares
         Receives the sum of the squares of each Δ⁽ˡ⁾, (K,).
     """
-    n_layers, n_outputs = len(sizes) - 1, sizes[-1]
+    n_layers = _U(len(sizes) - 1)
+    n_outputs, b = sizes[n_layers], _U(Y.shape[2])
     zero, one = theta.dtype.type(0), theta.dtype.type(1)
-    for layer in range(n_layers):
-        squares[layer] = 0.0
-    for r in range(Y.shape[1]):
-        z = Z[r]
-        delta, below_delta = work[0], work[1]
+    is_masked, has_own_masks = len(masks) > 0, masks.shape[1] > 1
+    end_of_row = _0
+    for i in range(n_layers):
+        squares[i] = 0.0
+        end_of_row += sizes[i] + _1
+    width = end_of_row
+    for r in range(b):
+        delta, below_delta = _0, _U(len(work)) // _2
         for k in range(n_outputs):
-            delta[k] = y_hat[k, r] - Y[k, r]
-            if len(mask):
-                delta[k] *= mask[k if len(mask) > 1 else 0, r]
-        end, stop = len(theta), len(z)
-        for layer in range(n_layers, 0, -1):
-            n_in, n_out = sizes[layer - 1] + 1, sizes[layer]
+            difference = y_hat[t, k, r] - Y[t, k, r]
+            if is_masked:
+                difference *= masks[t, k if has_own_masks else _0, r]
+            work[k] = difference
+        end, below, layer = _U(len(theta)), end_of_row, n_layers
+        while layer > _0:
+            n_in, n_out = sizes[layer - _1] + _1, sizes[layer]
             start = end - n_in * n_out
-            below = z[stop - n_in : stop]
-            if layer > 1:
-                for j in range(n_in):
-                    below_delta[j] = zero
-            W, G = theta[start:end].reshape(n_out, n_in), grad[start:end].reshape(n_out, n_in)
-            square = zero
+            below -= n_in
+            square, at = zero, start
             for i in range(n_out):
-                square += delta[i] * delta[i]
-            if r == 0:
-                for i in range(n_out):
-                    d = delta[i]
+                d = work[delta + i]
+                square += d * d
+                if r == _0:
                     for j in range(n_in):
-                        G[i, j] = d * below[j]
-            else:
-                for i in range(n_out):
-                    d = delta[i]
+                        grad[at + j] = d * Z[below + j]
+                else:
                     for j in range(n_in):
-                        G[i, j] += d * below[j]
-            if layer > 1:
+                        grad[at + j] += d * Z[below + j]
+                at += n_in
+            squares[layer - _1] += square
+            if layer > _1:
+                for j in range(n_in):
+                    work[below_delta + j] = zero
+                at = start
                 for i in range(n_out):
-                    d = delta[i]
+                    d = work[delta + i]
                     for j in range(n_in):
-                        below_delta[j] += d * W[i, j]
-            squares[layer - 1] += square
-            if layer > 1:
+                        work[below_delta + j] += d * theta[at + j]
+                    at += n_in
                 if psi == 0:
-                    for j in range(n_in - 1):
-                        below_delta[j] = below_delta[j] if below[j] > zero else zero
+                    for j in range(n_in - _1):
+                        work[below_delta + j] = work[below_delta + j] if Z[below + j] > zero else zero
                 elif psi == 1:
-                    for j in range(n_in - 1):
-                        below_delta[j] *= below[j] * (one - below[j])
+                    for j in range(n_in - _1):
+                        work[below_delta + j] *= Z[below + j] * (one - Z[below + j])
                 elif psi == 2:
-                    for j in range(n_in - 1):
-                        below_delta[j] *= one - below[j] * below[j]
+                    for j in range(n_in - _1):
+                        work[below_delta + j] *= one - Z[below + j] * Z[below + j]
                 delta, below_delta = below_delta, delta
-            end, stop = start, stop - n_in
+            end = start
+            layer -= _1
+        end_of_row += width
 
 
 @_part_of_kernel
@@ -272,13 +293,12 @@ def _apply(
     """Change θ and the slots, given the mean gradient."""
     of = theta.dtype.type
     if decay:
-        keep, at = of(1 - rate * decay), 0
-        for layer in range(len(sizes) - 1):
-            n_in = sizes[layer]
-            for _ in range(sizes[layer + 1]):
-                for j in range(n_in):
+        keep, at = of(1 - rate * decay), _0
+        for layer in range(_U(len(sizes) - 1)):
+            for _ in range(sizes[layer + _1]):
+                for j in range(sizes[layer]):
                     theta[at + j] *= keep
-                at += n_in + 1
+                at += sizes[layer] + _1
     eta, epsilon = of(rate), of(1e-8)
     n = len(theta)
     if optimizer == 0:
@@ -363,33 +383,33 @@ def _run(
     """
     psi, g, optimizer = codes
     Z, work = room
-    n_layers = len(sizes) - 1
+    n_layers = _U(len(sizes) - 1)
     squares = np.zeros(n_layers)
-    nothing = np.zeros((0, a.shape[2]), theta.dtype)
-    for t in range(len(counts)):
+    for t in range(_U(len(counts))):
         if phases & _FORWARD:
-            _forward(theta, sizes, psi, g, X[t], Z, a[t], y_hat[t])
+            _forward(theta, sizes, psi, g, t, X, Z, a, y_hat)
         if not counts[t]:
             continue
+        is_sampled = step % SAMPLED_EVERY == 0
         if phases & _BACKWARD:
-            _backward(theta, grad, sizes, psi, Z, y_hat[t], Y[t], masks[t] if len(masks) else nothing, work, squares)
-            if step % SAMPLED_EVERY == 0 and (not len(masks) or masks[t].any()):
+            _backward(theta, grad, sizes, psi, t, Z, y_hat, Y, masks, work, squares)
+            if is_sampled and (not len(masks) or masks[t].any()):
                 for layer in range(n_layers):
-                    mean = squares[layer] / (sizes[layer + 1] * a.shape[2])
-                    mean_squares[0, layer] += (1 - KEEP) * (mean - mean_squares[0, layer])
+                    mean = squares[layer] / (sizes[layer + _1] * _U(a.shape[2]))
+                    mean_squares[_0, layer] += (1 - KEEP) * (mean - mean_squares[_0, layer])
                 sampled[0] += (1 - KEEP) * (1 - sampled[0])
         if phases & _UPDATE:
             if counts[t] != 1:
                 share = theta.dtype.type(1 / counts[t])
                 for p in range(len(grad)):
                     grad[p] *= share
-            if step % SAMPLED_EVERY == 0:
-                end = 0
+            if is_sampled:
+                end = _0
                 for layer in range(n_layers):
-                    start, end, square = end, end + (sizes[layer] + 1) * sizes[layer + 1], 0.0
+                    start, end, square = end, end + (sizes[layer] + _1) * sizes[layer + _1], 0.0
                     for p in range(start, end):
                         square += grad[p] * grad[p]
-                    mean_squares[1, layer] += (1 - KEEP) * (square / (end - start) - mean_squares[1, layer])
+                    mean_squares[_1, layer] += (1 - KEEP) * (square / (end - start) - mean_squares[_1, layer])
                 sampled[1] += (1 - KEEP) * (1 - sampled[1])
             if clip_norm < np.inf:
                 _clip(grad, clip_norm)
@@ -411,7 +431,7 @@ class CompiledEngine:
         self, network: Network, rule: Rule, diagnostics: Diagnostics, *, theta: Floats, grad: Floats, slots: Floats
     ) -> None:
         self._theta = theta
-        self._sizes = np.array(network.layer_sizes)
+        self._sizes = np.array(network.layer_sizes, np.uint64)
         # What stays the same in every call of _run, in its order.
         self._settings = (
             theta,
@@ -432,7 +452,7 @@ class CompiledEngine:
         self._diagnostics = diagnostics
         self._unsampled = np.zeros((2, len(self._sizes) - 1)), np.zeros(2)
         self._none, self._count = np.empty((0, 0, 0), theta.dtype), np.empty(1)
-        self._work = np.empty((2, max(network.layer_sizes) + 1), theta.dtype)
+        self._work = np.empty(2 * (max(network.layer_sizes) + 1), theta.dtype)
         self._rooms: dict[int, _Room] = {}
         self._last = self._new_room(1)
 
@@ -520,7 +540,7 @@ class CompiledEngine:
 
     def _new_room(self, b: int) -> "_Room":
         *inner, n_outputs = self._sizes.tolist()
-        Z = np.empty((b, sum(inner) + len(inner)), self._theta.dtype)
+        Z = np.empty(b * (sum(inner) + len(inner)), self._theta.dtype)
         return _Room((Z, self._work), *np.empty((2, 1, n_outputs, b), Z.dtype))
 
 
