@@ -20,6 +20,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -161,9 +162,18 @@ class Block:
 
     def cursor(self, n: int) -> Cursor:
         """Return the position after the first `n` rows, 0 ≤ n ≤ number of rows."""
-        if not 0 <= n <= len(self):
-            raise ValueError(f"a block of {len(self)} rows has no position after {n} rows")
-        return self._locate(n)
+        return self.locator(n)
+
+    @property
+    def locator(self) -> Callable[[int], Cursor]:
+        """What `cursor` does, as a function that keeps no row alive."""
+        return partial(_located, len(self), self._locate)
+
+
+def _located(n_rows: int, locate: Callable[[int], Cursor], n: int) -> Cursor:
+    if not 0 <= n <= n_rows:
+        raise ValueError(f"a block of {n_rows} rows has no position after {n} rows")
+    return locate(n)
 
 
 class Reader:

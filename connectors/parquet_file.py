@@ -24,8 +24,9 @@ from connectors.schemas import cast, check_names, plain, require, same_type
 
 __all__ = ["ParquetFormat"]
 
-_CELLS = 1 << 20  # of a block, over all columns
-_MAX_ROWS = 1 << 16
+_CELLS = 1 << 19  # of a block, over all columns
+_MAX_ROWS = 1 << 15
+_BUFFER = 1 << 18  # bytes that each column reads at a time
 
 
 class ParquetFormat:
@@ -104,7 +105,7 @@ def _open(name: str) -> pq.ParquetFile:
 
     Page checksums, where the writer left some, are verified: a flipped bit is then an error, not a number.
     """
-    return pq.ParquetFile(name, pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True)
+    return pq.ParquetFile(name, pre_buffer=False, buffer_size=_BUFFER, page_checksum_verification=True)
 
 
 def _identity(name: str) -> FileIdentity:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 import pyarrow as pa
@@ -49,14 +49,14 @@ def rebatch(blocks: Iterable[Block], n_rows: int) -> Iterator[Block]:
 def _join(pieces: list[_Piece]) -> Block:
     slices = [block.records.slice(start, stop - start) for block, start, stop in pieces]
     records = slices[0] if len(slices) == 1 else pa.concat_batches(slices)
-    return Block(records, partial(_locate, pieces))
+    return Block(records, partial(_locate, [(block.locator, start, stop) for block, start, stop in pieces]))
 
 
-def _locate(pieces: list[_Piece], n: int) -> Cursor:
+def _locate(pieces: list[tuple[Callable[[int], Cursor], int, int]], n: int) -> Cursor:
     """Ask the block that holds row n - 1: at a border, the end of one file is known before the start of the next."""
-    for block, start, stop in pieces[:-1]:
+    for locator, start, stop in pieces[:-1]:
         if n <= stop - start:
-            return block.cursor(start + n)
+            return locator(start + n)
         n -= stop - start
-    block, start, _ = pieces[-1]
-    return block.cursor(start + n)
+    locator, start, _ = pieces[-1]
+    return locator(start + n)

@@ -135,14 +135,14 @@ class Feed:
 
     def _shuffled(self, window: Block, epoch: int, skip: int) -> _Located:
         """Return a window in its drawn order, without the rows that were applied."""
-        first = window.cursor(0)
+        first, locate, n_rows = window.cursor(0), window.locator, len(window)
         random = np.random.Generator(np.random.Philox(np.random.SeedSequence([self._seed, epoch, first.row])))
-        records = window.records.take(random.permutation(len(window))).slice(skip)
+        records = window.records.take(random.permutation(n_rows)).slice(skip)
 
         def position(n: int) -> Position:
-            if skip + n < len(window):
-                return Position(epoch, first, skip + n, window.cursor(len(window)))
-            return Position(epoch, window.cursor(len(window)))
+            if skip + n < n_rows:
+                return Position(epoch, first, skip + n, locate(n_rows))
+            return Position(epoch, locate(n_rows))
 
         return records, position
 
@@ -160,4 +160,5 @@ def _same_window(end: Cursor, window: Block | None) -> Block:
 
 
 def _in_order(block: Block, epoch: int) -> Callable[[int], Position]:
-    return lambda n: Position(epoch, block.cursor(n))
+    locate = block.locator
+    return lambda n: Position(epoch, locate(n))
