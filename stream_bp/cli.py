@@ -17,6 +17,7 @@ import stream_bp
 from connectors.errors import ConnectorError
 from stream_bp import zoo
 from stream_bp.errors import StreamBPError
+from stream_bp.startup import prepare_libraries
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -63,7 +64,14 @@ _MODELS = ", ".join(dict.fromkeys([*zoo.names("classification"), *zoo.names("reg
 def _root(
     version: Annotated[bool, typer.Option("--version", help="show the version and exit")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="show a traceback where something fails")] = False,
+    keep_blas_kernel: Annotated[
+        bool,
+        typer.Option(
+            "--keep-blas-kernel", help="let OpenBLAS choose its kernels itself, though it may not know the processor"
+        ),
+    ] = False,
 ) -> None:
+    prepare_libraries(keeps_kernel=keep_blas_kernel)
     if version:
         typer.echo(f"stream-bp {stream_bp.__version__}")
         raise typer.Exit

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from connectors import open_source
-from stream_bp import checkpoint, inference
+from stream_bp import checkpoint, inference, numerics
 from stream_bp.compare import Comparison
 from stream_bp.compare import compare as run_comparison
 from stream_bp.config import SINGLE_ROWS, JobConfig, read_toml
@@ -137,6 +137,7 @@ def _show(summary: Summary) -> None:
     for layer, sizes in enumerate(summary.layers, start=1):
         figures = ", ".join(f"{name.replace('_', ' ')} {show(value)}" for name, value in sizes.items())
         _say(f"layer {layer}: {figures}")
+    _say(f"computed by {numerics.describe(summary.numerics)}")
     if summary.theta_sha256 is not None:
         _say(f"theta sha256 {summary.theta_sha256}")
     for change in summary.numerics_changes:

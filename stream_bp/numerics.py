@@ -17,7 +17,7 @@ import numpy as np
 import threadpoolctl
 from numpy.typing import DTypeLike
 
-__all__ = ["difference", "fingerprint", "single_thread"]
+__all__ = ["describe", "difference", "fingerprint", "single_thread"]
 
 
 def fingerprint(dtype: DTypeLike, engine: str = "numpy") -> dict[str, Any]:
@@ -77,6 +77,24 @@ def difference(saved: dict[str, Any], present: dict[str, Any]) -> str | None:
         if old.get(key) != new.get(key)
     ]
     return "; ".join(changes) or None
+
+
+def describe(fingerprint: dict[str, Any]) -> str:
+    """Tell a person in a few words what computes.
+
+    Examples
+    --------
+    >>> blas = {"architecture": "SkylakeX", "name": "openblas", "threads": 1, "version": "0.3.31"}
+    >>> describe({"engine": "numpy", "numpy": "2.4.6", "dtype": "float32", "blas": [blas]})
+    'numpy 2.4.6, float32, openblas 0.3.31 for SkylakeX with 1 thread'
+    """
+    engine = fingerprint["engine"]
+    words = [f"numpy {fingerprint['numpy']}" if engine == "numpy" else engine, fingerprint["dtype"]]
+    for blas in fingerprint["blas"]:
+        kernel = f" for {blas['architecture']}" if blas["architecture"] else ""
+        threads = "1 thread" if blas["threads"] == 1 else f"{blas['threads']} threads"
+        words.append(f"{blas['name']} {blas['version']}{kernel} with {threads}")
+    return ", ".join(words)
 
 
 @contextmanager

@@ -160,7 +160,7 @@ def test_a_bad_row_loses_nothing_that_was_learned(place: Path) -> None:
     assert "'x'" in done.stderr
     assert "'oops'" in done.stderr
     rows = json.loads(run("inspect", "run", "--json", cwd=place).stdout)["rows"]
-    assert rows >= 250_000
+    assert rows >= 200_000  # all but the blocks of text that had not come before it
 
 
 def test_divergence_is_exit_4_and_keeps_the_last_good_checkpoint(place: Path) -> None:

@@ -1,0 +1,64 @@
+"""What must be settled before NumPy and Arrow are imported: they read it from the environment, once.
+
+What the environment already says is left alone.
+"""
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+__all__ = ["blas_kernel", "prepare_libraries"]
+
+# Products are of a streaming size, and their sums must not be shared in another order: the BLAS needs no threads.
+# Arrow's own allocator holds on to more memory than it saves time.
+_SETTINGS = {"OPENBLAS_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+_AVX512 = {"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"}  # what the kernels for SkylakeX need
+
+
+def prepare_libraries(*, keeps_kernel: bool = False) -> None:
+    """Let this process compute in one thread, with the kernels that suit the processor.
+
+    Parameters
+    ----------
+    keeps_kernel
+        Whether OpenBLAS chooses its kernels itself. It takes newer processors of AMD for much older ones, without
+        AVX-512, and multiplies at half the speed then; so else it is told. The kernel decides last bits.
+
+    Notes
+    -----
+    Does nothing once NumPy and Arrow are imported.
+    """
+    settings = dict(_SETTINGS)
+    if not keeps_kernel and (kernel := blas_kernel(_processor())) is not None:
+        settings["OPENBLAS_CORETYPE"] = kernel
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)
+
+
+def blas_kernel(processor: Iterable[str]) -> str | None:
+    """Return OpenBLAS' name of the kernels to use; None where it is to choose itself.
+
+    Parameters
+    ----------
+    processor
+        Lines of ``/proc/cpuinfo``.
+
+    Examples
+    --------
+    >>> flags = "flags : fpu avx2 avx512f avx512cd avx512bw avx512dq avx512vl"
+    >>> blas_kernel(["vendor_id : AuthenticAMD", flags]), blas_kernel(["vendor_id : GenuineIntel", flags])
+    ('SkylakeX', None)
+    """
+    found = {name.strip(): value.split() for name, _, value in (line.partition(":") for line in processor)}
+    is_amd = found.get("vendor_id") == ["AuthenticAMD"]
+    return "SkylakeX" if is_amd and set(found.get("flags", ())) >= _AVX512 else None
+
+
+def _processor() -> list[str]:
+    """Return what the system tells of the first processor."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(errors="replace") if sys.platform == "linux" else ""
+    except OSError:
+        return []
+    return text.split("\n\n", 1)[0].splitlines()
