@@ -20,6 +20,7 @@ from stream_bp.arrays import Array, Floats
 from stream_bp.diagnostics import KEEP, SAMPLED_EVERY, Diagnostics
 from stream_bp.engine import Rule
 from stream_bp.network import Network
+from stream_bp.scaling import CLIP, LEAST_VARIANCE, NextRow
 from stream_bp.schedules import Schedule
 
 __all__ = ["CompiledEngine", "describe", "prepare"]
@@ -64,7 +65,7 @@ def _kernel(function: Any) -> Any:
 
 @_part_of_kernel
 def _forward(
-    theta: Floats, sizes: Array, psi: int, g: int, t: int, X: Floats, Z: Floats, a: Floats, y_hat: Floats
+    theta: Floats, sizes: Array, psi: int, g: int, t: Any, X: Floats, Z: Floats, a: Floats, y_hat: Floats
 ) -> None:
     """Propagate minibatch t (eq. 1-7).
 
@@ -157,7 +158,7 @@ def _backward(
     grad: Floats,
     sizes: Array,
     psi: int,
-    t: int,
+    t: Any,
     Z: Floats,
     y_hat: Floats,
     Y: Floats,
@@ -418,6 +419,50 @@ def _run(
     return step
 
 
+@_kernel
+def _propagate_row(
+    x: Floats,
+    sums: Floats,
+    shift: Floats,
+    after: Floats,
+    theta: Floats,
+    sizes: Array,
+    codes: tuple[int, int, int],
+    X: Floats,
+    Z: Floats,
+    a: Floats,
+    y_hat: Floats,
+) -> bool:
+    """Scale a row, as :meth:`stream_bp.scaling.NextRow.scale` does, to the same bits, and propagate it.
+
+    Returns whether it could: whether every value is there and none is the first of its column.
+
+    Parameters
+    ----------
+    x, sums, shift
+        (n_0, 1), (3, n_0, 1), (n_0, 1).
+    after
+        Receives the sums with the row.
+    X
+        Receives the scaled row, (1, n_0, 1).
+    theta, sizes, codes, Z, a, y_hat
+        As for :func:`_run`, T = b = 1.
+    """
+    for i in range(_U(len(x))):
+        distance = x[i, _0] - shift[i, _0]
+        if not abs(distance) < np.inf:
+            return False
+        after[_0, i, _0] = sums[_0, i, _0] + 1
+        after[_1, i, _0] = sums[_1, i, _0] + distance
+        after[_2, i, _0] = sums[_2, i, _0] + distance * distance
+        about = after[_1, i, _0] / after[_0, i, _0]
+        variance = after[_2, i, _0] / after[_0, i, _0] - about * about
+        z = (distance - about) / math.sqrt(max(variance, LEAST_VARIANCE))
+        X[_0, i, _0] = max(min(z, CLIP), -CLIP)
+    _forward(theta, sizes, codes[0], codes[1], _0, X, Z, a, y_hat)
+    return True
+
+
 class CompiledEngine:
     """An :class:`~stream_bp.engine.Engine` of compiled steps.
 
@@ -453,6 +498,7 @@ class CompiledEngine:
         self._unsampled = np.zeros((2, len(self._sizes) - 1)), np.zeros(2)
         self._none, self._count = np.empty((0, 0, 0), theta.dtype), np.empty(1)
         self._work = np.empty(2 * (max(network.layer_sizes) + 1), theta.dtype)
+        self._row = np.empty((1, network.layer_sizes[0], 1), theta.dtype)
         self._rooms: dict[int, _Room] = {}
         self._last = self._new_room(1)
 
@@ -464,6 +510,17 @@ class CompiledEngine:
         """Return ŷ of a minibatch."""
         self._last = self._room(X.shape[1])
         return self._propagate(X, self._last)
+
+    def propagate_row(self, x: Floats, row: NextRow) -> Floats:
+        """Scale a row, and return its ŷ."""
+        room = self._last = self._room(1)
+        theta, _, _, sizes, codes, *_ = self._settings
+        (Z, _), a, y_hat = room
+        if not _propagate_row(x, row.sums, row.shift, row.after, theta, sizes, codes, self._row, Z, a, y_hat):
+            return self._propagate(row.scale(x), room)
+        row.scaled_elsewhere()
+        answer: Floats = y_hat[0]
+        return answer
 
     def _propagate(self, X: Floats, room: "_Room") -> Floats:
         self._part(_FORWARD, room, X=X)

@@ -16,6 +16,7 @@ from stream_bp.diagnostics import SAMPLED_EVERY, Diagnostics
 from stream_bp.losses import LOSSES
 from stream_bp.network import Network
 from stream_bp.optimizers import OPTIMIZERS, clip
+from stream_bp.scaling import NextRow
 from stream_bp.schedules import Schedule
 
 __all__ = ["Engine", "NumPyEngine", "Rule"]
@@ -53,6 +54,9 @@ class Engine(Protocol):
 
     def propagate(self, X: Floats) -> Floats:
         """Return ŷ (n_K, b) of a minibatch, in room that the next one of this width takes; what is between is kept."""
+
+    def propagate_row(self, x: Floats, row: NextRow) -> Floats:
+        """Scale a row x (n_0, 1), float64, as if it came next, and return its ŷ (n_K, 1), as :meth:`propagate` does."""
 
     def backward(self, Y: Floats, mask: Floats | None, step: int) -> None:
         """Write the gradient sum of the minibatch that was propagated last, given its targets (n_K, b)."""
@@ -129,6 +133,10 @@ class NumPyEngine:
         buffers.Z0[:-1] = X
         self._forward(buffers.Z0, buffers.a, buffers.output, buffers)
         return buffers.output
+
+    def propagate_row(self, x: Floats, row: NextRow) -> Floats:
+        """Scale a row, and return its ŷ."""
+        return self.propagate(row.scale(x))
 
     def backward(self, Y: Floats, mask: Floats | None, step: int) -> None:
         """Write the gradient sum of the minibatch that was propagated last."""

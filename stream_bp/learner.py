@@ -21,6 +21,7 @@ from stream_bp.errors import CheckpointError, ConfigError, DivergenceError
 from stream_bp.losses import LOSSES
 from stream_bp.network import Network, initial_columns, initial_theta
 from stream_bp.optimizers import OPTIMIZERS
+from stream_bp.scaling import NextRow
 from stream_bp.schedules import SCHEDULES, Schedule
 
 __all__ = ["Learned", "Learner"]
@@ -228,6 +229,24 @@ class Learner:
         """
         self._is_propagated = True
         return self._engine.propagate(X)
+
+    def propagate_row(self, x: Floats, row: NextRow) -> Floats:
+        """Scale one row as if it came next, and do with it as :meth:`propagate` does.
+
+        Parameters
+        ----------
+        x
+            Shape (n_0, 1), float64, NaN where missing.
+        row
+            The room of the scaler.
+
+        Returns
+        -------
+        Floats
+            Shape (n_K, 1): the learner's own buffer, valid until the next minibatch of this width.
+        """
+        self._is_propagated = True
+        return self._engine.propagate_row(x, row)
 
     def learn_propagated(self, Y: Floats, weights: Floats | None = None) -> None:
         """Learn the minibatch that :meth:`propagate` was last given, which is the one it was given since θ changed.

@@ -17,7 +17,7 @@ import numpy as np
 from stream_bp.arrays import Floats, Mask
 from stream_bp.errors import CheckpointError
 
-__all__ = ["CLIP", "Moments", "Scaler"]
+__all__ = ["CLIP", "LEAST_VARIANCE", "Moments", "NextRow", "Scaler"]
 
 CLIP = 8.0
 """Scaled values are kept within ±8 deviations: one wild row must not throw the weights."""
@@ -25,9 +25,9 @@ CLIP = 8.0
 _STATE = ("count", "shift", "total", "squares")
 # A constant is at distance 0 from its mean, exactly: divided by this it stays there.
 _LEAST_DIVISOR = 1e-150
-_LEAST_VARIANCE = np.array(_LEAST_DIVISOR**2)
+LEAST_VARIANCE = _LEAST_DIVISOR**2
 _LARGEST_ROOM = 1 << 20  # float64 that a scaler keeps to work in
-_HIGHEST, _LOWEST = np.array(CLIP), np.array(-CLIP)
+_HIGHEST, _LOWEST, _LOWEST_VARIANCE = np.array(CLIP), np.array(-CLIP), np.array(LEAST_VARIANCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class Scaler:
         """Take the sums (count, total, squares), each (n,), and the shifts, and derive the room for one row."""
         self._sums = sums
         self._shift = shift
-        self._row = _Row(sums[:, :, None], shift[:, None])
+        self.next_row = NextRow(sums[:, :, None], shift[:, None])
         self._room = np.empty(0)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -205,16 +205,16 @@ class Scaler:
             Same shape. Of one row it is the scaler's own room: valid until the next call.
         """
         if x.shape[1] == 1:
-            return self._row.scale(x)
-        return _Row(self._sums[:, :, None], self._shift[:, None], x.shape[1]).scale(x)
+            return self.next_row.scale(x)
+        return NextRow(self._sums[:, :, None], self._shift[:, None], x.shape[1]).scale(x)
 
     def accept(self) -> None:
         """Take in the one row that :meth:`preview` was last given."""
-        self._row.accept()
+        self.next_row.accept()
 
     def accepted_unit(self) -> tuple[float, float]:
         """Return mean and deviation of the first column, with the row that was last accepted."""
-        return self._row.unit()
+        return self.next_row.unit()
 
     def grow(self, n: int) -> None:
         """Add columns that no row had, after the others."""
@@ -252,7 +252,7 @@ class Scaler:
                 self._shift[i] = x[i].flat[first[0]]
 
 
-class _Row:
+class NextRow:
     """Room to scale k rows, each as if it came next.
 
     Parameters
@@ -263,15 +263,21 @@ class _Row:
         View of its shifts, (n, 1).
     k
         Rows.
+
+    Attributes
+    ----------
+    sums, shift, after
+        The sums and the shifts of the scaler, and the sums with the row, (3, n, k): whoever scales a (single) row
+        without :meth:`scale` writes these, and says so by :meth:`scaled_elsewhere`.
     """
 
     def __init__(self, sums: Floats, shift: Floats, k: int = 1) -> None:
-        self._sums, self._shift = sums, shift
+        self.sums, self.shift = sums, shift
         self._added = np.ones((3, len(shift), k))
         _, self._distance, self._squares = self._added
         self._flat = self._distance.ravel()
-        self._next = np.empty_like(self._added)
-        self._count, self._totals = self._next[0], self._next[1:]
+        self.after = np.empty_like(self._added)
+        self._count, self._totals = self.after[0], self.after[1:]
         self._moments = np.empty((2, len(shift), k))
         self._about, self._divisor = self._moments
         self._z = np.empty((len(shift), k))
@@ -280,7 +286,7 @@ class _Row:
     def scale(self, x: Floats) -> Floats:
         """Return z (n, k) of the rows x (n, k)."""
         distance, count = self._distance, self._count
-        np.subtract(x, self._shift, distance)
+        np.subtract(x, self.shift, distance)
         # The sum of squares is NaN where any value is missing, or is its column's first.
         if not self._flat.dot(self._flat) < np.inf:
             self._present = ~np.isnan(x)
@@ -291,7 +297,7 @@ class _Row:
             self._added[0] = 1
             self._present = None
         np.multiply(distance, distance, self._squares)
-        np.add(self._sums, self._added, self._next)
+        np.add(self.sums, self._added, self.after)
         if self._present is not None:
             count = np.maximum(count, 1)
         _write_moments(count, self._totals, self._moments)
@@ -300,17 +306,23 @@ class _Row:
             self._z[~self._present] = 0
         return self._z
 
+    def scaled_elsewhere(self) -> None:
+        """Let :attr:`after` be the sums with a row that has every value, none the first of its column."""
+        if self._present is not None:
+            self._added[0] = 1
+            self._present = None
+
     def accept(self) -> None:
         """Let the scaler's sums be those with the (one) row."""
-        self._sums[:] = self._next
+        self.sums[:] = self.after
         if self._present is not None:
-            first = self._present & np.isnan(self._shift)
-            self._shift[first] = self._x[first]
+            first = self._present & np.isnan(self.shift)
+            self.shift[first] = self._x[first]
 
     def unit(self) -> tuple[float, float]:
         """Return mean and deviation of the first column, the row included."""
         divisor = float(self._divisor[0, 0])
-        return float(self._shift[0, 0] + self._about[0, 0]), divisor if divisor > _LEAST_DIVISOR else 0.0
+        return float(self.shift[0, 0] + self._about[0, 0]), divisor if divisor > _LEAST_DIVISOR else 0.0
 
 
 def _write_moments(count: Floats, totals: Floats, out: Floats) -> Floats:
@@ -318,7 +330,7 @@ def _write_moments(count: Floats, totals: Floats, out: Floats) -> Floats:
     np.divide(totals, count, out)
     about, divisor = out
     np.subtract(divisor, about * about, divisor)
-    np.maximum(divisor, _LEAST_VARIANCE, out=divisor)
+    np.maximum(divisor, _LOWEST_VARIANCE, out=divisor)
     np.sqrt(divisor, divisor)
     return out
 

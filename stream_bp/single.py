@@ -34,7 +34,8 @@ class SingleRow:
         if model.learner.theta.size >= _WIDE:
             self.propagate = single_thread()(self.propagate)  # type: ignore[method-assign]
             self._learn = single_thread()(self._learn)  # type: ignore[method-assign]
-        self._is_plain = not model.encoder.categorical
+        self._row = model.scaler.next_row
+        self._is_plain = model.scale_features and not model.encoder.categorical and model.learner.n_outputs > 0
         self._Y = np.zeros((model.learner.n_outputs, 1), model.learner.theta.dtype)
         self._code = 0
         self._unit = (0.0, 1.0)
@@ -63,12 +64,14 @@ class SingleRow:
         DivergenceError
             If the prediction is not finite.
         """
-        X = self._model.preview(numbers)
-        if not self._is_plain:
-            X = self._model.inputs_of(X[None], [np.array([[code]]) for code in codes])[0]
-        if not self._learner.n_outputs:
-            return []
-        output: list[float] = self._learner.propagate(X)[:, 0].tolist()
+        if self._is_plain:
+            output: list[float] = self._learner.propagate_row(numbers, self._row)[:, 0].tolist()
+        else:
+            scaled = self._model.preview(numbers)
+            X = self._model.inputs_of(scaled[None], [np.array([[code]]) for code in codes])[0]
+            if not self._learner.n_outputs:
+                return []
+            output = self._learner.propagate(X)[:, 0].tolist()
         # Where one of them is not a number none is, after a softmax.
         if not -np.inf < output[0] < np.inf:
             raise DivergenceError(

@@ -23,6 +23,7 @@ from stream_bp.learner import Learner
 from stream_bp.losses import LOSSES
 from stream_bp.observer import Observer
 from stream_bp.optimizers import OPTIMIZERS
+from stream_bp.scaling import Scaler
 from stream_bp.schedules import SCHEDULES
 
 HIDDEN: list[tuple[int, ...]] = [(), (5,), (6, 4, 3)]
@@ -106,6 +107,29 @@ def test_one_call_or_several_end_in_the_same_bits() -> None:
         single.learn_propagated(y)
     assert whole.theta.tobytes() == parts.theta.tobytes() == single.theta.tobytes()
     assert whole.diagnostics.state() == parts.diagnostics.state() == single.diagnostics.state()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_row_is_scaled_to_the_bits_of_the_scaler(dtype: Any) -> None:
+    """The kernel that scales and predicts a row says what the scaler and a prediction say, whatever is missing."""
+    random = np.random.default_rng(5)
+    learner = Learner(4, 3, hidden=(5,), engine="compiled", dtype=dtype)
+    learner.W[-1][:] = random.normal(size=learner.W[-1].shape)
+    fused, apart = Scaler(4), Scaler(4)
+    n_fused = 0
+    for i in range(200):
+        x = random.normal(size=(4, 1)) * [[1.0], [1e6], [1e-9], [0.0]] + 7.0
+        x[random.random((4, 1)) < (0.3 if i % 3 else 0.0)] = np.nan
+        x[0, 0] = 1e90 if i == 150 else x[0, 0]
+        said = learner.propagate_row(x, fused.next_row).copy()
+        n_fused += not np.isnan(x).any()
+        scaled = apart.preview(x)
+        assert said.tobytes() == learner.propagate(scaled).tobytes()
+        fused.accept()
+        apart.accept()
+        for name, vector in apart.state().items():
+            assert vector.tobytes() == fused.state()[name].tobytes()
+    assert n_fused > 50
 
 
 def test_divergence_is_seen() -> None:
