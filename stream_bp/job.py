@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from connectors import ConnectorError, Source
 from stream_bp import numerics
 from stream_bp.checkpoint import Checkpointer, Loaded
-from stream_bp.config import JobConfig, choose_engine
+from stream_bp.config import JobConfig
 from stream_bp.disk import Disk
 from stream_bp.errors import CheckpointError, DataError, LockedError, NumericsError
 from stream_bp.feed import Chunk, Feed
@@ -151,11 +151,12 @@ class Job:
         """Choose what computes: what did so before, unless the settings say otherwise."""
         if self._estimator is not None:
             return "numpy"
-        wanted = self.config.engine
-        if resumed is not None and wanted == "auto":
-            wanted = saved_job(resumed.snapshot).engine
-        engine = choose_engine(wanted, self.config.batch_size)
-        self.config = self.config.model_copy(update={"engine": engine})
+        config = self.config
+        if resumed is not None and config.engine == "auto":
+            config = config.model_copy(update={"engine": saved_job(resumed.snapshot).engine})
+        n_features = len(config.features) or len({*self.source.schema.names} - {*config.target, *config.ignore})
+        engine = config.engine_for(n_features)
+        self.config = config.model_copy(update={"engine": engine})
         return engine
 
     def _compile(self) -> None:

@@ -142,13 +142,15 @@ def test_divergence_is_seen() -> None:
 
 def test_auto_takes_what_is_there_and_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few rows are compiled, many are not; without Numba nothing is, and asking for it is refused in one line."""
-    assert choose_engine("auto", 1) == "compiled"
-    assert choose_engine("auto", 256) == "numpy"
-    assert choose_engine("compiled", 256) == "compiled"
+    assert choose_engine("auto", 1, (64, 256, 256, 10)) == "compiled"
+    assert choose_engine("auto", 4, (64, 256, 256, 10)) == "numpy"
+    assert choose_engine("auto", 16, (10, 32, 2)) == "compiled"
+    assert choose_engine("auto", 32, (1, 8, 2)) == "numpy"
+    assert choose_engine("compiled", 256, (10, 32, 2)) == "compiled"
     monkeypatch.setattr(config, "find_spec", lambda name: None)
-    assert choose_engine("auto", 1) == "numpy"
+    assert choose_engine("auto", 1, (10, 32, 2)) == "numpy"
     with pytest.raises(ConfigError, match=r"pip install 'stream-bp\[fast\]'$"):
-        choose_engine("compiled", 1)
+        choose_engine("compiled", 1, (10, 32, 2))
 
 
 def table() -> pa.Table:
@@ -164,7 +166,7 @@ def test_a_job_goes_on_with_its_engine(tmp_path: Path, monkeypatch: pytest.Monke
     assert first.numerics["engine"] == compiled.describe()
     with pytest.raises(NumericsError, match=r"engine was 'numba .*' and is 'numpy'"):
         Job(open_source(table()), engine="numpy", **settings).run()
-    monkeypatch.setattr(config, "_FEW_ROWS", 1)  # auto would choose NumPy now
+    monkeypatch.setattr(config, "_SMALL", 1)  # auto would choose NumPy now
     again = Job(open_source(table()), max_rows=400, **settings).run()
     assert (again.rows, again.numerics_changes) == (400, [])
     other = Job(open_source(table()), engine="numpy", allow_different_numerics=True, **settings).run()
