@@ -163,10 +163,11 @@ def _backward(
     y_hat: Floats,
     Y: Floats,
     masks: Floats,
+    count: float,
     work: Floats,
     squares: Floats,
 ) -> None:
-    """Propagate δ⁽ᴷ⁾ back (eq. 22, 50, 52) and write the gradient *sums* (eq. 29-54) of minibatch t.
+    """Propagate δ⁽ᴷ⁾ back (eq. 22, 50, 52) and write the gradient sums (eq. 29-54) of minibatch t, divided by a count.
 
     Parameters
     ----------
@@ -178,6 +179,8 @@ def _backward(
         Targets, (T, n_K, b).
     masks
         What δ⁽ᴷ⁾ is multiplied by, (T, n_K or 1, b); of no minibatch where it is not.
+    count
+        What δ⁽ᴷ⁾ is divided by.
     work
         Room for two δ, twice max n_l + 1 numbers.
     squares
@@ -185,7 +188,7 @@ def _backward(
     """
     n_layers = _U(len(sizes) - 1)
     n_outputs, b = sizes[n_layers], _U(Y.shape[2])
-    zero, one = theta.dtype.type(0), theta.dtype.type(1)
+    zero, one, share = theta.dtype.type(0), theta.dtype.type(1), theta.dtype.type(1 / count)
     is_masked, has_own_masks = len(masks) > 0, masks.shape[1] > 1
     end_of_row = _0
     for i in range(n_layers):
@@ -198,7 +201,7 @@ def _backward(
             difference = y_hat[t, k, r] - Y[t, k, r]
             if is_masked:
                 difference *= masks[t, k if has_own_masks else _0, r]
-            work[k] = difference
+            work[k] = difference * share
         end, below, layer = _U(len(theta)), end_of_row, n_layers
         while layer > _0:
             n_in, n_out = sizes[layer - _1] + _1, sizes[layer]
@@ -393,14 +396,15 @@ def _run(
             continue
         is_sampled = step % SAMPLED_EVERY == 0
         if phases & _BACKWARD:
-            _backward(theta, grad, sizes, psi, t, Z, y_hat, Y, masks, work, squares)
+            divisor = counts[t] if phases & _UPDATE else 1.0
+            _backward(theta, grad, sizes, psi, t, Z, y_hat, Y, masks, divisor, work, squares)
             if is_sampled and (not len(masks) or masks[t].any()):
                 for layer in range(n_layers):
-                    mean = squares[layer] / (sizes[layer + _1] * _U(a.shape[2]))
+                    mean = squares[layer] * divisor * divisor / (sizes[layer + _1] * _U(a.shape[2]))
                     mean_squares[_0, layer] += (1 - KEEP) * (mean - mean_squares[_0, layer])
                 sampled[0] += (1 - KEEP) * (1 - sampled[0])
         if phases & _UPDATE:
-            if counts[t] != 1:
+            if counts[t] != 1 and not phases & _BACKWARD:
                 share = theta.dtype.type(1 / counts[t])
                 for p in range(len(grad)):
                     grad[p] *= share

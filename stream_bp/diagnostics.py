@@ -36,18 +36,18 @@ class Diagnostics:
         self._squares = [[0.0] * n_layers, [0.0] * n_layers]
         self._weights = [0.0, 0.0]
 
-    def observe_delta(self, delta: Sequence[Floats]) -> None:
-        """Take one sample of Δ⁽¹⁾ … Δ⁽ᴷ⁾, each (n_l, b)."""
-        self._observe(0, delta)
+    def observe_delta(self, delta: Sequence[Floats], factor: float = 1) -> None:
+        """Take one sample of Δ⁽¹⁾ … Δ⁽ᴷ⁾, each (n_l, b), given these divided by a factor."""
+        self._observe(0, delta, factor * factor)
 
     def observe_gradient(self, grad: Sequence[Floats]) -> None:
         """Take one sample of the *mean* gradient of every layer, each (n_l, n_{l-1}+1)."""
-        self._observe(1, grad)
+        self._observe(1, grad, 1)
 
-    def _observe(self, figure: int, arrays: Sequence[Floats]) -> None:
+    def _observe(self, figure: int, arrays: Sequence[Floats], factor: float) -> None:
         squares = self._squares[figure]
         for layer, array in enumerate(arrays):
-            squares[layer] += (1 - KEEP) * (_mean_square(array) - squares[layer])
+            squares[layer] += (1 - KEEP) * (factor * _mean_square(array) - squares[layer])
         self._weights[figure] += (1 - KEEP) * (1 - self._weights[figure])
 
     def report(self) -> list[dict[str, float]]:

@@ -140,12 +140,13 @@ class NumPyEngine:
 
     def backward(self, Y: Floats, mask: Floats | None, step: int) -> None:
         """Write the gradient sum of the minibatch that was propagated last."""
-        self._backward(self._last.Z0, Y, self._last.output, mask, self._last, step=step)
+        self._backward(self._last.Z0, Y, self._last.output, mask, self._last, count=1, step=step)
 
     def learn_propagated(self, Y: Floats, mask: Floats | None, step: int) -> None:
         """Learn the minibatch that was propagated last."""
-        self.backward(Y, mask, step)
-        self.apply(Y.shape[1], step)
+        buffers = self._last
+        self._backward(buffers.Z0, Y, buffers.output, mask, buffers, count=Y.shape[1], step=step)
+        self._update(step)
 
     def learn(
         self, X: Floats, Y: Floats, masks: Floats | None, counts: Floats, *, step: int, a: Floats, y_hat: Floats
@@ -156,8 +157,8 @@ class NumPyEngine:
         for z, y, to, said, mask, n in zip(Z0, Y, a, y_hat, each, counts.tolist(), strict=True):
             self._forward(z, to, said, buffers)
             if n:
-                self._backward(z, y, said, mask, buffers, step=step)
-                self.apply(n, step)
+                self._backward(z, y, said, mask, buffers, count=n, step=step)
+                self._update(step)
                 step += 1
         return step
 
@@ -182,21 +183,38 @@ class NumPyEngine:
         self._loss.output(a, y_hat, buffers.row)
 
     def _backward(
-        self, Z0: Floats, Y: Floats, y_hat: Floats, mask: Floats | None, buffers: Buffers, *, step: int
+        self,
+        Z0: Floats,
+        Y: Floats,
+        y_hat: Floats,
+        mask: Floats | None,
+        buffers: Buffers,
+        *,
+        count: float,
+        step: int,
     ) -> None:
-        """Fill every δ and the gradient sums; the buffers hold what the forward pass left there."""
+        """Fill every δ and the gradient sums, both divided by a count; the buffers hold what the forward pass left.
+
+        Dividing δ⁽ᴷ⁾ by ñ makes all gradients means, and is a pass over n_K b numbers instead of over θ.
+        """
         delta = buffers.delta[-1]
         np.subtract(y_hat, Y, out=delta)  # eq. 22, 50
         if mask is not None:
             np.multiply(delta, mask, out=delta)
+        if count != 1:
+            np.multiply(delta, 1 / count, out=delta)
         backward(self._W, self._inner, Z0, buffers, self._grad_views, psi=self._psi)
         if step % SAMPLED_EVERY == 0 and (mask is None or mask.any()):
-            self._diagnostics.observe_delta(buffers.delta)
+            self._diagnostics.observe_delta(buffers.delta, count)
 
     def apply(self, count: float, step: int) -> None:
         """Take one optimiser step with the gradient sum (eq. 9, 31)."""
         if count != 1:
             np.multiply(self._grad, 1 / count, out=self._grad)
+        self._update(step)
+
+    def _update(self, step: int) -> None:
+        """Take one optimiser step with the mean gradient."""
         if step % SAMPLED_EVERY == 0:
             self._diagnostics.observe_gradient(self._grad_views)
         if self._clip_norm is not None:
