@@ -194,6 +194,17 @@ class Encoder:
         """The columns and types to ask the source for, targets last."""
         return pa.schema([(column.name, _ARROW[column.kind]) for column in [*self.features, *self.targets]])
 
+    def schema_in(self, source: pa.Schema) -> pa.Schema:
+        """Return :attr:`schema` for a source of another one: its single floats are left as they are."""
+        return pa.schema(
+            [
+                source.field(name)
+                if name in source.names and source.field(name).type == pa.float32()
+                else (name, type_)
+                for name, type_ in zip(self.schema.names, self.schema.types, strict=True)
+            ]
+        )
+
     @property
     def feature_schema(self) -> pa.Schema:
         """The same without the targets: for rows that have none."""
@@ -241,7 +252,8 @@ class Encoder:
         Parameters
         ----------
         records
-            Rows with :attr:`schema`, or with :attr:`feature_schema` where there is nothing to compare with.
+            Rows with :attr:`schema`, or :meth:`schema_in` of their source, or with :attr:`feature_schema` where there
+            is nothing to compare with.
         """
         numbers = _matrix([records.column(column.name) for column in self.numeric], records.num_rows)
         categories = [

@@ -241,7 +241,7 @@ class Job:
             training.numerics_changes.append({"rows": training.rows, "change": changed})
         position = training.locate()
         # Opening shows whether the source is still the one that the cursor points into.
-        self.source.open(training.model.encoder.schema, position.cursor).close()
+        self.source.open(training.model.encoder.schema_in(self.source.schema), position.cursor).close()
         return training
 
     def _new_model(self) -> StreamModel:
@@ -298,7 +298,7 @@ class Job:
             if position.epoch >= self.config.epochs:  # fewer passes than were asked for before
                 training.stop_reason = "end_of_stream"
                 return
-            feed = Feed(self.source, training.model.encoder.schema, self.config)
+            feed = Feed(self.source, training.model.encoder.schema_in(self.source.schema), self.config)
             with feed.open(position, training.model.preparation(self.config.batch_size)) as chunks:
                 for chunk in self._readable(chunks, training):
                     self._learn_chunk(training, chunk)
