@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Job"]
 
 _PATIENCE_S = 1.0  # how long a person waits without asking why
+_NEVER = 2**63
 _GLANCE_S = 0.1  # how long the job learns before it looks at signals and the clock
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -177,6 +178,8 @@ class Job:
             self._observer.begin(training, resumed)
         if resumed is None:
             self._save(training)
+        if self._history is None:
+            training.mark = _NEVER  # nobody reads a line
         self._learn(training)
         seconds = time.monotonic() - self._started
         if not self._is_saved(training, resumed):
