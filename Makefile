@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help run test test-faults bench-river lint format wheel lock clean
+.PHONY: help run test test-faults bench bench-quick bench-peers bench-river lint format wheel lock clean
 .DEFAULT_GOAL := help
 
 help:            ## list the targets
@@ -25,6 +25,15 @@ test: $(VENV)/.ready       ## the whole suite
 
 test-faults: $(VENV)/.ready  ## the full campaign of faults; its last lines are the table of what it showed
 	$(BIN)/python -m pytest -n 2 --dist worksteal -q --faults full tests/crash
+
+bench: $(VENV)/.ready      ## speed and memory, beside what people would use instead (ARGS: --only WORD, --json FILE)
+	$(BIN)/python -m tests.benchmarks.speed $(ARGS)
+
+bench-quick: $(VENV)/.ready  ## the same within a minute: fewer rows, one turn
+	$(BIN)/python -m tests.benchmarks.speed --quick $(ARGS)
+
+bench-peers: $(VENV)/.ready  ## install what they are compared with: PyTorch, scikit-learn, Vowpal Wabbit
+	$(BIN)/python -m pip install --quiet $$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["bench"])')
 
 bench-river: $(VENV)/.ready  ## prequential tables on River's own streams, beside River's models (ARGS: options)
 	$(BIN)/python tests/benchmarks/river_streams.py $(ARGS)
