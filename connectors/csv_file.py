@@ -9,14 +9,13 @@ read is found, at the price of hashing that text again on resuming, or at the en
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 
@@ -26,6 +25,7 @@ from connectors.csv_records import record_ends
 from connectors.csv_text import COMPRESSIONS, TextFile
 from connectors.errors import CursorError
 from connectors.files import FileFacts, Locate, Part, identify, refusal, refuse_other_content
+from connectors.prefetching import prefetch
 from connectors.schemas import require, same_type
 
 __all__ = ["CsvFormat"]
@@ -88,41 +88,31 @@ class CsvFormat:
 
 
 class _CsvPart(Iterator[tuple[pa.RecordBatch, Locate]]):
-    """One open CSV file from a record on: its text is cut in order, parsed by several threads, handed on in order."""
+    """One open CSV file from a record on: one thread reads and cuts the text, others parse it; the order stays."""
 
     whole = None
 
     def __init__(self, name: str, text: TextFile, parser: RecordParser | None, row: int) -> None:
         self._name, self._text, self._parser, self._row = name, text, parser, row
-        self._ahead: deque[_Block] = deque()
-        self._failure: Exception | None = None
-        self._is_read = parser is None
         self._pool = ThreadPoolExecutor(_PARSERS, thread_name_prefix="csv")
+        self._blocks = prefetch(self._cut(parser) if parser is not None else iter(()), _PARSERS)
+
+    def _cut(self, parser: RecordParser) -> Iterator[_Block]:
+        """Yield the text in blocks of whole records, each of which is being parsed by then."""
+        while True:
+            offset, before = self._text.offset, self._text.hash.copy()
+            text = self._text.records()
+            if not text:
+                return
+            yield _Block(text, offset, before, self._pool.submit(parser.parse, text))
 
     def __next__(self) -> tuple[pa.RecordBatch, Locate]:
-        while not self._is_read and len(self._ahead) <= _PARSERS:
-            self._read_on()
-        if not self._ahead or self._parser is None:
-            if self._failure is not None:
-                raise self._failure
-            raise StopIteration
-        block = self._ahead.popleft()
-        records = self._parser.records(block.table, block.text, block.offset, self._row)
+        block = next(self._blocks)
+        parser = cast(RecordParser, self._parser)
+        records = parser.records(block.table, block.text, block.offset, self._row)
         self._row += records.num_rows
         where = {"text": block.text, "offset": block.offset, "before": block.before}
         return records, partial(_locate, self._name, self._text.status, **where)
-
-    def _read_on(self) -> None:
-        """Cut the next block and have it parsed; what fails here is told behind the blocks before it."""
-        offset, before = self._text.offset, self._text.hash.copy()
-        try:
-            text = self._text.records()
-        except Exception as error:  # it is raised when its turn comes
-            self._failure, text = error, b""
-        if text and self._parser is not None:
-            self._ahead.append(_Block(text, offset, before, self._pool.submit(self._parser.parse, text)))
-        else:
-            self._is_read = True
 
     def identity(self) -> FileIdentity:
         """Return the identity of the whole text, unless some was cut off before it could be read."""
@@ -133,6 +123,7 @@ class _CsvPart(Iterator[tuple[pa.RecordBatch, Locate]]):
         return identity
 
     def close(self) -> None:
+        self._blocks.close()
         self._pool.shutdown(cancel_futures=True)
         self._text.close()
 
