@@ -23,7 +23,7 @@ from connectors.base import FileIdentity
 from connectors.csv_parser import RecordParser, infer_schema, parse_header
 from connectors.csv_records import record_ends
 from connectors.csv_text import COMPRESSIONS, TextFile
-from connectors.errors import CursorError
+from connectors.errors import CursorError, RowError
 from connectors.files import FileFacts, Locate, Part, identify, refusal, refuse_other_content
 from connectors.prefetching import prefetch
 from connectors.schemas import require, same_type
@@ -94,6 +94,7 @@ class _CsvPart(Iterator[tuple[pa.RecordBatch, Locate]]):
 
     def __init__(self, name: str, text: TextFile, parser: RecordParser | None, row: int) -> None:
         self._name, self._text, self._parser, self._row = name, text, parser, row
+        self._failure: RowError | None = None
         self._pool = ThreadPoolExecutor(_PARSERS, thread_name_prefix="csv")
         self._blocks = prefetch(self._cut(parser) if parser is not None else iter(()), _PARSERS)
 
@@ -107,16 +108,20 @@ class _CsvPart(Iterator[tuple[pa.RecordBatch, Locate]]):
             yield _Block(text, offset, before, self._pool.submit(parser.parse, text))
 
     def __next__(self) -> tuple[pa.RecordBatch, Locate]:
+        if self._failure is not None:
+            raise self._failure
         block = next(self._blocks)
         parser = cast(RecordParser, self._parser)
-        records = parser.records(block.table, block.text, block.offset, self._row)
+        records, self._failure = parser.records(block.table, block.text, block.offset, self._row)
+        if records is None:
+            return next(self)
         self._row += records.num_rows
         where = {"text": block.text, "offset": block.offset, "before": block.before}
         return records, partial(_locate, self._name, self._text.status, **where)
 
     def identity(self) -> FileIdentity:
-        """Return the identity of the whole text, unless some was cut off before it could be read."""
-        self._text.skip()
+        """Return the identity of the text as far as it was read, unless some was cut off before it could be."""
+        self._text.finish()
         identity = identify(self._name, self._text.status, self._text.offset, self._text.hash.hexdigest())
         if (size := self._text.size()) < identity.size:
             raise _truncated(self._name, identity, size)

@@ -98,7 +98,9 @@ class RecordParser:
         may_have_words = b"n" in text or b"N" in text
         return _read(text, self._header, self._options if may_have_words else self._options_without_words)
 
-    def records(self, table: Future[pa.Table], text: bytes, offset: int, row: int) -> pa.RecordBatch:
+    def records(
+        self, table: Future[pa.Table], text: bytes, offset: int, row: int
+    ) -> tuple[pa.RecordBatch | None, RowError | None]:
         """Return as rows what was parsed of a text.
 
         Parameters
@@ -110,15 +112,31 @@ class RecordParser:
         offset, row
             Where they begin, in the file and in the stream; for messages.
 
+        Returns
+        -------
+        rows : pa.RecordBatch or None
+            Every record; or those before the first that does not parse, if there are any.
+        error : RowError or None
+            What is wrong with that one: too many or too few fields, or a cell that is not of its column's type.
+
         Raises
         ------
         RowError
-            A record has too many or too few fields, or a cell is not of its column's type.
+            Arrow sees other records than there are.
         """
         try:
-            parsed = table.result()
-        except pa.ArrowInvalid as error:
-            raise self.mistake(text, offset, row) from error
+            return self._as_rows(table.result(), text, offset, row), None
+        except pa.ArrowInvalid as cause:
+            ends = record_ends(text, is_last=True)
+            bad = self._first_failure(text, ends)
+            error = self._mistake(text, ends, bad, offset, row)
+            error.__cause__ = cause
+        if not bad:
+            return None, error
+        good = text[: ends[bad - 1]]
+        return self._as_rows(self.parse(good), good, offset, row), error
+
+    def _as_rows(self, parsed: pa.Table, text: bytes, offset: int, row: int) -> pa.RecordBatch:
         # Lines are counted faster than records, and are as many where nothing is quoted and no line is blank.
         n_records = count_lines(text)
         if b'"' in text or b"\r" in text or n_records != parsed.num_rows:
@@ -134,7 +152,9 @@ class RecordParser:
     def mistake(self, text: bytes, offset: int, row: int | None) -> RowError:
         """Return the error that names the first record of `text` that does not parse, and what is wrong with it."""
         ends = record_ends(text, is_last=True)
-        bad = self._first_failure(text, ends)
+        return self._mistake(text, ends, self._first_failure(text, ends), offset, row)
+
+    def _mistake(self, text: bytes, ends: Any, bad: int, offset: int, row: int | None) -> RowError:
         start = int(ends[bad - 1]) if bad else 0
         record = text[start : ends[bad]]
         start += len(record) - len(record.lstrip(b"\r\n"))

@@ -66,14 +66,16 @@ class TextFile:
         """Take the next whole records, as many as have been read; empty at the end of the file."""
         return self._checked(self._take(self._complete()))
 
-    def skip(self, n_bytes: int | None = None) -> bool:
-        """Take so many bytes, or all there are, and hand out none; tell whether there were so many."""
-        end = None if n_bytes is None else self.offset + n_bytes
-        while self._pending or self._grow():
-            self._take(len(self._pending) if end is None else min(len(self._pending), end - self.offset))
-            if self.offset == end:
-                return True
-        return end in (None, self.offset)
+    def finish(self) -> None:
+        """Take the blank lines that were found at the end, and nothing that was written behind it since."""
+        self._take(len(self._pending))
+
+    def skip(self, n_bytes: int) -> bool:
+        """Take so many bytes, and hand out none; tell whether there were so many."""
+        end = self.offset + n_bytes
+        while self.offset < end and (self._pending or self._grow()):
+            self._take(min(len(self._pending), end - self.offset))
+        return self.offset == end
 
     def next_byte(self) -> bytes:
         """Return the byte after the last one taken, without taking it; empty at the end."""

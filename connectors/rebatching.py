@@ -8,13 +8,14 @@ from functools import partial
 import pyarrow as pa
 
 from connectors.base import Block, Cursor
+from connectors.errors import ConnectorError
 
 __all__ = ["rebatch"]
 
 _Piece = tuple[Block, int, int]  # a block, and which of its rows: from, to
 
 
-def rebatch(blocks: Iterable[Block], n_rows: int) -> Iterator[Block]:
+def rebatch(blocks: Iterable[Block], n_rows: int, *, unit: int | None = None) -> Iterator[Block]:
     """Cut a stream of blocks anew.
 
     Parameters
@@ -23,6 +24,9 @@ def rebatch(blocks: Iterable[Block], n_rows: int) -> Iterator[Block]:
         Blocks of any size.
     n_rows
         Rows in each block that is yielded, but for the last; at least 1.
+    unit
+        Where reading fails, rows that wait for their block are yielded before that is told, as a multiple of so many;
+        not at all, if it is not given.
 
     Yields
     ------
@@ -33,17 +37,32 @@ def rebatch(blocks: Iterable[Block], n_rows: int) -> Iterator[Block]:
         raise ValueError(f"a block has at least 1 row, found {n_rows}")
     pieces: list[_Piece] = []
     waiting = 0
-    for block in blocks:
-        start = 0
-        while len(block) - start >= n_rows - waiting:
-            stop = start + n_rows - waiting
-            yield _join([*pieces, (block, start, stop)])
-            pieces, waiting, start = [], 0, stop
-        if start < len(block):
-            pieces.append((block, start, len(block)))
-            waiting += len(block) - start
+    try:
+        for block in blocks:
+            start = 0
+            while len(block) - start >= n_rows - waiting:
+                stop = start + n_rows - waiting
+                yield _join([*pieces, (block, start, stop)])
+                pieces, waiting, start = [], 0, stop
+            if start < len(block):
+                pieces.append((block, start, len(block)))
+                waiting += len(block) - start
+    except ConnectorError:
+        if unit is not None and waiting >= unit:
+            yield _join(_first(pieces, waiting - waiting % unit))
+        raise
     if pieces:
         yield _join(pieces)
+
+
+def _first(pieces: list[_Piece], n: int) -> list[_Piece]:
+    """Return pieces that make the first n rows."""
+    kept = []
+    for block, start, stop in pieces:
+        if n:
+            kept.append((block, start, min(stop, start + n)))
+        n -= min(n, stop - start)
+    return kept
 
 
 def _join(pieces: list[_Piece]) -> Block:

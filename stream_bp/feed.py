@@ -99,6 +99,7 @@ class Feed:
         self._source = source
         self._schema = schema
         self._seed = config.seed
+        self._batch_size = config.batch_size
         self._is_shuffled = config.shuffle_window is not None
         bounds = _ROWS, _VALUES // max(len(schema), 1), _MINIBATCHES * config.batch_size
         rows = config.shuffle_window or min(bounds)
@@ -108,7 +109,9 @@ class Feed:
     def open(self, position: Position, prepare: Callable[[Any], Sized]) -> Iterator[Iterator[Chunk]]:
         """Read one epoch from a position to its end; each record batch is prepared in the thread that reads it."""
         with self._source.open(self._schema, position.cursor) as reader:
-            records = self._records(rebatch(reader, self._chunk_rows), position)
+            # Part of a window would be drawn in another order than the whole.
+            blocks = rebatch(reader, self._chunk_rows, unit=None if self._is_shuffled else self._batch_size)
+            records = self._records(blocks, position)
             chunks = (Chunk(prepare(batch), locate) for batch, locate in records)
             with prefetch(chunks, _AHEAD) as ahead:
                 yield ahead

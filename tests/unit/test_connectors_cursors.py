@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -198,3 +199,29 @@ def test_a_cursor_depends_on_the_row_alone(tmp_path: Path, size: int) -> None:
     with source.open(source.schema) as reader:
         found = [block.cursor(n + 1) for block in rebatch(reader, size) for n in range(len(block))]
     assert found == [stop(source, n + 1) for n in range(7)]
+
+
+def until_read(reader: Any) -> None:
+    """Wait until the text of the present file was read to its end, ahead of its rows."""
+    ends = time.monotonic() + 10
+    while not reader._blocks._part._blocks._is_done:
+        assert time.monotonic() < ends
+        time.sleep(0.001)
+
+
+def test_what_is_written_behind_text_that_was_read_is_not_passed_over(tmp_path: Path) -> None:
+    """Text is read ahead of its rows: what comes behind it meanwhile is refused, or is read next time."""
+    first, last = csv(tmp_path / "a.csv", 1, 2, 3), csv(tmp_path / "b.csv", 4, 5)
+    source = open_source(tmp_path)
+    with source.open(source.schema) as reader:
+        until_read(reader)
+        first.write_text(first.read_text() + "9\n")
+        with pytest.raises(CursorError, match=r"a\.csv: the file has grown"):
+            list(reader)
+    csv(first, 1, 2, 3)
+    with source.open(source.schema) as reader:
+        blocks = [next(reader), next(reader)]
+        until_read(reader)
+        last.write_text(last.read_text() + "6\n")
+        assert next(reader, None) is None
+    assert rest(open_source(tmp_path), blocks[-1].cursor(2)) == [6]

@@ -9,7 +9,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
-from connectors import ConnectorError, RowError, SchemaError, Source, SourceError, csv_text, open_source
+from connectors import Block, ConnectorError, RowError, SchemaError, Source, SourceError, csv_text, open_source, rebatch
 from connectors.errors import foreign_errors
 from connectors.memory import MemorySource
 
@@ -189,3 +189,40 @@ def test_our_own_errors_pass() -> None:
 def test_every_word_for_null_has_an_n() -> None:
     """Text without that letter is parsed without these words: Arrow must know no other one."""
     assert [word for word in pacsv.ConvertOptions().null_values if "n" not in word.lower()] == [""]
+
+
+@pytest.mark.parametrize("block_size", [16, 64, 1 << 20])
+def test_every_row_before_a_bad_one_is_read(tmp_path: Path, block_size: int) -> None:
+    """However the text is cut, the rows before the first bad one come, then its error, then nothing."""
+    path = tmp_path / "a.csv"
+    path.write_text("x,w\n" + "1,a\n" * 20 + "oops,b\n" + "2,c\n" * 20)
+    source = open_source(path, block_size=block_size)
+    found: list[int] = []
+    with source.open(pa.schema([("x", pa.int64())])) as reader:
+        with pytest.raises(RowError, match=r"row 20 \(line 22\): column 'x': expected int64, found 'oops'"):
+            keep(found, reader)
+        with pytest.raises(SourceError, match="closed"):
+            next(reader)
+    assert found == [1] * 20
+
+
+def keep(found: list[int], blocks: Iterator[Block]) -> None:
+    """Note the column x of block after block, as far as they come."""
+    for block in blocks:
+        found += block.records.column("x").to_pylist()
+
+
+def test_rows_that_wait_for_their_block_come_before_an_error() -> None:
+    """As many as make whole units; without a unit, none."""
+    block = MemorySource(pa.table({"x": list(range(7))}))
+
+    def failing() -> Iterator[Block]:
+        with block.open(block.schema) as reader:
+            yield from reader
+        raise SourceError("somewhere: lost")
+
+    for unit, n_rows in ((None, 5), (1, 7), (2, 7), (3, 5)):
+        found: list[int] = []
+        with pytest.raises(SourceError, match="lost"):
+            keep(found, rebatch(failing(), 5, unit=unit))
+        assert found == [*range(n_rows)]
