@@ -22,6 +22,8 @@ from stream_bp.vocabulary import Value
 
 __all__ = ["Model", "Outcome", "Preparation", "Prepared", "refuse_excess"]
 
+_OUTPUTS = 1 << 19  # of rows that are learned at once: arrays of them stay in the cache
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -160,9 +162,11 @@ class Model:
             whole = stop - (stop - start) % b
             newcomer = self._first_new(rows.rows, start, whole)
             border = whole if newcomer is None else start + (newcomer - start) // b * b
-            if border > start:
-                yield self._learn(rows, start, border, b)
-                start = border
+            at_once = max(1, _OUTPUTS // (b * max(self.learner.n_outputs, 1))) * b
+            while start < border:
+                end = min(border, start + at_once)
+                yield self._learn(rows, start, end, b)
+                start = end
             if newcomer is not None:
                 known = list(self._known)
                 self.grow(rows.rows, start, start + b)
@@ -238,9 +242,8 @@ class Model:
     def _one_hot(self, codes: Ints) -> tuple[Floats, Mask]:
         """Return Y (T, n_K, b) and, for what is not missing, ones (T, n_K or 1, b)."""
         by_minibatch = codes.swapaxes(0, 1)
-        if self.output == "sigmoid":
-            return (by_minibatch == 1).astype(np.float64), by_minibatch >= 0
-        return (by_minibatch == np.arange(self.learner.n_outputs)[:, None]).astype(np.float64), by_minibatch >= 0
+        which = 1 if self.output == "sigmoid" else np.arange(self.learner.n_outputs)[:, None]
+        return (by_minibatch == which).astype(self.learner.theta.dtype), by_minibatch >= 0
 
     def _probabilities(self, output: Floats, known: Sequence[int]) -> list[Floats]:
         """Return for each target the probabilities (known, n) of the classes known, summing to 1."""
