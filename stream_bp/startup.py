@@ -57,8 +57,10 @@ def blas_kernel(processor: Iterable[str]) -> str | None:
 
 def _processor() -> list[str]:
     """Return what the system tells of the first processor."""
+    if sys.platform != "linux":
+        return []
     try:
-        text = Path("/proc/cpuinfo").read_text(errors="replace") if sys.platform == "linux" else ""
+        with Path("/proc/cpuinfo").open(errors="replace") as file:
+            return file.read(1 << 14).split("\n\n", 1)[0].splitlines()  # of hundreds the system takes a while to tell
     except OSError:
         return []
-    return text.split("\n\n", 1)[0].splitlines()
