@@ -58,7 +58,7 @@ class CsvFormat:
             if not header:
                 return FileFacts(name, None, n_bytes=n_bytes)
             offset = text.offset
-            schema = infer_schema(text.records(), parse_header(header, name), name, offset)
+            schema = infer_schema(text.sample(), parse_header(header, name), name, offset)
             return FileFacts(name, schema, n_bytes=n_bytes)
 
     def merge(self, first: pa.DataType, second: pa.DataType) -> pa.DataType | None:

@@ -63,7 +63,16 @@ class TextFile:
         return self._checked(self._take(int(ends[0]))) if len(ends) else b""
 
     def records(self) -> bytes:
-        """Take the next whole records, as many as have been read; empty at the end of the file."""
+        """Take the next whole records, as many as have been read, up to one that has a NUL; empty at the end."""
+        length = self._complete()
+        nul = self._pending.find(b"\0", 0, length)
+        if nul < 0:
+            return self._take(length)
+        ends = record_ends(self._pending[:length], is_last=True)
+        return self._take(int(ends[ends <= nul][-1])) if ends[0] <= nul else self._checked(self._take(length))
+
+    def sample(self) -> bytes:
+        """Take all whole records that have been read; none may have a NUL."""
         return self._checked(self._take(self._complete()))
 
     def finish(self) -> None:
