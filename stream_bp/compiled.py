@@ -481,13 +481,14 @@ class CompiledEngine:
     ) -> None:
         self._theta = theta
         self._sizes = np.array(network.layer_sizes, np.uint64)
+        self._codes = _PSI[rule.activation], _OUTPUT[rule.output], _OPTIMIZER[rule.optimizer]
         # What stays the same in every call of _run, in its order.
         self._settings = (
             theta,
             grad,
             slots,
             self._sizes,
-            (_PSI[rule.activation], _OUTPUT[rule.output], _OPTIMIZER[rule.optimizer]),
+            self._codes,
             (
                 _DECAY[rule.schedule.decay],
                 rule.schedule.climbs,
@@ -518,9 +519,9 @@ class CompiledEngine:
     def propagate_row(self, x: Floats, row: NextRow) -> Floats:
         """Scale a row, and return its ŷ."""
         room = self._last = self._room(1)
-        theta, _, _, sizes, codes, *_ = self._settings
         (Z, _), a, y_hat = room
-        if not _propagate_row(x, row.sums, row.shift, row.after, theta, sizes, codes, self._row, Z, a, y_hat):
+        network = self._theta, self._sizes, self._codes
+        if not _propagate_row(x, row.sums, row.shift, row.after, *network, self._row, Z, a, y_hat):
             return self._propagate(row.scale(x), room)
         row.scaled_elsewhere()
         answer: Floats = y_hat[0]
