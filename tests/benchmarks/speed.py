@@ -88,23 +88,20 @@ def beyond(ours: float, other: float) -> float:
 def steps(seconds: float) -> list[Experiment]:
     """Compare the step of the NumPy engine on minibatches in memory."""
     settings = {"nets": NETS, "batch_sizes": BATCH_SIZES, "seconds": seconds}
-    wide, b = [NETS[-1]], [256, 2048]
+    many = [256, 2048]
     goals = [
-        Goal(
-            f"step {net} b={b}, times faster than PyTorch", ("ours", f"{net} b={b}"), ("PyTorch", f"{net} b={b}"), goal
-        )
+        Goal(f"step {cell}, times faster than PyTorch", ("ours", cell), ("PyTorch", cell), least, by=slower)
         for net, row in STEP_GOALS.items()
-        for b, goal in zip(BATCH_SIZES, row, strict=True)
+        for cell, least in zip((f"{net} b={b}" for b in BATCH_SIZES), row, strict=True)
     ]
-    goals = [Goal(goal.what, goal.ours, goal.against, goal.least, by=slower) for goal in goals]
     shares = [
         Goal(
-            f"step 64-256-256-10 b={width}, share of one product's GFLOP/s",
-            ("ours", f"64-256-256-10 b={width}, GFLOP/s"),
-            ("one product", f"b={width}"),
+            f"step 64-256-256-10 b={b}, share of one product's GFLOP/s",
+            ("ours", f"64-256-256-10 b={b}, GFLOP/s"),
+            ("one product", f"b={b}"),
             0.8,
         )
-        for width in b
+        for b in many
     ]
     adam = {"nets": [NETS[1]], "batch_sizes": [32], "seconds": seconds}
     return [
@@ -120,8 +117,8 @@ def steps(seconds: float) -> list[Experiment]:
         Experiment(
             "step, share of what the BLAS can do",
             {
-                "ours": ("our_steps", {"nets": wide, "batch_sizes": b, "seconds": seconds}),
-                "one product": ("matrix_products", {"batch_sizes": b, "seconds": seconds}),
+                "ours": ("our_steps", {"nets": [NETS[-1]], "batch_sizes": many, "seconds": seconds}),
+                "one product": ("matrix_products", {"batch_sizes": many, "seconds": seconds}),
             },
             shares,
         ),
@@ -133,15 +130,20 @@ def steps(seconds: float) -> list[Experiment]:
     ]
 
 
+def write(folder: Path, n: int) -> None:
+    """Write the files that the contenders read."""
+    write_parquet(folder / "rows.parquet", n)
+    write_parquet(folder / "few.parquet", n // 100)
+    write_parquet(folder / "some.parquet", n // 10)
+    write_parquet(folder / "grouped.parquet", max(n, 1_000_000), 1_000_000)
+    write_csv(folder / "rows.csv", n)
+    write_text(folder / "rows.txt", n // 10)
+
+
 def jobs(folder: Path, n: int) -> list[Experiment]:
     """Compare whole jobs, from the file to the score."""
     rows, few, some, text = (str(folder / name) for name in ("rows.parquet", "few.parquet", "some.parquet", "rows.txt"))
     csv = str(folder / "rows.csv")
-    write_parquet(Path(rows), n)
-    write_parquet(Path(few), n // 100)
-    write_parquet(Path(some), n // 10)
-    write_csv(Path(csv), n)
-    write_text(Path(text), n // 10)
     rate = "rows/s"
 
     def goal(what: str, ours: str, other: str, least: float) -> Goal:
@@ -197,7 +199,6 @@ def jobs(folder: Path, n: int) -> list[Experiment]:
 def rest(folder: Path, n: int) -> list[Experiment]:
     """Measure memory, checkpoints, and what there is to wait for."""
     rows, grouped = str(folder / "rows.parquet"), str(folder / "grouped.parquet")
-    write_parquet(Path(grouped), max(n, 1_000_000), 1_000_000)
     peak, second = "peak MiB", "seconds"
     memory = Experiment(
         "peak memory, MiB",
@@ -316,10 +317,11 @@ def main() -> None:
     aims = Table("", "median", "from", "to", "aim", "", title="against each other, turn by turn", title_justify="left")
     written: dict[str, Any] = {"machine": machine, "experiments": {}, "aims": []}
     with tempfile.TemporaryDirectory() as folder:
-        experiments = [*steps(seconds), *jobs(Path(folder), n), *rest(Path(folder), n)]
-        for experiment in experiments:
-            if options.only not in experiment.title:
-                continue
+        every = [*steps(seconds), *jobs(Path(folder), n), *rest(Path(folder), n)]
+        chosen = [experiment for experiment in every if options.only in experiment.title]
+        if any("path" in arguments for experiment in chosen for _, arguments in experiment.runs.values()):
+            write(Path(folder), n)
+        for experiment in chosen:
             found = measure(experiment, repeats, progress)
             tell(experiment, found, console)
             written["experiments"][experiment.title] = found
