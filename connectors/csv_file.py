@@ -26,7 +26,7 @@ from connectors.csv_text import COMPRESSIONS, TextFile
 from connectors.errors import CursorError, RowError
 from connectors.files import FileFacts, Locate, Part, identify, refusal, refuse_other_content
 from connectors.prefetching import prefetch
-from connectors.schemas import require, same_type
+from connectors.schemas import require, wider_type
 
 __all__ = ["CsvFormat"]
 
@@ -63,9 +63,9 @@ class CsvFormat:
 
     def merge(self, first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
         """Types are inferred, so whole numbers are decimal, and anything is a string, where another file says so."""
-        merged = same_type(first, second)
-        if merged is None and {first, second} == {pa.int64(), pa.float64()}:
-            return pa.float64()
+        if {first, second} == {pa.date32(), pa.timestamp("us")}:
+            return pa.timestamp("us")
+        merged = wider_type(first, second)
         return pa.string() if merged is None and pa.string() in (first, second) else merged
 
     def open(self, name: str, schema: pa.Schema, row: int, seen: FileIdentity | None) -> Part:

@@ -26,7 +26,7 @@ __all__ = ["RecordParser", "infer_schema", "parse_header"]
 # Arrow would cancel a parse at a signal: a job asked to stop would end with an error instead of a checkpoint.
 pa.enable_signal_handlers(False)
 
-_INFERRED = (pa.null(), pa.bool_(), pa.int64(), pa.float64())
+_INFERRED = (pa.null(), pa.bool_(), pa.int64(), pa.float64(), pa.date32(), pa.time32("s"))
 
 
 def parse_header(text: bytes, name: str) -> list[str]:
@@ -40,9 +40,10 @@ def parse_header(text: bytes, name: str) -> list[str]:
 
 
 def infer_schema(text: bytes, header: list[str], name: str, offset: int) -> pa.Schema:
-    """Return the type of each column, as far as these records tell: null, bool, int64, double or string.
+    """Return the type of each column, as far as these records tell.
 
-    Dates and times are strings here: their formats are too many to guess.
+    It is null, bool, int64, double, or string; or a date, a time or a timestamp, where they are written as in ISO 8601:
+    other formats are too many to guess.
     """
     if not text:
         return pa.schema([(column, pa.null()) for column in header])
@@ -51,7 +52,19 @@ def infer_schema(text: bytes, header: list[str], name: str, offset: int) -> pa.S
     except pa.ArrowInvalid as error:
         schema = pa.schema([(column, pa.binary()) for column in header])
         raise RecordParser(header, schema, name).mistake(text, offset, row=None) from error
-    return pa.schema([(field.name, field.type if field.type in _INFERRED else pa.string()) for field in found])
+    return pa.schema([(field.name, _settled(field, text, header)) for field in found])
+
+
+def _settled(field: pa.Field, text: bytes, header: list[str]) -> pa.DataType:
+    """Return the type for records like these: of a timestamp, one with room for any year and for fractions."""
+    if not pa.types.is_timestamp(field.type):
+        return field.type if field.type in _INFERRED else pa.string()
+    type_ = pa.timestamp("us", field.type.tz)
+    try:
+        _read(text, header, pacsv.ConvertOptions(column_types={field.name: type_}, include_columns=[field.name]))
+    except pa.ArrowInvalid:  # it has fractions of nine digits
+        return field.type
+    return type_
 
 
 class RecordParser:

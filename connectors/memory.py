@@ -77,13 +77,13 @@ class MemorySource(Source):
         if not batches and not isinstance(rows, pa.Table):
             raise SchemaError(f"{_NAME}: there is no record batch, hence no schema")
         schema = rows.schema if isinstance(rows, pa.Table) else batches[0].schema
-        check_names(schema.names, _NAME)
+        check_names(plain(schema).names, _NAME)
         self._table = pa.Table.from_batches(batches, schema)
         self._sentinels = _positions(items)
 
     @property
     def schema(self) -> pa.Schema:
-        """Columns of the table; dictionaries as their values."""
+        """Columns of the table; dictionaries as their values, structs as their fields."""
         return plain(self._table.schema)
 
     @property
@@ -111,7 +111,7 @@ class MemorySource(Source):
 
     def open(self, schema: pa.Schema, cursor: Cursor | None = None) -> Reader:
         """Read from a row on; see `Source.open`."""
-        require(schema, self._table.schema.names, _NAME)
+        require(schema, self.schema.names, _NAME)
         start = cursor or Cursor.start()
         if any(file.digest != self.identity.digest for file in start.seen + start.before):
             raise CursorError(f"{_NAME}: these are not the rows of the checkpoint; give the same, or start over")

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from connectors.base import FileIdentity
 from connectors.files import FileFacts, Locate, Part, identify, refusal, refuse_other_content
-from connectors.schemas import cast, check_names, plain, require, same_type
+from connectors.schemas import cast, check_names, plain, require, stems, wider_type
 
 __all__ = ["ParquetFormat"]
 
@@ -37,13 +37,13 @@ class ParquetFormat:
     def peek(self, name: str) -> FileFacts:
         """Read the footer."""
         with _open(name) as file:
-            schema: pa.Schema = file.schema_arrow
+            schema = plain(file.schema_arrow)
             check_names(schema.names, name)
-            return FileFacts(name, plain(schema), n_rows=file.metadata.num_rows)
+            return FileFacts(name, schema, n_rows=file.metadata.num_rows)
 
     def merge(self, first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
-        """Types are declared in the file, so two files must agree."""
-        return same_type(first, second)
+        """Types are declared in the file, so two files must agree on what kind of values they have."""
+        return wider_type(first, second)
 
     def open(self, name: str, schema: pa.Schema, row: int, seen: FileIdentity | None) -> Part:
         """Open a file at a row of it."""
@@ -65,17 +65,18 @@ class _ParquetPart(Iterator[tuple[pa.RecordBatch, Locate]]):
         self._row, self._offset = row, offset
         self._file = _open(name)
         self._batches = self._read(offset)
-        require(schema, self._file.schema_arrow.names, name)
+        require(schema, plain(self._file.schema_arrow).names, name)
 
     def _read(self, skip: int) -> Iterator[pa.RecordBatch]:
         """Yield the rows after the first `skip`; whole row groups among these are not even read."""
         n_rows = max(1, min(_MAX_ROWS, _CELLS // len(self._schema)))
+        columns = stems(self._file.schema_arrow, self._schema.names)
         for group in range(self._file.num_row_groups):
             in_group = self._file.metadata.row_group(group).num_rows
             if skip >= in_group:
                 skip -= in_group
                 continue
-            for batch in self._file.iter_batches(n_rows, [group], columns=self._schema.names, use_threads=False):
+            for batch in self._file.iter_batches(n_rows, [group], columns=columns, use_threads=False):
                 kept = batch.slice(min(skip, batch.num_rows))
                 skip -= batch.num_rows - kept.num_rows
                 if kept.num_rows:

@@ -1,15 +1,19 @@
-"""Columns and types: one schema out of many files, columns that must be there, values cast exactly."""
+"""Columns and types: one schema out of many files, columns that must be there, values cast exactly.
+
+A struct is its fields, ``place.city``; a list of a fixed size its elements, ``pixel[0]``; a dictionary its values.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from connectors.errors import RowError, SchemaError
 from connectors.wording import nearest, shorten
 
-__all__ = ["cast", "check_names", "plain", "require", "same_type", "unify"]
+__all__ = ["cast", "check_names", "plain", "require", "stems", "unify", "wider_type"]
 
 Merge = Callable[[pa.DataType, pa.DataType], pa.DataType | None]
 
@@ -24,16 +28,49 @@ def check_names(names: list[str], place: str) -> None:
 
 
 def plain(schema: pa.Schema) -> pa.Schema:
-    """Return the schema with dictionary-encoded columns as the type of their values, without metadata."""
-    types = [field.type.value_type if pa.types.is_dictionary(field.type) else field.type for field in schema]
-    return pa.schema(list(zip(schema.names, types, strict=True)))
+    """Return the columns that rows of a schema are read as: no struct, no list of a fixed size, no dictionary."""
+    return pa.schema([leaf for field in schema for leaf in _leaves(field.name, field.type)])
 
 
-def same_type(first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
-    """Merge two types of one column where files declare their types: equal, or one without any value."""
-    if pa.types.is_null(first):
-        return second
-    return first if first == second or pa.types.is_null(second) else None
+def stems(schema: pa.Schema, names: Iterable[str]) -> list[str]:
+    """Return the paths of what must be read for columns of `plain`: for the element of a list the whole of it."""
+    return list(dict.fromkeys(name if name in schema.names else name.partition("[")[0] for name in names))
+
+
+def _leaves(name: str, type_: pa.DataType) -> Iterator[tuple[str, pa.DataType]]:
+    if pa.types.is_dictionary(type_):
+        yield name, type_.value_type
+    elif pa.types.is_struct(type_):
+        for field in type_:
+            yield from _leaves(f"{name}.{field.name}", field.type)
+    elif pa.types.is_fixed_size_list(type_):
+        for i in range(type_.list_size):
+            yield from _leaves(f"{name}[{i}]", type_.value_type)
+    else:
+        yield name, type_
+
+
+def _columns(name: str, column: pa.Array, wanted: Container[str]) -> Iterator[tuple[str, pa.Array]]:
+    """Yield what is wanted of a column; where a struct or a list is null, all that it is made of is."""
+    if pa.types.is_struct(column.type):
+        for field, child in zip(column.type, column.flatten(), strict=True):
+            yield from _columns(f"{name}.{field.name}", child, wanted)
+    elif pa.types.is_fixed_size_list(column.type):
+        for i in range(column.type.list_size):
+            yield from _columns(f"{name}[{i}]", pc.list_element(column, i), wanted)
+    elif name in wanted:
+        yield name, column
+
+
+def wider_type(first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
+    """Return the type of numbers, of moments, of words … that holds both of two; None where they are of other kinds."""
+    if first == second:
+        return first
+    schemas = [pa.schema([("", first)]), pa.schema([("", second)])]
+    try:
+        return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+    except (pa.ArrowTypeError, pa.ArrowInvalid):
+        return None
 
 
 def unify(schemas: Iterable[tuple[str, pa.Schema]], merge: Merge) -> pa.Schema:
@@ -84,7 +121,7 @@ def cast(records: pa.RecordBatch, schema: pa.Schema, place: str, row: int) -> pa
     Parameters
     ----------
     records
-        Rows with at least those columns.
+        Rows with at least those columns, or what they are part of.
     schema
         The columns wanted.
     place, row
@@ -97,7 +134,13 @@ def cast(records: pa.RecordBatch, schema: pa.Schema, place: str, row: int) -> pa
     SchemaError
         No value of the column can have one.
     """
-    columns = [_cast(records.column(field.name), field, place, row) for field in schema]
+    wanted = set(schema.names)
+    found = dict(
+        leaf
+        for field, column in zip(records.schema, records.columns, strict=True)
+        for leaf in _columns(field.name, column, wanted)
+    )
+    columns = [_cast(found[field.name], field, place, row) for field in schema]
     return pa.record_batch(columns, schema=schema)
 
 
@@ -106,7 +149,9 @@ def _cast(column: pa.Array, field: pa.Field, place: str, row: int) -> pa.Array:
     if column.type == field.type:
         return column
     try:
-        return column.cast(field.type)
+        # A number that is learned from may be rounded; one that is counted, or a label, may not.
+        is_rounded = pa.types.is_integer(column.type) and pa.types.is_floating(field.type)
+        return column.cast(field.type, safe=not is_rounded)
     except pa.ArrowNotImplementedError as error:
         raise SchemaError(
             f"{place}: column {field.name!r} is {column.type} and cannot be read as {field.type}"

@@ -23,7 +23,7 @@ from stream_bp.errors import CheckpointError, ConfigError
 from stream_bp.job import Job
 from stream_bp.saved import saved_job
 from stream_bp.summary import Summary
-from stream_bp.telemetry import Panel, comparison_table, show, table, tell_change
+from stream_bp.telemetry import Panel, comparison_table, show, table, tell_change, tell_quality
 
 __all__ = ["compare", "evaluate", "inspect", "predict", "resume", "train"]
 
@@ -134,6 +134,8 @@ def _show(summary: Summary) -> None:
         f"{summary.rows_per_second:,.0f} rows/s, {summary.seconds:.1f} s, {summary.peak_rss_bytes / 2**20:,.0f} MiB"
     )
     Console().print(table(summary.to_json()))
+    for line in tell_quality(summary.quality):
+        _say(line)
     for layer, sizes in enumerate(summary.layers, start=1):
         figures = ", ".join(f"{name.replace('_', ' ')} {show(value)}" for name, value in sizes.items())
         _say(f"layer {layer}: {figures}")

@@ -9,8 +9,8 @@ from typing import Any
 from connectors import Source
 from stream_bp import zoo
 from stream_bp.checkpoint import Loaded
+from stream_bp.columns import Task
 from stream_bp.config import NETWORK, JobConfig
-from stream_bp.encoder import Task
 from stream_bp.errors import ConfigError, DataError, DivergenceError
 from stream_bp.job import Job
 from stream_bp.observer import Observer, Status

@@ -24,6 +24,11 @@ IDENTITY = (
     "task",
     "features",
     "ignore",
+    "categorical",
+    "numeric",
+    "max_categories",
+    "hash_buckets",
+    "missing",
     "hidden",
     "activation",
     "output",
@@ -42,6 +47,8 @@ IDENTITY = (
     "seed",
 )
 """What makes a job that job: a checkpoint of other values belongs to another one."""
+
+_COLUMNS = ("features", "ignore", "categorical", "numeric", "max_categories", "hash_buckets", "missing")
 
 _MODEL = (
     "hidden",
@@ -119,6 +126,24 @@ class JobConfig(BaseModel):
     task: Literal["auto", "classification", "regression"] = Field("auto", description="what the target is")
     features: Columns = Field((), description="column to learn from; give it again for several [default: all others]")
     ignore: Columns = Field((), description="column to leave out; give it again for several")
+    categorical: Columns = Field(
+        (), description="column of categories, whatever its type is; give it again for several"
+    )
+    numeric: Columns = Field((), description="column of numbers, though they are words; give it again for several")
+    max_categories: int = Field(
+        1_000,
+        ge=0,
+        le=1_000_000,
+        description="categories of a column that have an input each; what comes later is hashed",
+    )
+    hash_buckets: int = Field(
+        64, ge=0, le=1_000_000, description="inputs that later categories share, by their hash; 0: they have none"
+    )
+    missing: Literal["impute", "mean", "skip", "error"] = Field(
+        "impute",
+        description="what becomes of a missing feature; impute: the mean, and an input that says so; mean: the mean "
+        "alone; skip: the row is not learned; error: the job ends",
+    )
     hidden: Sizes = Field((64,), description="units of each hidden layer, as 64,32; '' for a linear model")
     activation: Literal["relu", "sigmoid", "tanh", "identity"] = Field("relu", description="of the hidden layers")
     output: Literal["auto", "softmax", "sigmoid", "identity"] = Field(
@@ -202,6 +227,11 @@ class JobConfig(BaseModel):
         """Seconds between checkpoints, if they are counted in time."""
         unit = self.checkpoint_every[-1]
         return float(self.checkpoint_every[:-1]) * _SECONDS[unit] if unit in _SECONDS else None
+
+    @property
+    def encoder_settings(self) -> dict[str, Any]:
+        """What :meth:`~stream_bp.encoder.Encoder.plan` takes, but for the targets."""
+        return self.model_dump(include={*_COLUMNS})
 
     @property
     def model_settings(self) -> dict[str, Any]:

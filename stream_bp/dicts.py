@@ -6,7 +6,7 @@ Each value says what it is:
 |------------------------------|--------------------------------------------------------------------|
 | number                       | a number; NaN, ±Inf, beyond ±1e100 missing                         |
 | boolean                      | 0 or 1                                                             |
-| string                       | an input for each category, in order of appearance; "" missing     |
+| string                       | a category; "" missing                                             |
 | None, or no such key         | missing                                                            |
 | anything else                | refused by name                                                    |
 
@@ -21,8 +21,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from stream_bp.arrays import Array, Floats
-from stream_bp.encoder import LARGEST, Column, Encoded, Encoder
+from stream_bp.columns import Column
+from stream_bp.encoder import LARGEST, Encoded, Encoder
 from stream_bp.errors import DataError
+from stream_bp.vocabulary import NO_PLACE
 
 __all__ = ["DictEncoder", "Features", "is_missing", "plain"]
 
@@ -101,7 +103,7 @@ class DictEncoder:
         numbers
             Shape (n_numbers, 1), float64, NaN where missing: the encoder's own room, valid until the next row.
         codes
-            For each column of categories its code; -1 where missing or unknown.
+            For each column of categories its code; -1 where missing, -2 where unknown.
 
         Raises
         ------
@@ -152,7 +154,7 @@ class DictEncoder:
             elif name in self._categorical:
                 column = self._categorical[name]
                 codes[column] = self._code(column, str(read), is_learned=is_learned)
-                self.is_whole &= codes[column] >= 0 or self.encoder.categories[column].is_full
+                self.is_whole &= self._has_input(column, codes[column])
             else:
                 self.is_whole = False
         return codes
@@ -214,7 +216,7 @@ class DictEncoder:
         numbers[~(np.abs(numbers) <= LARGEST)] = np.nan
         if is_learned and self._bools:
             self._widen(self._no_bools(numbers))
-        return Encoded(numbers, codes, np.empty((0, n)))
+        return Encoded(numbers, codes, np.empty((0, n)), self.encoder.missing_in(numbers, [c == -1 for c in codes]))
 
     def is_word(self, name: Hashable) -> bool:
         """Tell whether a feature had words so far."""
@@ -238,10 +240,21 @@ class DictEncoder:
         if word is None:
             return -1
         codes, vocabulary = self._codes[column], self.encoder.categories[column]
-        if word not in codes and is_learned and not vocabulary.is_full:
-            codes[word] = len(vocabulary)
-            vocabulary.extend([word])
-        return codes.get(word, -1)
+        if word in codes:
+            return codes[word]
+        if vocabulary.is_full:
+            vocabulary.has_overflown |= is_learned and vocabulary.n_buckets > 0
+            return vocabulary.bucket(word)
+        if not is_learned:
+            return NO_PLACE
+        codes[word] = len(vocabulary)
+        vocabulary.extend([word])
+        return codes[word]
+
+    def _has_input(self, column: int, code: int) -> bool:
+        """Tell whether a word needs no further input: it has one, or will never have one."""
+        vocabulary = self.encoder.categories[column]
+        return code < len(vocabulary) and (code >= 0 or vocabulary.is_full)
 
 
 def is_missing(value: Any) -> bool:

@@ -1,71 +1,45 @@
-"""Record batches → numbers: feature values, category codes, labels. The one module of this package that knows Arrow.
+"""Record batches → numbers: feature values, category codes, labels.
 
-What a column may be, and what becomes of it:
+:mod:`stream_bp.columns` says which columns of a source become what. A column of words has room for ``max_categories``
+of them, in order of appearance; one met later shares one of ``hash_buckets``, chosen by its hash. A target has room for
+:data:`MAX_CLASSES` classes; a further one is refused.
 
-| type                    | as a feature                                       | as a target            |
-|-------------------------|----------------------------------------------------|------------------------|
-| number                  | a number; null, NaN, ±Inf, beyond ±1e100 missing   | a value, or a class    |
-| boolean                 | 0 or 1                                             | a class                |
-| string, or a dictionary | an input for each category, in order of appearance | a class                |
-| anything else           | refused by name                                    | refused by name        |
+What is missing is null, empty, NaN, infinite or beyond ±:data:`LARGEST`; what becomes of it, a policy says:
 
-A column has room for :data:`MAX_CATEGORIES` categories; one met later has no input of its own (all are 0), and so has
-a missing one. A target has room for :data:`MAX_CLASSES` classes; a further one is refused.
+| policy   | a number           | a category | beside it                                                    |
+|----------|--------------------|------------|--------------------------------------------------------------|
+| `impute` | the running mean   | none       | an input that says so, for each column where it ever happens |
+| `mean`   | the running mean   | none       |                                                              |
+| `skip`   |                    |            | the row is not learned, nor does it count in any mean        |
+| `error`  |                    |            | the job ends, before the row                                 |
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from connectors.wording import nearest
 from stream_bp.arrays import Array, Floats, Ints, Mask
-from stream_bp.errors import ConfigError, DataError
-from stream_bp.vocabulary import Value, Vocabulary
+from stream_bp.columns import Column, Task, choose, target_columns, type_in
+from stream_bp.errors import DataError, MissingValueError
+from stream_bp.times import parts_of
+from stream_bp.vocabulary import NO_PLACE, Value, Vocabulary
 
-__all__ = [
-    "LARGEST",
-    "MAX_CATEGORIES",
-    "MAX_CLASSES",
-    "Column",
-    "Encoded",
-    "Encoder",
-    "Task",
-    "distinct",
-    "is_number",
-    "label_array",
-    "target_schema",
-]
+__all__ = ["LARGEST", "MAX_CLASSES", "Encoded", "Encoder", "Missing", "distinct", "label_array"]
 
-MAX_CATEGORIES = 1_000
 MAX_CLASSES = 1_000
-
-Task = Literal["classification", "regression"]
 
 LARGEST = 1e100  # beyond it squares leave the range of a float64
 
+Missing = Literal["impute", "mean", "skip", "error"]
+
 _VALUES: dict[str, set[type]] = {"number": {int, float}, "integer": {int}, "bool": {bool}, "string": {str}}
-_ARROW = {"number": pa.float64(), "bool": pa.bool_(), "integer": pa.int64(), "string": pa.string()}
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of the source and how it is read.
-
-    Attributes
-    ----------
-    name
-        Its name in the source.
-    kind
-        ``number``, ``integer``, ``bool`` or ``string``.
-    """
-
-    name: str
-    kind: Literal["number", "integer", "bool", "string"]
+_UNITS_US = {"D": 86_400_000_000, "s": 1_000_000, "ms": 1_000, "us": 1}
+_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +51,23 @@ class Encoded:
     numbers
         Shape (n_numbers, n), float64, NaN where missing.
     categories
-        For each column of categories its codes, shape (n,), -1 where missing or without a place.
+        For each column of categories its codes, shape (n,), -1 where missing, -2 where it has no place.
     y
         Classification: codes (n_targets, n), int64, -1 where missing. Regression: values (n_targets, n), float64, NaN
         where missing. Shape (0, n) where the rows have no target.
+    missing
+        Where a feature is missing, shape (n_features, n); ``None`` where none is.
+    skipped
+        Which rows are not to be learned, shape (n,); all of them is missing then. ``None`` where none is.
     """
 
     numbers: Floats
     categories: list[Ints]
     y: Array
+    missing: Mask | None = None
+    skipped: Mask | None = None
+
+    clipped = None  # nothing was scaled yet
 
     def __len__(self) -> int:
         return int(self.numbers.shape[1])
@@ -102,6 +84,10 @@ class Encoder:
         Columns to predict.
     task
         What the targets are.
+    max_categories, hash_buckets
+        Room for the words of a column, and for those that come when it is full.
+    missing
+        What becomes of a row where a feature is missing.
     categories, labels
         Vocabularies to go on with: one for each string feature, one for each target of a classification.
     """
@@ -112,20 +98,34 @@ class Encoder:
         targets: Sequence[Column],
         task: Task,
         *,
+        max_categories: int = 1_000,
+        hash_buckets: int = 64,
+        missing: Missing = "impute",
         categories: Sequence[Sequence[Value]] | None = None,
         labels: Sequence[Sequence[Value]] | None = None,
     ) -> None:
         self.features = list(features)
         self.targets = list(targets)
         self.task = task
-        self.numeric = [column for column in features if column.kind != "string"]
-        self.categorical = [column for column in features if column.kind == "string"]
-        self.categories = [
-            Vocabulary(values, limit=MAX_CATEGORIES) for values in categories or [()] * len(self.categorical)
-        ]
+        self.missing = missing
+        self.max_categories, self.hash_buckets = max_categories, hash_buckets
+        self._sort_out()
+        self.categories = [self._vocabulary(values) for values in categories or [()] * len(self.categorical)]
         # One more than allowed, so that the first class beyond the bound is met and refused, not lost.
         n_vocabularies = len(self.targets) if task == "classification" else 0
         self.labels = [Vocabulary(values, limit=MAX_CLASSES + 1) for values in labels or [()] * n_vocabularies]
+
+    def _sort_out(self) -> None:
+        """Tell the columns apart: those of numbers, with the row of each one's first number, and those of words."""
+        self.numeric = [column for column in self.features if column.kind != "string"]
+        self.categorical = [column for column in self.features if column.kind == "string"]
+        self._first = np.cumsum([0, *(len(column.inputs) for column in self.numeric)])[:-1]
+        self._has_parts = any(column.inputs != (column.name,) for column in self.numeric)
+        is_number = np.array([column.kind != "string" for column in self.features], bool)
+        self._number_features, self._word_features = np.flatnonzero(is_number), np.flatnonzero(~is_number)
+
+    def _vocabulary(self, values: Sequence[Value] = ()) -> Vocabulary:
+        return Vocabulary(values, limit=self.max_categories, n_buckets=self.hash_buckets)
 
     @classmethod
     def plan(
@@ -134,8 +134,10 @@ class Encoder:
         targets: Sequence[str],
         task: Task,
         *,
-        features: Sequence[str] = (),
-        ignore: Sequence[str] = (),
+        max_categories: int = 1_000,
+        hash_buckets: int = 64,
+        missing: Missing = "impute",
+        **named: Sequence[str],
     ) -> "Encoder":
         """Choose the columns of a source.
 
@@ -143,77 +145,70 @@ class Encoder:
         ----------
         schema
             Natural types of the source.
-        targets, features, ignore
-            Column names; no ``features`` takes every column that is neither target nor ignored.
-        task
-            What the targets are.
-
-        Raises
-        ------
-        ConfigError
-            If a named column is not in the source, or no feature is left.
-        DataError
-            If a column's type cannot be learned from.
+        targets, task
+            Names of the columns to predict, and what they are.
+        max_categories, hash_buckets, missing
+            As of the class.
+        named
+            As of :func:`~stream_bp.columns.choose`, which also says what is raised.
         """
-        for role, names in (("target", targets), ("feature", features), ("ignored", ignore)):
-            for name in names:
-                if name not in schema.names:
-                    hint = nearest(name, schema.names) or _listed(schema.names)
-                    raise ConfigError(f"{role} column {name!r} is not in the source{hint}")
-        left_out = {*targets, *ignore}
-        if clash := left_out.intersection(features):
-            raise ConfigError(f"column {min(clash)!r} is a feature, and also a target or ignored: choose one")
-        chosen = [name for name in (features or schema.names) if name not in left_out]
-        if not chosen:
-            raise ConfigError(f"no feature column is left: the source has only {', '.join(map(repr, schema.names))}")
-        columns = [_feature(schema.field(name)) for name in chosen]
-        return cls(columns, [_target(schema.field(name), task) for name in targets], task)
+        features = choose(schema, targets, **named)
+        return cls(
+            features,
+            target_columns(schema, targets, task),
+            task,
+            max_categories=max_categories,
+            hash_buckets=hash_buckets,
+            missing=missing,
+        )
 
     def add(self, column: Column) -> None:
         """Let rows have a further feature, after the others; it had no value so far."""
         self.features.append(column)
+        self._sort_out()
         if column.kind == "string":
-            self.categorical.append(column)
-            self.categories.append(Vocabulary(limit=MAX_CATEGORIES))
-        else:
-            self.numeric.append(column)
+            self.categories.append(self._vocabulary())
 
     def widen(self, name: Any) -> None:
         """Let a column of booleans be one of numbers: it has values that are neither 0 nor 1."""
-        for columns in (self.features, self.numeric):
-            columns[:] = [replace(column, kind="number") if column.name == name else column for column in columns]
+        self.features[:] = [
+            replace(column, kind="number") if column.name == name else column for column in self.features
+        ]
+        self._sort_out()
 
     def rename(self, names: Sequence[Any]) -> None:
         """Call the features by other names, in their order; those of dicts need not be strings."""
         self.features = [replace(column, name=name) for column, name in zip(self.features, names, strict=True)]
-        self.numeric = [column for column in self.features if column.kind != "string"]
-        self.categorical = [column for column in self.features if column.kind == "string"]
+        self._sort_out()
+
+    @property
+    def numbers(self) -> list[str]:
+        """The names of the numbers of a row, in their order: several for a column of times."""
+        return [name for column in self.numeric for name in column.inputs]
 
     @property
     def schema(self) -> pa.Schema:
-        """The columns and types to ask the source for, targets last."""
-        return pa.schema([(column.name, _ARROW[column.kind]) for column in [*self.features, *self.targets]])
+        """The columns and types to ask a source for, targets last."""
+        return self.schema_in(pa.schema([]))
 
-    def schema_in(self, source: pa.Schema) -> pa.Schema:
-        """Return :attr:`schema` for a source of another one: its single floats are left as they are."""
-        return pa.schema(
-            [
-                source.field(name)
-                if name in source.names and source.field(name).type == pa.float32()
-                else (name, type_)
-                for name, type_ in zip(self.schema.names, self.schema.types, strict=True)
-            ]
-        )
+    def schema_in(self, source: pa.Schema, *, is_labelled: bool = True) -> pa.Schema:
+        """Return the columns and types to ask a certain source for: its single floats and times are left as they are.
 
-    @property
-    def feature_schema(self) -> pa.Schema:
-        """The same without the targets: for rows that have none."""
-        return pa.schema([(column.name, _ARROW[column.kind]) for column in self.features])
+        Parameters
+        ----------
+        source
+            Its natural types.
+        is_labelled
+            Whether the targets are wanted, after the features.
+        """
+        found = {field.name: field.type for field in source}
+        columns = [*self.features, *(self.targets if is_labelled else [])]
+        return pa.schema([(column.name, type_in(column, found.get(column.name))) for column in columns])
 
     @property
     def target_schema(self) -> pa.Schema:
         """The targets alone."""
-        return pa.schema([(column.name, _ARROW[column.kind]) for column in self.targets])
+        return pa.schema([(column.name, type_in(column, None)) for column in self.targets])
 
     def to_json(self) -> dict[str, Any]:
         """Return the chosen columns, JSON-able; :meth:`from_json` reads them."""
@@ -221,6 +216,9 @@ class Encoder:
             "features": [asdict(column) for column in self.features],
             "targets": [asdict(column) for column in self.targets],
             "task": self.task,
+            "max_categories": self.max_categories,
+            "hash_buckets": self.hash_buckets,
+            "missing": self.missing,
         }
 
     @classmethod
@@ -235,10 +233,14 @@ class Encoder:
             If columns and vocabularies do not belong together.
         """
         features, targets = ([Column(**column) for column in plan[role]] for role in ("features", "targets"))
-        for column in [*features, *targets]:
-            if type(column.name) is not str or column.kind not in _VALUES:
-                raise ValueError(f"there is no column {column.name!r} of kind {column.kind!r}")
-        encoder = cls(features, targets, plan["task"], categories=categories, labels=labels)
+        if any(type(column.name) is not str for column in [*features, *targets]):
+            raise ValueError("a column's name is no string")
+        # Release 0.1.0 had neither buckets nor inputs for what is missing.
+        settings: dict[str, Any] = {"max_categories": 1_000, "hash_buckets": 0, "missing": "mean"}
+        settings |= {name: plan[name] for name in settings if name in plan}
+        if settings["missing"] not in get_args(Missing):
+            raise ValueError(f"there is no policy {settings['missing']!r} for what is missing")
+        encoder = cls(features, targets, plan["task"], **settings, categories=categories, labels=labels)
         labelled = targets if encoder.task == "classification" else []
         columns = [*encoder.categorical, *labelled]
         for column, values in zip(columns, [*categories, *labels], strict=True):
@@ -252,15 +254,70 @@ class Encoder:
         Parameters
         ----------
         records
-            Rows with :attr:`schema`, or :meth:`schema_in` of their source, or with :attr:`feature_schema` where there
-            is nothing to compare with.
+            Rows with :meth:`schema_in`; without targets where there is nothing to compare with.
+
+        Raises
+        ------
+        MissingValueError
+            If a feature is missing and the policy is ``error``; then no value has entered a vocabulary.
         """
-        numbers = _matrix([records.column(column.name) for column in self.numeric], records.num_rows)
-        categories = [
-            _codes(records.column(column.name), vocabulary)
-            for column, vocabulary in zip(self.categorical, self.categories, strict=True)
-        ]
-        return Encoded(numbers, categories, self._encode_targets(records))
+        numbers = self._numbers(records)
+        words = [records.column(column.name) for column in self.categorical]
+        missing = self.missing_in(numbers, [_is_blank(column) for column in words])
+        skipped: Mask | None = None
+        if missing is not None and self.missing == "error":
+            row = int(np.argmax(missing.any(axis=0)))
+            raise MissingValueError(row, self.features[int(np.argmax(missing[:, row]))].name)
+        if missing is not None and self.missing == "skip":
+            skipped = np.logical_or.reduce(missing, axis=0)
+            records = records.take(_indices_without(skipped))
+            words = [records.column(column.name) for column in self.categorical]
+            numbers[:, skipped] = np.nan
+        categories = [_codes(*pair) for pair in zip(words, self.categories, strict=True)]
+        return Encoded(numbers, categories, self._encode_targets(records), missing, skipped)
+
+    def missing_in(self, numbers: Floats, blanks: Sequence[Mask | None]) -> Mask | None:
+        """Tell where features are missing.
+
+        Parameters
+        ----------
+        numbers
+            Shape (n_numbers, n), NaN where missing.
+        blanks
+            For each column of words where it has none, shape (n,); ``None`` for nowhere.
+
+        Returns
+        -------
+        Mask or None
+            Shape (n_features, n); ``None`` where none is.
+        """
+        # The sum of what has a NaN is one; ±LARGEST cannot add up to an infinity.
+        is_whole = not np.isnan(numbers.sum())
+        if is_whole and all(blank is None for blank in blanks):
+            return None
+        missing = np.zeros((len(self.features), numbers.shape[1]), bool)
+        if not is_whole:
+            missing[self._number_features] = np.isnan(numbers[self._first])
+        for feature, blank in zip(self._word_features, blanks, strict=True):
+            if blank is not None:
+                missing[feature] = blank
+        return missing
+
+    def _numbers(self, records: pa.RecordBatch) -> Floats:
+        n = records.num_rows
+        if not self._has_parts:
+            return _matrix([records.column(column.name) for column in self.numeric], n)
+        plain = [i for i, column in enumerate(self.numeric) if column.inputs == (column.name,)]
+        numbers = np.empty((len(self.numbers), n))
+        numbers[self._first[plain]] = _matrix([_seconds(records.column(self.numeric[i].name)) for i in plain], n)
+        for first, column in zip(self._first, self.numeric, strict=True):
+            if column.inputs != (column.name,):
+                array = records.column(column.name)
+                parts = parts_of(column.kind, _microseconds(array))
+                if array.null_count:
+                    parts[:, ~_is_valid(array)] = np.nan
+                numbers[first : first + len(parts)] = parts
+        return numbers
 
     def _encode_targets(self, records: pa.RecordBatch) -> Array:
         if self.targets and self.targets[0].name not in records.schema.names:
@@ -316,55 +373,9 @@ def label_array(labels: Sequence[Value]) -> pa.Array:
         raise DataError(f"the labels cannot be written as a column: {reason}; rename them") from error
 
 
-def _listed(names: Sequence[str]) -> str:
-    return f"; it has {', '.join(map(repr, names[:20]))}{', …' if len(names) > 20 else ''}" if names else ""
-
-
-def target_schema(schema: pa.Schema, targets: Sequence[str]) -> pa.Schema:
-    """Return the target columns with the types they are read as while nobody has said what the task is."""
-    columns = [_target(schema.field(name), "classification") for name in targets]
-    return pa.schema([(column.name, _ARROW[column.kind]) for column in columns])
-
-
-def is_number(type_: pa.DataType) -> bool:
-    """Whether values of a type could be a quantity."""
-    return _kind(type_) in {"number", "integer"}
-
-
 def distinct(array: pa.Array) -> list[Any]:
     """Return the distinct values of a column in order of appearance, without missing ones."""
     return [value for value in pc.unique(array).to_pylist() if not _is_nothing(value)]
-
-
-def _kind(type_: pa.DataType) -> str | None:
-    """Return the kind of column that an Arrow type makes, or None if it makes none."""
-    if pa.types.is_dictionary(type_):
-        return _kind(type_.value_type)
-    if pa.types.is_boolean(type_):
-        return "bool"
-    if pa.types.is_integer(type_):
-        return "integer"
-    if pa.types.is_floating(type_) or pa.types.is_decimal(type_) or pa.types.is_null(type_):
-        return "number"
-    return "string" if pa.types.is_string(type_) or pa.types.is_large_string(type_) else None
-
-
-def _feature(field: pa.Field) -> Column:
-    kind = _kind(field.type)
-    if kind is None:
-        raise DataError(
-            f"feature column {field.name!r} is of type {field.type}, which is neither a number nor a category; "
-            f"leave it out with --ignore {field.name}"
-        )
-    return Column(field.name, "number" if kind == "integer" else kind)  # type: ignore[arg-type]
-
-
-def _target(field: pa.Field, task: Task) -> Column:
-    kind = _kind(field.type)
-    if kind is None or (task == "regression" and kind == "string"):
-        wanted = "a number" if task == "regression" else "a label (a string, a boolean or a number)"
-        raise DataError(f"target column {field.name!r} is of type {field.type}, which is not {wanted}")
-    return Column(field.name, "number" if task == "regression" else kind)  # type: ignore[arg-type]
 
 
 # What follows reads and makes arrays by their buffers: wherever Arrow converts a value of Python or to NumPy, it
@@ -384,7 +395,10 @@ def _matrix(columns: Sequence[pa.Array], n: int) -> Floats:
 
 
 def _codes(array: pa.Array, vocabulary: Vocabulary) -> Ints:
-    """Return the codes of a column, -1 where missing; new values enter the vocabulary in order of appearance."""
+    """Return the codes of a column, -1 where missing; new values enter the vocabulary in order of appearance.
+
+    What finds it full has a code by its hash.
+    """
     codes = pc.index_in(array, value_set=_arrow(vocabulary.values, array.type), skip_nulls=True)
     if not vocabulary.is_full and codes.null_count > array.null_count:
         new = pc.unique(array.filter(pc.and_(pc.is_null(codes), pc.is_valid(array)))).to_pylist()
@@ -393,7 +407,55 @@ def _codes(array: pa.Array, vocabulary: Vocabulary) -> Ints:
     found: Ints = _plain_values(codes).astype(np.int64)
     if codes.null_count:
         found[~_is_valid(codes)] = -1
+    if vocabulary.is_full and codes.null_count > array.null_count:
+        blank = _is_blank(array)
+        strangers = (found < 0) if blank is None else (found < 0) & ~blank
+        if strangers.any():
+            found[strangers] = _buckets(array.take(_whole_numbers(np.flatnonzero(strangers))), vocabulary)
     return found
+
+
+def _buckets(strangers: pa.Array, vocabulary: Vocabulary) -> Ints:
+    """Return the codes of values, none missing, that have no place in a vocabulary."""
+    if not vocabulary.n_buckets:
+        return np.full(len(strangers), NO_PLACE)
+    vocabulary.has_overflown = True
+    _, offsets, text = strangers.buffers()
+    offsets = np.frombuffer(offsets, np.int32)[strangers.offset :][: len(strangers) + 1].astype(np.int64)
+    return vocabulary.buckets(np.frombuffer(text, np.uint8), offsets)
+
+
+def _is_blank(array: pa.Array) -> Mask | None:
+    """Tell where a column of words has none: null or empty; None for nowhere."""
+    if not pa.types.is_string(array.type):
+        return None if not array.null_count else ~_is_valid(array)
+    blank: Mask = _plain_values(pc.binary_length(array)) == 0
+    if array.null_count:
+        blank |= ~_is_valid(array)
+    return blank if blank.any() else None
+
+
+def _indices_without(skipped: Mask) -> pa.Array:
+    """Return the indices of all rows, null for some: what is taken by them is null there."""
+    valid = pa.py_buffer(np.packbits(~skipped, bitorder="little"))
+    return pa.Array.from_buffers(pa.int64(), len(skipped), [valid, pa.py_buffer(np.arange(len(skipped)))])
+
+
+def _seconds(array: pa.Array) -> pa.Array:
+    """Return a column of durations in seconds; any other one as it is."""
+    if not pa.types.is_duration(array.type):
+        return array
+    seconds = _plain_values(array.view(pa.int64())) / _PER_SECOND[array.type.unit]
+    if array.null_count:
+        seconds[~_is_valid(array)] = np.nan
+    return _floats(seconds)
+
+
+def _microseconds(array: pa.Array) -> Ints:
+    """Return moments in microseconds, those of the present calendar exactly; under a null it is anything."""
+    unit = getattr(array.type, "unit", None) or ("ms" if pa.types.is_date64(array.type) else "D")
+    raw = _plain_values(array.view(f"int{array.type.bit_width}")).astype(np.int64)
+    return raw // 1_000 if unit == "ns" else raw * _UNITS_US[unit]
 
 
 def _plain_values(array: pa.Array) -> Array:
@@ -401,6 +463,14 @@ def _plain_values(array: pa.Array) -> Array:
     whole = pa.Array.from_buffers(array.type, len(array), [None, array.buffers()[1]], 0, array.offset)
     values: Array = np.from_dlpack(whole)
     return values
+
+
+def _whole_numbers(values: Ints) -> pa.Array:
+    return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(values)])
+
+
+def _floats(values: Floats) -> pa.Array:
+    return pa.Array.from_buffers(pa.float64(), len(values), [None, pa.py_buffer(values)])
 
 
 def _is_valid(array: pa.Array) -> Mask:

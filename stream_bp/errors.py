@@ -5,6 +5,7 @@ The tree, with the exit code of the command line::
     StreamBPError
     ├── ConfigError (ValueError)            2   a setting is wrong, or two contradict each other
     ├── DataError (ValueError)              1   the rows cannot be learned from
+    │   └── MissingValueError               1   a row has no value where one must be
     ├── CheckpointError (ValueError)        3   a checkpoint is damaged, foreign, or of another job
     │   ├── NumericsError                   3   it was written under other numerics (versions, BLAS, threads)
     │   └── DiskError                       6   the disk refuses: no space, read-only, an input/output error
@@ -21,6 +22,7 @@ __all__ = [
     "DiskError",
     "DivergenceError",
     "LockedError",
+    "MissingValueError",
     "NumericsError",
     "StreamBPError",
 ]
@@ -42,6 +44,25 @@ class DataError(StreamBPError, ValueError):
     """The rows cannot be learned from."""
 
     exit_code = 1
+
+
+class MissingValueError(DataError):
+    """A row has no value in a column where the settings say that it must have one.
+
+    Parameters
+    ----------
+    row
+        Which of the rows that were looked at.
+    column
+        The column's name.
+    """
+
+    def __init__(self, row: int, column: str) -> None:
+        super().__init__(
+            f"row {row}: column {column!r} has no value (null, empty, NaN, infinite or beyond ±1e100); mend it, or "
+            "choose another way with --missing"
+        )
+        self.row, self.column = row, column
 
 
 class CheckpointError(StreamBPError, ValueError):

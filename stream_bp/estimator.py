@@ -4,6 +4,7 @@ import copy
 import inspect
 import math
 from collections.abc import Hashable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -13,10 +14,11 @@ from river.utils import dataframe
 
 from stream_bp import checkpoint, portable
 from stream_bp.arrays import Array, DType, Floats
+from stream_bp.columns import Column, Task
 from stream_bp.config import JobConfig
 from stream_bp.dicts import DictEncoder, Features, is_missing
-from stream_bp.encoder import Column, Encoded, Encoder, Task
-from stream_bp.errors import DataError
+from stream_bp.encoder import Encoded, Encoder
+from stream_bp.errors import ConfigError, DataError
 from stream_bp.model import Model
 from stream_bp.numerics import single_thread
 from stream_bp.single import SingleRow
@@ -48,6 +50,7 @@ class MLP(base.Estimator):
     clip_norm: float | None
     weight_decay: float
     scale_features: bool
+    missing: str
     dtype: DType
     engine: str
     seed: int
@@ -56,9 +59,12 @@ class MLP(base.Estimator):
         self._config = JobConfig.of({**settings, "target": _TARGET, "task": self._task, "batch_size": 1})
         for name, value in {**settings, "hidden": self._config.hidden}.items():
             setattr(self, name, value)
-        self._take(
-            Encoder([], [Column(_TARGET, "number" if self._task == "regression" else "string")], self._task), None
-        )
+        if self._config.missing not in {"mean", "impute"}:
+            raise ConfigError(
+                f"missing: expected mean or impute, found {self._config.missing!r}: rows are yours to skip"
+            )
+        target = Column(_TARGET, "number" if self._task == "regression" else "string")
+        self._take(Encoder([], [target], self._task, missing=self._config.missing), None)
 
     def _unit_test_skips(self) -> set[str]:
         # A minibatch is one step along its mean gradient, and a loop of learn_one is a step for each row: of one row
@@ -128,7 +134,8 @@ class MLP(base.Estimator):
         """
         model = self._with_columns(self._dicts.new_columns(x), len(x))
         numbers, codes = self._dicts.encode_one(x, is_learned=True)
-        model.grow(Encoded(numbers, [np.array([code]) for code in codes], y), 0, 1)
+        missing = self._encoder.missing_in(numbers, [np.array([code == -1]) for code in codes])
+        model.grow(Encoded(numbers, [np.array([code]) for code in codes], y, missing), 0, 1)
         self._stand()
         self._propagate(x)
         return self._ready()
@@ -175,7 +182,7 @@ class MLP(base.Estimator):
         """Learn rows with their targets y (1, n), as one minibatch."""
         if self._model is not None and len(rows):
             with single_thread():
-                prepared = self._model.preparation(len(rows)).prepare(Encoded(rows.numbers, rows.categories, y))
+                prepared = self._model.preparation(len(rows)).prepare(replace(rows, y=y))
                 list(self._model.learn(prepared, 0, len(rows)))
         self._stand()
 

@@ -11,7 +11,7 @@ longer stream at once.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -20,6 +20,8 @@ import numpy as np
 
 from connectors import Block, Cursor, CursorError, Source, prefetch, rebatch
 from stream_bp.config import JobConfig
+from stream_bp.errors import MissingValueError
+from stream_bp.quality import Rows
 
 __all__ = ["Chunk", "Feed", "Position"]
 
@@ -51,6 +53,11 @@ class Position:
     skip: int = 0
     end: Cursor | None = None
 
+    @property
+    def row(self) -> int:
+        """How many rows of the epoch were learned."""
+        return self.cursor.row + self.skip
+
     def to_json(self) -> dict[str, Any]:
         """Return plain numbers, strings, lists and dicts."""
         end = self.end and self.end.to_json()
@@ -75,7 +82,7 @@ class Chunk:
         n → position after its first n rows. It may cost a little: for checkpoints.
     """
 
-    rows: Sized
+    rows: Rows
     position: Callable[[int], Position]
 
 
@@ -106,16 +113,28 @@ class Feed:
         self._chunk_rows = max(1, -(-rows // config.batch_size)) * config.batch_size
 
     @contextlib.contextmanager
-    def open(self, position: Position, prepare: Callable[[Any], Sized]) -> Iterator[Iterator[Chunk]]:
+    def open(self, position: Position, prepare: Callable[[Any], Rows]) -> Iterator[Iterator[Chunk]]:
         """Read one epoch from a position to its end; each record batch is prepared in the thread that reads it."""
         with self._source.open(self._schema, position.cursor) as reader:
             # Part of a window would be drawn in another order than the whole.
             blocks = rebatch(reader, self._chunk_rows, unit=None if self._is_shuffled else self._batch_size)
             records = self._records(blocks, position)
-            chunks = (Chunk(prepare(batch), locate) for batch, locate in records)
-            with prefetch(chunks, _AHEAD) as ahead:
+            with prefetch(self._chunks(records, prepare), _AHEAD) as ahead:
                 yield ahead
             self._again = reader.again
+
+    def _chunks(self, records: Iterator[_Located], prepare: Callable[[Any], Rows]) -> Iterator[Chunk]:
+        """Yield what becomes of record batches; of one with a row that may not be, the minibatches before."""
+        for batch, locate in records:
+            try:
+                chunk = Chunk(prepare(batch), locate)
+            except MissingValueError as error:
+                good = error.row - error.row % self._batch_size
+                if good:
+                    yield Chunk(prepare(batch.slice(0, good)), locate)
+                row = locate(error.row).row
+                raise MissingValueError(row, error.column) from error
+            yield chunk
 
     def next_epoch(self, position: Position) -> Position:
         """Return the start of the epoch after the one that was read to its end, from a position in it.

@@ -45,7 +45,8 @@ class ForeignModel:
     """A River estimator with the surface that a job asks of its model (:class:`~stream_bp.training.StreamModel`).
 
     It is given numbers as float, booleans as bool, categories as str and labels as they stand in the source; what is
-    missing is left out of the row, and so is a category beyond those that a column has room for.
+    missing is left out of the row, and so is a category beyond those that a column has room for. A column of times is
+    given as its parts.
 
     Parameters
     ----------
@@ -189,14 +190,17 @@ class ForeignModel:
         codes = iter(codes[start:stop].tolist() for codes in rows.categories)
         words = iter(self.encoder.categories)
         columns: list[list[Any]] = []
+        names: list[str] = []
         for column in self.encoder.features:
             if column.kind == "string":
                 met = next(words).values
                 columns.append([met[code] if code >= 0 else None for code in next(codes)])
-            else:
-                kind = bool if column.kind == "bool" else float
+                names.append(column.name)
+                continue
+            kind = bool if column.kind == "bool" else float
+            for name in column.inputs:
                 columns.append([kind(value) if value == value else None for value in next(numbers)])  # noqa: PLR0124
-        names = [column.name for column in self.encoder.features]
+                names.append(name)
         for values in zip(*columns, strict=True):
             yield {name: value for name, value in zip(names, values, strict=True) if value is not None}
 

@@ -46,8 +46,8 @@ def predict(loaded: Loaded, source: Source, output: str | Path) -> int:
         If the source cannot be read, or the file cannot be written; no file is left then.
     """
     _refuse_overwriting(output, source)
-    model = restore_model(loaded.snapshot, engine="numpy")
-    batches = _batches(source, model.encoder.feature_schema)
+    model = _model(loaded)
+    batches = _batches(source, model.encoder.schema_in(source.schema, is_labelled=False))
     first = next(batches, None)
     if first is None:
         raise DataError(f"{source.description}: no rows")
@@ -76,9 +76,9 @@ def evaluate(loaded: Loaded, source: Source) -> dict[str, Any]:
     ConnectorError
         If the source cannot be read, or has no target column.
     """
-    model = restore_model(loaded.snapshot, engine="numpy")
+    model = _model(loaded)
     evaluation = Evaluation(model.encoder.task, len(model.encoder.targets))
-    for records in _batches(source, model.encoder.schema):
+    for records in _batches(source, model.encoder.schema_in(source.schema)):
         rows = model.encoder.encode(records)
         evaluation.update(rows.y, model.predict(rows))
     if not evaluation.n_rows:
@@ -132,6 +132,14 @@ def _inspect_job(snapshot: Snapshot) -> dict[str, Any]:
         "numerics": state["fingerprint"],
         "numerics_changes": state["numerics_changes"],
     }
+
+
+def _model(loaded: Loaded) -> Model:
+    """Return a model that predicts every row: one that would not be learned, for what it misses, as the mean."""
+    model = restore_model(loaded.snapshot, engine="numpy")
+    if model.encoder.missing in {"skip", "error"}:
+        model.encoder.missing = "mean"
+    return model
 
 
 def _answer(model: Model, records: Any) -> Any:

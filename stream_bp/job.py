@@ -440,6 +440,7 @@ class Job:
             windowed=evaluation.windowed(),
             baselines=evaluation.baselines(),
             targets=dict(zip(names, evaluation.by_target(), strict=True)),
+            quality=training.quality.to_json(),
             model=training.model.description,
             layers=training.model.layers(),
             rows_per_second=run_rows / seconds if seconds > 0 else 0.0,

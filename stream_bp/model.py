@@ -7,55 +7,24 @@ alone. And a prediction is made among the classes known *before* its minibatch: 
 
 import itertools
 import operator
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from stream_bp.arrays import Array, Floats, Ints, Mask
-from stream_bp.encoder import MAX_CLASSES, Column, Encoded, Encoder
+from stream_bp.columns import Column
+from stream_bp.encoder import MAX_CLASSES, Encoded, Encoder
 from stream_bp.errors import CheckpointError, DataError
 from stream_bp.learner import Learner
+from stream_bp.preparation import Preparation, Prepared, minibatches, unscaled
 from stream_bp.scaling import Moments, Scaler
 from stream_bp.vocabulary import Value
 
-__all__ = ["Model", "Outcome", "Preparation", "Prepared", "refuse_excess"]
+__all__ = ["Model", "Outcome", "refuse_excess"]
 
 _OUTPUTS = 1 << 19  # of rows that are learned at once: arrays of them stay in the cache
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """Rows as numbers, standardised minibatch by minibatch: all that can be done before those before them are learned.
-
-    Attributes
-    ----------
-    rows
-        The rows as they were encoded; but for their numbers, which are not kept.
-    batch_size
-        Rows in a minibatch; only the last one may be shorter.
-    numbers
-        Minibatch after minibatch its scaled numbers (n_numbers, b), in one vector of the learner's dtype.
-    moments
-        Those of the numbers; ``None`` where they are not scaled.
-    targets, target_moments
-        The same of the values to predict, in one vector of float64; ``None`` where the target is a class.
-    """
-
-    rows: Encoded
-    batch_size: int
-    numbers: Floats
-    moments: Moments | None
-    targets: Floats | None
-    target_moments: Moments | None
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def border(self, row: int) -> int:
-        """Return the number of minibatches in the first rows, which end one."""
-        return -(-row // self.batch_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +85,13 @@ class Model:
         self.output = output
         self.scale_features = scale_features
         self.scale_target = scale_target
-        self.fan_in = len(encoder.features) if fan_in is None else fan_in
-        self.scaler = Scaler(len(encoder.numeric))
+        # A row has its numbers, and one input of each column of categories.
+        self.fan_in = len(encoder.numbers) + len(encoder.categorical) if fan_in is None else fan_in
+        self.scaler = Scaler(len(encoder.numbers))
         self.target_scaler = Scaler(len(encoder.targets) if encoder.task == "regression" else 0)
         n_outputs = 0 if output == "softmax" else len(encoder.targets)
         self.learner = Learner(
-            [column.name for column in encoder.numeric],
+            encoder.numbers,
             n_outputs,
             output=output,
             fan_in=self.fan_in,
@@ -129,11 +99,20 @@ class Model:
         )
         # For each column of categories, the input that belongs to each code the learner has grown to.
         self._inputs: list[list[int]] = [[] for _ in encoder.categorical]
+        # For each feature the input that says that it is missing, -1 as long as it never was.
+        self._indicators = [-1] * len(encoder.features)
         self._known = [0] * len(encoder.labels)
 
-    def preparation(self, batch_size: int) -> "Preparation":
+    def preparation(self, batch_size: int) -> Preparation:
         """Return what prepares the rows that come next, block by block."""
-        return Preparation(self, batch_size)
+        return Preparation(
+            self.encoder,
+            batch_size,
+            self.learner.theta.dtype,
+            self.scaler if self.scale_features else None,
+            self.target_scaler,
+            scale_target=self.scale_target,
+        )
 
     def learn(self, rows: Prepared, start: int, stop: int) -> Iterator[Outcome]:
         """Predict, then learn, the minibatches of rows[start:stop].
@@ -178,16 +157,13 @@ class Model:
 
         What the learner never met counts as missing.
         """
-        X = self.inputs_of(self.preview(rows.numbers)[None], [codes[None] for codes in rows.categories])[0]
+        missing = None if rows.missing is None else rows.missing[:, None]
+        X = self.inputs_of(self.preview(rows.numbers)[None], [codes[None] for codes in rows.categories], missing)[0]
         return self.answer(self.learner.predict(X))
 
     def preview(self, numbers: Floats) -> Floats:
         """Scale some rows (n_numbers, n), each as if it came next; a single one into the scaler's own room."""
-        return self.scaler.preview(numbers) if self.scale_features else self.unscaled(numbers)
-
-    def unscaled(self, numbers: Floats) -> Floats:
-        """Return numbers that are not scaled, 0 where one is missing, or beyond the learner's dtype."""
-        return np.where(np.abs(numbers) <= np.finfo(self.learner.theta.dtype).max, numbers, 0)
+        return self.scaler.preview(numbers) if self.scale_features else unscaled(numbers, self.learner.theta.dtype)
 
     def answer(self, output: Floats) -> list[Floats]:
         """Put ŷ (n_K, n) of rows that come next into the user's terms, as in :class:`Outcome`."""
@@ -200,14 +176,18 @@ class Model:
     def _learn(self, rows: Prepared, start: int, stop: int, b: int, known: list[int] | None = None) -> Outcome:
         """Learn whole minibatches that bring nothing new to the learner."""
         n_minibatches = (stop - start) // b
-        numbers = _minibatches(rows.numbers, len(self.encoder.numeric), start, stop, b)
-        X = self.inputs_of(numbers, [column[start:stop].reshape(n_minibatches, b) for column in rows.rows.categories])
+        numbers = minibatches(rows.numbers, self.scaler.n, start, stop, b)
+        categories = [column[start:stop].reshape(n_minibatches, b) for column in rows.rows.categories]
+        missing = rows.rows.missing
+        if missing is not None:
+            missing = missing[:, start:stop].reshape(-1, n_minibatches, b)
+        X = self.inputs_of(numbers, categories, missing)
         y = rows.rows.y[:, start:stop]
         if rows.moments is not None:
             self.scaler.stand(rows.moments, rows.border(stop))
         if rows.targets is not None and rows.target_moments is not None:
             self.target_scaler.stand(rows.target_moments, rows.border(stop))
-            targets = _minibatches(rows.targets, len(y), start, stop, b)
+            targets = minibatches(rows.targets, len(y), start, stop, b)
             return self._learn_values(X, y, targets, rows.target_moments.between(rows.border(start), rows.border(stop)))
         Y, weights = self._one_hot(y.reshape(-1, n_minibatches, b))
         learned = self.learner.learn(X, Y, _unless_all(weights))
@@ -227,8 +207,23 @@ class Model:
         y = np.where(moments.count[:, :-1, None] > 0, tiles, np.nan).reshape(y.shape)
         return Outcome(y, list(values.reshape(y.shape)), learned.loss.sum(axis=1), learned.count)
 
-    def inputs_of(self, numbers: Floats, categories: Sequence[Ints]) -> Floats:
-        """Return X (T, n_0, b): scaled numbers (T, n_numbers, b), then a 1 for each category that has an input."""
+    def inputs_of(self, numbers: Floats, categories: Sequence[Ints], missing: Mask | None) -> Floats:
+        """Return the inputs of T minibatches.
+
+        Parameters
+        ----------
+        numbers
+            Scaled, shape (T, n_numbers, b).
+        categories
+            For each column of categories its codes (T, b).
+        missing
+            Where features are missing, (n_features, T, b); ``None`` where none is.
+
+        Returns
+        -------
+        Floats
+            X (T, n_0, b): the numbers, a 1 for each category that has an input, and one for what is missing.
+        """
         n_minibatches, n_numbers, b = numbers.shape
         if n_numbers == self.learner.n_inputs:
             return numbers
@@ -237,6 +232,9 @@ class Model:
         for codes, inputs in zip(categories, self._inputs, strict=True):
             t, r = np.nonzero((codes >= 0) & (codes < len(inputs)))
             X[t, np.array(inputs, np.intp)[codes[t, r]], r] = 1
+        for feature, indicator in enumerate(self._indicators):
+            if indicator >= 0 and missing is not None:
+                X[:, indicator] = missing[feature]
         return X
 
     def _one_hot(self, codes: Ints) -> tuple[Floats, Mask]:
@@ -251,7 +249,7 @@ class Model:
         return [_renormalised(p[:n]) if n < len(p) else p for p, n in zip(every, known, strict=True)]
 
     def _first_new(self, rows: Encoded, start: int, stop: int) -> int | None:
-        """Return the first row with a category or a class that the learner has not grown to."""
+        """Return the first row with a category, a class or a gap that the learner has not grown to."""
         columns = [*zip(rows.categories, map(len, self._inputs), map(len, self.encoder.categories), strict=True)]
         columns += zip(rows.y, self._known, map(len, self.encoder.labels), strict=False)
         first = [
@@ -259,21 +257,31 @@ class Model:
             for codes, grown, met in columns
             if met > grown and (codes[start:stop] >= grown).any()
         ]
+        first += [start + int(np.argmax(missing)) for _, missing in self._unannounced(rows, start, stop)]
         return min(first, default=None)
+
+    def _unannounced(self, rows: Encoded, start: int, stop: int) -> Iterator[tuple[int, Mask]]:
+        """Yield each feature that is missing for the first time, and in which of the rows it is."""
+        if rows.missing is None or self.encoder.missing != "impute":
+            return
+        for feature, (indicator, missing) in enumerate(zip(self._indicators, rows.missing, strict=True)):
+            if indicator < 0 and missing[start:stop].any():
+                yield feature, missing[start:stop]
 
     def add_columns(self, columns: Sequence[Column]) -> None:
         """Let rows have further features, which were missing so far; their weights start as their names say."""
-        at = len(self.encoder.numeric)
+        at = self.scaler.n
         for column in columns:
             self.encoder.add(column)
-        names = [column.name for column in self.encoder.numeric[at:]]
+        names = self.encoder.numbers[at:]
         self._inputs = [[i + len(names) for i in inputs] for inputs in self._inputs]
         self._inputs += [[] for _ in self.encoder.categorical[len(self._inputs) :]]
+        self._indicators = [i + len(names) if i >= 0 else i for i in self._indicators] + [-1] * len(columns)
         self.scaler.grow(len(names))
         self.learner.grow(names, at=at)
 
     def grow(self, rows: Encoded, start: int, stop: int) -> None:
-        """Give every category and class of one minibatch its input or output.
+        """Give every category, class and gap of one minibatch its input or output.
 
         Raises
         ------
@@ -285,9 +293,12 @@ class Model:
         for codes, inputs, column, words in zip(
             rows.categories, self._inputs, self.encoder.categorical, self.encoder.categories, strict=True
         ):
-            for code in range(len(inputs), int(codes[start:stop].max()) + 1):
+            for code in range(len(inputs), words.grown(int(codes[start:stop].max()))):
                 inputs.append(self.learner.n_inputs + len(names))
-                names.append(f"{column.name}={words.values[code]}")
+                names.append(f"{column.name}{words.name(code)}")
+        for feature, _ in self._unannounced(rows, start, stop):
+            self._indicators[feature] = self.learner.n_inputs + len(names)
+            names.append(_indicator_name(self.encoder.features[feature]))
         n_outputs = 0
         for i in range(len(self._known)):
             met = max(self._known[i], int(rows.y[i, start:stop].max()) + 1)
@@ -308,6 +319,7 @@ class Model:
             "output": self.output,
             "categories": categories,
             "inputs": [list(inputs) for inputs in self._inputs],
+            "indicators": list(self._indicators),
             "labels": self.labels,
             "fan_in": self.fan_in,
             "learner": self.learner.state(),
@@ -328,6 +340,10 @@ class Model:
         fan_in = operator.index(state.get("fan_in", len(encoder.features)))
         model = cls(encoder, state["output"], fan_in=fan_in, **settings)
         model._inputs = [list(inputs) for inputs in state["inputs"]]
+        for words, inputs in zip(encoder.categories, model._inputs, strict=True):
+            words.has_overflown = len(inputs) > words.limit
+        # Release 0.1.0 had no indicators.
+        model._indicators = list(map(operator.index, state.get("indicators", model._indicators)))
         model._known = [len(labels) for labels in state["labels"]]
         model.learner.grow(model._input_names(), sum(model._known) if model.output == "softmax" else 0)
         for prefix, scaler in (("scaler", model.scaler), ("target_scaler", model.target_scaler)):
@@ -337,12 +353,18 @@ class Model:
         return model
 
     def _input_names(self) -> list[str]:
-        """Return the names of the categories' inputs, in the order of the inputs."""
+        """Return the names of the inputs that came with categories and gaps, in the order of the inputs."""
         named: dict[int, str] = {}
-        for column, inputs, words in zip(self.encoder.categorical, self._inputs, self.encoder.categories, strict=True):
-            named.update({i: f"{column.name}={value}" for i, value in zip(inputs, words.values, strict=True)})
-        first = len(self.encoder.numeric)
-        if sorted(named) != list(range(first, first + len(named))):
+        encoder = self.encoder
+        for column, inputs, words in zip(encoder.categorical, self._inputs, encoder.categories, strict=True):
+            if len(words) != len(inputs):
+                raise CheckpointError(f"column {column.name!r} has {len(words)} categories, and {len(inputs)} inputs")
+            named.update({i: f"{column.name}{words.name(code)}" for code, i in enumerate(inputs)})
+        for column, indicator in zip(encoder.features, self._indicators, strict=True):
+            if indicator >= 0:
+                named[indicator] = _indicator_name(column)
+        first, n_named = self.scaler.n, _n_named(self._inputs, self._indicators)
+        if sorted(named) != list(range(first, first + n_named)):
             raise CheckpointError("the categories and the inputs of the first layer do not belong together")
         return [named[i] for i in sorted(named)]
 
@@ -368,61 +390,6 @@ class Model:
     def labels(self) -> list[list[Value]]:
         """For each target of a classification, the classes the learner knows, by code."""
         return [words.values[:known] for words, known in zip(self.encoder.labels, self._known, strict=True)]
-
-
-_Scale = Callable[[Floats], tuple[Floats, Moments | None]]
-
-
-class Preparation:
-    """What turns the rows that a model will learn next into what it learns from, ahead of the learner.
-
-    Parameters
-    ----------
-    model
-        It is read, not changed: its scalers stand where the rows that were *learned* end, those here where the rows
-        that were *prepared* do.
-    batch_size
-        Rows in a minibatch.
-    """
-
-    def __init__(self, model: Model, batch_size: int) -> None:
-        self.model = model
-        self._batch_size = batch_size
-        self._scaler, self._target_scaler = model.scaler.copy(), model.target_scaler.copy()
-        self._dtype = model.learner.theta.dtype
-
-    def __call__(self, records: Any) -> Prepared:
-        """Prepare a record batch of whole minibatches; only the last one of all may be short."""
-        return self.prepare(self.model.encoder.encode(records))
-
-    def prepare(self, rows: Encoded) -> Prepared:
-        """Prepare rows that are encoded."""
-        model = self.model
-        scale = self._scaler.observe if model.scale_features else lambda x: (model.unscaled(x), None)
-        numbers, moments = self._by_minibatch(rows.numbers, scale, self._dtype)
-        targets = target_moments = None
-        if model.encoder.task == "regression":
-            targets, target_moments = self._by_minibatch(rows.y, self._observe_targets, np.dtype(np.float64))
-        kept = replace(rows, numbers=np.empty((0, len(rows))))
-        return Prepared(kept, self._batch_size, numbers, moments, targets, target_moments)
-
-    def _observe_targets(self, y: Floats) -> tuple[Floats, Moments]:
-        """Return values (n_targets, T, b) as they are learned, and their moments, which are known in any case."""
-        z, moments = self._target_scaler.observe(y)
-        return (z if self.model.scale_target else np.nan_to_num(y)), moments
-
-    def _by_minibatch(self, x: Floats, scale: _Scale, dtype: np.dtype[np.floating]) -> tuple[Floats, Moments | None]:
-        """Return x (n, N), scaled, minibatch after minibatch in one vector, and the moments at all borders."""
-        n, n_rows = x.shape
-        vector, found = np.empty(n * n_rows, dtype), []
-        whole = n_rows - n_rows % self._batch_size
-        for start, stop, b in ((0, whole, self._batch_size), (whole, n_rows, n_rows - whole)):
-            if start < stop:
-                z, moments = scale(x[:, start:stop].reshape(n, (stop - start) // b, b))
-                _minibatches(vector, n, start, stop, b)[:] = z.swapaxes(0, 1)
-                found.append(moments)
-        first, *rest = found
-        return vector, first if first is None or not rest or rest[0] is None else first.joined(rest[0])
 
 
 def refuse_excess(encoder: Encoder, output: str, y: Array) -> None:
@@ -456,7 +423,7 @@ def _refuse_misfits(tensors: dict[str, Floats], encoder: Encoder, state: dict[st
         raise CheckpointError(f"output {state['output']!r} does not go with {encoder.task}")
     if state["output"] == "sigmoid" and any(len(labels) > 2 for labels in state["labels"]):
         raise CheckpointError("a sigmoid output tells two classes apart, and there are more")
-    n_inputs = len(encoder.numeric) + sum(map(len, state["inputs"]))
+    n_inputs = len(encoder.numbers) + _n_named(state["inputs"], state.get("indicators", []))
     n_outputs = sum(map(len, state["labels"])) if state["output"] == "softmax" else len(encoder.targets)
     sizes = (n_inputs, *hidden, n_outputs)
     for layer, (n_in, n_out) in enumerate(itertools.pairwise(sizes), start=1):
@@ -466,9 +433,13 @@ def _refuse_misfits(tensors: dict[str, Floats], encoder: Encoder, state: dict[st
             raise CheckpointError(f"W{layer}: expected {(n_out, n_in + 1)}, found {found}")
 
 
-def _minibatches(vector: Floats, n: int, start: int, stop: int, b: int) -> Floats:
-    """Return the minibatches (T, n, b) of rows start … stop - 1, as a view of a vector of minibatches (n, b)."""
-    return vector[n * start : n * stop].reshape((stop - start) // b, n, b)
+def _n_named(inputs: Sequence[Sequence[int]], indicators: Sequence[int]) -> int:
+    """Return the number of inputs that came with categories and gaps."""
+    return sum(map(len, inputs)) + sum(i >= 0 for i in indicators)
+
+
+def _indicator_name(column: Column) -> str:
+    return f"{column.name}:missing"
 
 
 def _unless_all(weights: Mask) -> Mask | None:

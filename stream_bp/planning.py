@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from connectors import Source
+from stream_bp.columns import Task, is_number
 from stream_bp.config import JobConfig
-from stream_bp.encoder import Encoder, Task, distinct, is_number, target_schema
+from stream_bp.encoder import Encoder, distinct
 from stream_bp.errors import DataError
 
 __all__ = ["plan"]
@@ -38,18 +39,19 @@ def plan(source: Source, config: JobConfig) -> Encoder:
     schema = source.schema
     # A first plan finds wrong names and types before anything is read.
     draft: Task = "regression" if config.task == "regression" else "classification"
-    Encoder.plan(schema, config.target, draft, features=config.features, ignore=config.ignore)
-    task = config.task if config.task != "auto" else _guess(source, config)
-    encoder = Encoder.plan(schema, config.target, task, features=config.features, ignore=config.ignore)
+    encoder = Encoder.plan(schema, config.target, draft, **config.encoder_settings)
+    task = config.task if config.task != "auto" else _guess(source, config, encoder)
+    if task != draft:
+        encoder = Encoder.plan(schema, config.target, task, **config.encoder_settings)
     _refuse_hopeless(source, encoder)
     return encoder
 
 
-def _guess(source: Source, config: JobConfig) -> Task:
+def _guess(source: Source, config: JobConfig, draft: Encoder) -> Task:
     """Words and booleans are classes; whole numbers are, if the first rows have few of them; fractions are values."""
     if config.output != "auto":
         return "regression" if config.output == "identity" else "classification"
-    first = next(_targets(source, target_schema(source.schema, config.target)), None)
+    first = next(_targets(source, draft.target_schema), None)
     if first is None:
         raise DataError(f"{source.description}: no rows")
     for name in config.target:

@@ -10,8 +10,9 @@ import numpy as np
 
 import stream_bp
 from stream_bp.checkpoint import Loaded
+from stream_bp.columns import PARTS, Task
 from stream_bp.config import JobConfig
-from stream_bp.encoder import Task, label_array
+from stream_bp.encoder import label_array
 from stream_bp.errors import CheckpointError, DataError
 from stream_bp.model import Model
 from stream_bp.saved import restore_model, saved_config
@@ -82,7 +83,7 @@ def unpack(loaded: Loaded, task: Task) -> tuple[JobConfig, Model]:
     Raises
     ------
     CheckpointError
-        If it is not of one target, or of another task.
+        If it is not of one target, of another task, or of columns of times.
     """
     config, model = saved_config(loaded.snapshot), restore_model(loaded.snapshot)
     encoder = model.encoder
@@ -97,6 +98,12 @@ def unpack(loaded: Loaded, task: Task) -> tuple[JobConfig, Model]:
     if len(set(names)) < len(names):
         raise CheckpointError(f"checkpoint {loaded.path}: two features are called the same")
     encoder.rename(names)
+    for column in encoder.numeric:
+        if column.kind in PARTS:
+            raise CheckpointError(f"checkpoint {loaded.path}: {column.name!r} is a {column.kind}, which no dict has")
+    if encoder.missing in {"skip", "error"}:  # whoever holds single rows skips them himself
+        encoder.missing = "mean"
+        config = config.model_copy(update={"missing": "mean"})
     return config, model
 
 

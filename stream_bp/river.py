@@ -58,6 +58,9 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
     scale_features
         Whether numbers are standardised by their running mean and deviation; else they are taken as they are, a
         missing one as 0.
+    missing
+        ``mean``: what is missing is the mean; ``impute``: each feature that is ever missing gets an input that says
+        so, too.
     dtype
         ``float64``, or ``float32`` for half the memory; probabilities then sum to 1 within 1e-6.
     engine
@@ -94,6 +97,7 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
         clip_norm: float | None = 1.0,
         weight_decay: float = 0.0,
         scale_features: bool = True,
+        missing: str = "mean",
         dtype: DType = "float64",
         engine: str = "auto",
         seed: int = 0,
@@ -109,6 +113,7 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
             clip_norm=clip_norm,
             weight_decay=weight_decay,
             scale_features=scale_features,
+            missing=missing,
             dtype=dtype,
             engine=engine,
             seed=seed,
@@ -293,6 +298,7 @@ class MLPRegressor(MLP, base.MiniBatchRegressor):
         clip_norm: float | None = 1.0,
         weight_decay: float = 0.0,
         scale_features: bool = True,
+        missing: str = "mean",
         scale_target: bool = True,
         dtype: DType = "float64",
         engine: str = "auto",
@@ -309,6 +315,7 @@ class MLPRegressor(MLP, base.MiniBatchRegressor):
             clip_norm=clip_norm,
             weight_decay=weight_decay,
             scale_features=scale_features,
+            missing=missing,
             scale_target=scale_target,
             dtype=dtype,
             engine=engine,

@@ -67,6 +67,7 @@ class _JobState(_ModelState):
     loss: Annotated[list[float], Field(min_length=2, max_length=2)]
     stop_reason: Literal["end_of_stream", "max_rows", "max_minibatches", "stop_loss", "stop_delta"] | None
     history: _Mark
+    quality: dict[str, Any] | None = None  # not in release 0.1.0, whose jobs can be looked at, not resumed
     numerics_changes: list[_NumericsChange]
     fingerprint: dict[str, Any]
     sources: list[str]
@@ -83,8 +84,8 @@ def saved_config(snapshot: Snapshot) -> JobConfig:
     with fitting("it is neither the checkpoint of a job nor that of an estimator"):
         kind: type[_ModelState] = _JobState if holds_job(snapshot) else _PortableState
         kind.model_validate(snapshot.state)
-        # Release 0.1.0 had one engine.
-        return JobConfig.of({"engine": "numpy", **snapshot.state["config"]})
+        # Release 0.1.0 had one engine, no buckets, and no inputs for what is missing.
+        return JobConfig.of({"engine": "numpy", "hash_buckets": 0, "missing": "mean", **snapshot.state["config"]})
 
 
 def holds_job(snapshot: Snapshot) -> bool:

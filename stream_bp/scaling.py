@@ -117,6 +117,11 @@ class Scaler:
         self.next_row = NextRow(sums[:, :, None], shift[:, None])
         self._room = np.empty(0)
 
+    @property
+    def n(self) -> int:
+        """Number of columns."""
+        return len(self._shift)
+
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the rooms: views would be views of nothing."""
         return {"_sums": self._sums, "_shift": self._shift}

@@ -35,7 +35,8 @@ class SingleRow:
             self.propagate = single_thread()(self.propagate)  # type: ignore[method-assign]
             self._learn = single_thread()(self._learn)  # type: ignore[method-assign]
         self._row = model.scaler.next_row
-        self._is_plain = model.scale_features and not model.encoder.categorical and model.learner.n_outputs > 0
+        has_numbers_alone = model.learner.n_inputs == model.scaler.n and not model.encoder.categorical
+        self._is_plain = model.scale_features and has_numbers_alone and model.learner.n_outputs > 0
         self._Y = np.zeros((model.learner.n_outputs, 1), model.learner.theta.dtype)
         self._code = 0
         self._unit = (0.0, 1.0)
@@ -68,7 +69,9 @@ class SingleRow:
             output: list[float] = self._learner.propagate_row(numbers, self._row)[:, 0].tolist()
         else:
             scaled = self._model.preview(numbers)
-            X = self._model.inputs_of(scaled[None], [np.array([[code]]) for code in codes])[0]
+            missing = self._model.encoder.missing_in(numbers, [np.array([code == -1]) for code in codes])
+            gaps = None if missing is None else missing[:, None]
+            X = self._model.inputs_of(scaled[None], [np.array([[code]]) for code in codes], gaps)[0]
             if not self._learner.n_outputs:
                 return []
             output = self._learner.propagate(X)[:, 0].tolist()

@@ -25,6 +25,9 @@ class Summary:
         Mean loss of a row over the last thousand rows or so.
     metrics, windowed, baselines, targets
         Prequential metrics over all rows, over the last 1000, of the baselines, and of each target.
+    quality
+        What was amiss in the rows: by column how many values were ``missing``, ``clipped``, ``without_target``; and how
+        many rows were ``skipped``.
     model
         What learned: ``layers 9-32-2``, or a model of somebody else as it calls itself.
     layers
@@ -53,6 +56,7 @@ class Summary:
     windowed: dict[str, float | None]
     baselines: dict[str, dict[str, float | None]]
     targets: dict[str, dict[str, float | None]]
+    quality: dict[str, Any]
     model: str
     layers: list[dict[str, float]]
     rows_per_second: float

@@ -14,10 +14,11 @@ from stream_bp.checkpoint import Loaded
 from stream_bp.observer import Observer, Status
 from stream_bp.training import Training
 
-__all__ = ["Panel", "comparison_table", "headline", "show", "table", "tell_change"]
+__all__ = ["Panel", "comparison_table", "headline", "show", "table", "tell_change", "tell_quality"]
 
 _LIVE_S = 0.5
 _LINE_S = 10.0
+_NAMED = 8  # columns in a line
 
 _COMPARED = {"classification": ("accuracy", "kappa"), "regression": ("mae", "rmse", "r2")}
 _HEADLINES = {"classification": ("accuracy", "last_label"), "regression": ("mae", "last_value")}
@@ -32,6 +33,23 @@ def headline(task: str, metrics: dict[str, float | None], baselines: dict[str, d
 def show(value: float | None) -> str:
     """Write a metric for people: four significant digits."""
     return "-" if value is None else f"{value:.4g}"
+
+
+def tell_quality(quality: dict[str, Any]) -> list[str]:
+    """Say what was amiss in the rows, worst column first; nothing where nothing was."""
+    lines = []
+    for what, words in (
+        ("missing", "missing values"),
+        ("clipped", "values beyond 8 deviations, cut off there"),
+        ("without_target", "rows without a target, not learned"),
+    ):
+        counts = sorted(quality[what].items(), key=lambda item: -item[1])
+        if counts:
+            named = ", ".join(f"{name} {count:,}" for name, count in counts[:_NAMED])
+            lines.append(f"{words}: {named}{', …' if len(counts) > _NAMED else ''}")
+    if quality["skipped"]:
+        lines.append(f"rows skipped for a missing value: {quality['skipped']:,}")
+    return lines
 
 
 def tell_change(change: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """Everything a training job is at one minibatch border: what a checkpoint holds, and what goes on from it."""
 
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import stream_bp
@@ -11,6 +11,7 @@ from stream_bp.encoder import Encoder
 from stream_bp.evaluation import Evaluation
 from stream_bp.feed import Position
 from stream_bp.model import Model, Outcome
+from stream_bp.quality import Quality, Rows
 from stream_bp.saved import EVALUATION, fitting, restore_evaluation, restore_model, saved_job
 from stream_bp.snapshot import Snapshot
 from stream_bp.stopping import Stopping
@@ -40,7 +41,7 @@ class StreamModel(Protocol):
     def digest(self) -> str | None:
         """A digest of its parameters, where it has one."""
 
-    def preparation(self, batch_size: int) -> Callable[[Any], Sized]:
+    def preparation(self, batch_size: int) -> Callable[[Any], Rows]:
         """Return what turns the record batches that come next, of whole minibatches, into what is learned.
 
         It may be called from another thread than the one that learns, and is ahead of it.
@@ -79,6 +80,8 @@ class Training:
         Returns the position of the next row; called for checkpoints only.
     stop_reason
         Why the job is done; ``None`` while it is not.
+    quality
+        What was amiss in the rows.
     numerics_changes
         Where it went on under other numerics: after how many ``rows``, and the ``change``.
     """
@@ -88,6 +91,7 @@ class Training:
         self.config = config
         self.evaluation = Evaluation(model.encoder.task, len(model.encoder.targets))
         self.stopping = Stopping(config.batch_size, config.stop_loss, config.stop_delta)
+        self.quality = Quality(model.encoder)
         self.rows = 0
         self.minibatches = 0
         self.locate: Callable[[], Position]
@@ -99,14 +103,17 @@ class Training:
         self._loss_rows = 0.0
         self.numerics_changes: list[dict[str, Any]] = []
 
-    def learn(self, rows: Sized, start: int, stop: int) -> None:
+    def learn(self, rows: Rows, start: int, stop: int) -> None:
         """Predict, score and learn the minibatches of rows[start:stop]; a stop rule may set ``stop_reason``."""
         for outcome in self.model.learn(rows, start, stop):
             self.evaluation.update(outcome.y, outcome.predictions)
             self.stop_reason = self.stopping.update(outcome.loss, outcome.count)
             self._loss = running_sum(self._loss, outcome.loss)
             self._loss_rows = running_sum(self._loss_rows, outcome.count)
-            self.rows += outcome.y.shape[1]
+            n_rows = outcome.y.shape[1]
+            self.quality.update(rows, start, start + n_rows)
+            start += n_rows
+            self.rows += n_rows
             self.minibatches += len(outcome.loss)
         if self.stop_reason is None:
             self.stop_reason = self.limit_reached()
@@ -151,6 +158,7 @@ class Training:
             **self.model.counters(),
             "loss": self._loss / self._loss_rows if self._loss_rows else None,
             **evaluation.metrics(),
+            **self.quality.totals(),
             **{f"windowed_{name}": value for name, value in evaluation.windowed().items()},
         }
         for baseline, metrics in evaluation.baselines().items():
@@ -194,6 +202,7 @@ class Training:
             "model": model,
             "evaluation": evaluation,
             "stopping": self.stopping.state(),
+            "quality": self.quality.state(),
             "position": self.locate().to_json(),
             "rows": self.rows,
             "minibatches": self.minibatches,
@@ -221,6 +230,8 @@ class Training:
             training = cls(restore_model(snapshot, config.engine), config)
             training.evaluation = restore_evaluation(snapshot)
             training.stopping.restore(state["stopping"])
+            if state.get("quality") is not None:  # release 0.1.0 did not count
+                training.quality.restore(state["quality"])
             training.begin(Position.from_json(state["position"]))
             training.rows, training.minibatches = int(state["rows"]), int(state["minibatches"])
             training.mark, training._reported_rows = int(state["mark"]), int(state["reported_rows"])

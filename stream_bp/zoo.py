@@ -17,7 +17,8 @@ from stream_bp.errors import ConfigError
 if TYPE_CHECKING:
     from river.base import Estimator
 
-    from stream_bp.encoder import Encoder, Task
+    from stream_bp.columns import Task
+    from stream_bp.encoder import Encoder
 
 __all__ = ["NETWORK", "build", "check", "names"]
 

@@ -117,6 +117,10 @@ CONFIGURATIONS = {
     "clipped, float64": Configuration(settings={"clip_norm": 0.5, "weight_decay": 0.01, "dtype": "float64"}),
     "deep, keep 1": Configuration("rows.csv", {"hidden": [5, 4, 3], "keep": 1, "activation": "tanh"}),
     "not scaled": Configuration(settings={"scale_features": False, "scale_target": False, "learning_rate": 0.0001}),
+    "few categories, gaps skipped": Configuration(
+        "rows.csv", {"max_categories": 1, "hash_buckets": 3, "missing": "skip"}, n_files=2
+    ),
+    "gaps without inputs": Configuration(settings={"missing": "mean", "categorical": ["n"], "max_categories": 20}),
     "compiled": Configuration(settings={"engine": "compiled", "clip_norm": 0.5}),
     "compiled, one row at a time": Configuration(
         "rows.csv", {"engine": "compiled", "batch_size": 1, "max_rows": 60, "optimizer": "adam"}

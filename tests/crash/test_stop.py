@@ -10,10 +10,9 @@ import pytest
 
 from connectors import open_source
 from stream_bp import feed
-from stream_bp.encoder import Encoded
 from stream_bp.job import Job
-from stream_bp.model import Preparation, Prepared
 from stream_bp.observer import Observer
+from stream_bp.preparation import Preparation, Prepared
 from stream_bp.training import Training
 from tests.conftest import Campaign
 from tests.crash.jobs import CONFIGURATIONS, Configuration, comparable, newest_step
@@ -48,13 +47,12 @@ class Stopper(Observer):
 def applied(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return the numbers of the rows that are learned, in their order: the column n tells them."""
     numbers: list[int] = []
-    prepare, learn = Preparation.prepare, Training.learn
+    prepare, learn = Preparation.__call__, Training.learn
     told: dict[int, tuple[Prepared, list[int]]] = {}  # the rows that were prepared, by the place that they keep
 
-    def prepare_noted(preparation: Preparation, rows: Encoded) -> Prepared:
-        prepared = prepare(preparation, rows)
-        column = [feature.name for feature in preparation.model.encoder.numeric].index("n")
-        told[id(prepared)] = prepared, rows.numbers[column].astype(int).tolist()
+    def prepare_noted(preparation: Preparation, records: Any) -> Prepared:
+        prepared = prepare(preparation, records)
+        told[id(prepared)] = prepared, [int(n) for n in records.column("n").to_pylist()]
         return prepared
 
     def learn_noted(training: Training, rows: Prepared, start: int, stop: int) -> None:
@@ -62,7 +60,7 @@ def applied(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         learn(training, rows, start, stop)
         numbers.extend(told[id(rows)][1][start : start + training.rows - before])
 
-    monkeypatch.setattr(Preparation, "prepare", prepare_noted)
+    monkeypatch.setattr(Preparation, "__call__", prepare_noted)
     monkeypatch.setattr(Training, "learn", learn_noted)
     return numbers
 

@@ -25,7 +25,7 @@ def place(tmp_path: Path) -> Path:
     good = {"x": x, "y": x % 7, "label": ["a" if i % 3 else "b" for i in range(300)]}
     pq.write_table(pa.table(good), tmp_path / "rows.parquet")
     pq.write_table(pa.table({**good, "label": ["a"] * 300}), tmp_path / "one.parquet")
-    pq.write_table(pa.table({**good, "when": pa.array([0] * 300, pa.timestamp("s"))}), tmp_path / "when.parquet")
+    pq.write_table(pa.table({**good, "odd": [b"\0"] * 300}), tmp_path / "odd.parquet")
     pq.write_table(pa.table(good).slice(0, 0), tmp_path / "none.parquet")
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "header.csv").write_text("x,label\n")
@@ -51,7 +51,7 @@ CASES = {
     "header only": (["header.csv", "--target", "label"], 1, "no rows"),
     "zero rows": (["none.parquet", "--target", "label"], 1, "no rows"),
     "one class": (["one.parquet", "--target", "label"], 1, "only the class 'a'"),
-    "odd feature": (["when.parquet", "--target", "label"], 1, "feature column 'when' is of type timestamp"),
+    "odd feature": (["odd.parquet", "--target", "label"], 1, "feature column 'odd' is of type binary"),
     "feature absent": (["rows.parquet", "--target", "label", "--features", "z"], 2, "feature column 'z' is not"),
     "words as values": (["rows.parquet", "--target", "label", "--task", "regression"], 1, "not a number"),
     "feature twice": (["rows.parquet", "--target", "label", "--features", "x", "--features", "x"], 2, "given twice"),

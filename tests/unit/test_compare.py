@@ -90,7 +90,7 @@ def test_a_score_is_that_of_a_job_of_the_model() -> None:
     assert [score.metrics for score in comparison.scores] == [of_river.metrics, alone.metrics]
     assert [score.windowed for score in comparison.scores] == [of_river.windowed, alone.windowed]
     assert comparison.baselines == alone.baselines
-    assert [score.model for score in comparison.scores] == ["HoeffdingTreeClassifier", "layers 6-4-3"]
+    assert [score.model for score in comparison.scores] == ["HoeffdingTreeClassifier", "layers 9-4-3"]
 
 
 @pytest.mark.parametrize("batch_size", [1, 7])

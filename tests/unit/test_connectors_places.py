@@ -113,17 +113,32 @@ def test_types_of_several_csv_files_are_widened(tmp_path: Path) -> None:
     assert open_source(tmp_path).schema == pa.schema([("i", pa.float64()), ("s", pa.string()), ("n", pa.int64())])
 
 
-def test_dates_in_text_are_strings(tmp_path: Path) -> None:
-    """Dates, times and timestamps are not guessed at."""
-    (tmp_path / "a.csv").write_text("d,t,w\n2020-01-01,12:00:00,2020-01-01T00:00:00\n")
-    assert set(open_source(tmp_path).schema.types) == {pa.string()}
+def test_moments_in_text_are_those_of_iso_8601(tmp_path: Path) -> None:
+    """Dates, times and timestamps are known as the standard writes them; other ways to write them are strings."""
+    row = "2020-01-01,12:00:00,9999-01-01T00:00:00,2020-01-01 10:00:00.123456789,2020-01-01T10:00:00+02:00,1.2.2020"
+    (tmp_path / "a.csv").write_text(f"d,t,w,n,z,o\n{row}\n")
+    found = open_source(tmp_path).schema.types
+    stamps = [pa.timestamp("us"), pa.timestamp("ns"), pa.timestamp("us", "UTC")]
+    assert found == [pa.date32(), pa.time32("s"), *stamps, pa.string()]
+
+
+def test_a_date_in_one_text_and_a_moment_in_another_are_moments(tmp_path: Path) -> None:
+    """What one file guesses does not exclude what another one does."""
+    (tmp_path / "a.csv").write_text("d\n2020-01-02\n")
+    (tmp_path / "b.csv").write_text("d\n2020-01-02 12:00:00.5\n")
+    source = open_source(tmp_path)
+    with source.open(source.schema) as reader:
+        found = [str(value) for block in reader for value in block.records["d"].to_pylist()]
+    assert found == ["2020-01-02 00:00:00", "2020-01-02 12:00:00.500000"]
 
 
 def test_types_of_several_parquet_files_must_agree(tmp_path: Path) -> None:
-    """Declared types are no guesses: both files, the column and both types are named."""
+    """Declared types are no guesses: both files, the column and both types are named, unless both are numbers."""
     pq.write_table(pa.table({"x": [1]}), tmp_path / "a.parquet")
     pq.write_table(pa.table({"x": [1.5]}), tmp_path / "b.parquet")
-    with pytest.raises(SchemaError, match=r"b\.parquet: column 'x' is double, but int64 in .*a\.parquet"):
+    assert open_source(tmp_path).schema.types == [pa.float64()]
+    pq.write_table(pa.table({"x": ["1.5"]}), tmp_path / "c.parquet")
+    with pytest.raises(SchemaError, match=r"c\.parquet: column 'x' is string, but double in .*b\.parquet"):
         open_source(tmp_path)
 
 

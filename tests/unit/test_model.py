@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from connectors import open_source
-from stream_bp.encoder import Column, Encoded, Encoder
+from stream_bp.columns import Column
+from stream_bp.encoder import Encoded, Encoder
 from stream_bp.job import Job
 from stream_bp.model import Model
 
@@ -35,7 +36,9 @@ def model_of(target: str, output: str, **settings: Any) -> tuple[Model, Encoded]
 
 def row(rows: Encoded, i: int) -> Encoded:
     """Return one of the rows."""
-    return Encoded(rows.numbers[:, i : i + 1], [codes[i : i + 1] for codes in rows.categories], rows.y[:, i : i + 1])
+    missing = None if rows.missing is None else rows.missing[:, i : i + 1]
+    codes = [codes[i : i + 1] for codes in rows.categories]
+    return Encoded(rows.numbers[:, i : i + 1], codes, rows.y[:, i : i + 1], missing)
 
 
 @pytest.mark.parametrize("is_scaled", [True, False])
@@ -73,9 +76,10 @@ def test_added_columns_leave_the_others_in_their_place() -> None:
     inputs = model.learner.n_inputs
     model.add_columns([Column("late", "number"), Column("late word", "string")])
     assert model.learner.n_inputs == inputs + 1
-    wider = Encoded(
-        np.vstack([rows.numbers, np.full((1, len(rows)), np.nan)]), [*rows.categories, np.full(len(rows), -1)], rows.y
-    )
+    numbers = np.vstack([rows.numbers, np.full((1, len(rows)), np.nan)])
+    assert rows.missing is not None
+    missing = np.vstack([rows.missing, np.ones((2, len(rows)), bool)])
+    wider = Encoded(numbers, [*rows.categories, np.full(len(rows), -1)], rows.y, missing)
     np.testing.assert_allclose(model.predict(wider)[0], before, rtol=1e-12)
     state: Any = model.state()
     twin = Model.restore(*state, **{**SETTINGS, "scale_features": True, "scale_target": True})

@@ -499,7 +499,11 @@ def test_the_defaults_are_those_of_the_command_line(make: Any) -> None:
     """Where the estimators differ from a job it is in what suits single rows, and ``compare`` has the same."""
     ours = {**make()._get_params(), "hidden": make().hidden}
     usual = {name: JobConfig.model_fields[name].default for name in ours}
-    assert {name: ours[name] for name in ours if ours[name] != usual[name]} == {**SINGLE_ROWS, "dtype": "float64"}
+    assert {name: ours[name] for name in ours if ours[name] != usual[name]} == {
+        **SINGLE_ROWS,
+        "dtype": "float64",
+        "missing": "mean",
+    }
 
 
 @pytest.mark.parametrize("copy_of", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])  # noqa: S301

@@ -1,0 +1,136 @@
+"""What was amiss in the rows that were learned: values that were missing, or cut off; rows without a target."""
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from stream_bp.arrays import Array, Ints, Mask
+from stream_bp.encoder import Encoder
+from stream_bp.errors import CheckpointError
+
+__all__ = ["Quality", "Rows"]
+
+
+class Rows(Protocol):
+    """Rows as a model learns them, with what is amiss in them."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    @property
+    def y(self) -> Array:
+        """Targets, shape (n_targets, n); -1 or NaN where missing."""
+
+    @property
+    def missing(self) -> Mask | None:
+        """Where features are missing, shape (n_features, n); ``None`` for nowhere."""
+
+    @property
+    def skipped(self) -> Mask | None:
+        """Which rows are not to be learned, shape (n,); ``None`` for none."""
+
+    @property
+    def clipped(self) -> Mask | None:
+        """Which numbers were beyond the bound, shape (n_numbers, n); ``None`` for none, or where none is scaled."""
+
+
+class Quality:
+    """Counts of what was amiss, over all rows learned.
+
+    Parameters
+    ----------
+    encoder
+        Says which columns there are.
+
+    Attributes
+    ----------
+    skipped
+        Rows that were not learned since a feature was missing.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._missing = np.zeros(len(encoder.features), np.int64)
+        self._clipped = np.zeros(len(encoder.numbers), np.int64)
+        self._without_target = np.zeros(len(encoder.targets), np.int64)
+        self.skipped = 0
+
+    def update(self, rows: Rows, start: int, stop: int) -> None:
+        """Count rows[start:stop], which were learned."""
+        if rows.missing is not None:
+            self._missing += _count(rows.missing[:, start:stop])
+        if rows.clipped is not None:
+            self._clipped += _count(rows.clipped[:, start:stop])
+        y = rows.y[:, start:stop]
+        absent = np.isnan(y) if y.dtype.kind == "f" else y < 0
+        if rows.skipped is not None:
+            skipped = rows.skipped[start:stop]
+            self.skipped += int(np.count_nonzero(skipped))
+            absent &= ~skipped
+        self._without_target += _count(absent)
+
+    @property
+    def missing(self) -> dict[str, int]:
+        """For each feature that was ever missing, how often."""
+        return _named([column.name for column in self._encoder.features], self._missing)
+
+    @property
+    def clipped(self) -> dict[str, int]:
+        """For each number that was ever beyond :data:`~stream_bp.scaling.CLIP` deviations, how often."""
+        return _named(self._encoder.numbers, self._clipped)
+
+    @property
+    def without_target(self) -> dict[str, int]:
+        """For each target that was ever missing, in how many of the rows that were not skipped."""
+        return _named([column.name for column in self._encoder.targets], self._without_target)
+
+    def totals(self) -> dict[str, int]:
+        """Return the sums over all columns, and the rows that were skipped."""
+        return {
+            "missing": int(self._missing.sum()),
+            "clipped": int(self._clipped.sum()),
+            "without_target": int(self._without_target.sum()),
+            "skipped": self.skipped,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the counts by column, and the rows that were skipped."""
+        return {
+            "missing": self.missing,
+            "clipped": self.clipped,
+            "without_target": self.without_target,
+            "skipped": self.skipped,
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Return lists of whole numbers, from which :meth:`restore` goes on."""
+        arrays = {"missing": self._missing, "clipped": self._clipped, "without_target": self._without_target}
+        return {**{name: counts.tolist() for name, counts in arrays.items()}, "skipped": self.skipped}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state.
+
+        Raises
+        ------
+        CheckpointError
+            If it is of other columns.
+        """
+        for name, counts in (
+            ("missing", self._missing),
+            ("clipped", self._clipped),
+            ("without_target", self._without_target),
+        ):
+            found = np.array(state[name], np.int64)
+            if found.shape != counts.shape or (found < 0).any():
+                raise CheckpointError(f"the counts of what was {name} are of {found.size} columns, not {counts.size}")
+            counts[:] = found
+        self.skipped = int(state["skipped"])
+
+
+def _count(where: Mask) -> Ints:
+    counts: Ints = np.count_nonzero(where, axis=1)
+    return counts
+
+
+def _named(names: list[str], counts: Ints) -> dict[str, int]:
+    return {name: int(count) for name, count in zip(names, counts, strict=True) if count}
