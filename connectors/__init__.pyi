@@ -1,4 +1,4 @@
-from .base import Block, Cursor, FileIdentity, Reader, Source
+from .base import BadRow, Block, Cursor, FileIdentity, Reader, Source
 from .errors import ConnectorError, CursorError, RowError, SchemaError, SourceError
 from .memory import MemorySource
 from .places import EXTENSIONS, open_source
@@ -8,6 +8,7 @@ from .writer import open_writer
 
 __all__ = [
     "EXTENSIONS",
+    "BadRow",
     "Block",
     "ConnectorError",
     "Cursor",

@@ -12,13 +12,15 @@ What every connector promises, and ``tests/contract`` checks for each of them:
   a `CursorError` instead of being read as if nothing had happened, while it is read, between two runs, or between two
   passes: whoever gets to the end without an error has read what the place holds;
 - memory does not grow with the length of the stream;
+- what cannot be read is an error that names it; or, of a source that was told so, it is handed over as a `BadRow` with
+  the row behind it, or with the end: a resumed reader hands over again what lies behind its cursor;
 - whatever goes wrong is a `ConnectorError` that names the place.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from types import TracebackType
@@ -28,7 +30,7 @@ import pyarrow as pa
 
 from connectors.errors import CursorError, SourceError
 
-__all__ = ["Block", "Cursor", "FileIdentity", "Reader", "Source"]
+__all__ = ["BadRow", "Block", "Cursor", "FileIdentity", "Reader", "Source"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,34 @@ def _checked(kind: type[Cursor | FileIdentity], data: object, what: str) -> dict
     return dict(data)
 
 
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """What stands where a row should be and cannot be read; it is no row of the stream.
+
+    Parameters
+    ----------
+    row
+        Rows of the stream before it: it lies just before the row of this number.
+    place
+        The file, as it was given to the source.
+    offset
+        Where in the file it begins: a byte of text, or a row of a Parquet file.
+    kind
+        What is wrong, in a word: ``fields``, ``type``, ``quotes``, ``nul``, ``long`` or ``damage``.
+    reason
+        What is wrong, in a line.
+    content
+        The bytes that stand there, as far as they can be had.
+    """
+
+    row: int
+    place: str
+    offset: int
+    kind: str
+    reason: str
+    content: bytes
+
+
 class Block:
     """Some rows in a row, and the position after each of them.
 
@@ -149,12 +179,15 @@ class Block:
         The rows; at least one.
     locate
         Position after the first n rows. It is called only when somebody asks, so it may cost a little.
+    bad
+        What could not be read just before these rows, in order, where the source hands it over.
     """
 
-    __slots__ = ("_locate", "records")
+    __slots__ = ("_locate", "bad", "records")
 
-    def __init__(self, records: pa.RecordBatch, locate: Callable[[int], Cursor]) -> None:
+    def __init__(self, records: pa.RecordBatch, locate: Callable[[int], Cursor], bad: Sequence[BadRow] = ()) -> None:
         self.records = records
+        self.bad = bad
         self._locate = locate
 
     def __len__(self) -> int:
@@ -187,12 +220,21 @@ class Reader:
         What is being read, for messages.
     again
         See the method; asked only after the last block.
+    bad
+        See the property; asked only after the last block.
     """
 
-    def __init__(self, blocks: Iterator[Block], place: str, again: Callable[[], Cursor]) -> None:
+    def __init__(
+        self,
+        blocks: Iterator[Block],
+        place: str,
+        again: Callable[[], Cursor],
+        bad: Callable[[], Sequence[BadRow]] = tuple,
+    ) -> None:
         self._blocks: Iterator[Block] | None = blocks
         self._place = place
         self._again = again
+        self._bad = bad
 
     def __iter__(self) -> Reader:
         return self
@@ -220,6 +262,11 @@ class Reader:
     def again(self) -> Cursor:
         """Return, once the last block was read, the start of another pass, which must read the same rows."""
         return self._again()
+
+    @property
+    def bad(self) -> Sequence[BadRow]:
+        """What could not be read behind the last row, once the last block was read."""
+        return self._bad()
 
     def close(self) -> None:
         """Release files; a second call does nothing."""

@@ -9,28 +9,28 @@ read is found, at the price of hashing that text again on resuming, or at the en
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pyarrow as pa
 
-from connectors.base import FileIdentity
-from connectors.csv_parser import RecordParser, infer_schema, parse_header
-from connectors.csv_records import record_ends
-from connectors.csv_text import COMPRESSIONS, TextFile
+from connectors.base import BadRow, FileIdentity
+from connectors.csv_dialect import Dialect
+from connectors.csv_parser import Parsed, RecordParser, infer_schema, parse_header, readable
+from connectors.csv_text import TextFile, line_number
 from connectors.errors import CursorError, RowError
-from connectors.files import FileFacts, Locate, Part, identify, refusal, refuse_other_content
+from connectors.files import FileFacts, Part, Piece, identify, refusal, refuse_other_content
 from connectors.prefetching import prefetch
 from connectors.schemas import require, wider_type
 
 __all__ = ["CsvFormat"]
 
 _SAMPLE = 1 << 20
+_UNTOLD = Dialect()
 _PARSERS = 2  # threads; as many blocks, and one, are read ahead
 
 
@@ -41,25 +41,28 @@ class CsvFormat:
     ----------
     block_size
         Bytes of text read at a time, at least 16. Rows, values and cursors do not depend on it.
+    dialect
+        How they are written, as far as that was said; the rest each file's header tells.
+    keeps_bad_rows
+        Whether a record that cannot be read is handed over, instead of raised.
     """
 
     name = "CSV"
 
-    def __init__(self, block_size: int = 1 << 20) -> None:
+    def __init__(self, block_size: int = 1 << 20, dialect: Dialect = _UNTOLD, *, keeps_bad_rows: bool = False) -> None:
         if block_size < 16:
             raise ValueError(f"block_size should be at least 16 bytes, found {block_size}")
-        self._block_size = block_size
+        self._block_size, self._dialect, self._keeps_bad_rows = block_size, dialect, keeps_bad_rows
 
     def peek(self, name: str) -> FileFacts:
         """Read the header, and infer types from the first MiB of records or so."""
-        with closing(TextFile(name, _SAMPLE)) as text:
-            n_bytes = None if _is_compressed(name) else text.status.st_size
+        with closing(TextFile(name, _SAMPLE, self._dialect)) as text:
+            n_bytes = text.status.st_size if text.is_plain else None
             header = text.header()
             if not header:
                 return FileFacts(name, None, n_bytes=n_bytes)
-            offset = text.offset
-            schema = infer_schema(text.sample(), parse_header(header, name), name, offset)
-            return FileFacts(name, schema, n_bytes=n_bytes)
+            names = parse_header(header, name, text.dialect)
+            return FileFacts(name, infer_schema(text.sample(), names, text.dialect), n_bytes=n_bytes)
 
     def merge(self, first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
         """Types are inferred, so whole numbers are decimal, and anything is a string, where another file says so."""
@@ -71,30 +74,37 @@ class CsvFormat:
     def open(self, name: str, schema: pa.Schema, row: int, seen: FileIdentity | None) -> Part:
         """Open a file at a byte of its text."""
         with ExitStack() as stack:
-            text = stack.enter_context(closing(TextFile(name, self._block_size)))
+            text = stack.enter_context(closing(TextFile(name, self._block_size, self._dialect)))
             header = text.header()
             if seen is not None:
                 _resume(text, name, seen)
-            part = _CsvPart(name, text, _parser(header, schema, name) if header else None, row)
+            parser = _parser(header, schema, name, text.dialect) if header else None
+            part = _CsvPart(name, text, parser, row, keeps_bad_rows=self._keeps_bad_rows)
             stack.pop_all()
             return part
 
     def compare(self, name: str, seen: FileIdentity, *, may_grow: bool) -> None:
         """Read again what was read."""
-        with closing(TextFile(name, _SAMPLE)) as text:
+        with closing(TextFile(name, _SAMPLE, self._dialect)) as text:
             _resume(text, name, seen)
             if not may_grow and text.next_byte():
                 raise refusal(name, seen, f"the file has grown (expected {seen.offset} bytes of text, found more)")
 
 
-class _CsvPart(Iterator[tuple[pa.RecordBatch, Locate]]):
+class _CsvPart(Iterator[Piece]):
     """One open CSV file from a record on: one thread reads and cuts the text, others parse it; the order stays."""
 
     whole = None
 
-    def __init__(self, name: str, text: TextFile, parser: RecordParser | None, row: int) -> None:
+    def __init__(
+        self, name: str, text: TextFile, parser: RecordParser | None, row: int, *, keeps_bad_rows: bool
+    ) -> None:
         self._name, self._text, self._parser, self._row = name, text, parser, row
+        self._keeps_bad_rows = keeps_bad_rows
         self._failure: RowError | None = None
+        # Of a block without a first row, where the row before it ends: what is bad in between lies behind that.
+        begin = text.offset, text.hash.hexdigest()
+        self._locate_begin: Callable[[], FileIdentity] = lambda: identify(name, text.status, *begin)
         self._pool = ThreadPoolExecutor(_PARSERS, thread_name_prefix="csv")
         self._blocks = prefetch(self._cut(parser) if parser is not None else iter(()), _PARSERS)
 
@@ -102,22 +112,53 @@ class _CsvPart(Iterator[tuple[pa.RecordBatch, Locate]]):
         """Yield the text in blocks of whole records, each of which is being parsed by then."""
         while True:
             offset, before = self._text.offset, self._text.hash.copy()
-            text = self._text.records()
-            if not text:
-                return
-            yield _Block(text, offset, before, self._pool.submit(parser.parse, text))
+            text, complaint = self._text.records()
+            if complaint is not None:
+                kind = "long" if "more than" in complaint else "quotes"
+                yield _Block(text, offset, before, self._pool.submit(parser.refused, text, kind, complaint))
+            elif text:
+                yield _Block(text, offset, before, self._pool.submit(parser.parse, text, self._keeps_bad_rows))
+            else:
+                break
+        if (damage := self._text.damage) is not None:
+            if not self._keeps_bad_rows:
+                raise damage
+            rest, complaint = self._text.rest(), f"the file is damaged here: {damage}"
+            yield _Block(rest, offset, before, self._pool.submit(parser.refused, rest, "damage", complaint))
 
-    def __next__(self) -> tuple[pa.RecordBatch, Locate]:
+    def __next__(self) -> Piece:
         if self._failure is not None:
             raise self._failure
         block = next(self._blocks)
-        parser = cast(RecordParser, self._parser)
-        records, self._failure = parser.records(block.table, block.text, block.offset, self._row)
-        if records is None:
-            return next(self)
-        self._row += records.num_rows
-        where = {"text": block.text, "offset": block.offset, "before": block.before}
-        return records, partial(_locate, self._name, self._text.status, **where)
+        parsed = block.parsed.result()
+        locate = partial(_locate, self._name, self._text.status, block, parsed, self._locate_begin)
+        piece = Piece(parsed.records, locate, self._bad(block, parsed))
+        if n_rows := parsed.records.num_rows:
+            self._row += n_rows
+            # Not by way of `locate`, which would keep the block before this one, and so all of them.
+            self._locate_begin = partial(_locate, self._name, self._text.status, block, parsed, None, n=n_rows)
+        if parsed.bad and not self._keeps_bad_rows:
+            self._failure = self._error(block, parsed)
+            if not parsed.records.num_rows:
+                raise self._failure
+            return replace(piece, bad=())
+        return piece
+
+    def _bad(self, block: _Block, parsed: Parsed) -> list[BadRow]:
+        return [
+            BadRow(
+                bad.row, self._name, block.offset + bad.start, bad.kind, bad.reason, block.text[bad.start : bad.stop]
+            )
+            for bad in parsed.bad
+        ]
+
+    def _error(self, block: _Block, parsed: Parsed) -> RowError:
+        """Return the error that names the first record that cannot be read."""
+        bad = parsed.bad[0]
+        line = line_number(self._name, block.offset + bad.start, self._text.dialect)
+        content = readable(block.text[bad.start : bad.stop])
+        shown = "" if repr(content) in bad.reason else f": {content!r}"
+        return RowError(f"{self._name}, row {self._row} (line {line}): {bad.reason}{shown}")
 
     def identity(self) -> FileIdentity:
         """Return the identity of the text as far as it was read, unless some was cut off before it could be."""
@@ -140,39 +181,43 @@ class _Block:
     text: bytes
     offset: int
     before: Any
-    table: Future[pa.Table]
+    parsed: Future[Parsed]
 
 
-def _parser(header: bytes, schema: pa.Schema, name: str) -> RecordParser:
-    names = parse_header(header, name)
+def _parser(header: bytes, schema: pa.Schema, name: str, dialect: Dialect) -> RecordParser:
+    names = parse_header(header, name, dialect)
     require(schema, names, name)
-    return RecordParser(names, schema, name)
+    return RecordParser(names, schema, name, dialect)
 
 
-def _locate(name: str, status: os.stat_result, n: int, *, text: bytes, offset: int, before: Any) -> FileIdentity:
-    """Return the identity of a file up to where record `n` of a block of text begins.
+def _locate(  # noqa: PLR0917 - all but the last are bound
+    name: str, status: os.stat_result, block: _Block, parsed: Parsed, begin: Callable[[], FileIdentity] | None, n: int
+) -> FileIdentity:
+    """Return the identity of a file up to where row n - 1 of a block of text ends.
 
     Parameters
     ----------
     name, status
         The file.
+    block, parsed
+        The text, and what came of it.
+    begin
+        Returns the identity up to the row before the block, which n = 0 asks for.
     n
-        Records of it that were applied.
-    text
-        The block.
-    offset, before
-        Where it begins, and the hash of all before it.
+        Rows of the block that were applied.
     """
-    length = int(record_ends(text, is_last=True)[n - 1]) if n else 0
-    digest = before.copy()
-    digest.update(memoryview(text)[:length])
-    return identify(name, status, offset + length, digest.hexdigest())
+    if not n and begin is not None:
+        return begin()
+    length = parsed.end(block.text, n)
+    digest = block.before.copy()
+    digest.update(memoryview(block.text)[:length])
+    return identify(name, status, block.offset + length, digest.hexdigest())
 
 
 def _resume(text: TextFile, name: str, seen: FileIdentity) -> None:
     """Go on to where `seen` ends, and make sure that what precedes it is what was read."""
     # The size of compressed text tells nothing: the same text may be compressed anew.
-    if not _is_compressed(name) and text.status.st_size < seen.size:
+    if text.is_plain and text.status.st_size < seen.size:
         raise _truncated(name, seen, text.status.st_size)
     if not text.skip(seen.offset - text.offset):
         what = f"the file was truncated (expected at least {seen.offset} bytes of text, found {text.offset})"
@@ -185,7 +230,3 @@ def _resume(text: TextFile, name: str, seen: FileIdentity) -> None:
 
 def _truncated(name: str, seen: FileIdentity, size: int) -> CursorError:
     return refusal(name, seen, f"the file was truncated (expected at least {seen.size} bytes, found {size})")
-
-
-def _is_compressed(name: str) -> bool:
-    return Path(name).suffix.lower() in COMPRESSIONS

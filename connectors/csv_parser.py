@@ -7,64 +7,129 @@ string they are strings: ``NA`` is Namibia.
 from __future__ import annotations
 
 import csv
-from concurrent.futures import Future
-from typing import Any
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from connectors.csv_records import count_fields, count_lines, count_records, record_ends
-from connectors.csv_text import line_number
+from connectors.csv_dialect import Dialect
+from connectors.csv_records import Positions, count_fields, count_lines, misquoted, record_ends
 from connectors.errors import RowError, SchemaError
 from connectors.schemas import check_names
 from connectors.wording import shorten
 
-__all__ = ["RecordParser", "infer_schema", "parse_header"]
+__all__ = ["BadRecord", "Parsed", "RecordParser", "infer_schema", "parse_header", "readable"]
 
 # Arrow would cancel a parse at a signal: a job asked to stop would end with an error instead of a checkpoint.
 pa.enable_signal_handlers(False)
 
 _INFERRED = (pa.null(), pa.bool_(), pa.int64(), pa.float64(), pa.date32(), pa.time32("s"))
+_BOM = b"\xef\xbb\xbf"
+_MOST = 0.99  # of the cells with a value; the rest are mistakes then
+_NOTHING = r"^(|#?N/?A|#N/A N/A|-?1\.#(IND|QNAN)|-?[Nn]a[Nn]|NULL|null|n/a)$"
+_WHOLE = r"^\s*[+-]?[0-9]{1,18}\s*$"
+_DECIMAL = r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
 
 
-def parse_header(text: bytes, name: str) -> list[str]:
+def parse_header(text: bytes, name: str, dialect: Dialect) -> list[str]:
     """Return the names of the columns from the first record of file `name`."""
+    quoting = {"quoting": csv.QUOTE_NONE} if not dialect.quote_byte else {"quotechar": dialect.quote_byte.decode()}
     try:
-        names = next(csv.reader([text.decode().strip("\r\n")], strict=True))
+        line = text.decode().strip("\r\n")
+        names = next(csv.reader([line], delimiter=dialect.delimiter or ",", strict=True, **quoting))
     except (UnicodeDecodeError, csv.Error) as error:
         raise SchemaError(f"{name}: the header cannot be read: {error}") from error
     check_names(names, name)
     return names
 
 
-def infer_schema(text: bytes, header: list[str], name: str, offset: int) -> pa.Schema:
-    """Return the type of each column, as far as these records tell.
+def infer_schema(text: bytes, header: list[str], dialect: Dialect) -> pa.Schema:
+    """Return the type of each column, as far as these records tell; those that cannot be read tell nothing.
 
     It is null, bool, int64, double, or string; or a date, a time or a timestamp, where they are written as in ISO 8601:
-    other formats are too many to guess.
+    other formats are too many to guess. A column of numbers remains one where a word in a hundred stands among them.
     """
-    if not text:
+    as_bytes = pa.schema([(column, pa.binary()) for column in header])
+    good = RecordParser(header, as_bytes, "", dialect).good(text)
+    if not good:
         return pa.schema([(column, pa.null()) for column in header])
-    try:
-        found = _read(text, header, pacsv.ConvertOptions()).schema
-    except pa.ArrowInvalid as error:
-        schema = pa.schema([(column, pa.binary()) for column in header])
-        raise RecordParser(header, schema, name).mistake(text, offset, row=None) from error
-    return pa.schema([(field.name, _settled(field, text, header)) for field in found])
+    found = _read(good, header, pacsv.ConvertOptions(), dialect).schema
+    return pa.schema([(field.name, _settled(field, good, header, dialect)) for field in found])
 
 
-def _settled(field: pa.Field, text: bytes, header: list[str]) -> pa.DataType:
+def _settled(field: pa.Field, text: bytes, header: list[str], dialect: Dialect) -> pa.DataType:
     """Return the type for records like these: of a timestamp, one with room for any year and for fractions."""
-    if not pa.types.is_timestamp(field.type):
-        return field.type if field.type in _INFERRED else pa.string()
-    type_ = pa.timestamp("us", field.type.tz)
-    try:
-        _read(text, header, pacsv.ConvertOptions(column_types={field.name: type_}, include_columns=[field.name]))
-    except pa.ArrowInvalid:  # it has fractions of nine digits
+    if field.type in _INFERRED:
         return field.type
-    return type_
+    options = pacsv.ConvertOptions(include_columns=[field.name])
+    if pa.types.is_timestamp(field.type):
+        options.column_types = {field.name: pa.timestamp("us", field.type.tz)}
+        try:
+            _read(text, header, options, dialect)
+        except pa.ArrowInvalid:  # it has fractions of nine digits
+            return field.type
+        return options.column_types[field.name]
+    if not pa.types.is_string(field.type):
+        return pa.string()
+    words = _read(text, header, options, dialect).column(0)
+    has_value = pc.sum(pc.invert(pc.match_substring_regex(words, _NOTHING))).as_py() or 0
+    for type_, pattern in ((pa.int64(), _WHOLE), (pa.float64(), _DECIMAL)):
+        matching = pc.sum(pc.match_substring_regex(words, pattern)).as_py() or 0
+        if matching >= _MOST * has_value:
+            return type_
+    return pa.string()
+
+
+@dataclass(frozen=True, slots=True)
+class BadRecord:
+    """A record that cannot be read.
+
+    Attributes
+    ----------
+    row
+        Good ones before it, in its text.
+    start, stop
+        Where its bytes stand there.
+    kind, reason
+        See `connectors.base.BadRow`.
+    """
+
+    row: int
+    start: int
+    stop: int
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What came of some text: its rows, and the records that are none.
+
+    Attributes
+    ----------
+    records
+        The rows.
+    bad
+        What cannot be read; the first of it alone, where that ends the rows.
+    ends
+        Where each row ends; ``None`` where every record is a row.
+    dialect
+        How the text is cut.
+    """
+
+    records: pa.RecordBatch
+    bad: list[BadRecord]
+    ends: Positions | None
+    dialect: Dialect
+
+    def end(self, text: bytes, n: int) -> int:
+        """Return where row n - 1 ends in the text."""
+        ends = record_ends(text, is_last=True, dialect=self.dialect) if self.ends is None else self.ends
+        return int(ends[n - 1])
 
 
 class RecordParser:
@@ -78,6 +143,8 @@ class RecordParser:
         The columns wanted, each with its type.
     name
         The file, for messages.
+    dialect
+        How it is written.
 
     Raises
     ------
@@ -85,8 +152,8 @@ class RecordParser:
         Text cannot be read as one of the types.
     """
 
-    def __init__(self, header: list[str], schema: pa.Schema, name: str) -> None:
-        self._header, self._schema, self._name = header, schema, name
+    def __init__(self, header: list[str], schema: pa.Schema, name: str, dialect: Dialect) -> None:
+        self._header, self._schema, self._name, self._dialect = header, schema, name, dialect
         for field in schema:
             self._probe(field)
         self._options = self._convert(list(schema))
@@ -95,124 +162,164 @@ class RecordParser:
 
     def _probe(self, field: pa.Field) -> None:
         try:
-            _read(b'""', [field.name], self._convert([field]))
+            _read(b'""', [field.name], self._convert([field]), self._dialect)
         except pa.ArrowNotImplementedError as error:
             raise SchemaError(
                 f"{self._name}: column {field.name!r} cannot be read from text as {field.type}"
             ) from error
+        except pa.ArrowInvalid:  # where nothing is quoted, two quotes are a word
+            return
 
     def _convert(self, wanted: list[pa.Field]) -> pacsv.ConvertOptions:
         names = [field.name for field in wanted]
         return pacsv.ConvertOptions(column_types={field.name: field.type for field in wanted}, include_columns=names)
 
-    def parse(self, text: bytes) -> pa.Table:
-        """Parse whole records, at least one, in any thread; an Arrow error where one of them does not parse."""
-        # To compare every cell with the words for null takes a seventh of the time, and all of them have an n.
-        may_have_words = b"n" in text or b"N" in text
-        return _read(text, self._header, self._options if may_have_words else self._options_without_words)
-
-    def records(
-        self, table: Future[pa.Table], text: bytes, offset: int, row: int
-    ) -> tuple[pa.RecordBatch | None, RowError | None]:
-        """Return as rows what was parsed of a text.
+    def parse(self, text: bytes, keeps_bad_rows: bool) -> Parsed:
+        """Parse whole records, at least one, in any thread.
 
         Parameters
         ----------
-        table
-            What came of it.
         text
-            Whole records.
-        offset, row
-            Where they begin, in the file and in the stream; for messages.
-
-        Returns
-        -------
-        rows : pa.RecordBatch or None
-            Every record; or those before the first that does not parse, if there are any.
-        error : RowError or None
-            What is wrong with that one: too many or too few fields, or a cell that is not of its column's type.
-
-        Raises
-        ------
-        RowError
-            Arrow sees other records than there are.
+            The records.
+        keeps_bad_rows
+            Whether rows that follow one which cannot be read are wanted.
         """
-        try:
-            return self._as_rows(table.result(), text, offset, row), None
-        except pa.ArrowInvalid as cause:
-            ends = record_ends(text, is_last=True)
-            bad = self._first_failure(text, ends)
-            error = self._mistake(text, ends, bad, offset, row)
-            error.__cause__ = cause
-        if not bad:
-            return None, error
-        good = text[: ends[bad - 1]]
-        return self._as_rows(self.parse(good), good, offset, row), error
+        table = self._table(text)
+        if table is not None:
+            return Parsed(self._as_rows(table), [], None, self._dialect)
+        ends = record_ends(text, is_last=True, dialect=self._dialect)
+        complaints = dict(itertools.islice(self._complaints(text, ends), None if keeps_bad_rows else 1))
+        stop = len(ends) if keeps_bad_rows or not complaints else next(iter(complaints))
+        kept = np.setdiff1d(np.arange(stop), np.fromiter(complaints, np.int64))
+        bad = []
+        for record, (kind, reason) in complaints.items():
+            start, end = self._span(text, ends, record)
+            bad.append(BadRecord(int(np.searchsorted(kept, record)), start, end, kind, reason))
+        return Parsed(self._rows(text, ends, kept), bad, ends[kept], self._dialect)
 
-    def _as_rows(self, parsed: pa.Table, text: bytes, offset: int, row: int) -> pa.RecordBatch:
+    def refused(self, text: bytes, kind: str, reason: str) -> Parsed:
+        """Return what comes of text that is no record."""
+        start = len(text) - len(text.lstrip(b"\r\n"))
+        none = np.empty(0, np.int64)
+        bad = BadRecord(0, start, len(text), kind, reason)
+        return Parsed(self._rows(text, none, none), [bad], none, self._dialect)
+
+    def good(self, text: bytes) -> bytes:
+        """Return the records that can be read."""
+        if not text or self._table(text) is not None:
+            return text
+        ends = record_ends(text, is_last=True, dialect=self._dialect)
+        bad = [record for record, _ in self._complaints(text, ends)]
+        return self._joined(text, ends, np.setdiff1d(np.arange(len(ends)), np.array(bad, np.int64)))
+
+    def _rows(self, text: bytes, ends: Positions, which: Positions) -> pa.RecordBatch:
+        """Parse some of the records, all of which can be read."""
+        if not len(which):
+            return pa.record_batch([pa.array([], field.type) for field in self._schema], schema=self._schema)
+        table = self._table(self._joined(text, ends, which))
+        if table is None:
+            raise RowError(f"{self._name}: records that parse one by one do not parse together; look for stray quotes")
+        return self._as_rows(table)
+
+    def _table(self, text: bytes) -> pa.Table | None:
+        """Return what Arrow makes of whole records, None where one of them cannot be read."""
+        if b"\0" in text:
+            return None
+        # To compare every cell with the words for null takes a seventh of the time, and all of them have an n.
+        may_have_words = b"n" in text or b"N" in text
+        try:
+            table = _read(
+                text, self._header, self._options if may_have_words else self._options_without_words, self._dialect
+            )
+        except pa.ArrowInvalid:
+            return None
         # Lines are counted faster than records, and are as many where nothing is quoted and no line is blank.
         n_records = count_lines(text)
-        if b'"' in text or b"\r" in text or n_records != parsed.num_rows:
-            n_records = count_records(text, is_last=True)
-        if parsed.num_rows != n_records:
-            raise RowError(
-                f"{self._name}, row {row} (byte {offset}): {n_records} records begin here, but Arrow parses "
-                f"{parsed.num_rows}; look for stray quotes"
-            )
-        columns = [_empty_to_null(column.combine_chunks()) for column in parsed.columns]
+        quote = self._dialect.quote_byte
+        is_quoted = quote != b"" and quote in text
+        if is_quoted or b"\r" in text or n_records != table.num_rows:
+            ends = record_ends(text, is_last=True, dialect=self._dialect)
+            n_records = len(ends)
+            if is_quoted and misquoted(text, ends, self._dialect).any():
+                return None
+        return table if table.num_rows == n_records else None
+
+    def _as_rows(self, table: pa.Table) -> pa.RecordBatch:
+        columns = [_empty_to_null(column.combine_chunks()) for column in table.columns]
         return pa.record_batch(columns, schema=self._schema)
 
-    def mistake(self, text: bytes, offset: int, row: int | None) -> RowError:
-        """Return the error that names the first record of `text` that does not parse, and what is wrong with it."""
-        ends = record_ends(text, is_last=True)
-        return self._mistake(text, ends, self._first_failure(text, ends), offset, row)
+    def _complaints(self, text: bytes, ends: Positions) -> Iterator[tuple[int, tuple[str, str]]]:
+        """Yield the index of each record that cannot be read, in order, with a word and a line of why."""
+        n_fields = count_fields(text, ends, self._dialect)
+        holds_nul = np.zeros(len(ends), bool)
+        nul = np.flatnonzero(np.frombuffer(text, np.uint8) == 0)
+        holds_nul[np.searchsorted(ends, nul, side="right")] = True
+        has_stray_quote = misquoted(text, ends, self._dialect)
+        is_ill_formed = holds_nul | has_stray_quote | (n_fields != len(self._header))
+        start = 0
+        for stop in [*np.flatnonzero(is_ill_formed).tolist(), len(ends)]:
+            for record in self._failing(text, ends, start, stop):
+                yield record, self._complaint(text[slice(*self._span(text, ends, record))])
+            if stop < len(ends):
+                if holds_nul[stop]:
+                    yield stop, ("nul", "a NUL byte; is the file damaged, or not UTF-8?")
+                elif has_stray_quote[stop]:
+                    yield stop, ("quotes", "text between a closing quote and the end of its field")
+                else:
+                    yield stop, ("fields", f"expected {len(self._header)} fields, found {n_fields[stop]}")
+            start = stop + 1
 
-    def _mistake(self, text: bytes, ends: Any, bad: int, offset: int, row: int | None) -> RowError:
-        start = int(ends[bad - 1]) if bad else 0
-        record = text[start : ends[bad]]
-        start += len(record) - len(record.lstrip(b"\r\n"))
-        line = line_number(self._name, offset + start)
-        where = f"line {line}" if row is None else f"row {row + bad} (line {line})"
-        return RowError(f"{self._name}, {where}: {self._complaint(record)}")
+    def _failing(self, text: bytes, ends: Positions, start: int, stop: int) -> Iterator[int]:
+        """Yield which of the records start … stop - 1 do not parse, by halving: all do if and only if each does."""
+        if start >= stop or self._table(self._joined(text, ends, np.arange(start, stop))) is not None:
+            return
+        if stop - start == 1:
+            yield start
+            return
+        middle = (start + stop) // 2
+        yield from self._failing(text, ends, start, middle)
+        yield from self._failing(text, ends, middle, stop)
 
-    def _first_failure(self, text: bytes, ends: Any) -> int:
-        """Return the index of the first bad record, by halving: records parse if and only if each of them does."""
-        good, bad = 0, len(ends)
-        while bad - good > 1:
-            middle = (good + bad) // 2
-            start = int(ends[good - 1]) if good else 0
-            if self._fails(text[start : ends[middle - 1]], list(self._schema)):
-                bad = middle
-            else:
-                good = middle
-        return good
+    def _span(self, text: bytes, ends: Positions, record: int) -> tuple[int, int]:
+        """Return where a record begins and ends, without the blank lines before it."""
+        start, stop = int(ends[record - 1]) if record else 0, int(ends[record])
+        return stop - len(text[start:stop].lstrip(b"\r\n")), stop
 
-    def _fails(self, text: bytes, wanted: list[pa.Field]) -> bool:
-        try:
-            _read(text, self._header, self._convert(wanted))
-        except pa.ArrowInvalid:
-            return True
-        return False
+    def _joined(self, text: bytes, ends: Positions, which: Positions) -> bytes:
+        """Return some records as one text; one without terminator is the last one."""
+        starts = np.concatenate(([0], ends[:-1]))
+        runs = np.split(which, np.flatnonzero(np.diff(which) != 1) + 1) if len(which) else []
+        return b"".join(text[starts[run[0]] : ends[run[-1]]] for run in runs)
 
-    def _complaint(self, record: bytes) -> str:
-        """Say what is wrong with one record."""
-        field = next((field for field in self._schema if self._fails(record, [field])), self._schema.field(0))
-        try:
-            as_bytes = self._convert([pa.field(field.name, pa.binary())])
-            cell = _read(record, self._header, as_bytes).column(0)[0].as_py()
-        except pa.ArrowInvalid:
-            return f"expected {len(self._header)} fields, found {count_fields(record)}: {_readable(record)!r}"
-        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
-            return f"column {field.name!r}: {_readable(cell)!r} is not valid UTF-8"
-        return f"column {field.name!r}: expected {field.type}, found {_readable(cell)!r}"
+    def _complaint(self, record: bytes) -> tuple[str, str]:
+        """Say what is wrong with one record whose fields are as many as they should be."""
+        for field in self._schema:
+            try:
+                _read(record, self._header, self._convert([field]), self._dialect)
+            except pa.ArrowInvalid:
+                as_bytes = self._convert([pa.field(field.name, pa.binary())])
+                try:
+                    cell = _read(record, self._header, as_bytes, self._dialect).column(0)[0].as_py()
+                except pa.ArrowInvalid:
+                    break
+                if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
+                    return "encoding", f"column {field.name!r}: {readable(cell)!r} is not valid UTF-8 (see --encoding)"
+                return "type", f"column {field.name!r}: expected {field.type}, found {readable(cell)!r}"
+        return "quotes", "its fields cannot be told apart; look for stray quotes"
 
 
-def _read(text: bytes, header: list[str], convert: pacsv.ConvertOptions) -> pa.Table:
+def _read(text: bytes, header: list[str], convert: pacsv.ConvertOptions, dialect: Dialect) -> pa.Table:
     """Parse in one piece and one thread, so that nothing is cut but by us."""
+    if text.startswith(_BOM):  # Arrow would leave it out; behind a blank line it is text like other text
+        text = b"\n" + text
     return pacsv.read_csv(
         pa.py_buffer(text),
         read_options=pacsv.ReadOptions(use_threads=False, block_size=len(text) + 1, column_names=header),
-        parse_options=pacsv.ParseOptions(newlines_in_values=True),
+        parse_options=pacsv.ParseOptions(
+            delimiter=dialect.delimiter or ",",
+            quote_char=dialect.quote_byte.decode() or False,
+            newlines_in_values=True,
+        ),
         convert_options=convert,
     )
 
@@ -229,5 +336,6 @@ def _empty_to_null(column: pa.Array) -> pa.Array:
     return pa.Array.from_buffers(column.type, len(column), [bitmap, offsets, text])
 
 
-def _readable(text: bytes) -> str:
+def readable(text: bytes) -> str:
+    """Return text for a message, on one line."""
     return shorten(text.decode(errors="backslashreplace").strip("\r\n"))

@@ -1,4 +1,4 @@
-r"""Where records of CSV text end: found by looking at the bytes, before anything is parsed.
+r"""Where records of CSV text end, and which are ill-formed: found by looking at the bytes, before anything is parsed.
 
 Arrow's parser tells no byte offset, and a record cut in two between blocks can lose a byte in it. So text is cut here,
 where a record ends, and the parser only ever sees whole records.
@@ -13,28 +13,30 @@ text ends a record too.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["count_fields", "count_lines", "count_records", "record_ends", "whole_records"]
+from connectors.csv_dialect import Dialect
+
+__all__ = ["count_fields", "count_lines", "count_records", "first_line", "misquoted", "record_ends", "whole_records"]
 
 Positions = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
-_QUOTE, _COMMA, _LF, _CR = b'",\n\r'
-# One field from its first byte on, whatever it holds; possessive, so that a text is walked through but once.
-_FIELD = re.compile(rb'(?:"(?:[^"]++|"")*+("?))?+[^,\r\n]*+')
+_LF, _CR = b"\n\r"
+_USUAL = Dialect(",", '"', "utf-8")
 
 
-def whole_records(text: bytes, is_last: bool) -> int:
+def whole_records(text: bytes, is_last: bool, dialect: Dialect = _USUAL) -> int:
     """Return the length of the longest beginning made of whole records, blank ones at its end left out.
 
     A quote that is never closed reaches to the end of the text: what precedes its record is returned.
     """
-    if b'"' in text:
-        ends = record_ends(text, is_last)
+    if _has_quotes(text, dialect):
+        ends = record_ends(text, is_last, dialect)
         return int(ends[-1]) if len(ends) else 0
     # Whether a final \r stands alone or is half of \r\n is known only with the next byte.
     end = len(text) if is_last else 1 + max(text.rfind(b"\n"), text.rfind(b"\r", 0, -1))
@@ -43,48 +45,92 @@ def whole_records(text: bytes, is_last: bool) -> int:
     return end and end + _terminator_length(text, end)
 
 
+def first_line(text: bytes, *, is_begun: bool = False) -> int:
+    """Return the length of the first line that is not blank, with all before it and its terminator; 0 if it has none.
+
+    A final carriage return may be half of a terminator: with it alone a line has none. Of a line that is begun, the
+    text before was taken.
+    """
+    start = 0 if is_begun else len(text) - len(text.lstrip(b"\r\n"))
+    ends = [end for end in (text.find(b"\n", start), text.find(b"\r", start, -1)) if end >= 0]
+    return min(ends) + _terminator_length(text, min(ends)) if ends else 0
+
+
 def count_lines(text: bytes) -> int:
     r"""Return the number of lines, blank ones and one without ``\n`` at the end included."""
     # NumPy lets other threads go on meanwhile, as bytes do not.
     return int(np.count_nonzero(_bytes(text) == _LF)) + (not text.endswith(b"\n"))
 
 
-def count_records(text: bytes, is_last: bool) -> int:
+def count_records(text: bytes, is_last: bool, dialect: Dialect = _USUAL) -> int:
     """Return the number of records."""
     is_lf = _bytes(text) == _LF
     # A blank line shows as two terminators side by side; numpy finds these ten times as fast as bytes do.
-    if b'"' in text or b"\r" in text or is_lf[:1].any() or (is_lf[1:] & is_lf[:-1]).any():
-        return len(record_ends(text, is_last))
+    if _has_quotes(text, dialect) or b"\r" in text or is_lf[:1].any() or (is_lf[1:] & is_lf[:-1]).any():
+        return len(record_ends(text, is_last, dialect))
     has_tail = is_last and text != b"" and not is_lf[-1]
     return int(np.count_nonzero(is_lf)) + has_tail
 
 
-def count_fields(record: bytes) -> int:
-    """Return the number of fields of one record, however long they are.
+def count_fields(text: bytes, ends: Positions, dialect: Dialect = _USUAL) -> Positions:
+    r"""Return the number of fields of each record, shape (n_records,).
 
     Examples
     --------
-    >>> count_fields(b'a,"b,c",')
-    3
+    >>> text = b'a,"b,c",\nd'
+    >>> count_fields(text, record_ends(text, is_last=True)).tolist()
+    [3, 1]
     """
-    return len(_walk(record.strip(b"\r\n") + b"\n"))
+    delimiters = np.flatnonzero(_bytes(text) == dialect.delimiter_byte[0])
+    if _has_quotes(text, dialect):
+        delimiters = delimiters[_outside_quotes(text, delimiters, dialect)]
+    counts: Positions = (
+        1 + np.bincount(np.searchsorted(ends, delimiters, side="right"), minlength=len(ends))[: len(ends)]
+    )
+    return counts
 
 
-def record_ends(text: bytes, is_last: bool) -> Positions:
+def misquoted(text: bytes, ends: Positions, dialect: Dialect = _USUAL) -> Flags:
+    """Tell which records have something between a closing quote and the end of its field, shape (n_records,)."""
+    found = np.zeros(len(ends), bool)
+    if not _has_quotes(text, dialect):
+        return found
+    quotes = np.flatnonzero(_bytes(text) == dialect.quote_byte[0])
+    if _are_proper(text, quotes[::2], dialect):
+        closing = quotes[1::2]
+        closing = closing[closing + 1 < len(text)]
+        bad = closing[~np.isin(_bytes(text)[closing + 1], _neighbours(dialect))]
+    else:
+        bad = np.array([end - 1 for end, is_clean in _walk(text, dialect) if not is_clean], np.int64)
+    of_record = np.searchsorted(ends, bad, side="right")
+    found[of_record[of_record < len(ends)]] = True
+    return found
+
+
+def record_ends(text: bytes, is_last: bool, dialect: Dialect = _USUAL) -> Positions:
     """Return where each record ends: the position after its terminator, or after the text for the last one.
 
     Shape (n_records,), increasing. Blank records are left out: the next one's bytes begin with theirs.
     """
     starts, stops = _terminators(text, is_last)
-    if b'"' in text:
-        is_outside = _outside_quotes(text, starts)
+    if _has_quotes(text, dialect):
+        is_outside = _outside_quotes(text, starts, dialect)
         starts, stops = starts[is_outside], stops[is_outside]
     tail = int(stops[-1]) if len(stops) else 0
-    if is_last and tail < len(text) and not _is_open(text[tail:]):
+    if is_last and tail < len(text) and not _is_open(text[tail:], dialect):
         starts, stops = np.append(starts, len(text)), np.append(stops, len(text))
     previous = np.concatenate(([0], stops[:-1])) if len(stops) else stops
     ends: Positions = stops[starts > previous]
     return ends
+
+
+def _has_quotes(text: bytes, dialect: Dialect) -> bool:
+    return dialect.quote_byte != b"" and dialect.quote_byte in text
+
+
+def _neighbours(dialect: Dialect) -> list[int]:
+    """Return what may stand beside a quote that opens or closes."""
+    return [*dialect.delimiter_byte, *dialect.quote_byte, _LF, _CR]
 
 
 def _terminators(text: bytes, is_last: bool) -> tuple[Positions, Positions]:
@@ -104,40 +150,44 @@ def _terminators(text: bytes, is_last: bool) -> tuple[Positions, Positions]:
     return starts[order], stops[order]
 
 
-def _outside_quotes(text: bytes, positions: Positions) -> npt.NDArray[np.bool_]:
+def _outside_quotes(text: bytes, positions: Positions, dialect: Dialect) -> Flags:
     """Tell which positions are outside quotes: those with an even number of quotes before them.
 
     Parity is right as long as each quote that opens stands at the beginning of a field, or doubles the one before it.
     """
-    buffer = _bytes(text)
-    quotes = np.flatnonzero(buffer == _QUOTE)
-    opening = quotes[::2]
-    before = buffer[opening - 1]
-    is_proper = (opening == 0) | np.isin(before, (_COMMA, _LF, _CR, _QUOTE))
-    if is_proper.all():
-        is_even: npt.NDArray[np.bool_] = np.searchsorted(quotes, positions) % 2 == 0
+    quotes = np.flatnonzero(_bytes(text) == dialect.quote_byte[0])
+    if _are_proper(text, quotes[::2], dialect):
+        is_even: Flags = np.searchsorted(quotes, positions) % 2 == 0
         return is_even
-    return np.isin(positions, _walk(text))
+    return np.isin(positions, np.fromiter((end for end, _ in _walk(text, dialect)), np.int64))
 
 
-def _walk(text: bytes) -> Positions:
-    """Return the position of every byte that ends a field, outside quotes: slow, and right for any text."""
-    ends, position = [], 0
+def _are_proper(text: bytes, opening: Positions, dialect: Dialect) -> bool:
+    before = _bytes(text)[opening - 1]
+    return bool(((opening == 0) | np.isin(before, _neighbours(dialect))).all())
+
+
+def _walk(text: bytes, dialect: Dialect) -> Iterator[tuple[int, bool]]:
+    """Yield the position of every byte that ends a field, outside quotes, and whether the field was well quoted.
+
+    Slow, and right for any text.
+    """
+    position = 0
     while position < len(text):
-        match = _FIELD.match(text, position)
-        position = len(text) if match is None or match[1] == b"" else match.end()
-        ends.append(position)
-        position += 1
-    return np.array(ends, dtype=np.int64)
+        match = dialect.field.match(text, position)
+        is_open = match is None or match[1] == b""
+        end = len(text) if match is None or is_open else match.end()
+        yield end, match is None or not match[1] or match.end() == match.end(1)
+        position = end + 1
 
 
-def _is_open(record: bytes) -> bool:
+def _is_open(record: bytes, dialect: Dialect) -> bool:
     """Tell whether a record without terminator ends within quotes."""
-    if b'"' not in record:
+    if not _has_quotes(record, dialect):
         return False
     position = 0
     while position <= len(record):
-        match = _FIELD.match(record, position)
+        match = dialect.field.match(record, position)
         if match is None or match[1] == b"":
             return True
         position = match.end() + 1

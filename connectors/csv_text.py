@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import re
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import pyarrow as pa
 
-from connectors.csv_records import record_ends, whole_records
+from connectors.csv_dialect import Dialect
+from connectors.csv_records import first_line, record_ends, whole_records
 from connectors.errors import RowError
 
 __all__ = ["COMPRESSIONS", "TextFile", "line_number"]
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
-MAX_RECORD = 64 << 20
+MAX_RECORD = 16 << 20
+_UNTOLD = Dialect()
+_EVER_LESS = (1 << 12, 1 << 6, 1)
 _BOM = b"\xef\xbb\xbf"
 
 
 class TextFile:
-    """A file of records, from its beginning.
+    """A file of records, from its beginning, as UTF-8.
 
     Parameters
     ----------
@@ -28,29 +34,68 @@ class TextFile:
         Path; its extension tells the compression.
     block_size
         Bytes read at a time. It means nothing to whoever reads: only how many records come at once.
+    dialect
+        How it is written, as far as that was said.
 
     Attributes
     ----------
+    dialect : Dialect
+        How it is written; what was not said is told from its header.
     offset : int
-        Uncompressed bytes handed out so far.
+        Bytes of text handed out so far: decompressed, and in UTF-8.
     last_byte : bytes
         The last of them; empty at the beginning.
     hash
         SHA-256 of all of them.
     status : os.stat_result
         What the system knew of the file when it was opened.
+    damage : Exception or None
+        Why what follows cannot be read; a record that it cuts off is not handed out.
     """
 
-    def __init__(self, name: str, block_size: int) -> None:
+    def __init__(self, name: str, block_size: int, dialect: Dialect = _UNTOLD) -> None:
         self._name, self._block_size = name, block_size
         self._file = Path(name).open("rb", buffering=0)  # noqa: SIM115 - closed by close()
         self.status = os.fstat(self._file.fileno())
         self._stream = _decompressed(self._file, name)
         self._pending = b""
-        self._is_last = False
+        self._is_at_end = False
+        self.damage: Exception | None = None
         self.offset = 0
         self.last_byte = b""
         self.hash = hashlib.sha256()
+        self.dialect = dialect
+        self.dialect = dialect.told_by(self._beginning())
+        if not self.dialect.is_utf8:
+            self._pending, self._is_at_end, self.damage = b"", False, None
+            self._stream = self._restarted()
+
+    def _beginning(self) -> bytes:
+        """Return what tells how the file is written: as much as has its first line."""
+        while not re.search(rb"[^\r\n][\r\n]", self._pending) and len(self._pending) <= MAX_RECORD and self._grow():
+            pass
+        return self._pending
+
+    def _restarted(self) -> Any:
+        """Return the text from its beginning."""
+        # A stream closes the file that it reads when it is given up.
+        handle = os.dup(self._file.fileno())
+        self._stream.close()
+        self._file.close()
+        self._file = os.fdopen(handle, "rb", buffering=0)
+        self._file.seek(0)
+        stream = _decompressed(self._file, self._name)
+        return stream if self.dialect.is_utf8 else _transcoded(stream, str(self.dialect.encoding))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the file's bytes are those of the text: neither compressed nor in another encoding."""
+        return self._stream is self._file
+
+    @property
+    def _is_last(self) -> bool:
+        """Whether the end of what was read ends a record."""
+        return self._is_at_end and self.damage is None
 
     def header(self) -> bytes:
         """Take the first record, without a byte order mark; empty where there is none."""
@@ -58,22 +103,38 @@ class TextFile:
             pass
         if self._pending.startswith(_BOM):
             self._take(len(_BOM))
-        self._complete()
-        ends = record_ends(self._pending, self._is_last)
-        return self._checked(self._take(int(ends[0]))) if len(ends) else b""
+        if not self._complete():
+            if self.damage is not None:
+                raise self.damage
+            if self._pending.strip(b"\r\n"):
+                raise self._error(self._complaint())
+            return b""
+        length = int(record_ends(self._pending, self._is_last, self.dialect)[0])
+        return self._checked(self._take(length))
 
-    def records(self) -> bytes:
-        """Take the next whole records, as many as have been read, up to one that has a NUL; empty at the end."""
+    def records(self) -> tuple[bytes, str | None]:
+        """Take the next whole records, as many as have been read.
+
+        Returns
+        -------
+        text : bytes
+            They; or one line that begins none. Empty at the end.
+        complaint : str or None
+            Why that line is not a record, or begins one that has no end.
+        """
         length = self._complete()
-        nul = self._pending.find(b"\0", 0, length)
-        if nul < 0:
-            return self._take(length)
-        ends = record_ends(self._pending[:length], is_last=True)
-        return self._take(int(ends[ends <= nul][-1])) if ends[0] <= nul else self._checked(self._take(length))
+        if length or not self._pending.strip(b"\r\n") or (self.damage is not None and not self._is_long):
+            return self._take(length), None
+        complaint = self._complaint()
+        return self._take_line(), complaint
+
+    def rest(self) -> bytes:
+        """Take the beginning of a record that damage cuts off."""
+        return self._take(len(self._pending))
 
     def sample(self) -> bytes:
-        """Take all whole records that have been read; none may have a NUL."""
-        return self._checked(self._take(self._complete()))
+        """Take all whole records that have been read."""
+        return self._take(self._complete())
 
     def finish(self) -> None:
         """Take the blank lines that were found at the end, and nothing that was written behind it since."""
@@ -84,6 +145,8 @@ class TextFile:
         end = self.offset + n_bytes
         while self.offset < end and (self._pending or self._grow()):
             self._take(min(len(self._pending), end - self.offset))
+        if self.offset < end and self.damage is not None:
+            raise self.damage
         return self.offset == end
 
     def next_byte(self) -> bytes:
@@ -103,20 +166,60 @@ class TextFile:
 
     def _grow(self) -> bool:
         """Read on; a record longer than a block is read in ever larger steps, lest it be looked through too often."""
-        more = self._stream.read(max(self._block_size, len(self._pending)))
+        try:
+            more = self._stream.read(max(self._block_size, len(self._pending)))
+        except (OSError, EOFError, UnicodeError, pa.ArrowException) as error:
+            more, self.damage = self._salvaged(), error
+            self._is_at_end = True
         self._pending += more
-        self._is_last = not more
+        self._is_at_end |= not more
         return bool(more)
 
+    def _salvaged(self) -> bytes:
+        """Return what can be read before the damage, whatever was asked for at once."""
+        found = b""
+        for step in _EVER_LESS:
+            self._stream = self._restarted()
+            with contextlib.suppress(OSError, EOFError, UnicodeError, pa.ArrowException):
+                rest = self.offset + len(self._pending) + len(found)
+                while rest and (skipped := self._stream.read(min(rest, 1 << 20))):
+                    rest -= len(skipped)
+                while more := self._stream.read(step):
+                    found += more
+        return found
+
     def _complete(self) -> int:
-        """Read until there is a whole record, and return the length of all whole ones; 0 at the end of the file."""
-        while not (length := whole_records(self._pending, self._is_last)) and not self._is_last:
-            if len(self._pending) > MAX_RECORD:
-                raise self._error(f"a record of more than {MAX_RECORD >> 20} MiB begins here; is a quote never closed?")
+        """Read until there is a whole record, and return the length of all whole ones; 0 where none begins."""
+        while not (length := whole_records(self._pending, self._is_last, self.dialect)) and not self._is_at_end:
+            if self._is_long:
+                return 0
             self._grow()
-        if not length and self._pending.strip(b"\r\n"):
-            raise self._error("a quote is opened in this record and never closed")
+        if length > MAX_RECORD:
+            ends = record_ends(self._pending[:length], True, self.dialect)
+            long = np.flatnonzero(np.diff(ends, prepend=0) > MAX_RECORD)
+            length = length if not long.size else int(ends[long[0] - 1]) if long[0] else 0
         return length
+
+    @property
+    def _is_long(self) -> bool:
+        return len(self._pending) > MAX_RECORD
+
+    def _complaint(self) -> str:
+        """Say why no whole record begins here."""
+        if self._is_long:
+            return f"a record of more than {MAX_RECORD >> 20} MiB; is a quote never closed?"
+        return "a quote is opened in this record and never closed"
+
+    def _take_line(self) -> bytes:
+        """Take a line, however long it is; return the beginning of it."""
+        taken = b""
+        while not (length := first_line(self._pending, is_begun=taken != b"")):
+            # A carriage return at the end may be half of what ends the line.
+            taken = (taken + self._take(len(self._pending) - (not self._is_at_end)))[:MAX_RECORD]
+            if self._is_at_end:
+                return taken
+            self._grow()
+        return (taken + self._take(length))[:MAX_RECORD]
 
     def _take(self, length: int) -> bytes:
         taken, self._pending = self._pending[:length], self._pending[length:]
@@ -128,14 +231,14 @@ class TextFile:
     def _checked(self, taken: bytes) -> bytes:
         if b"\0" in taken:
             offset = self.offset - len(taken) + taken.index(b"\0")
-            line = line_number(self._name, offset)
+            line = line_number(self._name, offset, self.dialect)
             raise RowError(f"{self._name}, line {line} (byte {offset}): a NUL byte; is the file damaged, or not UTF-8?")
         return taken
 
     def _error(self, what: str) -> RowError:
         blank = len(self._pending) - len(self._pending.lstrip(b"\r\n"))
         offset = self.offset + blank
-        return RowError(f"{self._name}, line {line_number(self._name, offset)} (byte {offset}): {what}")
+        return RowError(f"{self._name}, line {line_number(self._name, offset, self.dialect)} (byte {offset}): {what}")
 
 
 def _decompressed(file: IO[bytes], name: str) -> Any:
@@ -143,11 +246,18 @@ def _decompressed(file: IO[bytes], name: str) -> Any:
     return pa.CompressedInputStream(file, compression) if compression else file
 
 
-def line_number(name: str, offset: int) -> int:
+def _transcoded(stream: Any, encoding: str) -> Any:
+    source = stream if isinstance(stream, pa.NativeFile) else pa.PythonFile(stream, mode="r")
+    return pa.transcoding_input_stream(source, encoding, "utf-8")
+
+
+def line_number(name: str, offset: int, dialect: Dialect = _UNTOLD) -> int:
     """Return the line of a file, counted from 1, at a byte offset: read anew, for it is asked only on an error."""
     line = 1
     with Path(name).open("rb") as file:
         stream = _decompressed(file, name)
+        if not dialect.is_utf8:
+            stream = _transcoded(stream, str(dialect.encoding))
         while offset > 0 and (text := stream.read(min(offset, 1 << 20))):
             line += text.count(b"\n")
             offset -= len(text)

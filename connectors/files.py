@@ -17,13 +17,15 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from connectors.base import Block, Cursor, FileIdentity, Reader, Source
-from connectors.errors import CursorError, SourceError, foreign_errors
+from connectors.base import BadRow, Block, Cursor, FileIdentity, Reader, Source
+from connectors.errors import CursorError, RowError, SourceError, foreign_errors
 from connectors.schemas import require, unify
 
-__all__ = ["FileFacts", "FileSource", "Format", "Part", "identify", "refusal", "refuse_other_content"]
+__all__ = ["FileFacts", "FileSource", "Format", "Part", "Piece", "identify", "refusal", "refuse_other_content"]
 
 Locate = Callable[[int], FileIdentity]
+
+_MOST_BAD = 100_000  # one after the other: they wait in memory for a row
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +42,38 @@ class FileFacts:
         Its rows, where a footer tells.
     n_bytes
         The offset of its end, where offsets are bytes and the end is known.
+    damage
+        Why nothing of it can be read; ``None`` if something can.
     """
 
     name: str
     schema: pa.Schema | None
     n_rows: int | None = None
     n_bytes: int | None = None
+    damage: str | None = None
 
 
-class Part(Iterator[tuple[pa.RecordBatch, Locate]], Protocol):
-    """One open file: yields rows, each time with the way to the identity after the first n of them."""
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What was read of a file.
+
+    Parameters
+    ----------
+    records
+        Rows; none, if all that stood there is bad.
+    locate
+        n → identity after the first n of them.
+    bad
+        What stands just before one of these rows, or behind them all; its ``row`` counts from the first of them.
+    """
+
+    records: pa.RecordBatch
+    locate: Locate
+    bad: Sequence[BadRow] = ()
+
+
+class Part(Iterator[Piece], Protocol):
+    """One open file: yields what it holds, piece by piece."""
 
     @property
     def whole(self) -> FileIdentity | None:
@@ -92,6 +116,8 @@ class FileSource(Source):
         Paths, in the order of the stream; at least one.
     file_format
         How to look at each and open it.
+    keeps_bad_rows
+        Whether what cannot be read is handed over beside the rows, as `BadRow`, instead of ending them with an error.
 
     Raises
     ------
@@ -99,17 +125,24 @@ class FileSource(Source):
         A file cannot be read; all are empty; columns disagree.
     """
 
-    def __init__(self, names: Sequence[str], file_format: Format) -> None:
+    def __init__(self, names: Sequence[str], file_format: Format, *, keeps_bad_rows: bool = False) -> None:
         self._format = file_format
+        self._keeps_bad_rows = keeps_bad_rows
         self._files = [self._peek(name) for name in names]
         schemas = [(file.name, file.schema) for file in self._files if file.schema is not None]
         if not schemas:
-            raise SourceError(f"{names[0]}: the file is empty; expected at least a header with the columns' names")
+            what = self._files[0].damage or "the file is empty; expected at least a header with the columns' names"
+            raise SourceError(f"{names[0]}: {what}")
         self._schema = unify(schemas, file_format.merge)
 
     def _peek(self, name: str) -> FileFacts:
-        with foreign_errors(name):
-            return self._format.peek(name)
+        try:
+            with foreign_errors(name):
+                return self._format.peek(name)
+        except (RowError, SourceError) as error:
+            if not self._keeps_bad_rows or isinstance(error.__cause__, FileNotFoundError):
+                raise
+            return FileFacts(name, None, damage=str(error).removeprefix(f"{name}: "))
 
     @property
     def schema(self) -> pa.Schema:
@@ -151,8 +184,9 @@ class FileSource(Source):
         for file in self._files:
             if file.schema is not None:
                 require(schema, file.schema.names, file.name)
-        chain = _Chain([file.name for file in self._files], self._format, schema, cursor or Cursor.start())
-        return Reader(chain, self.description, chain.again)
+        names = [file.name for file in self._files]
+        chain = _Chain(names, self._format, schema, cursor or Cursor.start(), keeps_bad_rows=self._keeps_bad_rows)
+        return Reader(chain, self.description, chain.again, chain.bad)
 
 
 class _Chain(Iterator[Block]):
@@ -162,8 +196,12 @@ class _Chain(Iterator[Block]):
     before it read, or is refused.
     """
 
-    def __init__(self, names: list[str], file_format: Format, schema: pa.Schema, cursor: Cursor) -> None:
+    def __init__(
+        self, names: list[str], file_format: Format, schema: pa.Schema, cursor: Cursor, *, keeps_bad_rows: bool
+    ) -> None:
         self._names, self._format, self._schema = names, file_format, schema
+        self._keeps_bad_rows = keeps_bad_rows
+        self._bad: list[BadRow] = []
         self._row, self._file = cursor.row, cursor.file
         self._part: Part | None = None
         self._refuse_other_number(cursor)
@@ -200,21 +238,28 @@ class _Chain(Iterator[Block]):
     def _open(self, seen: FileIdentity | None = None) -> None:
         name = self._names[self._file]
         before = self._verify(name, self._before[self._file]) if self._before else None
-        with foreign_errors(name):
-            self._part = self._format.open(name, self._schema, self._row, seen)
+        try:
+            with foreign_errors(name):
+                self._part = self._format.open(name, self._schema, self._row, seen)
+        except (RowError, SourceError) as error:
+            if not self._keeps_bad_rows or isinstance(error.__cause__, FileNotFoundError):
+                raise
+            self._part = _DamagedPart(name, str(error).removeprefix(f"{name}: "), self._schema)
         self._whole = before or self._part.whole
 
     def __next__(self) -> Block:
         while self._part is not None:
             try:
                 with foreign_errors(self._names[self._file]):
-                    records, locate = next(self._part, (None, None))
+                    piece = next(self._part, None)
             finally:
                 # What was read from a file while it changed is of no version of it, nor is an error that this made.
                 if self._whole is not None:
                     self._whole = self._verify(self._names[self._file], self._whole)
-            if records is not None and locate is not None:
-                return self._block(records, locate)
+            if piece is not None:
+                if (block := self._block(piece)) is not None:
+                    return block
+                continue
             self._finish(self._part)
             if self._file < len(self._names):
                 self._open()
@@ -222,11 +267,23 @@ class _Chain(Iterator[Block]):
                 self._verified(self._seen, may_grow=not self._before)
         raise StopIteration
 
-    def _block(self, records: pa.RecordBatch, locate: Locate) -> Block:
+    def _block(self, piece: Piece) -> Block | None:
+        """Return the rows of a piece with what is bad before them; what lies behind them all waits for the next row."""
+        self._bad += [replace(bad, row=self._row + bad.row) for bad in piece.bad]
         start = Cursor(self._row, self._file, self._seen, self._before)
-        block = Block(records, partial(_cursor, start, locate))
-        self._row += len(block)
-        return block
+        self._row += piece.records.num_rows
+        before = [bad for bad in self._bad if bad.row < self._row]
+        self._bad = self._bad[len(before) :]
+        if len(self._bad) > _MOST_BAD:
+            raise RowError(
+                f"{self._names[self._file]}, row {self._row}: {len(self._bad):,} bad rows lie here one after the "
+                f"other, the last one: {self._bad[-1].reason}; is this a file of another kind?"
+            )
+        return Block(piece.records, partial(_cursor, start, piece.locate), before) if len(piece.records) else None
+
+    def bad(self) -> list[BadRow]:
+        """Return what lies behind the last row, once all was read."""
+        return self._bad
 
     def _finish(self, part: Part) -> None:
         """Leave a file behind; what it was is remembered in every cursor from here on."""
@@ -247,6 +304,28 @@ class _Chain(Iterator[Block]):
         part, self._part = self._part, None
         if part is not None:
             part.close()
+
+
+class _DamagedPart(Iterator[Piece]):
+    """A file of which nothing can be read: one bad row."""
+
+    whole = None
+
+    def __init__(self, name: str, damage: str, schema: pa.Schema) -> None:
+        self._name = name
+        records = pa.RecordBatch.from_arrays([pa.array([], field.type) for field in schema], schema=schema)
+        bad = BadRow(0, name, 0, "damage", f"nothing of the file can be read: {damage}", b"")
+        self._pieces = iter([Piece(records, lambda _: self.identity(), [bad])])
+
+    def __next__(self) -> Piece:
+        return next(self._pieces)
+
+    def identity(self) -> FileIdentity:
+        """Return what it is: nothing of it was read."""
+        return identify(self._name, Path(self._name).stat(), 0, "")
+
+    def close(self) -> None:
+        """Release nothing."""
 
 
 def _cursor(start: Cursor, locate: Locate, n: int) -> Cursor:

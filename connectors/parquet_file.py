@@ -14,13 +14,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from connectors.base import FileIdentity
-from connectors.files import FileFacts, Locate, Part, identify, refusal, refuse_other_content
-from connectors.schemas import cast, check_names, plain, require, stems, wider_type
+from connectors.base import BadRow, FileIdentity
+from connectors.errors import RowError
+from connectors.files import FileFacts, Part, Piece, identify, refusal, refuse_other_content
+from connectors.schemas import cast, cast_what_can_be, check_names, plain, require, stems, wider_type
 
 __all__ = ["ParquetFormat"]
 
@@ -30,9 +33,19 @@ _BUFFER = 1 << 18  # bytes that each column reads at a time
 
 
 class ParquetFormat:
-    """Look at Parquet files and open them at a row."""
+    """Look at Parquet files and open them at a row.
+
+    Parameters
+    ----------
+    keeps_bad_rows
+        Whether rows that cannot be read are handed over, instead of raised: single ones with a value that is not of its
+        type, and the rest of a row group that is damaged.
+    """
 
     name = "Parquet"
+
+    def __init__(self, *, keeps_bad_rows: bool = False) -> None:
+        self._keeps_bad_rows = keeps_bad_rows
 
     def peek(self, name: str) -> FileFacts:
         """Read the footer."""
@@ -50,44 +63,80 @@ class ParquetFormat:
         identity = _identity(name)
         if seen is not None:
             _compare(name, seen, identity)
-        return _ParquetPart(name, identity, schema, row, seen.offset if seen is not None else 0)
+        offset = seen.offset if seen is not None else 0
+        return _ParquetPart(name, identity, schema, row, offset, keeps_bad_rows=self._keeps_bad_rows)
 
     def compare(self, name: str, seen: FileIdentity, *, may_grow: bool) -> None:
         """Compare what is known without reading the pages."""
         _compare(name, seen, _identity(name))
 
 
-class _ParquetPart(Iterator[tuple[pa.RecordBatch, Locate]]):
+class _ParquetPart(Iterator[Piece]):
     """One open Parquet file from a row on."""
 
-    def __init__(self, name: str, identity: FileIdentity, schema: pa.Schema, row: int, offset: int) -> None:
+    def __init__(
+        self, name: str, identity: FileIdentity, schema: pa.Schema, row: int, offset: int, *, keeps_bad_rows: bool
+    ) -> None:
         self._name, self.whole, self._schema = name, identity, schema
-        self._row, self._offset = row, offset
+        self._row, self._offset, self._end = row, offset, offset
+        self._keeps_bad_rows = keeps_bad_rows
         self._file = _open(name)
-        self._batches = self._read(offset)
+        self._pieces = self._read(offset)
         require(schema, plain(self._file.schema_arrow).names, name)
 
-    def _read(self, skip: int) -> Iterator[pa.RecordBatch]:
+    def _read(self, skip: int) -> Iterator[Piece]:
         """Yield the rows after the first `skip`; whole row groups among these are not even read."""
         n_rows = max(1, min(_MAX_ROWS, _CELLS // len(self._schema)))
         columns = stems(self._file.schema_arrow, self._schema.names)
         for group in range(self._file.num_row_groups):
-            in_group = self._file.metadata.row_group(group).num_rows
-            if skip >= in_group:
-                skip -= in_group
+            left = self._file.metadata.row_group(group).num_rows
+            if skip >= left:
+                skip -= left
                 continue
-            for batch in self._file.iter_batches(n_rows, [group], columns=columns, use_threads=False):
-                kept = batch.slice(min(skip, batch.num_rows))
-                skip -= batch.num_rows - kept.num_rows
-                if kept.num_rows:
-                    yield kept
+            try:
+                for batch in self._file.iter_batches(n_rows, [group], columns=columns, use_threads=False):
+                    left -= batch.num_rows
+                    kept = batch.slice(min(skip, batch.num_rows))
+                    skip -= batch.num_rows - kept.num_rows
+                    if kept.num_rows:
+                        yield self._piece(kept)
+            except (OSError, pa.ArrowException) as error:
+                if not self._keeps_bad_rows:
+                    raise
+                yield self._damaged(left - skip, " ".join(str(error).split()))
+                skip = 0
 
-    def __next__(self) -> tuple[pa.RecordBatch, Locate]:
-        records = cast(next(self._batches), self._schema, self._name, self._row)
-        locate = partial(_locate, self.whole, self._offset)
+    def _piece(self, batch: pa.RecordBatch) -> Piece:
+        try:
+            records = cast(batch, self._schema, self._name, self._row)
+            bad: list[tuple[int, str, bytes]] = []
+        except RowError:
+            if not self._keeps_bad_rows:
+                raise
+            records, bad = cast_what_can_be(batch, self._schema, self._name)
+        rows = np.setdiff1d(np.arange(batch.num_rows), [at for at, _, _ in bad]) if bad else None
+        found = [
+            BadRow(int(np.searchsorted(rows, at)), self._name, self._offset + at, "type", reason, content)
+            for at, reason, content in bad
+            if rows is not None
+        ]
+        # Before its first row a piece ends where the row before it did: what is bad in between lies behind that.
+        locate = partial(_locate, self.whole, self._end, self._offset, rows)
+        self._offset += batch.num_rows
         self._row += records.num_rows
-        self._offset += records.num_rows
-        return records, locate
+        self._end = locate(records.num_rows).offset
+        return Piece(records, locate, found)
+
+    def _damaged(self, n_rows: int, error: str) -> Piece:
+        """Return what stands for the rest of a row group."""
+        records = pa.record_batch([pa.array([], field.type) for field in self._schema], schema=self._schema)
+        reason = f"{n_rows} rows are damaged, up to the end of their row group: {error}"
+        bad = BadRow(0, self._name, self._offset, "damage", reason, b"")
+        self._offset += n_rows
+        return Piece(records, partial(_locate, self.whole, self._end, self._offset, None), [bad])
+
+    def __next__(self) -> Piece:
+        return next(self._pieces)
 
     def identity(self) -> FileIdentity:
         """Return what the file was when it was opened: whoever reads looks around each block whether it still is."""
@@ -97,8 +146,14 @@ class _ParquetPart(Iterator[tuple[pa.RecordBatch, Locate]]):
         self._file.close()
 
 
-def _locate(whole: FileIdentity, offset: int, n: int) -> FileIdentity:
-    return replace(whole, offset=offset + n)
+def _locate(whole: FileIdentity, end: int, offset: int, rows: Any, n: int) -> FileIdentity:
+    """Return the identity up to row n - 1 of a piece.
+
+    Its rows begin at `offset`; where some are bad, `rows` tells which are good. The row before them ends at `end`.
+    """
+    if not n:
+        return replace(whole, offset=end)
+    return replace(whole, offset=offset + (n if rows is None else int(rows[n - 1]) + 1))
 
 
 def _open(name: str) -> pq.ParquetFile:

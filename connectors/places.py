@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from connectors.base import Source
+from connectors.csv_dialect import Dialect
 from connectors.csv_file import CsvFormat
 from connectors.errors import SourceError, foreign_errors
 from connectors.files import FileSource, Format
@@ -20,12 +21,19 @@ from connectors.wording import nearest
 
 __all__ = ["EXTENSIONS", "open_source"]
 
-EXTENSIONS = (".parquet", ".csv", ".csv.gz", ".csv.zst")
+EXTENSIONS = (".parquet", ".csv", ".csv.gz", ".csv.zst", ".tsv", ".tsv.gz", ".tsv.zst")
 
 Place = str | os.PathLike[str]
 
 
-def open_source(*places: Place | pa.Table, block_size: int = 1 << 20) -> Source:
+def open_source(
+    *places: Place | pa.Table,
+    block_size: int = 1 << 20,
+    delimiter: str | None = None,
+    quote: str | None = None,
+    encoding: str | None = None,
+    keeps_bad_rows: bool = False,
+) -> Source:
     """Return the source for one or more places.
 
     Parameters
@@ -35,20 +43,27 @@ def open_source(*places: Place | pa.Table, block_size: int = 1 << 20) -> Source:
         order of the stream; or one Arrow table. All files are of one format.
     block_size
         Bytes of text read at a time.
+    delimiter, quote, encoding
+        How text is written: what separates fields, what encloses them (``"``, ``'`` or ``none``), its encoding as
+        Python names it. What is not given, the header of each file tells.
+    keeps_bad_rows
+        Whether what cannot be read is handed over beside the rows, as `BadRow`, instead of ending them with an error.
 
     Raises
     ------
     SourceError
         There is no such place, or it is of no supported kind.
     SchemaError
-        The files do not fit together.
+        The files do not fit together, or text cannot be written in such a way.
     """
     if len(places) == 1 and isinstance(places[0], pa.Table):
         return MemorySource(places[0])
     names = [name for place in places for name in _expand(_as_name(place))]
     if not names:
         raise SourceError("no place to read from was given")
-    return FileSource(names, _format(names, block_size))
+    text = CsvFormat(block_size, Dialect(delimiter, quote, encoding), keeps_bad_rows=keeps_bad_rows)
+    kinds: dict[str, Format] = {".parquet": ParquetFormat(keeps_bad_rows=keeps_bad_rows)}
+    return FileSource(names, _format(names, kinds, text), keeps_bad_rows=keeps_bad_rows)
 
 
 def _as_name(place: Place | pa.Table) -> str:
@@ -101,12 +116,12 @@ def _extension(name: str) -> str:
     raise SourceError(f"{name}: unknown kind of file; supported are {', '.join(EXTENSIONS)}")
 
 
-def _format(names: list[str], block_size: int) -> Format:
+def _format(names: list[str], kinds: dict[str, Format], text: Format) -> Format:
     """Return the one format of all files."""
-    parquet = [name for name in names if _extension(name) == ".parquet"]
-    if not parquet:
-        return CsvFormat(block_size)
-    if len(parquet) == len(names):
-        return ParquetFormat()
-    other = next(name for name in names if name not in parquet)
-    raise SourceError(f"{other}: cannot be read in one stream with {parquet[0]}; files must be all Parquet or all CSV")
+    formats = [kinds.get(_extension(name), text) for name in names]
+    for name, file_format in zip(names, formats, strict=True):
+        if file_format is not formats[0]:
+            raise SourceError(
+                f"{name}: cannot be read in one stream with {names[0]}; files must be all {formats[0].name}, or none"
+            )
+    return formats[0]

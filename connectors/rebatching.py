@@ -7,7 +7,7 @@ from functools import partial
 
 import pyarrow as pa
 
-from connectors.base import Block, Cursor
+from connectors.base import BadRow, Block, Cursor
 from connectors.errors import ConnectorError
 
 __all__ = ["rebatch"]
@@ -68,7 +68,16 @@ def _first(pieces: list[_Piece], n: int) -> list[_Piece]:
 def _join(pieces: list[_Piece]) -> Block:
     slices = [block.records.slice(start, stop - start) for block, start, stop in pieces]
     records = slices[0] if len(slices) == 1 else pa.concat_batches(slices)
-    return Block(records, partial(_locate, [(block.locator, start, stop) for block, start, stop in pieces]))
+    bad = [row for piece in pieces for row in _bad(*piece)]
+    return Block(records, partial(_locate, [(block.locator, start, stop) for block, start, stop in pieces]), bad)
+
+
+def _bad(block: Block, start: int, stop: int) -> list[BadRow]:
+    """Return what lies just before one of the rows start … stop - 1 of a block."""
+    if not block.bad:
+        return []
+    first = block.cursor(0).row
+    return [bad for bad in block.bad if first + start <= bad.row < first + stop]
 
 
 def _locate(pieces: list[tuple[Callable[[int], Cursor], int, int]], n: int) -> Cursor:

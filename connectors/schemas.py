@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from connectors.errors import RowError, SchemaError
 from connectors.wording import nearest, shorten
 
-__all__ = ["cast", "check_names", "plain", "require", "stems", "unify", "wider_type"]
+__all__ = ["cast", "cast_what_can_be", "check_names", "plain", "require", "stems", "unify", "wider_type"]
 
 Merge = Callable[[pa.DataType, pa.DataType], pa.DataType | None]
 
@@ -134,45 +135,67 @@ def cast(records: pa.RecordBatch, schema: pa.Schema, place: str, row: int) -> pa
     SchemaError
         No value of the column can have one.
     """
-    wanted = set(schema.names)
-    found = dict(
-        leaf
-        for field, column in zip(records.schema, records.columns, strict=True)
-        for leaf in _columns(field.name, column, wanted)
-    )
-    columns = [_cast(found[field.name], field, place, row) for field in schema]
+    columns = []
+    for field, column in _wanted(records, schema):
+        found = _cast(column, field, place)
+        if found is None:
+            bad = _failures(column, field.type)[0]
+            raise RowError(f"{place}, row {row + bad}: {_complaint(field, column, bad)[0]}")
+        columns.append(found)
     return pa.record_batch(columns, schema=schema)
 
 
-def _cast(column: pa.Array, field: pa.Field, place: str, row: int) -> pa.Array:
-    """Cast one column; on failure name the first value that cannot be cast."""
+def cast_what_can_be(
+    records: pa.RecordBatch, schema: pa.Schema, place: str
+) -> tuple[pa.RecordBatch, list[tuple[int, str, bytes]]]:
+    """Return the rows that `cast` returns, and of each of the others its index, what is wrong, and the value."""
+    bad: dict[int, tuple[str, bytes]] = {}
+    for field, column in _wanted(records, schema):
+        if _cast(column, field, place) is None:
+            for row in _failures(column, field.type):
+                bad.setdefault(row, _complaint(field, column, row))
+    good = np.setdiff1d(np.arange(records.num_rows), np.fromiter(bad, np.int64))
+    return cast(records.take(pa.array(good)), schema, place, 0), [(row, *bad[row]) for row in sorted(bad)]
+
+
+def _wanted(records: pa.RecordBatch, schema: pa.Schema) -> Iterator[tuple[pa.Field, pa.Array]]:
+    names = set(schema.names)
+    pairs = zip(records.schema, records.columns, strict=True)
+    found = dict(leaf for field, column in pairs for leaf in _columns(field.name, column, names))
+    return ((field, found[field.name]) for field in schema)
+
+
+def _complaint(field: pa.Field, column: pa.Array, row: int) -> tuple[str, bytes]:
+    value = str(column[row].as_py())
+    return f"column {field.name!r}: {shorten(value)!r} ({column.type}) is not exactly a {field.type}", value.encode()
+
+
+def _cast(column: pa.Array, field: pa.Field, place: str) -> pa.Array | None:
+    """Cast one column; return None where a value cannot be cast."""
     if column.type == field.type:
         return column
+    # A number that is learned from may be rounded; one that is counted, or a label, may not.
+    is_rounded = pa.types.is_integer(column.type) and pa.types.is_floating(field.type)
     try:
-        # A number that is learned from may be rounded; one that is counted, or a label, may not.
-        is_rounded = pa.types.is_integer(column.type) and pa.types.is_floating(field.type)
         return column.cast(field.type, safe=not is_rounded)
     except pa.ArrowNotImplementedError as error:
         raise SchemaError(
             f"{place}: column {field.name!r} is {column.type} and cannot be read as {field.type}"
         ) from error
-    except pa.ArrowInvalid as error:
-        bad = _first_failure(column, field.type)
-        value = shorten(str(column[bad].as_py()))
-        raise RowError(
-            f"{place}, row {row + bad}: column {field.name!r}: {value!r} ({column.type}) is not exactly a {field.type}"
-        ) from error
+    except pa.ArrowInvalid:
+        return None
 
 
-def _first_failure(column: pa.Array, wanted: pa.DataType) -> int:
-    """Return the index of the first value that does not cast, by halving: a prefix with none does cast."""
-    good, bad = 0, len(column)
-    while bad - good > 1:
-        middle = (good + bad) // 2
-        try:
-            column.slice(good, middle - good).cast(wanted)
-        except pa.ArrowInvalid:
-            bad = middle
-        else:
-            good = middle
-    return good
+def _failures(column: pa.Array, wanted: pa.DataType, start: int = 0) -> list[int]:
+    """Return the indices of the values that do not cast, by halving: all do if and only if each does."""
+    try:
+        column.cast(wanted)
+    except pa.ArrowInvalid:
+        if len(column) == 1:
+            return [start]
+        middle = len(column) // 2
+        return [
+            *_failures(column.slice(0, middle), wanted, start),
+            *_failures(column.slice(middle), wanted, start + middle),
+        ]
+    return []

@@ -72,7 +72,9 @@ def compare(sources: list[str], models: list[str], settings: dict[str, Any], *, 
         raise ConfigError("no source: name the files, folders or patterns to learn from")
     config = JobConfig.of({"batch_size": 1, **SINGLE_ROWS, **settings})
     progress = Console(stderr=True)
-    comparison = run_comparison(open_source(*sources), config, models, lambda name: Panel(progress, name))
+    comparison = run_comparison(
+        open_source(*sources, **config.source_settings), config, models, lambda name: Panel(progress, name)
+    )
     if as_json:
         _write_json(comparison.to_json())
     else:
@@ -117,7 +119,7 @@ def _absolute(place: str) -> str:
 
 
 def _run(config: JobConfig, *, fresh: bool, allow_different_numerics: bool, as_json: bool) -> int:
-    source = open_source(*config.source)
+    source = open_source(*config.source, **config.source_settings)
     with Panel(Console(stderr=True)) as panel:
         job = Job(source, config, fresh=fresh, allow_different_numerics=allow_different_numerics, observer=panel)
         summary = job.run()

@@ -29,6 +29,9 @@ IDENTITY = (
     "max_categories",
     "hash_buckets",
     "missing",
+    "delimiter",
+    "quote",
+    "encoding",
     "hidden",
     "activation",
     "output",
@@ -105,9 +108,22 @@ def _interval(value: Any) -> Any:
     return text if unit else str(amount)
 
 
+def _limit(value: Any) -> Any:
+    """Keep ``100`` (rows) or ``1%`` (of all rows) as it was written, and refuse anything else."""
+    text = str(value).strip()
+    try:
+        amount = float(text.removesuffix("%")) if text.endswith("%") else int(text)
+    except ValueError:
+        amount = -1
+    if not 0 <= amount < (100.1 if text.endswith("%") else 2**63):
+        raise ValueError("expected a number of rows (100) or a share of them (1%)")
+    return text
+
+
 Columns = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Sizes = Annotated[tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...], BeforeValidator(_split)]
 Interval = Annotated[str, BeforeValidator(_interval)]
+Limit = Annotated[str, BeforeValidator(_limit)]
 
 
 class JobConfig(BaseModel):
@@ -163,6 +179,21 @@ class JobConfig(BaseModel):
     weight_decay: float = Field(0.0, ge=0, description="pull of every weight (not bias) towards 0, per step and rate")
     scale_features: bool = Field(True, description="standardise numbers by their running mean and deviation")
     scale_target: bool = Field(True, description="standardise values to predict, while they are learned")
+    delimiter: str | None = Field(None, description="what separates the fields of text [default: told from the header]")
+    quote: Literal['"', "'", "none"] | None = Field(
+        None, description="what encloses fields of text: \" or ' or none [default: told from the header]"
+    )
+    encoding: str | None = Field(
+        None, description="of text, as utf-8, utf-16, latin-1 [default: told from the header, else utf-8]"
+    )
+    on_bad_row: Literal["error", "skip", "quarantine"] = Field(
+        "error",
+        description="what becomes of a row that cannot be read; error: the job ends; skip: it is counted; "
+        "quarantine: it is kept, too, in the run directory",
+    )
+    max_bad_rows: Limit | None = Field(
+        None, description="end the job at more bad rows than this: a number, or a share as 1% [default: no limit]"
+    )
     epochs: int = Field(1, ge=1, description="passes over the source")
     shuffle_window: int | None = Field(
         None, ge=2, description="shuffle within windows of this many rows (rounded up to minibatches) [default: no]"
@@ -199,6 +230,8 @@ class JobConfig(BaseModel):
         for role, names in (("target", self.target), ("feature", self.features)):
             if len(set(names)) < len(names):
                 raise ValueError(f"a {role} column is given twice")
+        if self.max_bad_rows is not None and self.on_bad_row == "error":
+            raise ValueError("max_bad_rows: a bad row ends the job anyway; allow for some with --on-bad-row")
         if any("\0" in path for path in (*self.source, self.run_dir or "")):
             raise ValueError("a path holds a NUL character")
         return self
@@ -227,6 +260,24 @@ class JobConfig(BaseModel):
         """Seconds between checkpoints, if they are counted in time."""
         unit = self.checkpoint_every[-1]
         return float(self.checkpoint_every[:-1]) * _SECONDS[unit] if unit in _SECONDS else None
+
+    @property
+    def most_bad_rows(self) -> int | None:
+        """How many bad rows there may be, if that is a number."""
+        limit = self.max_bad_rows
+        return int(limit) if limit is not None and not limit.endswith("%") else None
+
+    @property
+    def most_bad_share(self) -> float | None:
+        """How many there may be, if that is a share of all rows, 0 to 1."""
+        limit = self.max_bad_rows
+        return float(limit[:-1]) / 100 if limit is not None and limit.endswith("%") else None
+
+    @property
+    def source_settings(self) -> dict[str, Any]:
+        """What :func:`connectors.open_source` takes beside the places."""
+        text = self.model_dump(include={"delimiter", "quote", "encoding"})
+        return {**text, "keeps_bad_rows": self.on_bad_row != "error"}
 
     @property
     def encoder_settings(self) -> dict[str, Any]:

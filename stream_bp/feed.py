@@ -11,14 +11,14 @@ longer stream at once.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from connectors import Block, Cursor, CursorError, Source, prefetch, rebatch
+from connectors import BadRow, Block, Cursor, CursorError, Source, prefetch, rebatch
 from stream_bp.config import JobConfig
 from stream_bp.errors import MissingValueError
 from stream_bp.quality import Rows
@@ -80,13 +80,16 @@ class Chunk:
         What became of a ``pyarrow.RecordBatch``.
     position
         n → position after its first n rows. It may cost a little: for checkpoints.
+    bad
+        What could not be read just before one of its rows, and was not met before.
     """
 
     rows: Rows
     position: Callable[[int], Position]
+    bad: Sequence[BadRow] = ()
 
 
-_Located = tuple[Any, Callable[[int], Position]]
+_Located = tuple[Any, Callable[[int], Position], Sequence[BadRow]]
 
 
 class Feed:
@@ -100,6 +103,11 @@ class Feed:
         Columns and types to read.
     config
         Says how large a minibatch is, whether to shuffle, and the seed.
+
+    Attributes
+    ----------
+    bad
+        Once an epoch was read to its end, what could not be read behind its last row, and was not met before.
     """
 
     def __init__(self, source: Source, schema: Any, config: JobConfig) -> None:
@@ -110,6 +118,7 @@ class Feed:
         self._is_shuffled = config.shuffle_window is not None
         bounds = _ROWS, _VALUES // max(len(schema), 1), _MINIBATCHES * config.batch_size
         rows = config.shuffle_window or min(bounds)
+        self.bad: Sequence[BadRow] = []
         self._chunk_rows = max(1, -(-rows // config.batch_size)) * config.batch_size
 
     @contextlib.contextmanager
@@ -122,16 +131,17 @@ class Feed:
             with prefetch(self._chunks(records, prepare), _AHEAD) as ahead:
                 yield ahead
             self._again = reader.again
+            self.bad = self._new(reader.bad, position)
 
     def _chunks(self, records: Iterator[_Located], prepare: Callable[[Any], Rows]) -> Iterator[Chunk]:
         """Yield what becomes of record batches; of one with a row that may not be, the minibatches before."""
-        for batch, locate in records:
+        for batch, locate, bad in records:
             try:
-                chunk = Chunk(prepare(batch), locate)
+                chunk = Chunk(prepare(batch), locate, bad)
             except MissingValueError as error:
                 good = error.row - error.row % self._batch_size
                 if good:
-                    yield Chunk(prepare(batch.slice(0, good)), locate)
+                    yield Chunk(prepare(batch.slice(0, good)), locate, bad)
                 row = locate(error.row).row
                 raise MissingValueError(row, error.column) from error
             yield chunk
@@ -149,13 +159,19 @@ class Feed:
         if start.end is not None:
             blocks = chain([_same_window(start.end, next(blocks, None))], blocks)
         for block in blocks:
+            bad = self._new(block.bad, start)
             if self._is_shuffled:
-                yield self._shuffled(block, start.epoch, skip)
+                yield *self._shuffled(block, start.epoch, skip), bad
             else:
-                yield block.records, _in_order(block, start.epoch)
+                yield block.records, _in_order(block, start.epoch), bad
             skip = 0
 
-    def _shuffled(self, window: Block, epoch: int, skip: int) -> _Located:
+    @staticmethod
+    def _new(bad: Sequence[BadRow], start: Position) -> Sequence[BadRow]:
+        """Return what was not met before: each pass meets the same, and a window that was begun is read again."""
+        return [] if start.epoch else [row for row in bad if row.row >= start.row]
+
+    def _shuffled(self, window: Block, epoch: int, skip: int) -> tuple[Any, Callable[[int], Position]]:
         """Return a window in its drawn order, without the rows that were applied."""
         first, locate, n_rows = window.cursor(0), window.locator, len(window)
         random = np.random.Generator(np.random.Philox(np.random.SeedSequence([self._seed, epoch, first.row])))

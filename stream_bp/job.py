@@ -8,22 +8,24 @@ import contextlib
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from connectors import ConnectorError, Source
-from stream_bp import numerics
+from connectors import BadRow, ConnectorError, Source
+from stream_bp import numerics, quarantine
 from stream_bp.checkpoint import Checkpointer, Loaded
 from stream_bp.config import JobConfig
 from stream_bp.disk import Disk
-from stream_bp.errors import CheckpointError, DataError, LockedError, NumericsError
+from stream_bp.errors import CheckpointError, ConfigError, DataError, LockedError, NumericsError
 from stream_bp.feed import Chunk, Feed
-from stream_bp.history import History
+from stream_bp.journal import Journal, Journals, Mark
 from stream_bp.observer import Observer, Status
 from stream_bp.planning import plan
+from stream_bp.quarantine import Quarantine
 from stream_bp.run_directory import RunDirectory
 from stream_bp.saved import saved_job
 from stream_bp.saver import Saver
@@ -96,11 +98,13 @@ class Job:
         self._observer = observer
         self._disk = disk or Disk()
         self._directory: RunDirectory | None = None
+        if self.config.on_bad_row == "quarantine" and self.config.run_dir is None:
+            raise ConfigError("on_bad_row: a quarantine keeps bad rows in a run directory; name one with --run-dir")
         if self.config.run_dir is not None:
             self._directory = RunDirectory(self.config.run_dir, self._disk)
             folder = self._directory.checkpoints
             self._checkpointer = Checkpointer(folder, keep=self.config.keep, disk=self._disk)
-        self._history: History | None = None
+        self._journals: Journals | None = None
         self._saver: Saver | None = None
         self._signal: int | None = None
 
@@ -178,13 +182,16 @@ class Job:
             self._observer.begin(training, resumed)
         if resumed is None:
             self._save(training)
-        if self._history is None:
+        if self._journals is None:
             training.mark = _NEVER  # nobody reads a line
+        kept = self._journals["quarantine"] if self._journals is not None else None
+        self._quarantine = Quarantine(training.quality, self.config, kept)
+        self._bad_at_end: Sequence[BadRow] = ()
         self._learn(training)
         seconds = time.monotonic() - self._started
         if not self._is_saved(training, resumed):
             self._save_and_wait(training)
-        self._close_history(training)
+        self._close_journals(training)
         return self._summary(training, resumed, seconds)
 
     def _is_saved(self, training: Training, resumed: Loaded | None) -> bool:
@@ -193,12 +200,18 @@ class Job:
             return False
         return bool(resumed.snapshot.state["stop_reason"] == training.stop_reason)
 
-    def _close_history(self, training: Training) -> None:
-        """Add a line for the last rows, behind what the checkpoint vouches for: a job that goes on cuts it off."""
-        goes_on = self._signal is not None and self._saver is not None
-        if self._history is not None and not goes_on and not training.is_reported:
-            self._history.append(training.report())
-            self._history.sync()
+    def _close_journals(self, training: Training) -> None:
+        """Tell what comes last, behind what the checkpoint vouches for: a job that goes on cuts it off."""
+        if self._signal is not None and self._saver is not None:
+            return
+        excess = self._quarantine.first_excess(self._bad_at_end, is_end=True)
+        self._quarantine.take(self._bad_at_end)
+        if self._journals is not None:
+            if not training.is_reported:
+                self._journals["history"].append(training.report())
+            self._journals.sync()
+        if excess is not None:
+            raise excess[1]
 
     def _find_checkpoint(self) -> Loaded | None:
         """Return the checkpoint to go on from, if it is of this job."""
@@ -270,28 +283,39 @@ class Job:
         if self._is_fresh:
             self._directory.clear()
         newest = resumed.path if resumed is not None else None
-        with self._open_history(self._directory.history_path, training.columns, resumed) as self._history:
-            keeper = Saver(self._checkpointer, self._history, newest) if training.model.is_resumable else None
-            with keeper or self._telling_to_the_end(self._history, training) as self._saver:
+        with self._open_journals(self._directory, training.columns, resumed) as self._journals:
+            keeper = Saver(self._checkpointer, self._journals, newest) if training.model.is_resumable else None
+            with keeper or self._telling_to_the_end(self._journals, training) as self._saver:
                 yield
 
     @contextlib.contextmanager
-    def _telling_to_the_end(self, history: History, training: Training) -> Iterator[None]:
-        """Keep the history to its last row, however a job ends that cannot go on."""
+    def _telling_to_the_end(self, journals: Journals, training: Training) -> Iterator[None]:
+        """Keep the journals to their last row, however a job ends that cannot go on."""
         try:
             yield
         except BaseException as error:
             with contextlib.suppress(CheckpointError):  # the first error is the one to tell
                 if isinstance(error, Exception):  # an interrupt comes anywhere, also between two figures of a line
-                    self._close_history(training)
-                history.sync()
+                    self._close_journals(training)
+                journals.sync()
             raise
 
-    def _open_history(self, path: Path, columns: Sequence[str], resumed: Loaded | None) -> History:
-        """Go on with the history that the checkpoint vouches for, or begin one."""
-        if resumed is None:
-            return History.fresh(path, columns, self._disk)
-        return History.resume(path, columns, resumed.snapshot.state["history"], self._disk)
+    def _open_journals(self, directory: RunDirectory, columns: Sequence[str], resumed: Loaded | None) -> Journals:
+        """Go on with the journals that the checkpoint vouches for, or begin them."""
+        marks = {} if resumed is None else resumed.snapshot.state
+        return Journals(
+            history=self._open_journal(directory.history_path, columns, marks.get("history")),
+            quarantine=self._open_journal(
+                directory.quarantine_path, quarantine.COLUMNS, marks.get("quarantine"), is_optional=True
+            ),
+        )
+
+    def _open_journal(
+        self, path: Path, columns: Sequence[str], mark: Mark | None, *, is_optional: bool = False
+    ) -> Journal:
+        if mark is None:
+            return Journal.fresh(path, columns, self._disk, is_optional=is_optional)
+        return Journal.resume(path, columns, mark, self._disk, is_optional=is_optional)
 
     def _learn(self, training: Training) -> None:
         """Go through the epochs that are left."""
@@ -307,6 +331,7 @@ class Job:
                     self._learn_chunk(training, chunk)
                     if self._is_done(training):
                         return
+            self._bad_at_end = feed.bad
             if position.epoch + 1 >= self.config.epochs:
                 training.stop_reason = "end_of_stream"
             else:
@@ -324,23 +349,47 @@ class Job:
             raise
 
     def _learn_chunk(self, training: Training, chunk: Chunk) -> None:
-        """Learn a chunk in stretches of about a tenth of a second, looking up in between."""
+        """Learn a chunk, up to a bad row too many in it."""
+        first_row = chunk.position(0).row if chunk.bad else 0
+        bad = deque((row.row - first_row, row) for row in chunk.bad)
+        excess = self._quarantine.first_excess(chunk.bad)
+        end = len(chunk.rows)
+        if excess is not None:
+            at, _ = bad[excess[0]]
+            end = min(end, at - at % self.config.batch_size)
+        for stop in self._stretches(training, chunk, end):
+            # What lies just before a row that was learned is passed by with it.
+            self._quarantine.take([bad.popleft()[1] for at, _ in tuple(bad) if at < stop])
+            self._look_up(training)
+        if excess is not None and not self._is_done(training):
+            self._save_and_wait(training)
+            self._quarantine.take([row for _, row in bad if row.row <= chunk.bad[excess[0]].row])
+            if self._journals is not None:
+                self._journals.sync()
+            raise excess[1]
+
+    def _stretches(self, training: Training, chunk: Chunk, end: int) -> Iterator[int]:
+        """Learn the first rows of a chunk in stretches of about a tenth of a second; yield where each ends."""
         start, b = 0, self.config.batch_size
-        while start < len(chunk.rows) and not self._is_done(training):
+        while start < end and not self._is_done(training):
             n_minibatches = min(training.minibatches_to_border(), self._glance_minibatches)
-            stop = min(len(chunk.rows), start + n_minibatches * b)
+            stop = min(end, start + n_minibatches * b)
             began = time.monotonic()
             self._learn_stretch(training, chunk, start, stop)
             self._pace(time.monotonic() - began, n_minibatches)
             start = stop
             training.locate = partial(chunk.position, stop)
-            if self._saver is not None:
-                self._saver.check()
-            if training.rows >= training.mark:
-                self._report(training)
-            if self._is_checkpoint_due(training):
-                self._save(training)
-            self._tell(training)
+            yield stop
+
+    def _look_up(self, training: Training) -> None:
+        """Do what is due at a border."""
+        if self._saver is not None:
+            self._saver.check()
+        if training.rows >= training.mark:
+            self._report(training)
+        if self._is_checkpoint_due(training):
+            self._save(training)
+        self._tell(training)
 
     def _learn_stretch(self, training: Training, chunk: Chunk, start: int, stop: int) -> None:
         """Learn some minibatches; what was learned before one that cannot be is kept."""
@@ -348,7 +397,8 @@ class Job:
         try:
             training.learn(chunk.rows, start, stop)
         except DataError:
-            training.locate = partial(chunk.position, start + training.rows - first_row)
+            if training.rows > first_row:
+                training.locate = partial(chunk.position, start + training.rows - first_row)
             self._save_and_wait(training)
             raise
 
@@ -360,7 +410,7 @@ class Job:
             self._glance_minibatches = max(1, self._glance_minibatches // 2)
 
     def _is_checkpoint_due(self, training: Training) -> bool:
-        if self._history is None:
+        if self._journals is None:
             return False
         every, interval = self.config.checkpoint_minibatches, self.config.checkpoint_interval_s
         if every is not None:
@@ -368,21 +418,21 @@ class Job:
         return interval is not None and time.monotonic() - self._saved >= interval
 
     def _report(self, training: Training) -> None:
-        if self._history is not None:
-            self._history.append(training.report())
+        if self._journals is not None:
+            self._journals["history"].append(training.report())
         training.begin_line()
 
     def _save(self, training: Training) -> None:
         """Hand a copy of everything to the saver: it writes the history that the copy vouches for, then the copy."""
-        if self._history is None:
+        if self._journals is None:
             return
         if self._saver is None:
-            self._history.sync()
+            self._journals.sync()
             self._saved = time.monotonic()
             return
         extra = {"fingerprint": self._fingerprint, "sources": list(self.config.source or self.source.paths)}
-        mark = self._history.mark()
-        self._saver.save(training.snapshot(dict(mark), extra), mark)
+        marks = self._journals.mark()
+        self._saver.save(training.snapshot(marks, extra), marks)
         self._saved = time.monotonic()
 
     def _save_and_wait(self, training: Training) -> None:

@@ -1,4 +1,4 @@
-"""What was amiss in the rows that were learned: values that were missing, or cut off; rows without a target."""
+"""What was amiss in a stream: values that were missing, or cut off; rows without a target, or that are none."""
 
 from typing import Any, Protocol
 
@@ -35,7 +35,7 @@ class Rows(Protocol):
 
 
 class Quality:
-    """Counts of what was amiss, over all rows learned.
+    """Counts of what was amiss, up to the last row learned.
 
     Parameters
     ----------
@@ -46,6 +46,8 @@ class Quality:
     ----------
     skipped
         Rows that were not learned since a feature was missing.
+    bad
+        Rows that could not be read, by kind (:class:`~connectors.BadRow`).
     """
 
     def __init__(self, encoder: Encoder) -> None:
@@ -54,6 +56,7 @@ class Quality:
         self._clipped = np.zeros(len(encoder.numbers), np.int64)
         self._without_target = np.zeros(len(encoder.targets), np.int64)
         self.skipped = 0
+        self.bad: dict[str, int] = {}
 
     def update(self, rows: Rows, start: int, stop: int) -> None:
         """Count rows[start:stop], which were learned."""
@@ -68,6 +71,15 @@ class Quality:
             self.skipped += int(np.count_nonzero(skipped))
             absent &= ~skipped
         self._without_target += _count(absent)
+
+    def count_bad(self, kind: str) -> None:
+        """Count a row that could not be read."""
+        self.bad[kind] = self.bad.get(kind, 0) + 1
+
+    @property
+    def n_bad(self) -> int:
+        """Rows that could not be read."""
+        return sum(self.bad.values())
 
     @property
     def missing(self) -> dict[str, int]:
@@ -91,21 +103,24 @@ class Quality:
             "clipped": int(self._clipped.sum()),
             "without_target": int(self._without_target.sum()),
             "skipped": self.skipped,
+            "bad_rows": self.n_bad,
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Return the counts by column, and the rows that were skipped."""
+        """Return the counts by column, the rows that were skipped, and the bad ones by kind."""
         return {
             "missing": self.missing,
             "clipped": self.clipped,
             "without_target": self.without_target,
             "skipped": self.skipped,
+            "bad_rows": dict(self.bad),
         }
 
     def state(self) -> dict[str, Any]:
-        """Return lists of whole numbers, from which :meth:`restore` goes on."""
+        """Return whole numbers, in lists and alone, from which :meth:`restore` goes on."""
         arrays = {"missing": self._missing, "clipped": self._clipped, "without_target": self._without_target}
-        return {**{name: counts.tolist() for name, counts in arrays.items()}, "skipped": self.skipped}
+        counts = {name: counts.tolist() for name, counts in arrays.items()}
+        return {**counts, "skipped": self.skipped, "bad": dict(self.bad)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a state.
@@ -125,6 +140,7 @@ class Quality:
                 raise CheckpointError(f"the counts of what was {name} are of {found.size} columns, not {counts.size}")
             counts[:] = found
         self.skipped = int(state["skipped"])
+        self.bad = {str(kind): int(count) for kind, count in state["bad"].items()}
 
 
 def _count(where: Mask) -> Ints:

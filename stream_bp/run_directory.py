@@ -5,7 +5,8 @@ r"""A run directory: all the files of one job, and the lock that gives it one wr
     runs/elec2/
       lock             held by the kernel while a job runs; says "stream-bp" and the process's number
       checkpoints/     step-000000001200.safetensors, …: see :mod:`stream_bp.checkpoint`
-      history.csv      see :mod:`stream_bp.history`; all that is kept of a model that cannot be resumed
+      history.csv      see :mod:`stream_bp.journal`; all that is kept of a model that cannot be resumed
+      quarantine.csv   rows that could not be read: see :mod:`stream_bp.quarantine`
 
 The lock is free again when its process dies, however it dies: no file needs to be cleaned away by hand, and the file
 itself is never removed, for a second process could then lock another file of the same name. Files of other names may
@@ -65,6 +66,11 @@ class RunDirectory:
         return self.path / "history.csv"
 
     @property
+    def quarantine_path(self) -> Path:
+        """The CSV file of what could not be read."""
+        return self.path / "quarantine.csv"
+
+    @property
     def lock_path(self) -> Path:
         """The file that is locked."""
         return self.path / "lock"
@@ -105,7 +111,7 @@ class RunDirectory:
         return False
 
     def clear(self) -> None:
-        """Remove what jobs left here (checkpoints, half-written ones, the history) and nothing else.
+        """Remove what jobs left here (checkpoints, half-written ones, the journals) and nothing else.
 
         Raises
         ------
@@ -123,8 +129,11 @@ class RunDirectory:
             for name in names:
                 self._disk.unlink(self.checkpoints / name)
             self._disk.fsync_folder(self.checkpoints)
-            if self.history_path.name in self._names(self.path):
-                self._disk.unlink(self.history_path)
+            found = self._names(self.path)
+            journals = [path for path in (self.quarantine_path, self.history_path) if path.name in found]
+            for path in journals:
+                self._disk.unlink(path)
+            if journals:
                 self._disk.fsync_folder(self.path)
         except OSError as error:
             raise DiskError(f"cannot clear run directory {self.path}: {_reason(error)}") from error
@@ -157,15 +166,16 @@ class RunDirectory:
     def _enter(self) -> None:
         make_folder(self._disk, self.path)
         self._refuse_links()
-        if not self.is_ours and self.history_path.name in self._names(self.path):
-            raise ConfigError(f"{self.history_path} was not written by stream-bp; choose another run directory")
+        for path in (self.history_path, self.quarantine_path):
+            if not self.is_ours and path.name in self._names(self.path):
+                raise ConfigError(f"{path} was not written by stream-bp; choose another run directory")
         self._take_lock()
         make_folder(self._disk, self.checkpoints)
         # A process that died between making a name and syncing it has left that to us.
         self._disk.fsync_folder(self.path)
 
     def _refuse_links(self) -> None:
-        for path in (self.lock_path, self.checkpoints, self.history_path):
+        for path in (self.lock_path, self.checkpoints, self.history_path, self.quarantine_path):
             if self._disk.is_link(path):
                 raise ConfigError(
                     f"{path} is a symbolic link, which could lead a write elsewhere; replace it by what it leads to"

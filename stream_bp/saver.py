@@ -1,12 +1,13 @@
 """Checkpoints written in the background: the learner's thread only copies."""
 
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from stream_bp.checkpoint import Checkpointer
-from stream_bp.history import History, Mark
+from stream_bp.journal import Journals, Mark
 from stream_bp.snapshot import Snapshot
 
 __all__ = ["Saver"]
@@ -19,8 +20,8 @@ class Saver:
     ----------
     checkpointer
         Where checkpoints go.
-    history
-        What a checkpoint vouches for; it is synced first. Others may go on adding rows to it.
+    journals
+        What a checkpoint vouches for; they are synced first. Others may go on adding rows to them.
     newest
         The checkpoint that the job goes on from, if there is one.
 
@@ -35,22 +36,22 @@ class Saver:
     already on its way.
     """
 
-    def __init__(self, checkpointer: Checkpointer, history: History, newest: Path | None = None) -> None:
+    def __init__(self, checkpointer: Checkpointer, journals: Journals, newest: Path | None = None) -> None:
         self.newest = newest
         self._checkpointer = checkpointer
-        self._history = history
+        self._journals = journals
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="saver")
         self._in_hand: Future[None] | None = None
 
-    def save(self, snapshot: Snapshot, mark: Mark) -> None:
+    def save(self, snapshot: Snapshot, marks: Mapping[str, Mark]) -> None:
         """Hand a snapshot over, once the one before is on the medium.
 
         Parameters
         ----------
         snapshot
             A copy: whatever learns on must not change it.
-        mark
-            How far the history is to be synced first.
+        marks
+            How far the journals are to be synced first.
 
         Raises
         ------
@@ -58,7 +59,7 @@ class Saver:
             If the one before could not be saved.
         """
         self.wait()
-        self._in_hand = self._thread.submit(self._save, snapshot, mark)
+        self._in_hand = self._thread.submit(self._save, snapshot, marks)
 
     def check(self) -> None:
         """Raise the error of the checkpoint in hand, if it is known by now to have failed."""
@@ -71,8 +72,8 @@ class Saver:
             self._in_hand.result()
             self._in_hand = None
 
-    def _save(self, snapshot: Snapshot, mark: Mark) -> None:
-        self._history.sync(mark)
+    def _save(self, snapshot: Snapshot, marks: Mapping[str, Mark]) -> None:
+        self._journals.sync(marks)
         self.newest = self._checkpointer.save(snapshot)
 
     def __enter__(self) -> Self:

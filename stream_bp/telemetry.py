@@ -47,6 +47,9 @@ def tell_quality(quality: dict[str, Any]) -> list[str]:
         if counts:
             named = ", ".join(f"{name} {count:,}" for name, count in counts[:_NAMED])
             lines.append(f"{words}: {named}{', …' if len(counts) > _NAMED else ''}")
+    if quality["bad_rows"]:
+        kinds = ", ".join(f"{kind} {count:,}" for kind, count in sorted(quality["bad_rows"].items()))
+        lines.append(f"bad rows, left out: {kinds}")
     if quality["skipped"]:
         lines.append(f"rows skipped for a missing value: {quality['skipped']:,}")
     return lines

@@ -1,6 +1,6 @@
 """Everything a training job is at one minibatch border: what a checkpoint holds, and what goes on from it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import stream_bp
@@ -182,13 +182,13 @@ class Training:
         self.epoch = position.epoch
         self.locate = lambda: position
 
-    def snapshot(self, history: dict[str, Any], extra: dict[str, Any]) -> Snapshot:
+    def snapshot(self, marks: Mapping[str, Any], extra: dict[str, Any]) -> Snapshot:
         """Return everything, as a checkpoint.
 
         Parameters
         ----------
-        history
-            The mark of the history file.
+        marks
+            How far the journals reach, by name.
         extra
             What the job adds: its sources and its numeric fingerprint.
         """
@@ -210,7 +210,7 @@ class Training:
             "reported_rows": self._reported_rows,
             "loss": [self._loss, self._loss_rows],
             "stop_reason": self.stop_reason,
-            "history": history,
+            **{name: dict(mark) for name, mark in marks.items()},
             "numerics_changes": list(self.numerics_changes),
             **extra,
         }

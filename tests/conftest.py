@@ -19,6 +19,7 @@ FAULTS = (
     "two jobs on one run directory",
     "signals",
     "changed source",
+    "CSV text against Python's csv",
     "other numerics",
     "saves under load",
     "checkpoints of released versions",

@@ -12,8 +12,8 @@ import pytest
 from connectors import open_source
 from stream_bp.checkpoint import Checkpointer, Snapshot
 from stream_bp.errors import CheckpointError
-from stream_bp.history import History
 from stream_bp.job import Job
+from stream_bp.journal import Journal
 from stream_bp.run_directory import RunDirectory
 from tests.conftest import Campaign
 from tests.crash.jobs import CONFIGURATIONS
@@ -122,7 +122,7 @@ class Trial:
             if loaded is not None:
                 step, history = loaded.snapshot.step, loaded.snapshot.state["history"]
                 is_whole = loaded.snapshot.tensors["theta"].tolist() == [step] * 40
-                History.resume(RUN_DIR / "history.csv", ["step"], history, left)
+                Journal.resume(RUN_DIR / "history.csv", ["step"], history, left)
                 self.n_damaged += not is_whole or bool(loaded.rejected)
         except CheckpointError as error:
             self.lost.append(f"{operation}: {error}")
@@ -137,11 +137,11 @@ def live(disk: ForgetfulDisk, trial: Trial, keep: int, first: int = 1, n_saves: 
     with RunDirectory(RUN_DIR, disk) as run:
         checkpointer = Checkpointer(run.checkpoints, keep=keep, disk=disk)
         loaded = checkpointer.newest()
-        history = History(run.history_path, ["step"], disk)
+        history = Journal(run.history_path, ["step"], disk)
         if loaded is not None:
-            history = History.resume(run.history_path, ["step"], loaded.snapshot.state["history"], disk)
+            history = Journal.resume(run.history_path, ["step"], loaded.snapshot.state["history"], disk)
         elif run.history_path in disk.names:
-            history = History.fresh(run.history_path, ["step"], disk)
+            history = Journal.fresh(run.history_path, ["step"], disk)
         disk.at_cut = trial.judge
         for step in range(first, first + n_saves):
             history.append({"step": step})

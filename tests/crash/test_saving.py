@@ -1,6 +1,7 @@
 """Saved in the background while the learner goes on: each file holds the state of the moment of its copy."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,8 @@ import pytest
 
 from connectors import open_source
 from stream_bp.checkpoint import Checkpointer
-from stream_bp.history import Mark
 from stream_bp.job import Job
+from stream_bp.journal import Mark
 from stream_bp.learner import Learner
 from stream_bp.saver import Saver
 from stream_bp.snapshot import Snapshot, encode
@@ -23,9 +24,9 @@ def n_torn(folder: Path, monkeypatch: pytest.MonkeyPatch, n_saves: int) -> tuple
     on_disk: list[str] = []
     hand_over, save = Saver.save, Checkpointer.save
 
-    def hand_over_noted(saver: Saver, snapshot: Snapshot, mark: Mark) -> None:
+    def hand_over_noted(saver: Saver, snapshot: Snapshot, marks: Mapping[str, Mark]) -> None:
         at_copy.append(hashlib.sha256(encode(snapshot)).hexdigest())
-        hand_over(saver, snapshot, mark)
+        hand_over(saver, snapshot, marks)
 
     def save_noted(checkpointer: Checkpointer, snapshot: Snapshot) -> Path:
         path = save(checkpointer, snapshot)

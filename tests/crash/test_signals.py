@@ -40,7 +40,7 @@ def arguments(source: Path, run_dir: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def whole(source: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[tuple[bytes, bytes], float]:
+def whole(source: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[tuple[bytes, ...], float]:
     """Return the undisturbed end, and the seconds it takes."""
     run_dir = tmp_path_factory.mktemp("whole") / "run"
     for _ in range(2):  # the first one also starts what forks
@@ -54,7 +54,7 @@ def whole(source: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[tuple
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_signal_at_any_moment(
-    source: Path, whole: tuple[tuple[bytes, bytes], float], tmp_path: Path, kind: str, campaign: Campaign
+    source: Path, whole: tuple[tuple[bytes, ...], float], tmp_path: Path, kind: str, campaign: Campaign
 ) -> None:
     """The minibatch in hand is finished and saved; the exit code tells the signal; the job then ends the same."""
     numbers = KINDS[kind]

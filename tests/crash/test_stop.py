@@ -52,7 +52,7 @@ def applied(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def prepare_noted(preparation: Preparation, records: Any) -> Prepared:
         prepared = prepare(preparation, records)
-        told[id(prepared)] = prepared, [int(n) for n in records.column("n").to_pylist()]
+        told[id(prepared)] = prepared, [int(float(n)) for n in records.column("n").to_pylist()]
         return prepared
 
     def learn_noted(training: Training, rows: Prepared, start: int, stop: int) -> None:
@@ -72,7 +72,7 @@ def stop_everywhere(configuration: Configuration, paths: tuple[str, ...], folder
     n_stops, step = 0, -1
     while True:
         stopper = Stopper()
-        summary = Job(open_source(*paths), config, observer=stopper).run()
+        summary = Job(open_source(*paths, **config.source_settings), config, observer=stopper).run()
         newest = newest_step(folder / "stopped")
         name = f"step-{newest:012d}.safetensors"
         saved = folder / "stopped" / "checkpoints" / name
@@ -85,7 +85,9 @@ def stop_everywhere(configuration: Configuration, paths: tuple[str, ...], folder
         step, n_learned = newest, len(applied)
         for _ in range(2):
             again = Stopper(is_at_once=True)
-            assert Job(open_source(*paths), config, observer=again).run().minibatches == newest
+            assert (
+                Job(open_source(*paths, **config.source_settings), config, observer=again).run().minibatches == newest
+            )
             assert again.n_asked == 1
         assert len(applied) == n_learned
         assert saved.read_bytes() == state, "a resume that learned nothing changed the state"
@@ -109,7 +111,8 @@ def test_a_stop_after_every_minibatch(
     monkeypatch.setattr("stream_bp.training.next_mark", lambda rows: rows + 40)
     configuration = CONFIGURATIONS[name]
     paths = configuration.write(tmp_path, N_ROWS)
-    Job(open_source(*paths), configuration.config(tmp_path / "whole", keep=10_000)).run()
+    config = configuration.config(tmp_path / "whole", keep=10_000)
+    Job(open_source(*paths, **config.source_settings), config).run()
     order = expected_order(configuration, applied)
     assert applied == order
     one = DEPTHS[list(CONFIGURATIONS).index(name) % len(DEPTHS)]
@@ -130,7 +133,8 @@ def test_a_stop_shows_a_position_that_is_read_and_not_applied(
     """The control: where a checkpoint takes the position of what was read, not of what was learned, rows are missed."""
     configuration = CONFIGURATIONS["parquet"]
     paths = configuration.write(tmp_path, N_ROWS)
-    Job(open_source(*paths), configuration.config(tmp_path / "whole", keep=10_000)).run()
+    config = configuration.config(tmp_path / "whole", keep=10_000)
+    Job(open_source(*paths, **config.source_settings), config).run()
     applied.clear()
     position = feed._in_order
     ahead = lambda block, epoch: lambda n: position(block, epoch)(min(n + 8, len(block)))  # noqa: E731

@@ -62,16 +62,19 @@ def test_columns_are_found_by_name_in_each_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"x,w\n1,a\n2\n", r"a\.csv, line 3: expected 2 fields, found 1: '2'"),
-        (b"x,w\n1,a\n\n2,b,c\n", r"a\.csv, line 4: expected 2 fields, found 3: '2,b,c'"),
-        (b'x,w\n2,"b\n3,c\n', r"a\.csv, line 2 \(byte 4\): a quote is opened in this record and never closed"),
-        (b"x,w\n1,a\n2,\0\n", r"a\.csv, line 3 \(byte 10\): a NUL byte"),
+        (b"x,w\n1,a\n2\n", r"a\.csv, row 1 \(line 3\): expected 2 fields, found 1: '2'"),
+        (b"x,w\n1,a\n\n2,b,c\n", r"a\.csv, row 1 \(line 4\): expected 2 fields, found 3: '2,b,c'"),
+        (b'x,w\n2,"b\n3,c\n', r"a\.csv, row 0 \(line 2\): a quote is opened in this record and never closed"),
+        (b'x,w\n1,a\n2,"b"c\n', r"a\.csv, row 1 \(line 3\): text between a closing quote and the end of its field"),
+        (b"x,w\n1,a\n2,\0\n", r"a\.csv, row 1 \(line 3\): a NUL byte"),
     ],
 )
-def test_a_record_that_is_none_is_found_on_opening(tmp_path: Path, content: bytes, words: str) -> None:
-    """The first MiB is looked at for types, so mistakes in it are told before anything is read."""
+def test_a_record_that_is_none_is_named(tmp_path: Path, content: bytes, words: str) -> None:
+    """It tells nothing of the types, and is told where the rows come to it."""
+    source = text(tmp_path, content)
+    assert source.schema.names == ["x", "w"]
     with pytest.raises(RowError, match=words):
-        text(tmp_path, content)
+        values(source, pa.int64(), pa.string())
 
 
 def test_rows_are_counted_over_the_stream_and_lines_in_the_file(tmp_path: Path) -> None:
@@ -95,7 +98,7 @@ def test_a_record_without_end_is_given_up(tmp_path: Path, monkeypatch: pytest.Mo
     """A quote that is never closed must not swallow the memory."""
     source = text(tmp_path, b"x\n1\n" + b"2\n" * 800_000 + b'"' + b"3\n" * 3_000_000, 1 << 16)
     monkeypatch.setattr(csv_text, "MAX_RECORD", 1 << 20)
-    with pytest.raises(RowError, match=r"line 800003 .*a record of more than 1 MiB begins here; is a quote never"):
+    with pytest.raises(RowError, match=r"\(line 800003\): a record of more than 1 MiB; is a quote never"):
         values(source, pa.int64())
 
 

@@ -1,6 +1,7 @@
-r"""The history of a job's metrics: a CSV file that a resumed job continues to the same bytes.
+r"""Journals: CSV files that a resumed job continues to the same bytes.
 
-A row is kept in memory, then written, then, at each checkpoint, synced; the checkpoint holds the *mark* of that moment:
+``history.csv`` tells the metrics of a job, ``quarantine.csv`` what it could not read. A row is kept in memory, then
+written, then, at each checkpoint, synced; the checkpoint holds the *mark* of that moment:
 how many bytes there were, their SHA-256, and the number of rows. A job that resumes verifies the marked bytes, cuts off
 what came after them, and goes on. Hence every column must be a function of the rows learned: no times, no rates.
 
@@ -16,7 +17,7 @@ import hashlib
 import io
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypedDict
@@ -26,21 +27,21 @@ import numpy as np
 from stream_bp.disk import Disk
 from stream_bp.errors import CheckpointError, DiskError
 
-__all__ = ["History", "Mark"]
+__all__ = ["Journal", "Journals", "Mark"]
 
 BUFFER_BYTES = 1 << 16
 
 
 class Mark(TypedDict):
-    """How far a history reaches: its size in bytes, the SHA-256 of these bytes, and its number of rows."""
+    """How far a journal reaches: its size in bytes, the SHA-256 of these bytes, and its number of rows."""
 
     size: int
     sha256: str
     rows: int
 
 
-class History:
-    """A new history file, created at the first write; :meth:`fresh` replaces one, :meth:`resume` continues one.
+class Journal:
+    """A new file, created at the first write; :meth:`fresh` replaces one, :meth:`resume` continues one.
 
     Parameters
     ----------
@@ -50,9 +51,14 @@ class History:
         The names of the columns, fixed for the life of the file.
     disk
         How to reach the file.
+    is_optional
+        Whether there is no file before there is a row.
     """
 
-    def __init__(self, path: str | Path, columns: Sequence[str], disk: Disk | None = None) -> None:
+    def __init__(
+        self, path: str | Path, columns: Sequence[str], disk: Disk | None = None, *, is_optional: bool = False
+    ) -> None:
+        self._is_optional = is_optional
         self.path = Path(path)
         self.columns = tuple(columns)
         self.rows = 0
@@ -68,24 +74,32 @@ class History:
         self._add(self.columns)
 
     @classmethod
-    def fresh(cls, path: str | Path, columns: Sequence[str], disk: Disk | None = None) -> Self:
-        """Start a new history in place of the one that may be there.
+    def fresh(
+        cls, path: str | Path, columns: Sequence[str], disk: Disk | None = None, *, is_optional: bool = False
+    ) -> Self:
+        """Start a new one in place of the one that may be there.
 
         Raises
         ------
         CheckpointError
             If the old file cannot be removed.
         """
-        history = cls(path, columns, disk)
-        with history._failing("remove"), suppress(FileNotFoundError):
-            history._disk.unlink(history.path)
-        return history
+        journal = cls(path, columns, disk, is_optional=is_optional)
+        with journal._failing("remove"), suppress(FileNotFoundError):
+            journal._disk.unlink(journal.path)
+        return journal
 
     @classmethod
     def resume(
-        cls, path: str | Path, columns: Sequence[str], mark: Mapping[str, Any], disk: Disk | None = None
+        cls,
+        path: str | Path,
+        columns: Sequence[str],
+        mark: Mapping[str, Any],
+        disk: Disk | None = None,
+        *,
+        is_optional: bool = False,
     ) -> Self:
-        """Continue a history from where a checkpoint marked it.
+        """Continue one from where a checkpoint marked it.
 
         Parameters
         ----------
@@ -100,7 +114,7 @@ class History:
 
         Returns
         -------
-        History
+        Journal
             The rows after the mark are cut off at the first write; until then nothing is changed.
 
         Raises
@@ -112,10 +126,12 @@ class History:
         -----
         Reads the marked bytes once, in pieces of a bounded size.
         """
-        history = cls(path, columns, disk)
-        history._verify(mark)
-        history._open = history._reopen
-        return history
+        if is_optional and not mark["rows"]:
+            return cls.fresh(path, columns, disk, is_optional=True)
+        journal = cls(path, columns, disk, is_optional=is_optional)
+        journal._verify(mark)
+        journal._open = journal._reopen
+        return journal
 
     def append(self, row: Mapping[str, object]) -> None:
         """Add a row; it stays in memory until :meth:`sync`, or until there are many.
@@ -135,14 +151,14 @@ class History:
             If the file cannot be written.
         """
         if row.keys() != set(self.columns):
-            raise ValueError(f"history row has columns {sorted(row)}, expected {sorted(self.columns)}")
+            raise ValueError(f"a row of a journal has columns {sorted(row)}, expected {sorted(self.columns)}")
         self._add([_cell(row[column]) for column in self.columns])
         self.rows += 1
         if len(self._buffer) >= BUFFER_BYTES:
             self._write(self._size)
 
     def mark(self) -> Mark:
-        """Tell how far the history reaches, without touching the file."""
+        """Tell how far it reaches, without touching the file."""
         return Mark(size=self._size, sha256=self._sha256.hexdigest(), rows=self.rows)
 
     def sync(self, mark: Mark | None = None) -> Mark:
@@ -161,9 +177,11 @@ class History:
         Raises
         ------
         CheckpointError
-            If the file cannot be written; this history then takes no more rows.
+            If the file cannot be written; it then takes no more rows.
         """
         mark = mark or self.mark()
+        if self._is_optional and not mark["rows"]:
+            return mark
         fd = self._write(mark["size"])
         if not self._is_synced:
             with self._failing("sync"):
@@ -236,14 +254,14 @@ class History:
                     break
         if (self._size, self._sha256.hexdigest()) != (mark["size"], mark["sha256"]):
             raise CheckpointError(
-                f"history {self.path} is not as the checkpoint left it: its first {mark['size']:,} bytes were "
+                f"journal {self.path} is not as the checkpoint left it: its first {mark['size']:,} bytes were "
                 f"changed or cut; restore the file from a copy, or start over with --fresh"
             )
         self.rows = mark["rows"]
         if not head.startswith(header):
             found = head.partition(b"\n")[0].decode(errors="replace")
             raise CheckpointError(
-                f"history {self.path} has the columns {found!r}, expected "
+                f"journal {self.path} has the columns {found!r}, expected "
                 f"{','.join(self.columns)!r}; resume with the settings it was made with, or start over with --fresh"
             )
 
@@ -262,7 +280,42 @@ class History:
                 kind, advice = CheckpointError, "; put it back, or start over with --fresh"
             elif isinstance(error, FileExistsError):
                 kind, advice = CheckpointError, "; start over with --fresh to replace it"
-            raise kind(f"cannot {verb} history {self.path}: {error.strerror}{advice}") from error
+            raise kind(f"cannot {verb} journal {self.path}: {error.strerror}{advice}") from error
+
+
+class Journals:
+    """The journals of a run, by name: a checkpoint vouches for all of them.
+
+    Parameters
+    ----------
+    journals
+        A context manager closes them.
+    """
+
+    def __init__(self, **journals: Journal) -> None:
+        self._journals = journals
+
+    def __getitem__(self, name: str) -> Journal:
+        return self._journals[name]
+
+    def mark(self) -> dict[str, Mark]:
+        """Tell how far each reaches."""
+        return {name: journal.mark() for name, journal in self._journals.items()}
+
+    def sync(self, marks: Mapping[str, Mark] | None = None) -> None:
+        """Make the rows up to some marks durable; all, if none are given."""
+        for name, journal in self._journals.items():
+            journal.sync(None if marks is None else marks[name])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with ExitStack() as stack:
+            for journal in self._journals.values():
+                stack.enter_context(journal)
 
 
 def _line(cells: Sequence[str]) -> bytes:
@@ -283,4 +336,4 @@ def _cell(value: object) -> str:
             return str(int(value))
         case float() | np.floating():
             return repr(float(value))
-    raise TypeError(f"history cell {value!r} is a {type(value).__name__}, expected a string, number, boolean or None")
+    raise TypeError(f"cell {value!r} is a {type(value).__name__}, expected a string, number, boolean or None")

@@ -1,0 +1,98 @@
+"""What becomes of rows that cannot be read: counted, kept with their bytes, and too many of them end the job."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from connectors import BadRow, RowError
+from stream_bp.config import JobConfig
+from stream_bp.journal import Journal
+from stream_bp.quality import Quality
+
+__all__ = ["COLUMNS", "Quarantine", "escaped"]
+
+COLUMNS = ("row", "source", "offset", "kind", "reason", "content")
+"""Those of ``quarantine.csv``: the row of the stream that follows, and what :class:`~connectors.BadRow` tells."""
+
+_FEW = 1_000  # records, before a share of them means something
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """How many bad rows there may be."""
+
+    count: int | None = None
+    share: float | None = None
+
+    def is_passed(self, n_bad: int, n_rows: int, *, is_end: bool) -> bool:
+        if self.count is not None:
+            return n_bad > self.count
+        n_records = n_bad + n_rows
+        return self.share is not None and (is_end or n_records >= _FEW) and n_bad > self.share * n_records
+
+
+class Quarantine:
+    """The bad rows of a job, in the order of the stream.
+
+    Parameters
+    ----------
+    quality
+        Where they are counted.
+    config
+        Says what becomes of them.
+    journal
+        Where they are kept; ``None`` for nowhere.
+
+    Notes
+    -----
+    A bad row that lies just before row n is counted once row n is learned: what a checkpoint of n rows holds is all
+    that lies before its last row. What lies behind the last row of all is told at the end, behind the checkpoint.
+    """
+
+    def __init__(self, quality: Quality, config: JobConfig, journal: Journal | None) -> None:
+        self._quality = quality
+        self._policy = config.on_bad_row
+        self._limit = _Limit(0) if config.on_bad_row == "error" else _Limit(config.most_bad_rows, config.most_bad_share)
+        self._journal = journal if config.on_bad_row == "quarantine" else None
+
+    def first_excess(self, bad: Sequence[BadRow], *, is_end: bool = False) -> tuple[int, RowError] | None:
+        """Return the index of the first of the next bad rows that is one too many, and the error that says so."""
+        for i, row in enumerate(bad):
+            n_bad = self._quality.n_bad + i + 1
+            if self._limit.is_passed(n_bad, row.row, is_end=is_end and i == len(bad) - 1):
+                return i, self._excess(row, n_bad)
+        return None
+
+    def _excess(self, row: BadRow, n_bad: int) -> RowError:
+        where = f"{row.place}, row {row.row} (offset {row.offset}): {row.reason}"
+        if self._policy == "error":
+            return RowError(where)
+        return RowError(f"{where}; this is bad row number {n_bad:,}, and --max-bad-rows allows for fewer")
+
+    def take(self, bad: Sequence[BadRow]) -> None:
+        """Count bad rows, and keep them."""
+        for row in bad:
+            self._quality.count_bad(row.kind)
+            if self._journal is not None:
+                content = escaped(row.content)
+                cells = (row.row, row.place, row.offset, row.kind, row.reason, content)
+                self._journal.append(dict(zip(COLUMNS, cells, strict=True)))
+
+
+def escaped(content: bytes) -> str:
+    r"""Return bytes as text from which they can be had again: a backslash is doubled, what is no text is ``\xNN``.
+
+    Examples
+    --------
+    >>> escaped(b"a\\b\xff\0")
+    'a\\\\b\\xff\\x00'
+    """
+    return "".join(_characters(content.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")))
+
+
+def _characters(text: str) -> Iterator[str]:
+    for character in text:
+        yield character if character.isprintable() or character in "\n\r\t" else _code(character)
+
+
+def _code(character: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8"))

@@ -1,0 +1,206 @@
+"""CSV text that may be broken in every way, against Python's own csv: rows, values, bad records and where each stands.
+
+What is expected is found by Python's ``csv`` alone, record by record: read leniently it tells where a record ends, read
+strictly whether it is well quoted. Then block sizes and places to resume are drawn, and must show nowhere.
+"""
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pyarrow as pa
+
+from connectors import BadRow, Cursor, Reader, open_source
+from connectors.csv_dialect import Dialect
+from tests.conftest import Campaign
+
+SCHEMA = pa.schema([("n", pa.int64()), ("x", pa.float64()), ("w", pa.string())])
+BLOCK_SIZES = (16, 17, 61, 255, 1_000, 4_096, 1 << 16, 1 << 20)
+WORDS = [
+    "",
+    "a",
+    "NA",
+    "two words",
+    "é",
+    "ß→",
+    'in "quotes"',
+    '5" pipe',
+    "a,b",
+    "a;b",
+    "a|b",
+    "tab\there",
+    "two\nlines",
+]
+WORDS += ["cr\rlf", "crlf\r\nend", '"', '""', "'", "''", "null", "x" * 300, " padded ", "\\", "#", "0"]
+NUMBERS = ["0", "7", "-3", "1234567890123", "", "NA", "null", "nan", "0", "12"]
+FLOATS = ["0.5", "1e3", "-2.25", "", "nan", "7", "1.5E-2", "NULL"]
+NOTHING = {"", "NA", "null", "nan", "NULL", "N/A", "NaN"}
+
+
+@dataclass(frozen=True)
+class Written:
+    """Text, how it is written, and what Python's csv makes of it: rows with where they end, and bad records."""
+
+    text: bytes
+    dialect: Dialect
+    rows: list[tuple[Any, ...]]
+    ends: list[int]
+    bad: list[tuple[int, int, str, bytes]]  # rows before it, offset, kind, bytes
+
+
+def record(random: Random, dialect: Dialect, newline: str) -> bytes:
+    """Write a record, mostly well, as one of many writers would."""
+    cells = [random.choice(NUMBERS), random.choice(FLOATS), random.choice(WORDS)]
+    kind = random.random()
+    if kind < 0.02:
+        cells[random.randrange(2)] = random.choice(["word", "1x", "--3", "1.2.3"])
+    elif kind < 0.03:
+        cells.append("more")
+    elif kind < 0.04:
+        cells.pop()
+    text = io.StringIO()
+    if dialect.quote == "none":
+        text.write(str(dialect.delimiter).join("".join(c for c in cell if c not in "\r\n,;|\t") for cell in cells))
+    else:
+        quoting: Any = random.choice([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC])
+        quotechar, delimiter = str(dialect.quote), str(dialect.delimiter)
+        # It quotes a line break only if it is part of its own.
+        csv.writer(text, delimiter=delimiter, quotechar=quotechar, lineterminator="\r\n", quoting=quoting).writerow(
+            cells
+        )
+    line = text.getvalue().removesuffix("\r\n")
+    kind = random.random()
+    if kind < 0.005 and dialect.quote != "none":
+        at = random.randrange(len(line) + 1)
+        line = line[:at] + str(dialect.quote) + line[at:]  # may open, close, or be a letter
+    data = (line + newline).encode()
+    if 0.005 < kind < 0.01:
+        at = random.randrange(len(data))
+        data = data[:at] + random.choice([b"\0", b"\xff", b"\xc3"]) + data[at:]
+    return data + (newline.encode() if kind > 0.99 else b"")
+
+
+def write(random: Random, n_records: int) -> Written:
+    """Write a file, and let Python's csv tell what is in it."""
+    dialect = Dialect(random.choice(",;|\t"), random.choice(['"', '"', "'", "none"]), "utf-8")
+    newline = random.choice(["\n", "\r\n", "\r"])
+    header = str(dialect.delimiter).join(["n", "x", "w"]).encode() + newline.encode()
+    header = random.choice([b"", b"\xef\xbb\xbf"]) + header
+    text = b"".join(record(random, dialect, newline) for _ in range(n_records))
+    if random.random() < 0.3:
+        text = text[: random.randrange(len(text) // 2, len(text))]
+    return told(header, text, dialect)
+
+
+def told(header: bytes, text: bytes, dialect: Dialect) -> Written:
+    """Return what Python's csv makes of the records behind a header."""
+    found = Written(header + text, dialect, [], [], [])
+    # Bytes as letters: what is no UTF-8 shows later, by itself.
+    lines = list(io.StringIO(text.decode("latin-1"), newline=""))
+    offset, at = len(header), 0
+    while at < len(lines):
+        n_lines, fields, ill = first_record(lines[at:], dialect)
+        content = "".join(lines[at : at + n_lines]).encode("latin-1")
+        if fields:
+            note(found, offset, content, [field.encode("latin-1") for field in fields], ill)
+        offset, at = offset + len(content), at + n_lines
+    return found
+
+
+def first_record(lines: list[str], dialect: Dialect) -> tuple[int, list[str], str]:
+    """Return how many lines the first record has, its fields, and whether its quotes are ``unclosed`` or ``stray``."""
+    settings: dict[str, Any] = {"delimiter": dialect.delimiter}
+    settings |= {"quoting": csv.QUOTE_NONE} if dialect.quote == "none" else {"quotechar": dialect.quote}
+    reader = csv.reader(iter(lines), **settings)
+    fields = next(reader)
+    try:
+        next(csv.reader(iter(lines[: reader.line_num]), strict=True, **settings))
+    except csv.Error as error:
+        # Of a quote that is never closed only the line is given up, not all that follows.
+        is_unclosed = "unexpected end of data" in str(error)
+        return (1, fields, "unclosed") if is_unclosed else (reader.line_num, fields, "stray")
+    return reader.line_num, fields, ""
+
+
+def note(found: Written, offset: int, content: bytes, fields: list[bytes], ill: str) -> None:
+    """Add a record to what is expected."""
+    row: list[Any] = []
+    kind = None
+    if b"\0" in content and ill != "unclosed":
+        kind = "nul"
+    elif ill:
+        kind = "quotes"
+    elif len(fields) != len(SCHEMA):
+        kind = "fields"
+    for cell, read in zip(fields, (int, float, str), strict=False) if kind is None else ():
+        try:
+            text = cell.decode()
+            row.append(None if text == "" or (read is not str and text in NOTHING) else read(text))
+        except ValueError:
+            kind = kind or ("encoding" if read is str else "type")
+    if kind is None:
+        found.rows.append(tuple(row))
+        found.ends.append(offset + len(content))
+    else:
+        found.bad.append((len(found.rows), offset, kind, content))
+
+
+def read(reader: Reader) -> tuple[list[tuple[Any, ...]], list[BadRow], list[Cursor]]:
+    """Read all rows, what is bad, and the cursor behind some of the rows."""
+    rows: list[tuple[Any, ...]] = []
+    bad: list[BadRow] = []
+    cursors: list[Cursor] = []
+    with reader:
+        for block in reader:
+            rows += list(zip(*(column.to_pylist() for column in block.records.columns), strict=True))
+            bad += block.bad
+            cursors += [block.cursor(n) for n in {1, (len(block) + 1) // 2, len(block)}]
+        return rows, [*bad, *reader.bad], cursors
+
+
+def check(written: Written, path: Path, block_size: int, random: Random) -> None:
+    """Compare what is read with what is expected, from the start and from somewhere in the middle."""
+    path.write_bytes(written.text)
+    settings: Any = {name: getattr(written.dialect, name) for name in ("delimiter", "quote", "encoding")}
+    source = open_source(path, block_size=block_size, keeps_bad_rows=True, **settings)
+    rows, bad, cursors = read(source.open(SCHEMA))
+    assert rows == written.rows
+    assert [(b.row, b.offset, b.kind, b.content) for b in bad] == written.bad
+    for cursor in random.sample(cursors, min(2, len(cursors))):
+        assert cursor.seen[0].offset == written.ends[cursor.row - 1], "a cursor stands where its row ends"
+        again = open_source(path, block_size=random.choice(BLOCK_SIZES[2:]), keeps_bad_rows=True, **settings)
+        rest, later, _ = read(again.open(SCHEMA, Cursor.from_json(cursor.to_json())))
+        assert rest == written.rows[cursor.row :]
+        assert [(b.row, b.offset, b.kind) for b in later] == [b[:3] for b in written.bad if b[0] >= cursor.row]
+
+
+def test_broken_text_is_what_pythons_csv_says(tmp_path: Path, campaign: Campaign) -> None:
+    """Every row, value, offset and bad record, at every block size, from the start and resumed."""
+    random = campaign.random
+    n_rows = n_bad = 0
+    path = tmp_path / "rows.csv"
+    while n_rows < campaign.size(12_000, 1_000_000):
+        # Few records in small blocks, many in large ones.
+        block_size = random.choice(BLOCK_SIZES)
+        written = write(random, min(20 * block_size // 8 + 20, campaign.size(1_500, 8_000)))
+        check(written, path, block_size, random)
+        n_rows += len(written.rows)
+        n_bad += len(written.bad)
+    assert n_bad > n_rows / 100
+    campaign.tell("CSV text against Python's csv", rows=n_rows, bad_records=n_bad, divergent=0)
+
+
+def test_a_reader_that_takes_a_bad_record_for_a_row_is_seen(tmp_path: Path, campaign: Campaign) -> None:
+    """The control: what Python's csv says of other text is not what is read."""
+    written = told(b"n,x,w\n", b"1,2,a\n2,3\n3,4,b\n", Dialect(",", '"', "utf-8"))
+    assert written.rows == [(1, 2.0, "a"), (3, 4.0, "b")]
+    other = Written(written.text.replace(b"2,3\n", b"2,3,\n"), written.dialect, written.rows, written.ends, written.bad)
+    try:
+        check(other, tmp_path / "rows.csv", 16, campaign.random)
+    except AssertionError:
+        campaign.tell("CSV text against Python's csv", wrong_readings_caught=1)
+        return
+    raise AssertionError("the control was not caught")

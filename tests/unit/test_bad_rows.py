@@ -1,0 +1,218 @@
+"""Rows that cannot be read: an error, or counted, or kept, up to a limit; from text and from damaged files."""
+
+import csv
+import gzip
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from connectors import ConnectorError, RowError, SourceError, open_source
+from connectors import files as files_module
+from stream_bp.checkpoint import load
+from stream_bp.config import JobConfig
+from stream_bp.errors import ConfigError
+from stream_bp.job import Job
+from stream_bp.quarantine import escaped
+from stream_bp.summary import Summary
+
+GOOD = [f"{i},{i / 4},{'ab'[i % 2]}" for i in range(200)]
+BAD = {3: "1,2", 50: "x,1,a", 51: '1,"2"3,a', 199: "1,2,a,4", 200: "1,2,\0"}
+
+
+def write(path: Path, bad: dict[int, str] | None = None) -> Path:
+    """Write a file of 200 rows, with what is none before the rows of some numbers."""
+    lines = []
+    for i in range(len(GOOD) + 1):
+        lines += [line for at, line in (BAD if bad is None else bad).items() if at == i]
+        lines += GOOD[i : i + 1]
+    path.write_text("\n".join(["i,x,label", *lines]) + "\n")
+    return path
+
+
+def run(path: Path, **settings: Any) -> Summary:
+    """Learn a file."""
+    config = JobConfig.of({"target": "label", "batch_size": 8, "hidden": (4,), "checkpoint_every": "1", **settings})
+    return Job(open_source(path, **config.source_settings), config).run()
+
+
+def quarantined(run_dir: Path) -> list[dict[str, str]]:
+    """Return what was kept."""
+    with (run_dir / "quarantine.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_bad_rows_are_kept_with_their_place_reason_and_bytes(tmp_path: Path) -> None:
+    """What is learned is what a file without them teaches; what is not is in the quarantine, and counted by kind."""
+    path = write(tmp_path / "rows.csv")
+    summary = run(path, on_bad_row="quarantine", run_dir=str(tmp_path / "run"))
+    clean = run(write(tmp_path / "clean.csv", {}))
+    assert (summary.rows, summary.theta_sha256, summary.metrics) == (200, clean.theta_sha256, clean.metrics)
+    assert summary.quality["bad_rows"] == {"fields": 2, "type": 1, "quotes": 1, "nul": 1}
+    kept = quarantined(tmp_path / "run")
+    assert [(int(row["row"]), row["kind"]) for row in kept] == [
+        (3, "fields"),
+        (50, "type"),
+        (51, "quotes"),
+        (199, "fields"),
+        (200, "nul"),
+    ]
+    text = path.read_bytes()
+    for row, line in zip(kept, BAD.values(), strict=True):
+        assert text[int(row["offset"]) :].startswith(line.encode())
+        assert row["content"] == escaped(line.encode() + b"\n")
+        assert row["source"] == str(path)
+    assert kept[1]["reason"] == "column 'i': expected double, found 'x'"
+
+
+def test_skipped_rows_are_counted_alone(tmp_path: Path) -> None:
+    """No file is made, and the history tells how many there were when."""
+    summary = run(write(tmp_path / "rows.csv"), on_bad_row="skip", run_dir=str(tmp_path / "run"))
+    assert sum(summary.quality["bad_rows"].values()) == 5
+    assert not (tmp_path / "run" / "quarantine.csv").exists()
+    with (tmp_path / "run" / "history.csv").open(newline="") as file:
+        assert [row["bad_rows"] for row in csv.DictReader(file)][-1] == "5"
+
+
+def test_an_error_is_what_a_job_ends_with_unless_told_otherwise(tmp_path: Path) -> None:
+    """The first bad row is named; the same job, told to skip, goes on from where it ended."""
+    path = write(tmp_path / "rows.csv", {50: "x,1,a"})
+    settings: dict[str, Any] = {"run_dir": str(tmp_path / "run")}
+    with pytest.raises(RowError, match=r"rows\.csv, row 50 \(line 52\): column 'i': expected double, found 'x'"):
+        run(path, **settings)
+    assert load(tmp_path / "run").snapshot.state["rows"] == 48
+    assert run(path, **settings, on_bad_row="skip").rows == 200
+
+
+@pytest.mark.parametrize(("limit", "row"), [("0", 3), ("2", 51), ("3", 199), ("4", 200)])
+def test_a_bad_row_too_many_ends_the_job(tmp_path: Path, limit: str, row: int) -> None:
+    """Up to it everything is learned and saved, and kept; a higher limit goes on."""
+    path, run_dir = write(tmp_path / "rows.csv"), tmp_path / "run"
+    settings: dict[str, Any] = {"on_bad_row": "quarantine", "run_dir": str(run_dir)}
+    with pytest.raises(RowError, match=f"row {row} .*bad row number {int(limit) + 1}, and --max-bad-rows"):
+        run(path, max_bad_rows=limit, **settings)
+    assert load(run_dir).snapshot.state["rows"] == row - row % 8
+    assert len(quarantined(run_dir)) == int(limit) + 1
+    summary = run(path, max_bad_rows="5", **settings)
+    assert summary.rows == 200
+    whole = run(path, max_bad_rows="5", on_bad_row="quarantine", run_dir=str(tmp_path / "whole"))
+    assert summary.theta_sha256 == whole.theta_sha256
+    assert quarantined(run_dir) == quarantined(tmp_path / "whole")
+
+
+def test_a_share_means_something_after_a_thousand_records(tmp_path: Path) -> None:
+    """A bad first row is no hundred percent; at the end the share counts in any case."""
+    path = write(tmp_path / "rows.csv")
+    assert run(path, on_bad_row="skip", max_bad_rows="3%").rows == 200
+    with pytest.raises(RowError, match="bad row number 5"):
+        run(path, on_bad_row="skip", max_bad_rows="2%")
+    path.write_text("i,label\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(1_500)) + "1\n" * 40 + "1,a\n" * 500)
+    with pytest.raises(RowError, match=r"row 1500 .*bad row number 31,"):
+        run(path, on_bad_row="skip", max_bad_rows="2%")
+
+
+def test_settings_that_contradict_each_other_are_refused() -> None:
+    """A quarantine needs a place, a limit something to limit."""
+    with pytest.raises(ConfigError, match="run-dir"):
+        Job(open_source(table()), target="label", on_bad_row="quarantine")
+    with pytest.raises(ConfigError, match="on-bad-row"):
+        JobConfig.of({"target": "y", "max_bad_rows": 3})
+    for wrong in ("-1", "half", "101%", "1.5"):
+        with pytest.raises(ConfigError, match="max_bad_rows: expected a number of rows"):
+            JobConfig.of({"target": "y", "on_bad_row": "skip", "max_bad_rows": wrong})
+
+
+def test_bad_rows_do_not_decide_types(tmp_path: Path) -> None:
+    """A word among a hundred numbers, in the part that types are told from, is a bad row, not a column of words."""
+    lines = [f"{i},{'ab'[i % 2]}" for i in range(300)]
+    lines[7] = "oops,a"
+    (tmp_path / "rows.csv").write_text("x,label\n" + "\n".join(lines))
+    assert open_source(tmp_path / "rows.csv").schema.field("x").type == pa.int64()
+    assert run(tmp_path / "rows.csv", on_bad_row="skip").quality["bad_rows"] == {"type": 1}
+    mixed = [f"{i if i % 50 else 'n. a.'},a" for i in range(300)]
+    (tmp_path / "rows.csv").write_text("x,label\n" + "\n".join(mixed))
+    assert open_source(tmp_path / "rows.csv").schema.field("x").type == pa.string()
+
+
+def test_a_file_of_another_kind_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for a good row must not fill the memory."""
+    monkeypatch.setattr(files_module, "_MOST_BAD", 1_000)
+    path = tmp_path / "rows.csv"
+    path.write_text("i,x,label\n1,2,a\n2,3,b\n" + "nothing\n" * 1_200)
+    with pytest.raises(RowError, match="1,200 bad rows lie here one after the other"):
+        run(path, on_bad_row="skip")
+
+
+def table(n: int = 4_000) -> pa.Table:
+    """Return rows of a number and a label."""
+    return pa.table({"i": range(n), "x": [str(i / 2) for i in range(n)], "label": ["ab"[i % 2] for i in range(n)]})
+
+
+def test_a_damaged_row_group_costs_its_rest(tmp_path: Path) -> None:
+    """A flipped bit in a page: the rows of the group behind it are left out, the next group is read."""
+    path = tmp_path / "rows.parquet"
+    pq.write_table(
+        table(), path, row_group_size=1_000, write_page_checksum=True, compression="none", use_dictionary=False
+    )
+    data = bytearray(path.read_bytes())
+    chunk = pq.ParquetFile(path).metadata.row_group(2).column(0)
+    data[chunk.data_page_offset + chunk.total_compressed_size // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ConnectorError, match=r"rows\.parquet"):
+        run(path)
+    summary = run(path, on_bad_row="quarantine", run_dir=str(tmp_path / "run"))
+    assert summary.rows == 3_000
+    [kept] = quarantined(tmp_path / "run")
+    assert (kept["row"], kept["offset"], kept["kind"]) == ("2000", "2000", "damage")
+    assert kept["reason"].startswith("1000 rows are damaged, up to the end of their row group")
+
+
+def test_a_damaged_footer_costs_the_file(tmp_path: Path) -> None:
+    """What is no Parquet at all is one bad row beside the files that are."""
+    for name in ("a", "c"):
+        pq.write_table(table(100), tmp_path / f"{name}.parquet")
+    (tmp_path / "b.parquet").write_bytes(b"PAR1 nonsense")
+    with pytest.raises(SourceError, match=r"b\.parquet"):
+        run(tmp_path)
+    summary = run(tmp_path, on_bad_row="quarantine", run_dir=str(tmp_path / "run"), epochs=2)
+    assert summary.rows == 400
+    [kept] = quarantined(tmp_path / "run")
+    assert kept["row"] == "100"
+    assert kept["reason"].startswith("nothing of the file can be read: ")
+    only = tmp_path / "only.parquet"
+    only.write_bytes(b"nonsense")
+    with pytest.raises(SourceError, match=r"only\.parquet"):
+        run(only, on_bad_row="skip")
+
+
+def test_words_among_numbers_of_parquet_are_bad_rows(tmp_path: Path) -> None:
+    """Where a column of words is read as numbers, a word that is none costs its row."""
+    words = [str(i) for i in range(100)]
+    words[40], words[99] = "forty", ""
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"x": words, "label": ["a", "b"] * 50}), path, row_group_size=30)
+    settings: dict[str, Any] = {"numeric": ["x"], "on_bad_row": "quarantine", "run_dir": str(tmp_path / "run")}
+    summary = run(path, **settings)
+    assert summary.rows == 98
+    kept = quarantined(tmp_path / "run")
+    assert [(row["row"], row["offset"], row["content"]) for row in kept] == [("40", "40", "forty"), ("98", "99", "")]
+
+
+@pytest.mark.parametrize("size", [16, 300, 4_096, 1 << 20])
+def test_text_that_was_cut_off_in_its_compression_is_read_up_to_there(tmp_path: Path, size: int) -> None:
+    """The same rows whatever the block size; the record that is cut in two is none of them."""
+    path = tmp_path / "rows.csv.gz"
+    data = gzip.compress(b"i,x,label\n" + b"".join(b"%d,%d,a\n" % (i, i * 7919 % 1000) for i in range(30_000)))
+    path.write_bytes(data[: len(data) * 2 // 3])
+    source = open_source(path, block_size=size, keeps_bad_rows=True)
+    values = []
+    with source.open(pa.schema([("i", pa.int64())])) as reader:
+        for block in reader:
+            values += block.records["i"].to_pylist()
+        [bad] = reader.bad
+    assert values == list(range(len(values)))
+    assert 15_000 < len(values) < 25_000
+    assert (bad.kind, bad.row) == ("damage", len(values))
+    assert f"{len(values)},".startswith(bad.content.decode()[:3])
