@@ -1,9 +1,10 @@
-from .base import BadRow, Block, Cursor, FileIdentity, Reader, Source
+from .base import BadRow, Block, Cursor, Decisions, FileIdentity, Reader, Source
 from .errors import ConnectorError, CursorError, RowError, SchemaError, SourceError
+from .followed import Follow
 from .memory import MemorySource
 from .places import EXTENSIONS, open_source
 from .prefetching import Prefetcher, prefetch
-from .rebatching import rebatch
+from .rebatching import rebatch, rebatch_as_it_comes
 from .writer import open_writer
 
 __all__ = [
@@ -13,7 +14,9 @@ __all__ = [
     "ConnectorError",
     "Cursor",
     "CursorError",
+    "Decisions",
     "FileIdentity",
+    "Follow",
     "MemorySource",
     "Prefetcher",
     "Reader",
@@ -25,4 +28,5 @@ __all__ = [
     "open_writer",
     "prefetch",
     "rebatch",
+    "rebatch_as_it_comes",
 ]

@@ -6,7 +6,7 @@ applied the first n rows of a block keeps ``block.cursor(n)``, and a reader open
 
 What every connector promises, and ``tests/contract`` checks for each of them:
 
-- every row is read once, in the same order each time; an empty block is never yielded;
+- every row is read once, in the same order each time; an empty block is never yielded, but by a source without end;
 - how rows are cut into blocks means nothing: neither rows, nor values, nor cursors depend on it;
 - a cursor survives JSON, and names what it points into, so that a replaced, truncated or edited place is refused with
   a `CursorError` instead of being read as if nothing had happened, while it is read, between two runs, or between two
@@ -30,7 +30,10 @@ import pyarrow as pa
 
 from connectors.errors import CursorError, SourceError
 
-__all__ = ["BadRow", "Block", "Cursor", "FileIdentity", "Reader", "Source"]
+__all__ = ["BadRow", "Block", "Cursor", "Decisions", "FileIdentity", "Reader", "Source"]
+
+
+_MOST_DECISIONS = 100_000  # the last ones are remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,9 @@ class Cursor:
     before
         Identity of every file as the pass before this one left it, since each pass reads the same rows; empty in the
         first.
+    horizon
+        Of a source without end, the place in the order of files up to which those that `seen` does not know were read:
+        a time in nanoseconds, and a name.
 
     Examples
     --------
@@ -88,6 +94,7 @@ class Cursor:
     file: int
     seen: tuple[FileIdentity, ...]
     before: tuple[FileIdentity, ...] = ()
+    horizon: tuple[int, str] = (0, "")
 
     @classmethod
     def start(cls, before: tuple[FileIdentity, ...] = ()) -> Cursor:
@@ -101,7 +108,8 @@ class Cursor:
 
     def to_json(self) -> dict[str, Any]:
         """Return the cursor as plain numbers, strings, lists and dicts."""
-        return {**asdict(self), **{key: [asdict(file) for file in getattr(self, key)] for key in ("seen", "before")}}
+        files = {key: [asdict(file) for file in getattr(self, key)] for key in ("seen", "before")}
+        return {**asdict(self), **files, "horizon": list(self.horizon)}
 
     @classmethod
     def from_json(cls, data: object) -> Cursor:
@@ -112,13 +120,22 @@ class Cursor:
         CursorError
             A key is missing, unknown or of the wrong type; a number is negative; the files do not add up.
         """
+        if isinstance(data, dict):  # what ends had no horizon once
+            data = {"horizon": [0, ""], **data}
         values = _checked(cls, data, "cursor")
+        match values["horizon"]:
+            case [int() as time_ns, str() as name]:
+                values["horizon"] = (time_ns, name)
+            case other:
+                raise CursorError(f"cursor: 'horizon' should be a time and a name, found {other!r}")
         for key in ("seen", "before"):
             if not isinstance(values[key], list | tuple):
                 raise CursorError(f"cursor: {key!r} should be a list of files, found {values[key]!r}")
             values[key] = tuple(FileIdentity(**_checked(FileIdentity, file, "cursor, file")) for file in values[key])
         cursor = cls(**values)
-        if cursor != cls.start(cursor.before) and len(cursor.seen) != cursor.file + 1:
+        n_missing = cursor.file + 1 - len(cursor.seen)
+        is_start = cursor == cls.start(cursor.before)
+        if not is_start and (n_missing < 0 or not cursor.seen or (n_missing and cursor.horizon == (0, ""))):
             raise CursorError(
                 f"cursor: it stands in file {cursor.file} and should know {cursor.file + 1}, found {len(cursor.seen)}"
             )
@@ -207,6 +224,30 @@ def _located(n_rows: int, locate: Callable[[int], Cursor], n: int) -> Cursor:
     if not 0 <= n <= n_rows:
         raise ValueError(f"a block of {n_rows} rows has no position after {n} rows")
     return locate(n)
+
+
+class Decisions:
+    """What was decided about a stream that nobody could foresee, by name; these are forgotten with the process.
+
+    Whoever goes on from an earlier position with the decisions of a run decides as that run did.
+    """
+
+    def __init__(self) -> None:
+        self._decided: dict[str, str] = {}
+
+    def names(self) -> list[str]:
+        """Return what was decided about."""
+        return list(self._decided)
+
+    def recall(self, what: str) -> str | None:
+        """Return what was decided; None where nothing was."""
+        return self._decided.get(what)
+
+    def note(self, row: int, what: str, decision: str) -> None:
+        """Keep a decision, before anything follows from it; `row` rows of the stream lie before it."""
+        self._decided[what] = decision
+        if len(self._decided) > _MOST_DECISIONS:
+            del self._decided[next(iter(self._decided))]
 
 
 class Reader:
@@ -299,8 +340,11 @@ class Source(ABC):
         """Absolute paths of the files; empty where there are none."""
         return ()
 
+    is_endless = False
+    """Whether the source may wait for rows for ever: an empty block then says that there is none for now."""
+
     @abstractmethod
-    def open(self, schema: pa.Schema, cursor: Cursor | None = None) -> Reader:
+    def open(self, schema: pa.Schema, cursor: Cursor | None = None, decisions: Decisions | None = None) -> Reader:
         """Open the source at a position.
 
         Parameters
@@ -310,6 +354,8 @@ class Source(ABC):
             of a job, whatever the natural types have become.
         cursor
             Where to go on; the start where none is given.
+        decisions
+            Where an endless source keeps what it decides, and finds what it decided before.
 
         Raises
         ------

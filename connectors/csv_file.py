@@ -24,7 +24,7 @@ from connectors.csv_parser import Parsed, RecordParser, infer_schema, parse_head
 from connectors.csv_text import TextFile, line_number
 from connectors.errors import CursorError, RowError
 from connectors.files import FileFacts, Part, Piece, identify, refusal, refuse_other_content
-from connectors.prefetching import prefetch
+from connectors.prefetching import Prefetcher, prefetch
 from connectors.schemas import require, wider_type
 
 __all__ = ["CsvFormat"]
@@ -48,6 +48,7 @@ class CsvFormat:
     """
 
     name = "CSV"
+    guesses_types = True
 
     def __init__(self, block_size: int = 1 << 20, dialect: Dialect = _UNTOLD, *, keeps_bad_rows: bool = False) -> None:
         if block_size < 16:
@@ -71,11 +72,16 @@ class CsvFormat:
         merged = wider_type(first, second)
         return pa.string() if merged is None and pa.string() in (first, second) else merged
 
-    def open(self, name: str, schema: pa.Schema, row: int, seen: FileIdentity | None) -> Part:
-        """Open a file at a byte of its text."""
+    def open(
+        self, name: str, schema: pa.Schema, row: int, seen: FileIdentity | None, *, is_growing: bool = False
+    ) -> Part | None:
+        """Open a file at a byte of its text; return None for one that grows and has no header yet."""
         with ExitStack() as stack:
-            text = stack.enter_context(closing(TextFile(name, self._block_size, self._dialect)))
+            text = TextFile(name, self._block_size, self._dialect, is_growing=is_growing)
+            stack.enter_context(closing(text))
             header = text.header()
+            if is_growing and not header:
+                return None
             if seen is not None:
                 _resume(text, name, seen)
             parser = _parser(header, schema, name, text.dialect) if header else None
@@ -106,7 +112,7 @@ class _CsvPart(Iterator[Piece]):
         begin = text.offset, text.hash.hexdigest()
         self._locate_begin: Callable[[], FileIdentity] = lambda: identify(name, text.status, *begin)
         self._pool = ThreadPoolExecutor(_PARSERS, thread_name_prefix="csv")
-        self._blocks = prefetch(self._cut(parser) if parser is not None else iter(()), _PARSERS)
+        self._blocks: Prefetcher[_Block] | None = self._ahead()
 
     def _cut(self, parser: RecordParser) -> Iterator[_Block]:
         """Yield the text in blocks of whole records, each of which is being parsed by then."""
@@ -129,7 +135,7 @@ class _CsvPart(Iterator[Piece]):
     def __next__(self) -> Piece:
         if self._failure is not None:
             raise self._failure
-        block = next(self._blocks)
+        block = self._next_block()
         parsed = block.parsed.result()
         locate = partial(_locate, self._name, self._text.status, block, parsed, self._locate_begin)
         piece = Piece(parsed.records, locate, self._bad(block, parsed))
@@ -143,6 +149,20 @@ class _CsvPart(Iterator[Piece]):
                 raise self._failure
             return replace(piece, bad=())
         return piece
+
+    def _ahead(self) -> Prefetcher[_Block]:
+        return prefetch(self._cut(self._parser) if self._parser is not None else iter(()), _PARSERS)
+
+    def _next_block(self) -> _Block:
+        """Return the next block; at the end of a file that grows, only whoever asks again reads on."""
+        if self._blocks is None:
+            self._blocks = self._ahead()
+        try:
+            return next(self._blocks)
+        except StopIteration:
+            self._blocks.close()
+            self._blocks = None
+            raise
 
     def _bad(self, block: _Block, parsed: Parsed) -> list[BadRow]:
         return [
@@ -162,14 +182,34 @@ class _CsvPart(Iterator[Piece]):
 
     def identity(self) -> FileIdentity:
         """Return the identity of the text as far as it was read, unless some was cut off before it could be."""
-        self._text.finish()
+        if not self._text.is_growing:
+            self._text.finish()
         identity = identify(self._name, self._text.status, self._text.offset, self._text.hash.hexdigest())
-        if (size := self._text.size()) < identity.size:
+        if not self._text.is_growing and (size := self._text.status_now().st_size) < identity.size:
             raise _truncated(self._name, identity, size)
         return identity
 
+    def status_now(self) -> os.stat_result:
+        """Return what the system knows of the open file now."""
+        return self._text.status_now()
+
+    @property
+    def is_growing(self) -> bool:
+        """Whether more may come at its end."""
+        return self._text.is_growing
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether a record was begun and not ended."""
+        return self._text.has_rest
+
+    def settle(self) -> None:
+        """Take the file for whole: what ends it ends a record."""
+        self._text.is_growing = False
+
     def close(self) -> None:
-        self._blocks.close()
+        if self._blocks is not None:
+            self._blocks.close()
         self._pool.shutdown(cancel_futures=True)
         self._text.close()
 

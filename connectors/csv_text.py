@@ -36,6 +36,8 @@ class TextFile:
         Bytes read at a time. It means nothing to whoever reads: only how many records come at once.
     dialect
         How it is written, as far as that was said.
+    is_growing
+        Whether more may be written at its end: a record without terminator is held back then. It may be set to False.
 
     Attributes
     ----------
@@ -53,8 +55,8 @@ class TextFile:
         Why what follows cannot be read; a record that it cuts off is not handed out.
     """
 
-    def __init__(self, name: str, block_size: int, dialect: Dialect = _UNTOLD) -> None:
-        self._name, self._block_size = name, block_size
+    def __init__(self, name: str, block_size: int, dialect: Dialect = _UNTOLD, *, is_growing: bool = False) -> None:
+        self._name, self._block_size, self.is_growing = name, block_size, is_growing
         self._file = Path(name).open("rb", buffering=0)  # noqa: SIM115 - closed by close()
         self.status = os.fstat(self._file.fileno())
         self._stream = _decompressed(self._file, name)
@@ -106,7 +108,7 @@ class TextFile:
         if not self._complete():
             if self.damage is not None:
                 raise self.damage
-            if self._pending.strip(b"\r\n"):
+            if self._pending.strip(b"\r\n") and not self.is_growing:
                 raise self._error(self._complaint())
             return b""
         length = int(record_ends(self._pending, self._is_last, self.dialect)[0])
@@ -123,7 +125,8 @@ class TextFile:
             Why that line is not a record, or begins one that has no end.
         """
         length = self._complete()
-        if length or not self._pending.strip(b"\r\n") or (self.damage is not None and not self._is_long):
+        is_cut_off = self.is_growing or self.damage is not None
+        if length or not self._pending.strip(b"\r\n") or (is_cut_off and not self._is_long):
             return self._take(length), None
         complaint = self._complaint()
         return self._take_line(), complaint
@@ -155,9 +158,14 @@ class TextFile:
             pass
         return self._pending[:1]
 
-    def size(self) -> int:
-        """Return how many bytes the open file has now, as stored."""
-        return os.fstat(self._file.fileno()).st_size
+    def status_now(self) -> os.stat_result:
+        """Return what the system knows of the open file now, whatever it is called by now."""
+        return os.fstat(self._file.fileno())
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether text was read that ends no record."""
+        return bool(self._pending.strip(b"\r\n"))
 
     def close(self) -> None:
         """Release the file; a second call does nothing."""
@@ -166,13 +174,15 @@ class TextFile:
 
     def _grow(self) -> bool:
         """Read on; a record longer than a block is read in ever larger steps, lest it be looked through too often."""
+        if self.damage is not None:  # a stream that has failed says anything when it is asked again
+            return False
         try:
             more = self._stream.read(max(self._block_size, len(self._pending)))
         except (OSError, EOFError, UnicodeError, pa.ArrowException) as error:
             more, self.damage = self._salvaged(), error
             self._is_at_end = True
         self._pending += more
-        self._is_at_end |= not more
+        self._is_at_end |= not more and not self.is_growing
         return bool(more)
 
     def _salvaged(self) -> bytes:
@@ -191,9 +201,8 @@ class TextFile:
     def _complete(self) -> int:
         """Read until there is a whole record, and return the length of all whole ones; 0 where none begins."""
         while not (length := whole_records(self._pending, self._is_last, self.dialect)) and not self._is_at_end:
-            if self._is_long:
+            if self._is_long or not (self._grow() or self._is_at_end):
                 return 0
-            self._grow()
         if length > MAX_RECORD:
             ends = record_ends(self._pending[:length], True, self.dialect)
             long = np.flatnonzero(np.diff(ends, prepend=0) > MAX_RECORD)
@@ -216,9 +225,8 @@ class TextFile:
         while not (length := first_line(self._pending, is_begun=taken != b"")):
             # A carriage return at the end may be half of what ends the line.
             taken = (taken + self._take(len(self._pending) - (not self._is_at_end)))[:MAX_RECORD]
-            if self._is_at_end:
+            if self._is_at_end or not (self._grow() or self._is_at_end):
                 return taken
-            self._grow()
         return (taken + self._take(length))[:MAX_RECORD]
 
     def _take(self, length: int) -> bytes:

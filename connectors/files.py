@@ -17,11 +17,23 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from connectors.base import BadRow, Block, Cursor, FileIdentity, Reader, Source
+from connectors.base import BadRow, Block, Cursor, Decisions, FileIdentity, Reader, Source
 from connectors.errors import CursorError, RowError, SourceError, foreign_errors
 from connectors.schemas import require, unify
 
-__all__ = ["FileFacts", "FileSource", "Format", "Part", "Piece", "identify", "refusal", "refuse_other_content"]
+__all__ = [
+    "DamagedPart",
+    "FileFacts",
+    "FileSource",
+    "Format",
+    "Part",
+    "Piece",
+    "block_of",
+    "identify",
+    "refusal",
+    "refuse_other_content",
+    "schema_of",
+]
 
 Locate = Callable[[int], FileIdentity]
 
@@ -85,11 +97,26 @@ class Part(Iterator[Piece], Protocol):
     def close(self) -> None:
         """Release the file; a second call does nothing."""
 
+    def status_now(self) -> os.stat_result:
+        """Return what the system knows of the open file now: of one that is followed it may change."""
+
+    @property
+    def is_growing(self) -> bool:
+        """Whether more may come at its end."""
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether what was read last, of a file that grows, is part of a row."""
+
+    def settle(self) -> None:
+        """Take a file that grows for whole: the next pieces are what was held back."""
+
 
 class Format(Protocol):
     """How one kind of file is looked at, opened and recognised."""
 
     name: str
+    guesses_types: bool
 
     def peek(self, name: str) -> FileFacts:
         """Look at a file without reading it through."""
@@ -97,10 +124,14 @@ class Format(Protocol):
     def merge(self, first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
         """Return the type of a column that is of two types in two files, None where they exclude each other."""
 
-    def open(self, name: str, schema: pa.Schema, row: int, seen: FileIdentity | None) -> Part:
+    def open(
+        self, name: str, schema: pa.Schema, row: int, seen: FileIdentity | None, *, is_growing: bool = False
+    ) -> Part | None:
         """Open a file where `seen` ends, at its beginning without; the stream's row `row` begins there.
 
-        With `seen`, check first that the file still holds what was read up to there; else `CursorError`.
+        With `seen`, check first that the file still holds what was read up to there; else `CursorError`. Of a file that
+        is growing, the part ends where nothing more is there for now, and goes on if it is asked again; there is none
+        yet, None, as long as nothing can be told of it.
         """
 
     def compare(self, name: str, seen: FileIdentity, *, may_grow: bool) -> None:
@@ -108,14 +139,14 @@ class Format(Protocol):
 
 
 class FileSource(Source):
-    """Rows of several files of one format, one file after the other.
+    """Rows of several files, one file after the other.
 
     Parameters
     ----------
     names
         Paths, in the order of the stream; at least one.
-    file_format
-        How to look at each and open it.
+    format_of
+        Returns how to look at a file and open it.
     keeps_bad_rows
         Whether what cannot be read is handed over beside the rows, as `BadRow`, instead of ending them with an error.
 
@@ -125,20 +156,17 @@ class FileSource(Source):
         A file cannot be read; all are empty; columns disagree.
     """
 
-    def __init__(self, names: Sequence[str], file_format: Format, *, keeps_bad_rows: bool = False) -> None:
-        self._format = file_format
-        self._keeps_bad_rows = keeps_bad_rows
+    def __init__(
+        self, names: Sequence[str], format_of: Callable[[str], Format], *, keeps_bad_rows: bool = False
+    ) -> None:
+        self._format_of, self._keeps_bad_rows = format_of, keeps_bad_rows
         self._files = [self._peek(name) for name in names]
-        schemas = [(file.name, file.schema) for file in self._files if file.schema is not None]
-        if not schemas:
-            what = self._files[0].damage or "the file is empty; expected at least a header with the columns' names"
-            raise SourceError(f"{names[0]}: {what}")
-        self._schema = unify(schemas, file_format.merge)
+        self._schema = schema_of(self._files, format_of)
 
     def _peek(self, name: str) -> FileFacts:
         try:
             with foreign_errors(name):
-                return self._format.peek(name)
+                return self._format_of(name).peek(name)
         except (RowError, SourceError) as error:
             if not self._keeps_bad_rows or isinstance(error.__cause__, FileNotFoundError):
                 raise
@@ -158,7 +186,8 @@ class FileSource(Source):
     def description(self) -> str:
         """The file, or how many and the first of them."""
         first, n_files = self._files[0].name, len(self._files)
-        return first if n_files == 1 else f"{n_files} {self._format.name} files from {first}"
+        kinds = " and ".join(dict.fromkeys(self._format_of(file.name).name for file in self._files))
+        return first if n_files == 1 else f"{n_files} {kinds} files from {first}"
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -179,14 +208,33 @@ class FileSource(Source):
         # A file may have grown since it was looked at.
         return min(1.0, done / whole) if whole else 1.0
 
-    def open(self, schema: pa.Schema, cursor: Cursor | None = None) -> Reader:
+    def open(self, schema: pa.Schema, cursor: Cursor | None = None, decisions: Decisions | None = None) -> Reader:
         """Open the files at a position; see `Source.open`."""
         for file in self._files:
             if file.schema is not None:
                 require(schema, file.schema.names, file.name)
         names = [file.name for file in self._files]
-        chain = _Chain(names, self._format, schema, cursor or Cursor.start(), keeps_bad_rows=self._keeps_bad_rows)
+        chain = _Chain(names, self._format_of, schema, cursor or Cursor.start(), keeps_bad_rows=self._keeps_bad_rows)
         return Reader(chain, self.description, chain.again, chain.bad)
+
+
+def schema_of(files: Sequence[FileFacts], format_of: Callable[[str], Format]) -> pa.Schema:
+    """Return every column of some files, with the type that fits them all.
+
+    Raises
+    ------
+    SourceError
+        All of them are empty.
+    SchemaError
+        Two disagree on a column.
+    """
+    schemas = [(file.name, file.schema) for file in files if file.schema is not None]
+    if not schemas:
+        what = files[0].damage or "the file is empty; expected at least a header with the columns' names"
+        raise SourceError(f"{files[0].name}: {what}")
+    formats = [format_of(name) for name, _ in schemas]
+    guessing = next((one for one in formats if one.guesses_types), formats[0])
+    return unify(schemas, guessing.merge)
 
 
 class _Chain(Iterator[Block]):
@@ -197,16 +245,22 @@ class _Chain(Iterator[Block]):
     """
 
     def __init__(
-        self, names: list[str], file_format: Format, schema: pa.Schema, cursor: Cursor, *, keeps_bad_rows: bool
+        self,
+        names: list[str],
+        format_of: Callable[[str], Format],
+        schema: pa.Schema,
+        cursor: Cursor,
+        *,
+        keeps_bad_rows: bool,
     ) -> None:
-        self._names, self._format, self._schema = names, file_format, schema
+        self._names, self._format_of, self._schema = names, format_of, schema
         self._keeps_bad_rows = keeps_bad_rows
         self._bad: list[BadRow] = []
-        self._row, self._file = cursor.row, cursor.file
         self._part: Part | None = None
         self._refuse_other_number(cursor)
-        self._before = self._verified(cursor.before)
-        self._seen = self._verified(cursor.seen[:-1])
+        before, seen = self._verified(cursor.before), self._verified(cursor.seen[:-1])
+        # Where the present file begins: `seen` holds those before it.
+        self._start = replace(cursor, before=before, seen=seen)
         self._open(cursor.seen[-1] if cursor.seen else None)
 
     def _refuse_other_number(self, cursor: Cursor) -> None:
@@ -232,54 +286,46 @@ class _Chain(Iterator[Block]):
         with foreign_errors(name):
             now = identify(seen.name, Path(name).stat(), seen.offset, seen.digest)
             if now != seen:
-                self._format.compare(name, seen, may_grow=may_grow)
+                self._format_of(name).compare(name, seen, may_grow=may_grow)
             return now
 
     def _open(self, seen: FileIdentity | None = None) -> None:
-        name = self._names[self._file]
-        before = self._verify(name, self._before[self._file]) if self._before else None
+        name, before = self._name, self._start.before
+        known = self._verify(name, before[self._start.file]) if before else None
         try:
             with foreign_errors(name):
-                self._part = self._format.open(name, self._schema, self._row, seen)
+                part = self._format_of(name).open(name, self._schema, self._start.row, seen)
         except (RowError, SourceError) as error:
             if not self._keeps_bad_rows or isinstance(error.__cause__, FileNotFoundError):
                 raise
-            self._part = _DamagedPart(name, str(error).removeprefix(f"{name}: "), self._schema)
-        self._whole = before or self._part.whole
+            part = DamagedPart(name, str(error).removeprefix(f"{name}: "), self._schema)
+        self._part = part
+        self._whole = known or (part.whole if part is not None else None)
+
+    @property
+    def _name(self) -> str:
+        return self._names[self._start.file]
 
     def __next__(self) -> Block:
         while self._part is not None:
             try:
-                with foreign_errors(self._names[self._file]):
+                with foreign_errors(self._name):
                     piece = next(self._part, None)
             finally:
                 # What was read from a file while it changed is of no version of it, nor is an error that this made.
                 if self._whole is not None:
-                    self._whole = self._verify(self._names[self._file], self._whole)
+                    self._whole = self._verify(self._name, self._whole)
             if piece is not None:
-                if (block := self._block(piece)) is not None:
+                block, self._start, self._bad = block_of(piece, self._start, self._bad)
+                if block is not None:
                     return block
                 continue
             self._finish(self._part)
-            if self._file < len(self._names):
+            if self._start.file < len(self._names):
                 self._open()
             else:
-                self._verified(self._seen, may_grow=not self._before)
+                self._verified(self._start.seen, may_grow=not self._start.before)
         raise StopIteration
-
-    def _block(self, piece: Piece) -> Block | None:
-        """Return the rows of a piece with what is bad before them; what lies behind them all waits for the next row."""
-        self._bad += [replace(bad, row=self._row + bad.row) for bad in piece.bad]
-        start = Cursor(self._row, self._file, self._seen, self._before)
-        self._row += piece.records.num_rows
-        before = [bad for bad in self._bad if bad.row < self._row]
-        self._bad = self._bad[len(before) :]
-        if len(self._bad) > _MOST_BAD:
-            raise RowError(
-                f"{self._names[self._file]}, row {self._row}: {len(self._bad):,} bad rows lie here one after the "
-                f"other, the last one: {self._bad[-1].reason}; is this a file of another kind?"
-            )
-        return Block(piece.records, partial(_cursor, start, piece.locate), before) if len(piece.records) else None
 
     def bad(self) -> list[BadRow]:
         """Return what lies behind the last row, once all was read."""
@@ -287,18 +333,16 @@ class _Chain(Iterator[Block]):
 
     def _finish(self, part: Part) -> None:
         """Leave a file behind; what it was is remembered in every cursor from here on."""
-        name = self._names[self._file]
-        with foreign_errors(name):
+        with foreign_errors(self._name):
             identity = part.identity()
-        if self._before:
-            refuse_other_content(name, self._before[self._file], identity)
-        self._seen = (*self._seen, identity)
+        if self._start.before:
+            refuse_other_content(self._name, self._start.before[self._start.file], identity)
         self.close()
-        self._file += 1
+        self._start = replace(self._start, seen=(*self._start.seen, identity), file=self._start.file + 1)
 
     def again(self) -> Cursor:
         """Return the start of a pass that must find every file as this one left it."""
-        return Cursor.start(self._seen)
+        return Cursor.start(self._start.seen)
 
     def close(self) -> None:
         part, self._part = self._part, None
@@ -306,10 +350,11 @@ class _Chain(Iterator[Block]):
             part.close()
 
 
-class _DamagedPart(Iterator[Piece]):
+class DamagedPart(Iterator[Piece]):
     """A file of which nothing can be read: one bad row."""
 
     whole = None
+    is_growing = False
 
     def __init__(self, name: str, damage: str, schema: pa.Schema) -> None:
         self._name = name
@@ -324,8 +369,56 @@ class _DamagedPart(Iterator[Piece]):
         """Return what it is: nothing of it was read."""
         return identify(self._name, Path(self._name).stat(), 0, "")
 
+    def status_now(self) -> os.stat_result:
+        """Return what the system knows of the file now."""
+        return Path(self._name).stat()
+
+    has_rest = False
+
+    def settle(self) -> None:
+        """Do nothing."""
+
     def close(self) -> None:
         """Release nothing."""
+
+
+def block_of(piece: Piece, start: Cursor, waiting: list[BadRow]) -> tuple[Block | None, Cursor, list[BadRow]]:
+    """Put a piece of a file into the stream.
+
+    Parameters
+    ----------
+    piece
+        What was read.
+    start
+        How many rows lie before it, and the files before its own.
+    waiting
+        What is bad behind the last row.
+
+    Returns
+    -------
+    block : Block or None
+        Its rows, with what is bad before them; None if it has none.
+    start : Cursor
+        With the rows of the piece.
+    waiting : list of BadRow
+        What is bad behind them all: it waits for the next row.
+
+    Raises
+    ------
+    RowError
+        Too much waits.
+    """
+    waiting = [*waiting, *(replace(bad, row=start.row + bad.row) for bad in piece.bad)]
+    end = replace(start, row=start.row + len(piece.records))
+    before = [bad for bad in waiting if bad.row < end.row]
+    waiting = waiting[len(before) :]
+    if len(waiting) > _MOST_BAD:
+        raise RowError(
+            f"{waiting[-1].place}, row {end.row}: {len(waiting):,} bad rows lie here one after the other, "
+            f"the last one: {waiting[-1].reason}; is this a file of another kind?"
+        )
+    block = Block(piece.records, partial(_cursor, start, piece.locate), before) if len(piece.records) else None
+    return block, end, waiting
 
 
 def _cursor(start: Cursor, locate: Locate, n: int) -> Cursor:

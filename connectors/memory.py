@@ -17,7 +17,7 @@ from functools import cached_property, partial
 
 import pyarrow as pa
 
-from connectors.base import Block, Cursor, FileIdentity, Reader, Source
+from connectors.base import Block, Cursor, Decisions, FileIdentity, Reader, Source
 from connectors.errors import CursorError, SchemaError
 from connectors.schemas import cast, check_names, plain, require
 
@@ -109,7 +109,7 @@ class MemorySource(Source):
                 digest.update(records.serialize())
         return FileIdentity(_NAME, self.n_rows, 0, 0, inode=0, offset=0, digest=digest.hexdigest())
 
-    def open(self, schema: pa.Schema, cursor: Cursor | None = None) -> Reader:
+    def open(self, schema: pa.Schema, cursor: Cursor | None = None, decisions: Decisions | None = None) -> Reader:
         """Read from a row on; see `Source.open`."""
         require(schema, self.schema.names, _NAME)
         start = cursor or Cursor.start()

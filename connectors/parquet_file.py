@@ -43,6 +43,7 @@ class ParquetFormat:
     """
 
     name = "Parquet"
+    guesses_types = False
 
     def __init__(self, *, keeps_bad_rows: bool = False) -> None:
         self._keeps_bad_rows = keeps_bad_rows
@@ -58,8 +59,12 @@ class ParquetFormat:
         """Types are declared in the file, so two files must agree on what kind of values they have."""
         return wider_type(first, second)
 
-    def open(self, name: str, schema: pa.Schema, row: int, seen: FileIdentity | None) -> Part:
-        """Open a file at a row of it."""
+    def open(
+        self, name: str, schema: pa.Schema, row: int, seen: FileIdentity | None, *, is_growing: bool = False
+    ) -> Part | None:
+        """Open a file at a row of it; return None for one that is being written, and has no footer yet."""
+        if is_growing and not _has_footer(name):
+            return None
         identity = _identity(name)
         if seen is not None:
             _compare(name, seen, identity)
@@ -142,6 +147,15 @@ class _ParquetPart(Iterator[Piece]):
         """Return what the file was when it was opened: whoever reads looks around each block whether it still is."""
         return replace(self.whole, offset=self._offset)
 
+    def status_now(self) -> os.stat_result:
+        """Return what the system knows of the file now."""
+        return Path(self._name).stat()
+
+    is_growing = has_rest = False
+
+    def settle(self) -> None:
+        """Do nothing: a file with a footer is whole."""
+
     def close(self) -> None:
         self._file.close()
 
@@ -162,6 +176,14 @@ def _open(name: str) -> pq.ParquetFile:
     Page checksums, where the writer left some, are verified: a flipped bit is then an error, not a number.
     """
     return pq.ParquetFile(name, pre_buffer=False, buffer_size=_BUFFER, page_checksum_verification=True)
+
+
+def _has_footer(name: str) -> bool:
+    try:
+        pq.read_metadata(name)
+    except (OSError, pa.ArrowException):
+        return False
+    return True
 
 
 def _identity(name: str) -> FileIdentity:

@@ -15,6 +15,7 @@ from connectors.csv_dialect import Dialect
 from connectors.csv_file import CsvFormat
 from connectors.errors import SourceError, foreign_errors
 from connectors.files import FileSource, Format
+from connectors.followed import Follow, FollowedSource
 from connectors.memory import MemorySource
 from connectors.parquet_file import ParquetFormat
 from connectors.wording import nearest
@@ -33,6 +34,7 @@ def open_source(
     quote: str | None = None,
     encoding: str | None = None,
     keeps_bad_rows: bool = False,
+    follow: Follow | None = None,
 ) -> Source:
     """Return the source for one or more places.
 
@@ -40,7 +42,7 @@ def open_source(
     ----------
     places
         Files, folders (their supported files, by name), patterns with ``*``, ``?``, ``[…]`` or ``**`` (sorted), in the
-        order of the stream; or one Arrow table. All files are of one format.
+        order of the stream; or one Arrow table.
     block_size
         Bytes of text read at a time.
     delimiter, quote, encoding
@@ -48,6 +50,8 @@ def open_source(
         Python names it. What is not given, the header of each file tells.
     keeps_bad_rows
         Whether what cannot be read is handed over beside the rows, as `BadRow`, instead of ending them with an error.
+    follow
+        How to go on with what comes: rows written at the end of a file, files that land in a folder.
 
     Raises
     ------
@@ -58,12 +62,20 @@ def open_source(
     """
     if len(places) == 1 and isinstance(places[0], pa.Table):
         return MemorySource(places[0])
+    text = CsvFormat(block_size, Dialect(delimiter, quote, encoding), keeps_bad_rows=keeps_bad_rows)
+    formats: dict[str, Format] = dict.fromkeys(EXTENSIONS, text)
+    formats[".parquet"] = ParquetFormat(keeps_bad_rows=keeps_bad_rows)
+    if follow is not None:
+        if len(places) != 1:
+            raise SourceError("only one place can be followed: a file, a folder or a pattern")
+        name = _as_name(places[0])
+        return FollowedSource(
+            name, lambda name: formats.get(_extension(name) or ""), follow, keeps_bad_rows=keeps_bad_rows
+        )
     names = [name for place in places for name in _expand(_as_name(place))]
     if not names:
         raise SourceError("no place to read from was given")
-    text = CsvFormat(block_size, Dialect(delimiter, quote, encoding), keeps_bad_rows=keeps_bad_rows)
-    kinds: dict[str, Format] = {".parquet": ParquetFormat(keeps_bad_rows=keeps_bad_rows)}
-    return FileSource(names, _format(names, kinds, text), keeps_bad_rows=keeps_bad_rows)
+    return FileSource(names, lambda name: formats[_extension(name) or ""], keeps_bad_rows=keeps_bad_rows)
 
 
 def _as_name(place: Place | pa.Table) -> str:
@@ -83,7 +95,8 @@ def _expand(name: str) -> list[str]:
         children = sorted(child.name for child in _children(path))
         return _some([os.path.join(name, child) for child in children], name)  # noqa: PTH118 - keeps "./" as given
     if path.exists():
-        _extension(name)
+        if _extension(name) is None:
+            raise SourceError(f"{name}: unknown kind of file; supported are {', '.join(EXTENSIONS)}")
         return [name]
     if glob.has_magic(name):
         found = glob.glob(name, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
@@ -109,19 +122,5 @@ def _is_data(name: str) -> bool:
     return not name.startswith((".", "_")) and name.lower().endswith(EXTENSIONS)
 
 
-def _extension(name: str) -> str:
-    for extension in EXTENSIONS:
-        if name.lower().endswith(extension):
-            return extension
-    raise SourceError(f"{name}: unknown kind of file; supported are {', '.join(EXTENSIONS)}")
-
-
-def _format(names: list[str], kinds: dict[str, Format], text: Format) -> Format:
-    """Return the one format of all files."""
-    formats = [kinds.get(_extension(name), text) for name in names]
-    for name, file_format in zip(names, formats, strict=True):
-        if file_format is not formats[0]:
-            raise SourceError(
-                f"{name}: cannot be read in one stream with {names[0]}; files must be all {formats[0].name}, or none"
-            )
-    return formats[0]
+def _extension(name: str) -> str | None:
+    return next((extension for extension in EXTENSIONS if name.lower().endswith(extension)), None)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 import pyarrow as pa
 
-from connectors.base import BadRow, Block, Cursor
+from connectors.base import BadRow, Block, Cursor, Decisions
 from connectors.errors import ConnectorError
 
-__all__ = ["rebatch"]
+__all__ = ["rebatch", "rebatch_as_it_comes"]
 
 _Piece = tuple[Block, int, int]  # a block, and which of its rows: from, to
 
@@ -53,6 +54,81 @@ def rebatch(blocks: Iterable[Block], n_rows: int, *, unit: int | None = None) ->
         raise
     if pieces:
         yield _join(pieces)
+
+
+def rebatch_as_it_comes(
+    blocks: Iterable[Block], n_rows: int, *, unit: int, row: int, patience_s: float | None, decisions: Decisions
+) -> Iterator[Block]:
+    """Cut a stream without end anew, without waiting for what may never come.
+
+    Parameters
+    ----------
+    blocks
+        Blocks of any size; an empty one says that there is nothing for now.
+    n_rows
+        Rows in a block that is yielded, at most; a multiple of ``unit``.
+    unit
+        Rows that belong together: others are held back, until there are enough of them.
+    row
+        The first one's index in the stream.
+    patience_s
+        For how long they are held back; ``None`` for ever.
+    decisions
+        Where it is kept that they were not: from such a border on units are counted anew.
+
+    Yields
+    ------
+    Block
+        A multiple of ``unit`` rows, or as many as end at a border; or an empty one, where there is nothing for now.
+    """
+    borders = sorted(int(name.split()[1]) for name in decisions.names() if name.startswith("border "))
+    pieces: list[_Piece] = []
+    waiting, since = 0, time.monotonic()
+    try:
+        for block in blocks:
+            if len(block):
+                pieces.append((block, 0, len(block)))
+                waiting += len(block)
+            borders = [border for border in borders if border > row]
+            while size := _next_size(row, waiting, n_rows, unit, borders, is_all=not len(block)):
+                yield _join(_first(pieces, size))
+                pieces, row, waiting, since = _behind(pieces, size), row + size, waiting - size, time.monotonic()
+                borders = [border for border in borders if border > row]
+            if len(block):
+                continue
+            if waiting and patience_s is not None and time.monotonic() - since >= patience_s:
+                decisions.note(row, f"border {row + waiting}", "")
+                yield _join(pieces)
+                pieces, row, waiting = [], row + waiting, 0
+            if not waiting:
+                since = time.monotonic()
+            yield block
+    except ConnectorError:
+        if waiting >= unit:
+            yield _join(_first(pieces, waiting - waiting % unit))
+        raise
+    if waiting:
+        decisions.note(row, f"border {row + waiting}", "")
+        yield _join(pieces)
+
+
+def _next_size(row: int, waiting: int, n_rows: int, unit: int, borders: list[int], *, is_all: bool) -> int:
+    """Return how many of the rows that wait are cut off next; 0 where they wait on."""
+    if borders and borders[0] - row <= min(waiting, n_rows):
+        return borders[0] - row
+    if waiting >= n_rows:
+        return n_rows
+    return waiting - waiting % unit if is_all else 0
+
+
+def _behind(pieces: list[_Piece], n: int) -> list[_Piece]:
+    """Return pieces without the first n rows."""
+    kept = []
+    for block, start, stop in pieces:
+        if n < stop - start:
+            kept.append((block, start + n, stop))
+        n -= min(n, stop - start)
+    return kept
 
 
 def _first(pieces: list[_Piece], n: int) -> list[_Piece]:

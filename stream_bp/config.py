@@ -120,9 +120,18 @@ def _limit(value: Any) -> Any:
     return text
 
 
+def _duration(value: Any) -> Any:
+    """Keep ``30s`` as it was written, and refuse what is no time."""
+    text = _interval(value)
+    if text.isdigit():
+        raise ValueError("expected a time (30s, 5m, 1h)")
+    return text
+
+
 Columns = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Sizes = Annotated[tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...], BeforeValidator(_split)]
 Interval = Annotated[str, BeforeValidator(_interval)]
+Duration = Annotated[str, BeforeValidator(_duration)]
 Limit = Annotated[str, BeforeValidator(_limit)]
 
 
@@ -194,6 +203,18 @@ class JobConfig(BaseModel):
     max_bad_rows: Limit | None = Field(
         None, description="end the job at more bad rows than this: a number, or a share as 1% [default: no limit]"
     )
+    follow: bool = Field(
+        False, description="go on with what comes: rows at the end of a file, files that land in a folder"
+    )
+    follow_order: Literal["name", "time"] = Field(
+        "name", description="order of files that land in a folder; time: of their last change"
+    )
+    idle_timeout: Duration | None = Field(
+        None, description="end a job that follows when nothing came for so long (30s, 5m) [default: never]"
+    )
+    flush_after: Duration | None = Field(
+        None, description="learn a minibatch that is not full after so long (5s) [default: wait until it is]"
+    )
     epochs: int = Field(1, ge=1, description="passes over the source")
     shuffle_window: int | None = Field(
         None, ge=2, description="shuffle within windows of this many rows (rounded up to minibatches) [default: no]"
@@ -230,6 +251,10 @@ class JobConfig(BaseModel):
         for role, names in (("target", self.target), ("feature", self.features)):
             if len(set(names)) < len(names):
                 raise ValueError(f"a {role} column is given twice")
+        if self.follow and (self.epochs > 1 or self.shuffle_window is not None):
+            raise ValueError("follow: what does not end is read once, and in its order: no epochs, no shuffle_window")
+        if not self.follow and (self.idle_timeout or self.flush_after):
+            raise ValueError("idle_timeout and flush_after go with --follow")
         if self.max_bad_rows is not None and self.on_bad_row == "error":
             raise ValueError("max_bad_rows: a bad row ends the job anyway; allow for some with --on-bad-row")
         if any("\0" in path for path in (*self.source, self.run_dir or "")):
@@ -258,8 +283,17 @@ class JobConfig(BaseModel):
     @property
     def checkpoint_interval_s(self) -> float | None:
         """Seconds between checkpoints, if they are counted in time."""
-        unit = self.checkpoint_every[-1]
-        return float(self.checkpoint_every[:-1]) * _SECONDS[unit] if unit in _SECONDS else None
+        return None if self.checkpoint_every.isdigit() else _seconds(self.checkpoint_every)
+
+    @property
+    def flush_after_s(self) -> float | None:
+        """For how long the rows of a minibatch that is not full wait."""
+        return None if self.flush_after is None else _seconds(self.flush_after)
+
+    @property
+    def idle_timeout_s(self) -> float | None:
+        """For how long a job that follows waits for rows."""
+        return None if self.idle_timeout is None else _seconds(self.idle_timeout)
 
     @property
     def most_bad_rows(self) -> int | None:
@@ -300,6 +334,10 @@ class JobConfig(BaseModel):
             if mine != its:
                 return f"{name} is {_shown(mine)} here and {_shown(its)} there"
         return None
+
+
+def _seconds(duration: str) -> float:
+    return float(duration[:-1]) * _SECONDS[duration[-1]]
 
 
 def choose_engine(engine: str, batch_size: int, layer_sizes: Sequence[int]) -> str:

@@ -11,14 +11,24 @@ longer stream at once.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from connectors import BadRow, Block, Cursor, CursorError, Source, prefetch, rebatch
+from connectors import (
+    BadRow,
+    Block,
+    Cursor,
+    CursorError,
+    Decisions,
+    Source,
+    prefetch,
+    rebatch,
+    rebatch_as_it_comes,
+)
 from stream_bp.config import JobConfig
 from stream_bp.errors import MissingValueError
 from stream_bp.quality import Rows
@@ -103,6 +113,8 @@ class Feed:
         Columns and types to read.
     config
         Says how large a minibatch is, whether to shuffle, and the seed.
+    decisions
+        Where it is kept what is decided about a source without end.
 
     Attributes
     ----------
@@ -110,8 +122,10 @@ class Feed:
         Once an epoch was read to its end, what could not be read behind its last row, and was not met before.
     """
 
-    def __init__(self, source: Source, schema: Any, config: JobConfig) -> None:
+    def __init__(self, source: Source, schema: Any, config: JobConfig, decisions: Decisions | None = None) -> None:
         self._source = source
+        self._decisions = decisions or Decisions()
+        self._patience_s = config.flush_after_s
         self._schema = schema
         self._seed = config.seed
         self._batch_size = config.batch_size
@@ -122,20 +136,38 @@ class Feed:
         self._chunk_rows = max(1, -(-rows // config.batch_size)) * config.batch_size
 
     @contextlib.contextmanager
-    def open(self, position: Position, prepare: Callable[[Any], Rows]) -> Iterator[Iterator[Chunk]]:
-        """Read one epoch from a position to its end; each record batch is prepared in the thread that reads it."""
-        with self._source.open(self._schema, position.cursor) as reader:
-            # Part of a window would be drawn in another order than the whole.
-            blocks = rebatch(reader, self._chunk_rows, unit=None if self._is_shuffled else self._batch_size)
+    def open(self, position: Position, prepare: Callable[[Any], Rows]) -> Iterator[Iterator[Chunk | None]]:
+        """Read one epoch from a position to its end; each record batch is prepared in the thread that reads it.
+
+        None among the chunks says that a source without end has nothing for now.
+        """
+        with self._source.open(self._schema, position.cursor, self._decisions) as reader:
+            blocks = self._rebatched(reader, position)
             records = self._records(blocks, position)
             with prefetch(self._chunks(records, prepare), _AHEAD) as ahead:
                 yield ahead
             self._again = reader.again
             self.bad = self._new(reader.bad, position)
 
-    def _chunks(self, records: Iterator[_Located], prepare: Callable[[Any], Rows]) -> Iterator[Chunk]:
+    def _rebatched(self, blocks: Iterable[Block], position: Position) -> Iterator[Block]:
+        if not self._source.is_endless:
+            # Part of a window would be drawn in another order than the whole.
+            return rebatch(blocks, self._chunk_rows, unit=None if self._is_shuffled else self._batch_size)
+        return rebatch_as_it_comes(
+            blocks,
+            self._chunk_rows,
+            unit=self._batch_size,
+            row=position.row,
+            patience_s=self._patience_s,
+            decisions=self._decisions,
+        )
+
+    def _chunks(self, records: Iterator[_Located], prepare: Callable[[Any], Rows]) -> Iterator[Chunk | None]:
         """Yield what becomes of record batches; of one with a row that may not be, the minibatches before."""
         for batch, locate, bad in records:
+            if not batch.num_rows:
+                yield None
+                continue
             try:
                 chunk = Chunk(prepare(batch), locate, bad)
             except MissingValueError as error:

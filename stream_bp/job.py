@@ -15,10 +15,11 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from connectors import BadRow, ConnectorError, Source
+from connectors import BadRow, ConnectorError, Decisions, Source
 from stream_bp import numerics, quarantine
 from stream_bp.checkpoint import Checkpointer, Loaded
 from stream_bp.config import JobConfig
+from stream_bp.decisions import KeptDecisions
 from stream_bp.disk import Disk
 from stream_bp.errors import CheckpointError, ConfigError, DataError, LockedError, NumericsError
 from stream_bp.feed import Chunk, Feed
@@ -106,6 +107,7 @@ class Job:
             self._checkpointer = Checkpointer(folder, keep=self.config.keep, disk=self._disk)
         self._journals: Journals | None = None
         self._saver: Saver | None = None
+        self._decisions: Decisions = Decisions()
         self._signal: int | None = None
 
     def run(self) -> Summary:
@@ -177,6 +179,7 @@ class Job:
 
     def _run(self, training: Training, resumed: Loaded | None) -> Summary:
         self._started, self._first_row, self._saved = time.monotonic(), training.rows, time.monotonic()
+        self._saved_rows = training.rows
         self._glance_minibatches = 1
         if self._observer is not None:
             self._observer.begin(training, resumed)
@@ -283,8 +286,13 @@ class Job:
         if self._is_fresh:
             self._directory.clear()
         newest = resumed.path if resumed is not None else None
-        with self._open_journals(self._directory, training.columns, resumed) as self._journals:
+        with contextlib.ExitStack() as stack:
+            self._journals = stack.enter_context(self._open_journals(self._directory, training.columns, resumed))
             keeper = Saver(self._checkpointer, self._journals, newest) if training.model.is_resumable else None
+            if self.source.is_endless and keeper is not None:
+                kept = KeptDecisions(self._directory.decisions_path, self.config.keep, self._disk)
+                self._decisions = stack.enter_context(contextlib.closing(kept))
+                keeper.acknowledged.append(lambda snapshot: kept.saved(snapshot.state["rows"]))
             with keeper or self._telling_to_the_end(self._journals, training) as self._saver:
                 yield
 
@@ -325,10 +333,14 @@ class Job:
             if position.epoch >= self.config.epochs:  # fewer passes than were asked for before
                 training.stop_reason = "end_of_stream"
                 return
-            feed = Feed(self.source, training.model.encoder.schema_in(self.source.schema), self.config)
+            schema = training.model.encoder.schema_in(self.source.schema)
+            feed = Feed(self.source, schema, self.config, self._decisions)
             with feed.open(position, training.model.preparation(self.config.batch_size)) as chunks:
                 for chunk in self._readable(chunks, training):
-                    self._learn_chunk(training, chunk)
+                    if chunk is None:
+                        self._look_up(training)
+                    else:
+                        self._learn_chunk(training, chunk)
                     if self._is_done(training):
                         return
             self._bad_at_end = feed.bad
@@ -340,7 +352,7 @@ class Job:
     def _is_done(self, training: Training) -> bool:
         return training.stop_reason is not None or self._signal is not None
 
-    def _readable(self, chunks: Iterator[Chunk], training: Training) -> Iterator[Chunk]:
+    def _readable(self, chunks: Iterator[Chunk | None], training: Training) -> Iterator[Chunk | None]:
         """Hand on chunk after chunk; a row that cannot be read loses nothing of what was learned before it."""
         try:
             yield from chunks
@@ -414,8 +426,9 @@ class Job:
             return False
         every, interval = self.config.checkpoint_minibatches, self.config.checkpoint_interval_s
         if every is not None:
-            return training.minibatches % every == 0
-        return interval is not None and time.monotonic() - self._saved >= interval
+            return training.minibatches % every == 0 and training.rows > self._saved_rows
+        is_new = training.rows > self._saved_rows
+        return is_new and interval is not None and time.monotonic() - self._saved >= interval
 
     def _report(self, training: Training) -> None:
         if self._journals is not None:
@@ -428,12 +441,12 @@ class Job:
             return
         if self._saver is None:
             self._journals.sync()
-            self._saved = time.monotonic()
+            self._saved, self._saved_rows = time.monotonic(), training.rows
             return
         extra = {"fingerprint": self._fingerprint, "sources": list(self.config.source or self.source.paths)}
         marks = self._journals.mark()
         self._saver.save(training.snapshot(marks, extra), marks)
-        self._saved = time.monotonic()
+        self._saved, self._saved_rows = time.monotonic(), training.rows
 
     def _save_and_wait(self, training: Training) -> None:
         """Save what is not learned on from: whether that failed must be known."""

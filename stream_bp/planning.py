@@ -43,7 +43,8 @@ def plan(source: Source, config: JobConfig) -> Encoder:
     task = config.task if config.task != "auto" else _guess(source, config, encoder)
     if task != draft:
         encoder = Encoder.plan(schema, config.target, task, **config.encoder_settings)
-    _refuse_hopeless(source, encoder)
+    if not source.is_endless:
+        _refuse_hopeless(source, encoder)
     return encoder
 
 
@@ -88,4 +89,5 @@ def _refuse_hopeless(source: Source, encoder: Encoder) -> None:
 def _targets(source: Source, schema: Any) -> Iterator[Any]:
     with source.open(schema) as reader:
         for block in reader:
-            yield block.records
+            if len(block):
+                yield block.records

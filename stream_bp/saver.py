@@ -1,6 +1,6 @@
 """Checkpoints written in the background: the learner's thread only copies."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +29,8 @@ class Saver:
     ----------
     newest
         The last checkpoint that was acknowledged: a power cut cannot undo it.
+    acknowledged
+        Who is to be told of each that is, in the saver's thread.
 
     Notes
     -----
@@ -38,6 +40,7 @@ class Saver:
 
     def __init__(self, checkpointer: Checkpointer, journals: Journals, newest: Path | None = None) -> None:
         self.newest = newest
+        self.acknowledged: list[Callable[[Snapshot], None]] = []
         self._checkpointer = checkpointer
         self._journals = journals
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="saver")
@@ -75,6 +78,8 @@ class Saver:
     def _save(self, snapshot: Snapshot, marks: Mapping[str, Mark]) -> None:
         self._journals.sync(marks)
         self.newest = self._checkpointer.save(snapshot)
+        for hear in self.acknowledged:
+            hear(snapshot)
 
     def __enter__(self) -> Self:
         return self

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from connectors import open_source
+from connectors import Follow, Source, followed, open_source
 from stream_bp import __main__, training
 from stream_bp.config import JobConfig
 from stream_bp.disk import Disk
@@ -32,6 +32,7 @@ __all__ = [
     "comparable",
     "forked",
     "newest_step",
+    "opened",
     "rows",
     "run_command",
     "run_job",
@@ -107,6 +108,8 @@ class Configuration:
         for i in range(self.n_files):
             paths.append(folder / f"{i}-{self.writer}")
             WRITERS[self.writer](table.slice(i * size, size), paths[-1])
+        if self.settings.get("follow"):
+            return (f"{folder}/*-{self.writer}",)
         return tuple(map(str, paths))
 
     def config(self, run_dir: Path, **settings: Any) -> JobConfig:
@@ -138,6 +141,7 @@ CONFIGURATIONS = {
     "gaps without inputs": Configuration(settings={"missing": "mean", "categorical": ["n"], "max_categories": 20}),
     "bad rows kept": Configuration("bad.csv", {**_KEPT, "epochs": 2}, n_files=2),
     "bad rows among shuffled ones": Configuration("bad.csv", {**_KEPT, "shuffle_window": 40}),
+    "followed": Configuration("rows.csv", {"follow": True, "idle_timeout": "0.3s", "batch_size": 7}, n_files=3),
     "compiled": Configuration(settings={"engine": "compiled", "clip_norm": 0.5}),
     "compiled, one row at a time": Configuration(
         "rows.csv", {"engine": "compiled", "batch_size": 1, "max_rows": 60, "optimizer": "adam"}
@@ -164,13 +168,20 @@ def undisturbed(source: Path, run_dir: Path, **settings: Any) -> Summary:
     return Job(open_source(source), run_dir=str(run_dir), **settings).run()
 
 
+def opened(paths: Sequence[str], config: JobConfig) -> Source:
+    """Open the source of a job; what is followed lets nobody wait long."""
+    followed._QUIET_S = followed._LOOK_S = 0.01
+    follow = Follow(idle_timeout_s=config.idle_timeout_s) if config.follow else None
+    return open_source(*paths, **config.source_settings, follow=follow)
+
+
 def run_job(paths: Sequence[str], config: JobConfig, disk: Disk | None = None, gate: Connection | None = None) -> None:
     """Run a job to its end, in a process of its own; with a gate, not before something comes through it."""
     # A line of the history every 80 rows, so that there is something to cut off.
     training.next_mark = lambda rows: rows + 80
     if gate is not None:
         gate.recv()
-    Job(open_source(*paths, **config.source_settings), config, disk=disk).run()
+    Job(opened(paths, config), config, disk=disk).run()
 
 
 def single_rows(source: Path, run_dir: Path, *settings: str) -> list[str]:

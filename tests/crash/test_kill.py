@@ -22,6 +22,7 @@ from tests.crash.jobs import CONFIGURATIONS, comparable, forked, run_job
 
 KILLS = "SIGKILL at every operation"
 N_ROWS = 240
+SURE = {"fsync", "rename", "write", "openat", "ftruncate"}  # calls that every job makes
 OPERATIONS = [name for name in vars(Disk) if not name.startswith("_")]
 
 
@@ -179,7 +180,9 @@ def test_a_kill_at_any_system_call(tmp_path: Path, name: str, campaign: Campaign
     calls: dict[str, int] = {}
     for (_, call), n in found.items():
         calls[call] = max(calls.get(call, 0), n)
-    assert {"fsync", "rename", "write", "openat", "ftruncate"} <= calls.keys()
+    assert calls.keys() >= SURE
+    if bed.configuration.settings.get("follow"):  # how often it looks is not known
+        calls = {call: n for call, n in calls.items() if call in SURE}
     points = [(call, at) for call, n in calls.items() for at in range(1, n + 1)]
     n_fired, divergent = 0, []
     for call, at in campaign.random.sample(points, campaign.size(2, min(150, len(points)))):

@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 
-from connectors import open_source
 from stream_bp import feed
 from stream_bp.job import Job
 from stream_bp.observer import Observer
 from stream_bp.preparation import Preparation, Prepared
 from stream_bp.training import Training
 from tests.conftest import Campaign
-from tests.crash.jobs import CONFIGURATIONS, Configuration, comparable, newest_step
+from tests.crash.jobs import CONFIGURATIONS, Configuration, comparable, newest_step, opened
 
 STOPS = "stop after every minibatch"
 N_ROWS = 150
@@ -35,7 +34,8 @@ class Stopper(Observer):
 
     def update(self, status: Any) -> None:
         """Ask after a minibatch."""
-        self.ask()
+        if status.run_rows:
+            self.ask()
 
     def ask(self) -> None:
         """Send the signal to the process itself: it is heeded at the next border."""
@@ -72,7 +72,7 @@ def stop_everywhere(configuration: Configuration, paths: tuple[str, ...], folder
     n_stops, step = 0, -1
     while True:
         stopper = Stopper()
-        summary = Job(open_source(*paths, **config.source_settings), config, observer=stopper).run()
+        summary = Job(opened(paths, config), config, observer=stopper).run()
         newest = newest_step(folder / "stopped")
         name = f"step-{newest:012d}.safetensors"
         saved = folder / "stopped" / "checkpoints" / name
@@ -85,9 +85,7 @@ def stop_everywhere(configuration: Configuration, paths: tuple[str, ...], folder
         step, n_learned = newest, len(applied)
         for _ in range(2):
             again = Stopper(is_at_once=True)
-            assert (
-                Job(open_source(*paths, **config.source_settings), config, observer=again).run().minibatches == newest
-            )
+            assert Job(opened(paths, config), config, observer=again).run().minibatches == newest
             assert again.n_asked == 1
         assert len(applied) == n_learned
         assert saved.read_bytes() == state, "a resume that learned nothing changed the state"
@@ -112,7 +110,7 @@ def test_a_stop_after_every_minibatch(
     configuration = CONFIGURATIONS[name]
     paths = configuration.write(tmp_path, N_ROWS)
     config = configuration.config(tmp_path / "whole", keep=10_000)
-    Job(open_source(*paths, **config.source_settings), config).run()
+    Job(opened(paths, config), config).run()
     order = expected_order(configuration, applied)
     assert applied == order
     one = DEPTHS[list(CONFIGURATIONS).index(name) % len(DEPTHS)]
@@ -134,7 +132,7 @@ def test_a_stop_shows_a_position_that_is_read_and_not_applied(
     configuration = CONFIGURATIONS["parquet"]
     paths = configuration.write(tmp_path, N_ROWS)
     config = configuration.config(tmp_path / "whole", keep=10_000)
-    Job(open_source(*paths, **config.source_settings), config).run()
+    Job(opened(paths, config), config).run()
     applied.clear()
     position = feed._in_order
     ahead = lambda block, epoch: lambda n: position(block, epoch)(min(n + 8, len(block)))  # noqa: E731

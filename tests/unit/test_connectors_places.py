@@ -73,16 +73,25 @@ def test_a_place_that_is_none_is_refused(folder: Path, place: str, words: str) -
 
 
 def test_other_ways_to_name_nothing_are_refused(folder: Path) -> None:
-    """No place, an address, a table among files, a mixture of formats."""
-    pq.write_table(pa.table({"x": [1]}), folder / "z.parquet")
+    """No place, an address, a table among files."""
     with pytest.raises(SourceError, match="no place"):
         open_source()
     with pytest.raises(SourceError, match="scheme 's3' is not supported"):
         open_source("s3://bucket/a.csv")
     with pytest.raises(SourceError, match="cannot be combined"):
         open_source(pa.table({"x": [1]}), folder / "a.csv")
-    with pytest.raises(SourceError, match=r"z\.parquet: cannot be read in one stream with .*a\.csv"):
-        open_source(folder)
+
+
+def test_formats_may_be_mixed(tmp_path: Path) -> None:
+    """Text gives way to what a Parquet file declares, and the rows follow each other as their files do."""
+    (tmp_path / "a.csv").write_text("x,w\n1,u\n")
+    pq.write_table(pa.table({"w": ["v"], "x": [2.5]}), tmp_path / "b.parquet")
+    source = open_source(tmp_path)
+    assert source.schema == pa.schema([("x", pa.float64()), ("w", pa.string())])
+    assert source.description.startswith("2 CSV and Parquet files from")
+    with source.open(source.schema) as reader:
+        rows = [row for block in reader for row in block.records.to_pylist()]
+    assert rows == [{"x": 1.0, "w": "u"}, {"x": 2.5, "w": "v"}]
 
 
 def test_foreign_errors_name_the_file(tmp_path: Path) -> None:

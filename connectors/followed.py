@@ -1,0 +1,446 @@
+"""Sources that do not end: text that grows and is rotated, folders in which files land.
+
+Files are read one after the other, like those of a source that ends. What is new is that nobody knows what comes next:
+
+- a file of text is read on while it grows; a record that is not ended is held back. It is left for another file once it
+  was quiet for a while; one that grows after that is read on later, from where it was left;
+- a file that is renamed while it is read is the same file; one that was truncated begins anew, and what was not read of
+  it is looked for in a copy;
+- a file whose name begins with ``.`` or ``_``, or ends otherwise than data do, is not looked at: so an upload under
+  such a name is invisible until it is renamed. A Parquet file without a footer, and compressed text that changed a
+  moment ago, are still being written;
+- which file comes next is decided once, and whoever opens the source can keep that (`Decisions`): so a run that goes on
+  from an earlier position reads the files in the order of the first one, though others have come in between.
+
+The identities of the last thousand files are kept in a cursor; an older one is known by its place in the order.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+
+from connectors.base import BadRow, Block, Cursor, Decisions, FileIdentity, Reader, Source
+from connectors.errors import ConnectorError, CursorError, RowError, SchemaError, SourceError, foreign_errors
+from connectors.files import DamagedPart, FileFacts, Format, Part, block_of, identify, schema_of
+from connectors.schemas import require
+from connectors.watching import Watch
+
+__all__ = ["Follow", "FollowedSource"]
+
+_LOOK_S = 1.0  # between two looks where nothing is told
+_QUIET_S = 1.0  # a file of text is left for another one
+_WHOLE_S = 10.0  # what stands at its end is a whole record; a file that cannot be read yet never can
+_SETTLED_S = 5.0  # compressed text is no longer written
+_KEPT = 1_000  # files that a cursor knows
+_LOOKED_AT = 16  # files that types are told from
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """How a source is followed.
+
+    Parameters
+    ----------
+    order
+        ``name``, or ``time``: of the last change, then name.
+    idle_timeout_s
+        End when nothing came for so long; ``None`` to wait for ever.
+    """
+
+    order: str = "name"
+    idle_timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A file as it is found in the place."""
+
+    key: tuple[int, str]
+    name: str
+    status: os.stat_result
+
+
+class FollowedSource(Source):
+    """Rows of a file that grows, or of files that land in a folder or match a pattern.
+
+    Parameters
+    ----------
+    place
+        The file, the folder or the pattern.
+    format_of
+        Returns the format of a file, None for what is no data.
+    follow
+        In what order, for how long.
+    keeps_bad_rows
+        As in `files.FileSource`.
+
+    Raises
+    ------
+    SourceError
+        There is no such place; or nothing came in time.
+    SchemaError
+        Columns disagree.
+    """
+
+    is_endless = True
+
+    def __init__(
+        self,
+        place: str,
+        format_of: Callable[[str], Format | None],
+        follow: Follow,
+        *,
+        keeps_bad_rows: bool = False,
+    ) -> None:
+        self._files = _Files(place, format_of, follow.order)
+        self._follow, self._keeps_bad_rows = follow, keeps_bad_rows
+        self._schema = self._first_schema()
+
+    def _first_schema(self) -> pa.Schema:
+        """Wait for a file that has rows, and return the columns of the first files."""
+        watch, began = self._files.watch(), time.monotonic()
+        while True:
+            facts = [fact for found in self._files.listed()[:_LOOKED_AT] if (fact := self._peek(found.name))]
+            if any(fact.schema is not None for fact in facts):
+                watch.close()
+                return schema_of(facts, self._files.format)
+            if self._follow.idle_timeout_s is not None and time.monotonic() - began > self._follow.idle_timeout_s:
+                raise SourceError(f"{self._files.place}: nothing to read came within {self._follow.idle_timeout_s:g} s")
+            watch.wait(_LOOK_S)
+
+    def _peek(self, name: str) -> FileFacts | None:
+        """Look at a file; None if it cannot be looked at yet."""
+        try:
+            with foreign_errors(name):
+                return self._files.format(name).peek(name)
+        except (RowError, SourceError):
+            return None
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns of the first files that were there."""
+        return self._schema
+
+    @property
+    def n_rows(self) -> None:
+        """Nobody knows."""
+
+    @property
+    def description(self) -> str:
+        """The place."""
+        return f"{self._files.place}, followed"
+
+    def fraction(self, cursor: Cursor) -> None:
+        """Nobody knows."""
+
+    def open(self, schema: pa.Schema, cursor: Cursor | None = None, decisions: Decisions | None = None) -> Reader:
+        """Open the place at a position; see `Source.open`."""
+        require(schema, self._schema.names, self._files.place)
+        blocks = _Following(
+            self._files,
+            schema,
+            cursor or Cursor.start(),
+            decisions or Decisions(),
+            self._follow,
+            keeps_bad_rows=self._keeps_bad_rows,
+        )
+        return Reader(blocks, self.description, blocks.again, blocks.bad)
+
+
+class _Files:
+    """The files of a place, in their order."""
+
+    def __init__(self, place: str, format_of: Callable[[str], Format | None], order: str) -> None:
+        self.place, self._format_of, self._order = place, format_of, order
+        self._is_folder, self._is_pattern = Path(place).is_dir(), False
+        if not self._is_folder and not Path(place).exists():
+            self._is_pattern = glob.has_magic(place)
+            if not self._is_pattern and not Path(place).parent.is_dir():
+                raise SourceError(f"{place}: no such file or folder")
+        self._is_file = not self._is_folder and not self._is_pattern
+        if self._is_file:
+            self.format(place)
+
+    def format(self, name: str) -> Format:
+        """Return how a file is read; a rotated one as the one that it was."""
+        found = self._format_of(self.place if self._is_file else name)
+        if found is None:
+            raise SourceError(f"{name}: unknown kind of file")
+        return found
+
+    def watch(self) -> Watch:
+        """Return what tells when something happens."""
+        folder = Path(self.place)
+        while not folder.is_dir() or glob.has_magic(str(folder)):
+            folder = folder.parent
+        return Watch(str(folder), is_deep="**" in self.place)
+
+    def listed(self, newer_ns: int | None = None) -> list[_Found]:
+        """Return the files; of one that is rotated those, too, that were changed at a time or later."""
+        with foreign_errors(self.place):
+            found = [self._found(name) for name in self._names(newer_ns is not None)]
+        files = [file for file in found if file is not None]
+        if self._is_file:
+            files = [f for f in files if f.name == self.place or f.status.st_mtime_ns >= (newer_ns or 0)]
+        return sorted(files, key=lambda file: file.key)
+
+    def _names(self, with_rotated: bool) -> list[str]:
+        place = Path(self.place)
+        if self._is_pattern:
+            found = glob.glob(self.place, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
+            return [name for name in found if self._is_data(name)]
+        if self._is_folder:
+            names = [os.path.join(self.place, entry.name) for entry in os.scandir(place)]  # noqa: PTH118 - as given
+            return [name for name in names if self._is_data(name)]
+        rotated = re.compile(rf"{re.escape(place.stem)}[.\-_].*")
+        siblings = (
+            [entry.path for entry in os.scandir(place.parent) if rotated.fullmatch(entry.name)] if with_rotated else []
+        )
+        return [self.place, *(name for name in siblings if Path(name).name != place.name and _is_plain(name))]
+
+    def _is_data(self, name: str) -> bool:
+        return not Path(name).name.startswith((".", "_")) and self._format_of(name) is not None
+
+    def _found(self, name: str) -> _Found | None:
+        try:
+            status = Path(name).stat()
+        except FileNotFoundError:  # it was renamed in this very moment
+            return None
+        is_last = self._is_file and name == self.place
+        by_time = self._order == "time" or self._is_file
+        return _Found((2**63 if is_last else status.st_mtime_ns if by_time else 0, name), name, status)
+
+
+def _is_plain(name: str) -> bool:
+    return not name.endswith((".gz", ".zst", ".tmp", ".swp"))
+
+
+class _Following(Iterator[Block]):
+    """The blocks of files that come, from a cursor on; an empty one says that there is nothing for now."""
+
+    def __init__(
+        self,
+        files: _Files,
+        schema: pa.Schema,
+        cursor: Cursor,
+        decisions: Decisions,
+        follow: Follow,
+        *,
+        keeps_bad_rows: bool,
+    ) -> None:
+        self._files, self._schema, self._decisions, self._follow = files, schema, decisions, follow
+        self._keeps_bad_rows = keeps_bad_rows
+        self._watch = files.watch()
+        self._cursor = cursor
+        self._bad: list[BadRow] = []
+        self._part: Part | None = None
+        self._is_leaving = self._must_wait = False
+        self._came = self._changed = time.monotonic()
+        self._status: os.stat_result | None = None
+        self._truncated: FileIdentity | None = None
+        if cursor.seen:
+            self._resume(cursor.seen[-1])
+
+    def _resume(self, seen: FileIdentity) -> None:
+        """Open the file that holds the last row, by whatever name it goes by now."""
+        found = self._files.listed(seen.mtime_ns)
+        found.sort(key=lambda file: (file.status.st_ino != seen.inode, file.name != seen.name))
+        failure: ConnectorError | None = None
+        for file in found:
+            try:
+                self._part = self._opened(file.name, seen)
+            except (ConnectorError, OSError) as error:
+                failure = failure or (error if isinstance(error, ConnectorError) else None)
+            if self._part is not None:
+                self._cursor = replace(self._cursor, seen=self._cursor.seen[:-1], file=self._cursor.file)
+                return
+        raise failure or CursorError(f"{seen.name}: the file that the checkpoint stands in is gone; put it back")
+
+    def _opened(self, name: str, seen: FileIdentity | None, *, is_growing: bool = True) -> Part | None:
+        with foreign_errors(name):
+            return self._files.format(name).open(name, self._schema, self._cursor.row, seen, is_growing=is_growing)
+
+    def __next__(self) -> Block:
+        if self._must_wait:
+            self._watch.wait(_LOOK_S)
+        while self._part is not None or self._open_next():
+            block = self._read(self._part)
+            if block is not None:
+                return block
+            if self._part is not None and not self._leaves(self._part):
+                break
+        if self._follow.idle_timeout_s is not None and time.monotonic() - self._came > self._follow.idle_timeout_s:
+            raise StopIteration
+        self._must_wait = True
+        here = self._here()
+        return Block(_no_rows(self._schema), lambda _: here)
+
+    def _here(self) -> Cursor:
+        """Return the present position, as one that stands in a file."""
+        if self._part is None:
+            return replace(self._cursor, file=max(0, self._cursor.file - 1))
+        return replace(self._cursor, seen=(*self._cursor.seen, self._part.identity()))
+
+    def _read(self, part: Part | None) -> Block | None:
+        """Return the next rows of a file; None where there are none for now."""
+        while part is not None:
+            # What is written from here on shows in the file's times, whether it is read or not.
+            status = part.status_now()
+            if self._status is None or (status.st_size, status.st_mtime_ns) != (
+                self._status.st_size,
+                self._status.st_mtime_ns,
+            ):
+                self._changed = time.monotonic()
+            self._status = status
+            with foreign_errors(self._files.place):
+                piece = next(part, None)
+            if piece is None:
+                return None
+            self._came, self._must_wait = time.monotonic(), False
+            block, self._cursor, self._bad = block_of(piece, self._cursor, self._bad)
+            if block is not None:
+                return block
+        return None
+
+    def _leaves(self, part: Part) -> bool:
+        """Leave a file of which nothing more is there, if it is time; tell whether there may be more to read."""
+        if self._is_leaving or not part.is_growing:
+            self._finish(part)
+            return True
+        if self._status is not None and self._status.st_size < part.identity().offset:
+            # What the file holds from now on is another content, though it is the same file.
+            self._truncated = replace(part.identity(), inode=0)
+            self._finish(part)
+            return True
+        if self._decisions.recall(f"file {self._cursor.file + 1}") is None:
+            name = self._next_name()
+            quiet_s = time.monotonic() - self._changed
+            if name is None or quiet_s < (_WHOLE_S if part.has_rest else _QUIET_S):
+                return False
+            self._decide(name)
+        self._is_leaving = True
+        part.settle()
+        return True
+
+    def _finish(self, part: Part) -> None:
+        identity = part.identity()
+        if self._status is not None and part.whole is None:
+            # As it was when it was last read: what was written since shows.
+            identity = identify(identity.name, self._status, identity.offset, identity.digest)
+        if self._truncated is not None:
+            identity = self._truncated
+        part.close()
+        kept = (*self._cursor.seen, identity)[-_KEPT:]
+        dropped = (*self._cursor.seen, identity)[: -len(kept)]
+        horizon = max((self._cursor.horizon, *map(self._place_in_order, dropped)))
+        self._cursor = replace(self._cursor, seen=kept, file=self._cursor.file + 1, horizon=horizon)
+        self._part, self._is_leaving, self._status = None, False, None
+
+    def _place_in_order(self, identity: FileIdentity) -> tuple[int, str]:
+        return (identity.mtime_ns if self._follow.order == "time" else 0, identity.name)
+
+    def _next_name(self) -> str | None:
+        """Return the file that comes behind this one: the one that was decided for, or the first that is there."""
+        key = f"file {self._cursor.file + (self._part is not None)}"
+        decided = self._decisions.recall(key)
+        if decided is not None:
+            return str(json.loads(decided))
+        candidates = self._candidates()
+        return candidates[0].name if candidates else None
+
+    def _decide(self, name: str) -> None:
+        """Let a file be the next one, whatever comes meanwhile."""
+        key = f"file {self._cursor.file + (self._part is not None)}"
+        if self._decisions.recall(key) is None:
+            self._decisions.note(self._cursor.row, key, json.dumps(name))
+
+    def _candidates(self) -> list[_Found]:
+        """Return the files that were not read, or not to their end, in their order."""
+        seen = self._cursor.seen
+        newest = max((identity.mtime_ns for identity in seen), default=None)
+        if newest is None and self._part is not None:
+            newest = self._part.identity().mtime_ns
+        current = self._part.status_now() if self._part is not None else None
+        return [
+            file
+            for file in self._files.listed(newest)
+            if not (current is not None and os.path.samestat(file.status, current))
+            and file.key > self._cursor.horizon
+            and not any(self._is_finished(file, identity) for identity in seen)
+        ]
+
+    def _is_finished(self, file: _Found, identity: FileIdentity) -> bool:
+        """Tell whether a file is one that was read, and nothing was written to it since."""
+        has_same_size = file.status.st_size == identity.size
+        if has_same_size and file.status.st_mtime_ns == identity.mtime_ns:
+            return file.status.st_ino == identity.inode or file.name == identity.name
+        return has_same_size and file.status.st_ino == identity.inode and self._holds(file.name, identity)
+
+    def _open_next(self) -> bool:
+        """Open the file that comes next; tell whether there is one that can be read."""
+        name = self._next_name()
+        if name is None:
+            return False
+        try:
+            part = self._opened(name, self._left_at(name))
+            if part is None and time.time() - Path(name).stat().st_mtime > _WHOLE_S:
+                part = self._opened(name, None, is_growing=False)
+        except FileNotFoundError:  # it was renamed in this very moment
+            return False
+        except (RowError, SourceError) as error:
+            if not self._keeps_bad_rows:
+                raise
+            part = DamagedPart(name, str(error).removeprefix(f"{name}: "), self._schema)
+        if part is None:
+            return False
+        self._decide(name)
+        self._part, self._truncated = part, None
+        return True
+
+    def _left_at(self, name: str) -> FileIdentity | None:
+        """Return what was read of a file before; of one that was copied and truncated, what was read of that one."""
+        status = Path(name).stat()
+        for identity in reversed(self._cursor.seen):
+            if identity.inode == status.st_ino and status.st_size > identity.size:
+                self._files.format(name).compare(name, identity, may_grow=True)
+                return identity
+        truncated = self._truncated
+        if truncated is not None and status.st_size >= truncated.offset and self._holds(name, truncated):
+            return truncated
+        return None
+
+    def _holds(self, name: str, identity: FileIdentity) -> bool:
+        """Tell whether a file begins with what was read of one."""
+        try:
+            self._files.format(name).compare(name, identity, may_grow=True)
+        except (CursorError, OSError):
+            return False
+        return True
+
+    def bad(self) -> list[BadRow]:
+        """Return what lies behind the last row."""
+        return self._bad
+
+    def again(self) -> Cursor:
+        """Refuse: what does not end has no second pass."""
+        raise SchemaError(f"{self._files.place}: what is followed is read once; --epochs is for sources that end")
+
+    def close(self) -> None:
+        """Release the file, and whoever waits."""
+        self._watch.close()
+        part, self._part = self._part, None
+        if part is not None:
+            part.close()
+
+
+def _no_rows(schema: pa.Schema) -> pa.RecordBatch:
+    return pa.record_batch([pa.array([], field.type) for field in schema], schema=schema)

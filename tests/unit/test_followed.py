@@ -1,0 +1,407 @@
+"""Sources that do not end: text that grows and is rotated, folders in which files land, in the order decided once."""
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from connectors import (
+    Cursor,
+    CursorError,
+    Decisions,
+    Follow,
+    Reader,
+    SourceError,
+    followed,
+    open_source,
+)
+from stream_bp.config import JobConfig
+from stream_bp.errors import ConfigError
+from stream_bp.job import Job
+from stream_bp.observer import Observer
+
+OPEN: list[Reader] = []
+SCHEMA = pa.schema([("n", pa.int64())])
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let nothing take long."""
+    for name, value in {"_LOOK_S": 0.05, "_QUIET_S": 0.1, "_WHOLE_S": 0.5}.items():
+        monkeypatch.setattr(followed, name, value)
+    yield
+    while OPEN:
+        OPEN.pop().close()
+
+
+def write(path: Path, *numbers: int, header: bool = True, end: str = "\n") -> Path:
+    """Write, or append, rows of text."""
+    with path.open("a") as file:
+        file.write(("n\n" if header else "") + "\n".join(map(str, numbers)) + end)
+    return path
+
+
+def parquet(path: Path, *numbers: int) -> Path:
+    """Write a Parquet file, and let it appear at once."""
+    hidden = path.with_name(f".{path.name}.tmp")
+    pq.write_table(pa.table({"n": numbers}), hidden)
+    return hidden.rename(path)
+
+
+class Following:
+    """A reader of a place, and what it has read so far."""
+
+    def __init__(self, place: Path | str, cursor: Cursor | None = None, decisions: Decisions | None = None, **how: Any):
+        settings = {"idle_timeout_s": 1.5, **how}
+        self.source = open_source(place, follow=Follow(**settings), block_size=64)
+        self.decisions = decisions or Decisions()
+        self.reader: Reader = self.source.open(SCHEMA, cursor, self.decisions)
+        OPEN.append(self.reader)
+        self.cursor = cursor or Cursor.start()
+
+    def read(self, n: int) -> list[int]:
+        """Read so many rows, in whatever blocks they come; the reader stands behind them, or further."""
+        found: list[int] = []
+        while len(found) < n:
+            block = next(self.reader)
+            found += block.records["n"].to_pylist()
+            if len(block):
+                self.cursor = Cursor.from_json(block.cursor(len(block)).to_json())
+        return found
+
+    def rest(self) -> list[int]:
+        """Read until nothing comes any more."""
+        found: list[int] = []
+        for block in self.reader:
+            found += block.records["n"].to_pylist()
+            if len(block):
+                self.cursor = Cursor.from_json(block.cursor(len(block)).to_json())
+        self.reader.close()
+        return found
+
+    def is_idle(self) -> bool:
+        """Tell whether there is nothing for now."""
+        return len(next(self.reader)) == 0
+
+
+def test_text_is_read_as_it_grows_and_a_half_written_record_is_held_back(tmp_path: Path) -> None:
+    """What is not ended is no record yet; resumed anywhere, the rest is the rest."""
+    path = write(tmp_path / "log.csv", 1, 2, 3, end="\n45")
+    following = Following(path)
+    assert following.read(3) == [1, 2, 3]
+    assert following.is_idle()
+    cursor = following.cursor
+    write(path, 6, 7, header=False, end="\n")  # 45 becomes 456
+    assert following.rest() == [456, 7]
+    assert Following(path, cursor).rest() == [456, 7]
+    assert Following(path, following.cursor).rest() == []
+
+
+@pytest.mark.parametrize("is_idle", [True, False])
+def test_a_log_that_is_renamed_is_read_to_its_end_and_then_the_new_one(tmp_path: Path, is_idle: bool) -> None:
+    """The file is the same under another name; a run that was down meanwhile finds it, too."""
+    path = write(tmp_path / "log.csv", 1, 2)
+    write(tmp_path / "log-old.csv", -1)
+    os.utime(tmp_path / "log-old.csv", (1, 1))
+    following = Following(path)
+    assert following.read(2) == [1, 2]
+    if is_idle:
+        assert following.is_idle()
+    write(path, 3, header=False)
+    path.rename(tmp_path / "log-1.csv")
+    write(tmp_path / "log-1.csv", 4, header=False)
+    write(path, 5, 6)
+    later = Following(path, following.cursor)
+    assert following.rest() == [3, 4, 5, 6]
+    assert later.rest() == [3, 4, 5, 6]
+
+
+def test_a_log_that_is_renamed_twice_while_nobody_looks_loses_nothing(tmp_path: Path) -> None:
+    """All that was changed since is read, oldest first."""
+    path = write(tmp_path / "log.csv", 1, 2)
+    following = Following(path)
+    following.read(2)
+    following.reader.close()
+    for i in (1, 2):
+        write(path, 10 * i, header=False)
+        path.rename(tmp_path / f"log.csv.{i}")
+        os.utime(tmp_path / f"log.csv.{i}", (time.time() + i, time.time() + i))
+        write(path, 10 * i + 1)
+    assert Following(path, following.cursor).rest() == [10, 11, 20, 21]
+
+
+def test_a_log_that_is_copied_and_truncated_begins_anew(tmp_path: Path) -> None:
+    """What was not read of it before is read of its copy."""
+    path = write(tmp_path / "log.csv", 1, 2)
+    following = Following(path)
+    assert following.read(2) == [1, 2]
+    write(path, 3, header=False)
+    shutil.copy(path, tmp_path / "log.csv.1")
+    with path.open("w") as file:
+        file.write("n\n4\n")
+    cursor = following.cursor
+    assert following.rest() == [3, 4]
+    assert Following(path, cursor).rest() == [3, 4]
+    assert Following(path, following.cursor).rest() == []
+
+
+@pytest.mark.parametrize("order", ["name", "time"])
+def test_files_that_land_are_read_once_in_order(tmp_path: Path, order: str) -> None:
+    """By name or by time; one that comes late is read once, when it is there; nothing else is looked at."""
+    for i, name in enumerate(("b", "a")):
+        parquet(tmp_path / f"{name}.parquet", i)
+        os.utime(tmp_path / f"{name}.parquet", (1_000 + i, 1_000 + i))
+    (tmp_path / "notes.txt").write_text("n\n99\n")
+    write(tmp_path / "_hidden.csv", 98)
+    following = Following(tmp_path, order=order)
+    assert following.read(2) == ([1, 0] if order == "name" else [0, 1])
+    assert following.is_idle()
+    parquet(tmp_path / "aa.parquet", 2, 3)
+    write(tmp_path / "c.csv", 4)
+    assert following.rest() == [2, 3, 4]
+    assert Following(tmp_path, following.cursor).rest() == []
+    (tmp_path / "a.parquet").unlink()
+    (tmp_path / "c.csv").rename(tmp_path / "d.csv")
+    assert Following(tmp_path, following.cursor).rest() == [], "what was read may be removed, and renamed"
+
+
+def test_a_pattern_is_followed(tmp_path: Path) -> None:
+    """Folders may come later, too."""
+    (tmp_path / "1").mkdir()
+    parquet(tmp_path / "1" / "a.parquet", 1)
+    following = Following(f"{tmp_path}/*/*.parquet")
+    assert following.read(1) == [1]
+    (tmp_path / "2").mkdir()
+    parquet(tmp_path / "2" / "a.parquet", 2)
+    parquet(tmp_path / "2" / "b.other", 3)
+    assert following.rest() == [2]
+
+
+def test_a_partial_upload_is_waited_for(tmp_path: Path) -> None:
+    """A Parquet file without its footer is not read before it has one."""
+    whole = parquet(tmp_path / "whole.data", *range(100)).read_bytes()
+    following = Following(parquet(tmp_path / "a.parquet", 1).parent)
+    assert following.read(1) == [1]
+    slow = tmp_path / "b.parquet"
+    slow.write_bytes(whole[:300])
+    parquet(tmp_path / "c.parquet", 200)
+    for _ in range(3):
+        assert following.is_idle()
+    slow.write_bytes(whole)
+    assert following.rest() == [*range(100), 200]
+
+
+def test_a_file_that_never_becomes_whole_is_an_error_or_a_bad_row(tmp_path: Path) -> None:
+    """After a while it is what it is."""
+    parquet(tmp_path / "a.parquet", 1)
+    (tmp_path / "b.parquet").write_bytes(b"PAR1 nonsense")
+    parquet(tmp_path / "c.parquet", 2)
+    with pytest.raises(SourceError, match=r"b\.parquet"):
+        Following(tmp_path).rest()
+    source = open_source(tmp_path, follow=Follow(idle_timeout_s=2), keeps_bad_rows=True)
+    with source.open(SCHEMA) as reader:
+        blocks = [block for block in reader if len(block)]
+    assert [block.records["n"].to_pylist() for block in blocks] == [[1], [2]]
+    assert [bad.kind for block in blocks for bad in block.bad] == ["damage"]
+
+
+def test_text_that_was_left_and_grows_is_gone_on_with(tmp_path: Path) -> None:
+    """A pause is no end: what is written behind it is read when the files between were."""
+    a = write(tmp_path / "a.csv", 1, 2)
+    following = Following(tmp_path)
+    assert following.read(2) == [1, 2]
+    write(tmp_path / "b.csv", 3)
+    assert following.read(1) == [3]
+    write(a, 4, header=False)
+    assert following.rest() == [4]
+    assert Following(tmp_path, following.cursor).rest() == []
+
+
+def test_a_last_record_without_end_is_whole_after_a_while(tmp_path: Path) -> None:
+    """A file may end without a line break; if it then goes on, that is told."""
+    a = write(tmp_path / "a.csv", 1, 2, end="")
+    write(tmp_path / "b.csv", 3)
+    following = Following(tmp_path)
+    assert following.rest() == [1, 2, 3]
+    write(a, 22, header=False)
+    with pytest.raises(CursorError, match=r"a\.csv.*half-written"):
+        Following(tmp_path, following.cursor).rest()
+
+
+def test_what_was_touched_is_not_read_again(tmp_path: Path) -> None:
+    """The content decides, not the time."""
+    a = write(tmp_path / "a.csv", 1)
+    write(tmp_path / "b.csv", 2)
+    following = Following(tmp_path)
+    assert following.rest() == [1, 2]
+    os.utime(a)
+    assert Following(tmp_path, following.cursor).rest() == []
+
+
+def test_the_order_that_was_decided_stays(tmp_path: Path) -> None:
+    """A run that goes on from before a decision reads the files as they were read, though others came since."""
+    parquet(tmp_path / "a.parquet", 1)
+    following = Following(tmp_path)
+    following.read(1)
+    cursor = following.cursor
+    parquet(tmp_path / "c.parquet", 3)
+    assert following.read(1) == [3]
+    parquet(tmp_path / "b.parquet", 2)
+    assert following.rest() == [2]
+    assert Following(tmp_path, cursor, following.decisions).rest() == [3, 2]
+    assert Following(tmp_path, cursor).rest() == [2, 3], "the control: without them the order is another one"
+
+
+def test_a_cursor_stays_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many files it knows the last ones; older ones are known by their place in the order."""
+    monkeypatch.setattr(followed, "_KEPT", 10)
+    for i in range(50):
+        parquet(tmp_path / f"{i:03}.parquet", i)
+    following = Following(tmp_path)
+    assert following.rest() == list(range(50))
+    assert len(following.cursor.seen) <= 11
+    assert Following(tmp_path, following.cursor).rest() == []
+    parquet(tmp_path / "049b.parquet", 100)
+    parquet(tmp_path / "045b.parquet", 101)
+    assert Following(tmp_path, following.cursor).rest() == [101, 100]
+
+
+def test_a_file_that_is_gone_is_missed(tmp_path: Path) -> None:
+    """What was begun and is not there any more cannot be gone on with."""
+    path = write(tmp_path / "log.csv", *range(40))
+    following = Following(path)
+    following.read(1)
+    path.unlink()
+    write(tmp_path / "log.csv", 7)
+    with pytest.raises(CursorError, match=r"log\.csv"):
+        Following(path, following.cursor)
+
+
+def test_nothing_that_came_in_time_is_said(tmp_path: Path) -> None:
+    """A place that stays empty, or is none."""
+    with pytest.raises(SourceError, match=r"nothing to read came within 0\.2 s"):
+        open_source(tmp_path, follow=Follow(idle_timeout_s=0.2))
+    with pytest.raises(SourceError, match="no such file or folder"):
+        open_source(tmp_path / "no" / "log.csv", follow=Follow())
+    with pytest.raises(SourceError, match="only one place"):
+        open_source(tmp_path, tmp_path, follow=Follow())
+
+
+def once(file: Path, words: Sequence[str], steps: Sequence[Callable[[], object]]) -> threading.Thread:
+    """Do something as soon as a file holds a word; then the next thing."""
+
+    def work() -> None:
+        for word, step in zip(words, steps, strict=True):
+            while not (file.exists() and word in file.read_text()):
+                time.sleep(0.01)
+            step()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+def labelled(path: Path, start: int, stop: int) -> Path:
+    """Append rows with a label."""
+    is_new = not path.exists()
+    with path.open("a") as file:
+        file.write("n,label\n" if is_new else "")
+        file.writelines(f"{n},{'ab'[n % 2]}\n" for n in range(start, stop))
+    return path
+
+
+def config(run_dir: Path, **settings: Any) -> JobConfig:
+    """Return the settings of a job that follows."""
+    usual = {"target": "label", "batch_size": 8, "hidden": [4], "checkpoint_every": "1", "run_dir": str(run_dir)}
+    return JobConfig.of({**usual, "follow": True, "idle_timeout": "1.5s", **settings})
+
+
+def test_a_minibatch_that_will_not_fill_is_learned_after_a_while(tmp_path: Path) -> None:
+    """Where it was cut is kept: a run from an earlier checkpoint cuts it there, though all rows are there by then."""
+    path = labelled(tmp_path / "log.csv", 0, 20)
+    steps = [lambda: labelled(path, 20, 21), lambda: labelled(path, 21, 60)]
+    writer = once(tmp_path / "run" / "decisions.csv", ["border 20,", "border 21,"], steps)
+    settings: Any = {"flush_after": "0.2s", "keep": 1_000}
+    summary = Job(open_source(path, follow=Follow(idle_timeout_s=1.5)), config(tmp_path / "run", **settings)).run()
+    writer.join()
+    assert summary.rows == 60
+    borders = (tmp_path / "run" / "decisions.csv").read_text()
+    assert "border 20," in borders
+    assert "border 21," in borders
+    checkpoints = sorted((tmp_path / "run" / "checkpoints").iterdir())
+    history = (tmp_path / "run" / "history.csv").read_bytes()
+    for checkpoint in checkpoints[2:]:
+        checkpoint.unlink()
+    again = Job(open_source(path, follow=Follow(idle_timeout_s=0.5)), config(tmp_path / "run", **settings)).run()
+    assert again.rows == 60
+    assert (again.theta_sha256, again.metrics) == (summary.theta_sha256, summary.metrics)
+    assert (tmp_path / "run" / "history.csv").read_bytes() == history
+    whole = Job(open_source(path, follow=Follow(idle_timeout_s=0.5)), config(tmp_path / "other", **settings)).run()
+    assert whole.theta_sha256 != summary.theta_sha256, "the control: cut elsewhere, it is another network"
+
+
+def test_without_patience_only_whole_minibatches_are_learned(tmp_path: Path) -> None:
+    """The rows that wait are learned when nothing comes any more."""
+    seen: list[int] = []
+
+    class Watching(Observer):
+        def update(self, status: Any) -> None:
+            seen.append(status.training.rows)
+
+    path = labelled(tmp_path / "log.csv", 0, 21)
+    job = Job(open_source(path, follow=Follow(idle_timeout_s=1)), config(tmp_path / "run"), observer=Watching())
+    assert job.run().rows == 21
+    assert set(seen) <= {8, 16, 21}
+    assert 16 in seen
+
+
+def test_a_job_that_waits_saves_and_can_be_stopped(tmp_path: Path) -> None:
+    """While nothing comes the checkpoint that is due is written, and a signal is heeded."""
+
+    class Stopping(Observer):
+        n_saved = 0
+
+        def update(self, status: Any) -> None:
+            if status.training.rows == 16 and status.checkpoint is not None and status.checkpoint.stem.endswith("2"):
+                self.n_saved += 1
+                os.kill(os.getpid(), 15)
+
+    path = labelled(tmp_path / "log.csv", 0, 20)
+    observer = Stopping()
+    settings: Any = {"idle_timeout": None, "checkpoint_every": "0.1s"}
+    job = Job(open_source(path, follow=Follow()), config(tmp_path / "run", **settings), observer=observer)
+    assert job.run().stop_reason == "SIGTERM"
+    assert observer.n_saved == 1
+
+
+def test_settings_that_do_not_go_with_following_are_refused() -> None:
+    """What does not end has no second pass; what ends does not wait."""
+    for wrong in ({"follow": True, "epochs": 2}, {"follow": True, "shuffle_window": 9}, {"idle_timeout": "3s"}):
+        with pytest.raises(ConfigError, match="follow"):
+            JobConfig.of({"target": "y", **wrong})
+    with pytest.raises(ConfigError, match="idle_timeout: expected a time"):
+        JobConfig.of({"target": "y", "follow": True, "idle_timeout": "3"})
+
+
+def test_closing_does_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever stops is not kept by somebody who waits for rows."""
+    monkeypatch.setattr(followed, "_LOOK_S", 30)
+    path = write(tmp_path / "log.csv", 1)
+    following = Following(path)
+    following.read(1)
+    assert following.is_idle()
+    waiting = threading.Thread(target=lambda: next(following.reader, None))
+    waiting.start()
+    time.sleep(0.3)
+    began = time.monotonic()
+    following.reader._blocks.close()  # type: ignore[union-attr]
+    waiting.join(10)
+    assert not waiting.is_alive()
+    assert time.monotonic() - began < 10
