@@ -177,6 +177,8 @@ class BadRow:
         What is wrong, in a line.
     content
         The bytes that stand there, as far as they can be had.
+    n_rows
+        How many rows are lost with it; 0 where nobody can know.
     """
 
     row: int
@@ -185,6 +187,7 @@ class BadRow:
     kind: str
     reason: str
     content: bytes
+    n_rows: int = 1
 
 
 class Block:

@@ -68,9 +68,12 @@ class Dialect:
             raise SchemaError(f"""quote: expected one of ", ' and none, found {self.quote!r}""")
         if self.encoding is not None:
             try:
-                "".encode(self.encoding)
-            except (LookupError, UnicodeError, ValueError) as error:
-                raise SchemaError(f"encoding: {self.encoding!r} is no encoding of text that Python knows") from error
+                decoder = codecs.getincrementaldecoder(self.encoding)("backslashreplace")
+                is_text = decoder.decode("a\n".encode(self.encoding), final=True) == "a\n"
+            except (AttributeError, AssertionError, LookupError, TypeError, UnicodeError, ValueError):
+                is_text = False
+            if not is_text:
+                raise SchemaError(f"encoding: {self.encoding!r} is no encoding of text that Python knows")
 
     def told_by(self, header: bytes) -> Dialect:
         """Return the dialect with everything told that was not said.

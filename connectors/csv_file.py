@@ -167,7 +167,13 @@ class _CsvPart(Iterator[Piece]):
     def _bad(self, block: _Block, parsed: Parsed) -> list[BadRow]:
         return [
             BadRow(
-                bad.row, self._name, block.offset + bad.start, bad.kind, bad.reason, block.text[bad.start : bad.stop]
+                bad.row,
+                self._name,
+                block.offset + bad.start,
+                bad.kind,
+                bad.reason,
+                block.text[bad.start : bad.stop],
+                n_rows=int(bad.kind != "damage"),
             )
             for bad in parsed.bad
         ]

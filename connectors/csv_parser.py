@@ -7,7 +7,7 @@ string they are strings: ``NA`` is Namibia.
 from __future__ import annotations
 
 import csv
-import itertools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ import pyarrow.csv as pacsv
 from connectors.csv_dialect import Dialect
 from connectors.csv_records import Positions, count_fields, count_lines, misquoted, record_ends
 from connectors.errors import RowError, SchemaError
-from connectors.schemas import check_names
+from connectors.schemas import NOTHING, check_names, failures
 from connectors.wording import shorten
 
 __all__ = ["BadRecord", "Parsed", "RecordParser", "infer_schema", "parse_header", "readable"]
@@ -30,9 +30,28 @@ pa.enable_signal_handlers(False)
 _INFERRED = (pa.null(), pa.bool_(), pa.int64(), pa.float64(), pa.date32(), pa.time32("s"))
 _BOM = b"\xef\xbb\xbf"
 _MOST = 0.99  # of the cells with a value; the rest are mistakes then
-_NOTHING = r"^(|#?N/?A|#N/A N/A|-?1\.#(IND|QNAN)|-?[Nn]a[Nn]|NULL|null|n/a)$"
-_WHOLE = r"^\s*[+-]?[0-9]{1,18}\s*$"
-_DECIMAL = r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
+_NOTHING = "^(?:" + "|".join(map(re.escape, NOTHING)) + ")$"
+_NUMBER = r"-?[0-9]{1,17}"
+_DECIMAL = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?"
+_DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_HOUR = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?"
+_ZONE = "(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)"
+# What a column of words is, if nearly all of its cells are so; the first that fits.
+_LIKELY = (
+    (pa.bool_(), "true|false"),
+    (pa.int64(), _NUMBER),
+    (pa.float64(), _DECIMAL),
+    (pa.date32(), _DAY),
+    (pa.time32("s"), "[0-9]{2}:[0-9]{2}(?::[0-9]{2})?"),
+    (pa.timestamp("us"), f"{_DAY}(?:[ T]{_HOUR})?"),
+    (pa.timestamp("us", "UTC"), f"{_DAY}[ T]{_HOUR}{_ZONE}"),
+)
+# What certainly is of a type.
+_PLAIN = (
+    (pa.types.is_int64, _NUMBER),
+    (pa.types.is_floating, r"-?[0-9]{1,17}(?:\.[0-9]{1,17})?"),
+    (pa.types.is_boolean, "true|false"),
+)
 
 
 def parse_header(text: bytes, name: str, dialect: Dialect) -> list[str]:
@@ -77,8 +96,8 @@ def _settled(field: pa.Field, text: bytes, header: list[str], dialect: Dialect) 
         return pa.string()
     words = _read(text, header, options, dialect).column(0)
     has_value = pc.sum(pc.invert(pc.match_substring_regex(words, _NOTHING))).as_py() or 0
-    for type_, pattern in ((pa.int64(), _WHOLE), (pa.float64(), _DECIMAL)):
-        matching = pc.sum(pc.match_substring_regex(words, pattern)).as_py() or 0
+    for type_, pattern in _LIKELY:
+        matching = pc.sum(pc.match_substring_regex(words, rf"^\s*(?:{pattern})\s*$")).as_py() or 0
         if matching >= _MOST * has_value:
             return type_
     return pa.string()
@@ -188,8 +207,12 @@ class RecordParser:
         if table is not None:
             return Parsed(self._as_rows(table), [], None, self._dialect)
         ends = record_ends(text, is_last=True, dialect=self._dialect)
-        complaints = dict(itertools.islice(self._complaints(text, ends), None if keeps_bad_rows else 1))
-        stop = len(ends) if keeps_bad_rows or not complaints else next(iter(complaints))
+        complaints = self._complaints(text, ends)
+        if not keeps_bad_rows and complaints:
+            first = next(iter(complaints))
+            complaints, stop = {first: complaints[first]}, first
+        else:
+            stop = len(ends)
         kept = np.setdiff1d(np.arange(stop), np.fromiter(complaints, np.int64))
         bad = []
         for record, (kind, reason) in complaints.items():
@@ -209,8 +232,8 @@ class RecordParser:
         if not text or self._table(text) is not None:
             return text
         ends = record_ends(text, is_last=True, dialect=self._dialect)
-        bad = [record for record, _ in self._complaints(text, ends)]
-        return self._joined(text, ends, np.setdiff1d(np.arange(len(ends)), np.array(bad, np.int64)))
+        bad = np.fromiter(self._complaints(text, ends), np.int64)
+        return self._joined(text, ends, np.setdiff1d(np.arange(len(ends)), bad))
 
     def _rows(self, text: bytes, ends: Positions, which: Positions) -> pa.RecordBatch:
         """Parse some of the records, all of which can be read."""
@@ -248,37 +271,61 @@ class RecordParser:
         columns = [_empty_to_null(column.combine_chunks()) for column in table.columns]
         return pa.record_batch(columns, schema=self._schema)
 
-    def _complaints(self, text: bytes, ends: Positions) -> Iterator[tuple[int, tuple[str, str]]]:
-        """Yield the index of each record that cannot be read, in order, with a word and a line of why."""
-        n_fields = count_fields(text, ends, self._dialect)
-        holds_nul = np.zeros(len(ends), bool)
-        nul = np.flatnonzero(np.frombuffer(text, np.uint8) == 0)
-        holds_nul[np.searchsorted(ends, nul, side="right")] = True
-        has_stray_quote = misquoted(text, ends, self._dialect)
-        is_ill_formed = holds_nul | has_stray_quote | (n_fields != len(self._header))
-        start = 0
-        for stop in [*np.flatnonzero(is_ill_formed).tolist(), len(ends)]:
-            for record in self._failing(text, ends, start, stop):
-                yield record, self._complaint(text[slice(*self._span(text, ends, record))])
-            if stop < len(ends):
-                if holds_nul[stop]:
-                    yield stop, ("nul", "a NUL byte; is the file damaged, or not UTF-8?")
-                elif has_stray_quote[stop]:
-                    yield stop, ("quotes", "text between a closing quote and the end of its field")
-                else:
-                    yield stop, ("fields", f"expected {len(self._header)} fields, found {n_fields[stop]}")
-            start = stop + 1
+    def _complaints(self, text: bytes, ends: Positions) -> dict[int, tuple[str, str]]:
+        """Return for each record that cannot be read, in order, a word and a line of why."""
+        found = self._ill_formed(text, ends)
+        rest = np.setdiff1d(np.arange(len(ends)), np.fromiter(found, np.int64))
+        for record, complaint in self._mistyped(text, ends, rest):
+            found.setdefault(record, complaint)
+        rest = np.setdiff1d(rest, np.fromiter(found, np.int64))
+        # All is found by now, unless Arrow reads a record in another way than we do.
+        found |= dict.fromkeys(self._failing(text, ends, rest), ("quotes", "its fields cannot be told apart"))
+        return dict(sorted(found.items()))
 
-    def _failing(self, text: bytes, ends: Positions, start: int, stop: int) -> Iterator[int]:
-        """Yield which of the records start … stop - 1 do not parse, by halving: all do if and only if each does."""
-        if start >= stop or self._table(self._joined(text, ends, np.arange(start, stop))) is not None:
+    def _ill_formed(self, text: bytes, ends: Positions) -> dict[int, tuple[str, str]]:
+        """Return what is wrong with records whatever their columns are."""
+        n_fields, n_wanted = count_fields(text, ends, self._dialect), len(self._header)
+        complaints = {
+            int(record): ("fields", f"expected {n_wanted} fields, found {n_fields[record]}")
+            for record in np.flatnonzero(n_fields != n_wanted)
+        }
+        stray = ("quotes", "text between a closing quote and the end of its field")
+        complaints |= dict.fromkeys(np.flatnonzero(misquoted(text, ends, self._dialect)).tolist(), stray)
+        nul = np.searchsorted(ends, np.flatnonzero(np.frombuffer(text, np.uint8) == 0), side="right")
+        damaged = ("nul", "a NUL byte, or one that is no text in its encoding; is the file damaged? (see --encoding)")
+        return complaints | dict.fromkeys(nul[nul < len(ends)].tolist(), damaged)
+
+    def _mistyped(self, text: bytes, ends: Positions, which: Positions) -> Iterator[tuple[int, tuple[str, str]]]:
+        """Yield what is wrong with the cells of records that are well-formed, column by column."""
+        as_bytes = self._convert([pa.field(field.name, pa.binary()) for field in self._schema])
+        joined = self._joined(text, ends, which)
+        try:
+            cells = _read(joined, self._header, as_bytes, self._dialect) if joined else None
+        except pa.ArrowInvalid:
             return
-        if stop - start == 1:
-            yield start
+        if cells is None or cells.num_rows != len(which):
             return
-        middle = (start + stop) // 2
-        yield from self._failing(text, ends, start, middle)
-        yield from self._failing(text, ends, middle, stop)
+        for field, column in zip(self._schema, cells.columns, strict=True):
+            for i in _suspicious(column.combine_chunks(), field.type):
+                record = text[slice(*self._span(text, ends, int(which[i])))]
+                if self._fails(record, field):
+                    yield int(which[i]), _complaint(field, column[i].as_py())
+
+    def _fails(self, record: bytes, field: pa.Field) -> bool:
+        try:
+            _read(record, self._header, self._convert([field]), self._dialect)
+        except pa.ArrowInvalid:
+            return True
+        return False
+
+    def _failing(self, text: bytes, ends: Positions, which: Positions) -> list[int]:
+        """Return which of some records do not parse, by halving: all do if and only if each does."""
+        if not len(which) or self._table(self._joined(text, ends, which)) is not None:
+            return []
+        if len(which) == 1:
+            return [int(which[0])]
+        middle = len(which) // 2
+        return [*self._failing(text, ends, which[:middle]), *self._failing(text, ends, which[middle:])]
 
     def _span(self, text: bytes, ends: Positions, record: int) -> tuple[int, int]:
         """Return where a record begins and ends, without the blank lines before it."""
@@ -291,21 +338,23 @@ class RecordParser:
         runs = np.split(which, np.flatnonzero(np.diff(which) != 1) + 1) if len(which) else []
         return b"".join(text[starts[run[0]] : ends[run[-1]]] for run in runs)
 
-    def _complaint(self, record: bytes) -> tuple[str, str]:
-        """Say what is wrong with one record whose fields are as many as they should be."""
-        for field in self._schema:
-            try:
-                _read(record, self._header, self._convert([field]), self._dialect)
-            except pa.ArrowInvalid:
-                as_bytes = self._convert([pa.field(field.name, pa.binary())])
-                try:
-                    cell = _read(record, self._header, as_bytes, self._dialect).column(0)[0].as_py()
-                except pa.ArrowInvalid:
-                    break
-                if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
-                    return "encoding", f"column {field.name!r}: {readable(cell)!r} is not valid UTF-8 (see --encoding)"
-                return "type", f"column {field.name!r}: expected {field.type}, found {readable(cell)!r}"
-        return "quotes", "its fields cannot be told apart; look for stray quotes"
+
+def _suspicious(cells: pa.Array, type_: pa.DataType) -> list[int]:
+    """Return the indices of cells that are not plainly of a type: nearly all of them are not."""
+    if pa.types.is_string(type_) or pa.types.is_large_string(type_):
+        return failures(cells, pa.string())
+    pattern = next((pattern for is_it, pattern in _PLAIN if is_it(type_)), None)
+    if pattern is None:
+        return list(range(len(cells)))
+    plain = pc.match_substring_regex(cells, f"^(?:{pattern})?$")
+    return np.flatnonzero(~np.from_dlpack(plain.cast(pa.uint8())).view(bool)).tolist()
+
+
+def _complaint(field: pa.Field, cell: bytes) -> tuple[str, str]:
+    """Say what is wrong with one cell."""
+    if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
+        return "encoding", f"column {field.name!r}: {readable(cell)!r} is not valid UTF-8 (see --encoding)"
+    return "type", f"column {field.name!r}: expected {field.type}, found {readable(cell)!r}"
 
 
 def _read(text: bytes, header: list[str], convert: pacsv.ConvertOptions, dialect: Dialect) -> pa.Table:

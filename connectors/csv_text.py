@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import gzip
 import hashlib
 import os
 import re
@@ -78,16 +80,17 @@ class TextFile:
             pass
         return self._pending
 
-    def _restarted(self) -> Any:
-        """Return the text from its beginning."""
+    def _restarted(self, *, salvages: bool = False) -> Any:
+        """Return the text from its beginning; to be salvaged, by what tells the most of what is damaged."""
         # A stream closes the file that it reads when it is given up.
         handle = os.dup(self._file.fileno())
         self._stream.close()
         self._file.close()
         self._file = os.fdopen(handle, "rb", buffering=0)
         self._file.seek(0)
-        stream = _decompressed(self._file, self._name)
-        return stream if self.dialect.is_utf8 else _transcoded(stream, str(self.dialect.encoding))
+        is_gzip = COMPRESSIONS.get(Path(self._name).suffix.lower()) == "gzip"
+        stream = gzip.GzipFile(fileobj=self._file) if salvages and is_gzip else _decompressed(self._file, self._name)
+        return stream if self.dialect.is_utf8 else _Transcoded(stream, str(self.dialect.encoding))
 
     @property
     def is_plain(self) -> bool:
@@ -189,7 +192,7 @@ class TextFile:
         """Return what can be read before the damage, whatever was asked for at once."""
         found = b""
         for step in _EVER_LESS:
-            self._stream = self._restarted()
+            self._stream = self._restarted(salvages=True)
             with contextlib.suppress(OSError, EOFError, UnicodeError, pa.ArrowException):
                 rest = self.offset + len(self._pending) + len(found)
                 while rest and (skipped := self._stream.read(min(rest, 1 << 20))):
@@ -254,9 +257,31 @@ def _decompressed(file: IO[bytes], name: str) -> Any:
     return pa.CompressedInputStream(file, compression) if compression else file
 
 
-def _transcoded(stream: Any, encoding: str) -> Any:
-    source = stream if isinstance(stream, pa.NativeFile) else pa.PythonFile(stream, mode="r")
-    return pa.transcoding_input_stream(source, encoding, "utf-8")
+class _Transcoded:
+    """Text of another encoding, as UTF-8; what cannot be decoded is a NUL, which no record may hold."""
+
+    def __init__(self, stream: Any, encoding: str) -> None:
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder(encoding)("connectors.nul")
+
+    def read(self, n: int) -> bytes:
+        """Return some bytes, of the next `n` of the stream or more; none at its end."""
+        while True:
+            read = self._stream.read(n)
+            text = self._decoder.decode(read, final=not read)
+            if text or not read:
+                return text.encode("utf-8", "surrogatepass")
+
+    def close(self) -> None:
+        """Close the stream."""
+        self._stream.close()
+
+
+def _nul(error: UnicodeError) -> tuple[str, int]:
+    return "\0", getattr(error, "end", 0)
+
+
+codecs.register_error("connectors.nul", _nul)
 
 
 def line_number(name: str, offset: int, dialect: Dialect = _UNTOLD) -> int:
@@ -265,7 +290,7 @@ def line_number(name: str, offset: int, dialect: Dialect = _UNTOLD) -> int:
     with Path(name).open("rb") as file:
         stream = _decompressed(file, name)
         if not dialect.is_utf8:
-            stream = _transcoded(stream, str(dialect.encoding))
+            stream = _Transcoded(stream, str(dialect.encoding))
         while offset > 0 and (text := stream.read(min(offset, 1 << 20))):
             line += text.count(b"\n")
             offset -= len(text)

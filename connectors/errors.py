@@ -57,7 +57,7 @@ def foreign_errors(place: str) -> Iterator[None]:
         yield
     except ConnectorError:
         raise
-    except (OSError, EOFError, pa.ArrowException) as error:
+    except (OSError, EOFError, UnicodeError, pa.ArrowException) as error:
         raise SourceError(f"{place}: {_reason(error)}") from error
 
 

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Protocol
 
@@ -359,7 +360,7 @@ class DamagedPart(Iterator[Piece]):
     def __init__(self, name: str, damage: str, schema: pa.Schema) -> None:
         self._name = name
         records = pa.RecordBatch.from_arrays([pa.array([], field.type) for field in schema], schema=schema)
-        bad = BadRow(0, name, 0, "damage", f"nothing of the file can be read: {damage}", b"")
+        bad = BadRow(0, name, 0, "damage", f"nothing of the file can be read: {damage}", b"", n_rows=0)
         self._pieces = iter([Piece(records, lambda _: self.identity(), [bad])])
 
     def __next__(self) -> Piece:
@@ -409,16 +410,24 @@ def block_of(piece: Piece, start: Cursor, waiting: list[BadRow]) -> tuple[Block 
         Too much waits.
     """
     waiting = [*waiting, *(replace(bad, row=start.row + bad.row) for bad in piece.bad)]
+    _refuse_too_many(waiting)
     end = replace(start, row=start.row + len(piece.records))
     before = [bad for bad in waiting if bad.row < end.row]
     waiting = waiting[len(before) :]
-    if len(waiting) > _MOST_BAD:
-        raise RowError(
-            f"{waiting[-1].place}, row {end.row}: {len(waiting):,} bad rows lie here one after the other, "
-            f"the last one: {waiting[-1].reason}; is this a file of another kind?"
-        )
     block = Block(piece.records, partial(_cursor, start, piece.locate), before) if len(piece.records) else None
     return block, end, waiting
+
+
+def _refuse_too_many(bad: Sequence[BadRow]) -> None:
+    """Refuse what has more bad rows one after the other than there may be."""
+    if len(bad) <= _MOST_BAD:
+        return
+    for row, one_after_the_other in groupby(bad, key=lambda one: one.row):
+        if len(found := list(one_after_the_other)) > _MOST_BAD:
+            raise RowError(
+                f"{found[0].place}, row {row}: more than {_MOST_BAD:,} bad rows lie here one after the other, "
+                f"the first one: {found[0].reason}; is this a file of another kind?"
+            )
 
 
 def _cursor(start: Cursor, locate: Locate, n: int) -> Cursor:

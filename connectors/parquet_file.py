@@ -136,7 +136,7 @@ class _ParquetPart(Iterator[Piece]):
         """Return what stands for the rest of a row group."""
         records = pa.record_batch([pa.array([], field.type) for field in self._schema], schema=self._schema)
         reason = f"{n_rows} rows are damaged, up to the end of their row group: {error}"
-        bad = BadRow(0, self._name, self._offset, "damage", reason, b"")
+        bad = BadRow(0, self._name, self._offset, "damage", reason, b"", n_rows=n_rows)
         self._offset += n_rows
         return Piece(records, partial(_locate, self.whole, self._end, self._offset, None), [bad])
 

@@ -14,7 +14,24 @@ import pyarrow.compute as pc
 from connectors.errors import RowError, SchemaError
 from connectors.wording import nearest, shorten
 
-__all__ = ["cast", "cast_what_can_be", "check_names", "plain", "require", "stems", "unify", "wider_type"]
+__all__ = [
+    "NOTHING",
+    "cast",
+    "cast_what_can_be",
+    "check_names",
+    "failures",
+    "plain",
+    "require",
+    "stems",
+    "unify",
+    "wider_type",
+]
+
+NOTHING = (
+    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "N/A", "NA"),
+    *("NULL", "NaN", "n/a", "nan", "null"),
+)
+"""Words that mean, where a number is expected, that there is none: Arrow's own."""
 
 Merge = Callable[[pa.DataType, pa.DataType], pa.DataType | None]
 
@@ -30,25 +47,30 @@ def check_names(names: list[str], place: str) -> None:
 
 def plain(schema: pa.Schema) -> pa.Schema:
     """Return the columns that rows of a schema are read as: no struct, no list of a fixed size, no dictionary."""
-    return pa.schema([leaf for field in schema for leaf in _leaves(field.name, field.type)])
+    leaves = [leaf for field in schema for leaf in _leaves(field.name, field.type, field.name)]
+    return pa.schema([(name, type_) for name, type_, _ in leaves])
 
 
 def stems(schema: pa.Schema, names: Iterable[str]) -> list[str]:
     """Return the paths of what must be read for columns of `plain`: for the element of a list the whole of it."""
-    return list(dict.fromkeys(name if name in schema.names else name.partition("[")[0] for name in names))
+    found = {name: stem for field in schema for name, _, stem in _leaves(field.name, field.type, field.name)}
+    return list(dict.fromkeys(found[name] for name in names if name in found))
 
 
-def _leaves(name: str, type_: pa.DataType) -> Iterator[tuple[str, pa.DataType]]:
+def _leaves(name: str, type_: pa.DataType, stem: str) -> Iterator[tuple[str, pa.DataType, str]]:
+    """Yield the name and the type of each column that a column is, and the path of what must be read for it."""
     if pa.types.is_dictionary(type_):
-        yield name, type_.value_type
+        yield name, type_.value_type, stem
     elif pa.types.is_struct(type_):
         for field in type_:
-            yield from _leaves(f"{name}.{field.name}", field.type)
+            # Within a list nothing but the whole of it can be asked for.
+            below = f"{stem}.{field.name}" if stem == name else stem
+            yield from _leaves(f"{name}.{field.name}", field.type, below)
     elif pa.types.is_fixed_size_list(type_):
         for i in range(type_.list_size):
-            yield from _leaves(f"{name}[{i}]", type_.value_type)
+            yield from _leaves(f"{name}[{i}]", type_.value_type, stem)
     else:
-        yield name, type_
+        yield name, type_, stem
 
 
 def _columns(name: str, column: pa.Array, wanted: Container[str]) -> Iterator[tuple[str, pa.Array]]:
@@ -139,7 +161,7 @@ def cast(records: pa.RecordBatch, schema: pa.Schema, place: str, row: int) -> pa
     for field, column in _wanted(records, schema):
         found = _cast(column, field, place)
         if found is None:
-            bad = _failures(column, field.type)[0]
+            bad = failures(column, field.type)[0]
             raise RowError(f"{place}, row {row + bad}: {_complaint(field, column, bad)[0]}")
         columns.append(found)
     return pa.record_batch(columns, schema=schema)
@@ -152,7 +174,7 @@ def cast_what_can_be(
     bad: dict[int, tuple[str, bytes]] = {}
     for field, column in _wanted(records, schema):
         if _cast(column, field, place) is None:
-            for row in _failures(column, field.type):
+            for row in failures(column, field.type):
                 bad.setdefault(row, _complaint(field, column, row))
     good = np.setdiff1d(np.arange(records.num_rows), np.fromiter(bad, np.int64))
     return cast(records.take(pa.array(good)), schema, place, 0), [(row, *bad[row]) for row in sorted(bad)]
@@ -162,7 +184,7 @@ def _wanted(records: pa.RecordBatch, schema: pa.Schema) -> Iterator[tuple[pa.Fie
     names = set(schema.names)
     pairs = zip(records.schema, records.columns, strict=True)
     found = dict(leaf for field, column in pairs for leaf in _columns(field.name, column, names))
-    return ((field, found[field.name]) for field in schema)
+    return ((field, _words_of_numbers(found[field.name], field.type)) for field in schema)
 
 
 def _complaint(field: pa.Field, column: pa.Array, row: int) -> tuple[str, bytes]:
@@ -186,7 +208,15 @@ def _cast(column: pa.Array, field: pa.Field, place: str) -> pa.Array | None:
         return None
 
 
-def _failures(column: pa.Array, wanted: pa.DataType, start: int = 0) -> list[int]:
+def _words_of_numbers(column: pa.Array, wanted: pa.DataType) -> pa.Array:
+    """Return words that are wanted as numbers without blanks around, null where they are words for nothing."""
+    if not (pa.types.is_string(column.type) and pa.types.is_floating(wanted)):
+        return column
+    trimmed = pc.utf8_trim_whitespace(column)
+    return pc.if_else(pc.is_in(trimmed, value_set=pa.array(NOTHING)), pa.scalar(None, pa.string()), trimmed)
+
+
+def failures(column: pa.Array, wanted: pa.DataType, start: int = 0) -> list[int]:
     """Return the indices of the values that do not cast, by halving: all do if and only if each does."""
     try:
         column.cast(wanted)
@@ -195,7 +225,7 @@ def _failures(column: pa.Array, wanted: pa.DataType, start: int = 0) -> list[int
             return [start]
         middle = len(column) // 2
         return [
-            *_failures(column.slice(0, middle), wanted, start),
-            *_failures(column.slice(middle), wanted, start + middle),
+            *failures(column.slice(0, middle), wanted, start),
+            *failures(column.slice(middle), wanted, start + middle),
         ]
     return []

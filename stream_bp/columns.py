@@ -65,10 +65,13 @@ class Column:
         Its name in the source.
     kind
         ``number``, ``integer``, ``bool``, ``string``, ``timestamp``, ``date``, ``time`` or ``duration``.
+    zone
+        That of a timestamp, which text is to name.
     """
 
     name: str
     kind: Kind
+    zone: str | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -171,7 +174,9 @@ def target_columns(schema: pa.Schema, targets: Sequence[str], task: Task) -> lis
 def type_in(column: Column, found: pa.DataType | None) -> pa.DataType:
     """Return the type to ask a source for, of which a column has another one: what needs no conversion stays."""
     is_times = column.kind not in _LABELS and found is not None and _kind(found) == column.kind
-    return found if is_times or found == pa.float32() else _TYPES[column.kind]
+    if is_times or (found == pa.float32() and column.kind == "number"):
+        return found
+    return pa.timestamp("us", column.zone) if column.kind == "timestamp" else _TYPES[column.kind]
 
 
 def is_number(type_: pa.DataType) -> bool:
@@ -203,7 +208,8 @@ def _feature(field: pa.Field) -> Column:
             f"feature column {field.name!r} is of type {field.type}, which is neither a number, a time nor a category; "
             f"leave it out with --ignore {field.name}"
         )
-    return Column(field.name, "number" if kind == "integer" else kind)
+    zone = field.type.tz if kind == "timestamp" else None
+    return Column(field.name, "number" if kind == "integer" else kind, zone)
 
 
 def _number(field: pa.Field) -> Column:

@@ -120,6 +120,11 @@ def _limit(value: Any) -> Any:
     return text
 
 
+def _tab(value: Any) -> Any:
+    r"""Read ``\t`` and ``tab`` as a tab: it is hard to type."""
+    return "\t" if value in {"\\t", "tab"} else value
+
+
 def _duration(value: Any) -> Any:
     """Keep ``30s`` as it was written, and refuse what is no time."""
     text = _interval(value)
@@ -132,6 +137,7 @@ Columns = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Sizes = Annotated[tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...], BeforeValidator(_split)]
 Interval = Annotated[str, BeforeValidator(_interval)]
 Duration = Annotated[str, BeforeValidator(_duration)]
+Delimiter = Annotated[str, BeforeValidator(_tab)]
 Limit = Annotated[str, BeforeValidator(_limit)]
 
 
@@ -188,7 +194,9 @@ class JobConfig(BaseModel):
     weight_decay: float = Field(0.0, ge=0, description="pull of every weight (not bias) towards 0, per step and rate")
     scale_features: bool = Field(True, description="standardise numbers by their running mean and deviation")
     scale_target: bool = Field(True, description="standardise values to predict, while they are learned")
-    delimiter: str | None = Field(None, description="what separates the fields of text [default: told from the header]")
+    delimiter: Delimiter | None = Field(
+        None, description="what separates the fields of text; tab for a tab [default: told from the header]"
+    )
     quote: Literal['"', "'", "none"] | None = Field(
         None, description="what encloses fields of text: \" or ' or none [default: told from the header]"
     )
@@ -399,10 +407,17 @@ def _first_line(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"{name}: required, and not given"
     if first["type"] == "literal_error":
-        choices = get_args(JobConfig.model_fields[name].annotation)
+        choices = _choices(JobConfig.model_fields[name].annotation)
         hint = nearest(str(first["input"]), choices)
         return f"{name}: expected one of {', '.join(choices)}; found {first['input']!r}{hint}"
     return f"{name}: {message[0].lower() + message[1:]}; found {first['input']!r}"
+
+
+def _choices(annotation: Any) -> list[str]:
+    """Return the words that a setting may be."""
+    inner = get_args(annotation)
+    words = [word for word in inner if isinstance(word, str)]
+    return words or [word for part in inner for word in _choices(part)]
 
 
 def _shown(value: Any) -> str:

@@ -306,7 +306,7 @@ class Encoder:
     def _numbers(self, records: pa.RecordBatch) -> Floats:
         n = records.num_rows
         if not self._has_parts:
-            return _matrix([records.column(column.name) for column in self.numeric], n)
+            return _matrix([_seconds(records.column(column.name)) for column in self.numeric], n)
         plain = [i for i, column in enumerate(self.numeric) if column.inputs == (column.name,)]
         numbers = np.empty((len(self.numbers), n))
         numbers[self._first[plain]] = _matrix([_seconds(records.column(self.numeric[i].name)) for i in plain], n)

@@ -55,12 +55,14 @@ class MissingValueError(DataError):
         Which of the rows that were looked at.
     column
         The column's name.
+    place
+        Where the row is, if that is known.
     """
 
-    def __init__(self, row: int, column: str) -> None:
+    def __init__(self, row: int, column: str, place: str = "") -> None:
         super().__init__(
-            f"row {row}: column {column!r} has no value (null, empty, NaN, infinite or beyond ±1e100); mend it, or "
-            "choose another way with --missing"
+            f"{place}row {row}: column {column!r} has no value (null, empty, NaN, infinite or beyond ±1e100); mend it, "
+            "or choose another way with --missing"
         )
         self.row, self.column = row, column
 

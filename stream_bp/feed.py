@@ -13,6 +13,7 @@ longer stream at once.
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -99,7 +100,7 @@ class Chunk:
     bad: Sequence[BadRow] = ()
 
 
-_Located = tuple[Any, Callable[[int], Position], Sequence[BadRow]]
+_Located = tuple[Any, Callable[[int], Position], Sequence[BadRow], Callable[[int], int]]
 
 
 class Feed:
@@ -164,7 +165,7 @@ class Feed:
 
     def _chunks(self, records: Iterator[_Located], prepare: Callable[[Any], Rows]) -> Iterator[Chunk | None]:
         """Yield what becomes of record batches; of one with a row that may not be, the minibatches before."""
-        for batch, locate, bad in records:
+        for batch, locate, bad, row_of in records:
             if not batch.num_rows:
                 yield None
                 continue
@@ -174,8 +175,8 @@ class Feed:
                 good = error.row - error.row % self._batch_size
                 if good:
                     yield Chunk(prepare(batch.slice(0, good)), locate, bad)
-                row = locate(error.row).row
-                raise MissingValueError(row, error.column) from error
+                place = "" if self._is_shuffled else f"{locate(error.row + 1).cursor.seen[-1].name}, "
+                raise MissingValueError(row_of(error.row), error.column, place) from error
             yield chunk
 
     def next_epoch(self, position: Position) -> Position:
@@ -193,9 +194,9 @@ class Feed:
         for block in blocks:
             bad = self._new(block.bad, start)
             if self._is_shuffled:
-                yield *self._shuffled(block, start.epoch, skip), bad
+                yield self._shuffled(block, start.epoch, skip, bad)
             else:
-                yield block.records, _in_order(block, start.epoch), bad
+                yield block.records, _in_order(block, start.epoch), bad, partial(_row_of, block.locator)
             skip = 0
 
     @staticmethod
@@ -203,18 +204,23 @@ class Feed:
         """Return what was not met before: each pass meets the same, and a window that was begun is read again."""
         return [] if start.epoch else [row for row in bad if row.row >= start.row]
 
-    def _shuffled(self, window: Block, epoch: int, skip: int) -> tuple[Any, Callable[[int], Position]]:
+    def _shuffled(self, window: Block, epoch: int, skip: int, bad: Sequence[BadRow]) -> _Located:
         """Return a window in its drawn order, without the rows that were applied."""
         first, locate, n_rows = window.cursor(0), window.locator, len(window)
         random = np.random.Generator(np.random.Philox(np.random.SeedSequence([self._seed, epoch, first.row])))
-        records = window.records.take(random.permutation(n_rows)).slice(skip)
+        order = random.permutation(n_rows)
+        records = window.records.take(order).slice(skip)
 
         def position(n: int) -> Position:
             if skip + n < n_rows:
                 return Position(epoch, first, skip + n, locate(n_rows))
             return Position(epoch, locate(n_rows))
 
-        return records, position
+        return records, position, bad, lambda i: first.row + int(order[skip + i])
+
+
+def _row_of(locate: Callable[[int], Cursor], i: int) -> int:
+    return locate(i).row
 
 
 def _same_window(end: Cursor, window: Block | None) -> Block:

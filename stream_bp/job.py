@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from connectors import BadRow, ConnectorError, Decisions, Source
+from connectors import BadRow, ConnectorError, Decisions, RowError, Source
 from stream_bp import numerics, quarantine
 from stream_bp.checkpoint import Checkpointer, Loaded
 from stream_bp.config import JobConfig
@@ -190,6 +190,7 @@ class Job:
         kept = self._journals["quarantine"] if self._journals is not None else None
         self._quarantine = Quarantine(training.quality, self.config, kept)
         self._bad_at_end: Sequence[BadRow] = ()
+        self._excess: RowError | None = None
         self._learn(training)
         seconds = time.monotonic() - self._started
         if not self._is_saved(training, resumed):
@@ -207,14 +208,18 @@ class Job:
         """Tell what comes last, behind what the checkpoint vouches for: a job that goes on cuts it off."""
         if self._signal is not None and self._saver is not None:
             return
-        excess = self._quarantine.first_excess(self._bad_at_end, is_end=True)
         self._quarantine.take(self._bad_at_end)
         if self._journals is not None:
             if not training.is_reported:
                 self._journals["history"].append(training.report())
             self._journals.sync()
-        if excess is not None:
-            raise excess[1]
+        if self._excess is not None:
+            raise self._excess
+        if not training.rows and training.quality.n_bad:
+            raise DataError(
+                f"{self.source.description}: no row could be read, {training.quality.n_bad:,} are bad "
+                f"({', '.join(training.quality.bad)}); keep them by --on-bad-row quarantine to look at them"
+            )
 
     def _find_checkpoint(self) -> Loaded | None:
         """Return the checkpoint to go on from, if it is of this job."""
@@ -343,11 +348,27 @@ class Job:
                         self._learn_chunk(training, chunk)
                     if self._is_done(training):
                         return
-            self._bad_at_end = feed.bad
+            self._pass_end(training, feed.bad)
             if position.epoch + 1 >= self.config.epochs:
                 training.stop_reason = "end_of_stream"
             else:
                 training.begin(feed.next_epoch(position))
+
+    def _pass_end(self, training: Training, bad: Sequence[BadRow]) -> None:
+        """Pass by what lies behind the last row: at the end of all behind the last checkpoint, else within the next."""
+        if training.epoch:
+            return
+        self._excess = self._quarantine.excess_at_end(bad, training.rows)
+        if self.config.epochs == 1:
+            self._bad_at_end = bad
+            return
+        if self._excess is not None:
+            self._save_and_wait(training)
+        self._quarantine.take(bad)
+        if self._excess is not None:
+            if self._journals is not None:
+                self._journals.sync()
+            raise self._excess
 
     def _is_done(self, training: Training) -> bool:
         return training.stop_reason is not None or self._signal is not None
@@ -369,10 +390,16 @@ class Job:
         if excess is not None:
             at, _ = bad[excess[0]]
             end = min(end, at - at % self.config.batch_size)
-        for stop in self._stretches(training, chunk, end):
-            # What lies just before a row that was learned is passed by with it.
-            self._quarantine.take([bad.popleft()[1] for at, _ in tuple(bad) if at < stop])
-            self._look_up(training)
+        before = training.rows
+        try:
+            for stop in self._stretches(training, chunk, end):
+                # What lies just before a row that was learned is passed by with it.
+                self._quarantine.take([bad.popleft()[1] for at, _ in tuple(bad) if at < stop])
+                self._look_up(training)
+        except DataError:
+            self._quarantine.take([row for at, row in bad if at < training.rows - before])
+            self._save_and_wait(training)
+            raise
         if excess is not None and not self._is_done(training):
             self._save_and_wait(training)
             self._quarantine.take([row for _, row in bad if row.row <= chunk.bad[excess[0]].row])
@@ -411,7 +438,6 @@ class Job:
         except DataError:
             if training.rows > first_row:
                 training.locate = partial(chunk.position, start + training.rows - first_row)
-            self._save_and_wait(training)
             raise
 
     def _pace(self, seconds: float, n_minibatches: int) -> None:

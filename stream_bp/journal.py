@@ -127,7 +127,10 @@ class Journal:
         Reads the marked bytes once, in pieces of a bounded size.
         """
         if is_optional and not mark["rows"]:
-            return cls.fresh(path, columns, disk, is_optional=True)
+            journal = cls(path, columns, disk, is_optional=True)
+            journal._refuse_foreign()
+            journal._open = journal._replace
+            return journal
         journal = cls(path, columns, disk, is_optional=is_optional)
         journal._verify(mark)
         journal._open = journal._reopen
@@ -234,6 +237,20 @@ class Journal:
         fd = self._fd = self._disk.open_new(self.path)
         self._disk.fsync_folder(self.path.parent)
         return fd
+
+    def _replace(self) -> int:
+        """Begin anew in place of a file of ours whose rows no checkpoint vouches for."""
+        with suppress(FileNotFoundError):
+            self._disk.unlink(self.path)
+        return self._create()
+
+    def _refuse_foreign(self) -> None:
+        """Refuse a file of somebody else."""
+        with self._failing("read"), suppress(FileNotFoundError):
+            head = next(self._disk.chunks(self.path), b"")
+            header = bytes(self._buffer)
+            if head[: len(header)] != header[: len(head)]:
+                raise CheckpointError(f"{self.path} was not written by stream-bp; move it away")
 
     def _reopen(self) -> int:
         fd = self._fd = self._disk.open_existing(self.path)

@@ -72,9 +72,9 @@ class Quality:
             absent &= ~skipped
         self._without_target += _count(absent)
 
-    def count_bad(self, kind: str) -> None:
-        """Count a row that could not be read."""
-        self.bad[kind] = self.bad.get(kind, 0) + 1
+    def count_bad(self, kind: str, n_rows: int) -> None:
+        """Count rows that could not be read."""
+        self.bad[kind] = self.bad.get(kind, 0) + n_rows
 
     @property
     def n_bad(self) -> int:

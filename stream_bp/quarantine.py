@@ -23,7 +23,9 @@ class _Limit:
     count: int | None = None
     share: float | None = None
 
-    def is_passed(self, n_bad: int, n_rows: int, *, is_end: bool) -> bool:
+    def is_passed(self, n_bad: int, n_rows: int, *, is_known: bool = True, is_end: bool = False) -> bool:
+        if not is_known:
+            return self.count is not None or self.share is not None
         if self.count is not None:
             return n_bad > self.count
         n_records = n_bad + n_rows
@@ -54,24 +56,36 @@ class Quarantine:
         self._limit = _Limit(0) if config.on_bad_row == "error" else _Limit(config.most_bad_rows, config.most_bad_share)
         self._journal = journal if config.on_bad_row == "quarantine" else None
 
-    def first_excess(self, bad: Sequence[BadRow], *, is_end: bool = False) -> tuple[int, RowError] | None:
+    def first_excess(self, bad: Sequence[BadRow]) -> tuple[int, RowError] | None:
         """Return the index of the first of the next bad rows that is one too many, and the error that says so."""
+        n_bad = self._quality.n_bad
         for i, row in enumerate(bad):
-            n_bad = self._quality.n_bad + i + 1
-            if self._limit.is_passed(n_bad, row.row, is_end=is_end and i == len(bad) - 1):
+            n_bad += max(1, row.n_rows)
+            if self._limit.is_passed(n_bad, row.row, is_known=row.n_rows > 0):
                 return i, self._excess(row, n_bad)
+        return None
+
+    def excess_at_end(self, bad: Sequence[BadRow], n_rows: int) -> RowError | None:
+        """Return the error that there are too many bad rows, with those behind the last of all rows; None if not."""
+        if (excess := self.first_excess(bad)) is not None:
+            return excess[1]
+        n_bad = self._quality.n_bad + sum(max(1, row.n_rows) for row in bad)
+        if self._limit.is_passed(n_bad, n_rows, is_end=True):
+            return RowError(f"{n_bad:,} of {n_bad + n_rows:,} rows are bad, and --max-bad-rows allows for fewer")
         return None
 
     def _excess(self, row: BadRow, n_bad: int) -> RowError:
         where = f"{row.place}, row {row.row} (offset {row.offset}): {row.reason}"
         if self._policy == "error":
             return RowError(where)
+        if not row.n_rows:
+            return RowError(f"{where}; nobody knows how many rows are lost, and --max-bad-rows sets a limit")
         return RowError(f"{where}; this is bad row number {n_bad:,}, and --max-bad-rows allows for fewer")
 
     def take(self, bad: Sequence[BadRow]) -> None:
         """Count bad rows, and keep them."""
         for row in bad:
-            self._quality.count_bad(row.kind)
+            self._quality.count_bad(row.kind, max(1, row.n_rows))
             if self._journal is not None:
                 content = escaped(row.content)
                 cells = (row.row, row.place, row.offset, row.kind, row.reason, content)

@@ -106,7 +106,7 @@ def test_a_share_means_something_after_a_thousand_records(tmp_path: Path) -> Non
     """A bad first row is no hundred percent; at the end the share counts in any case."""
     path = write(tmp_path / "rows.csv")
     assert run(path, on_bad_row="skip", max_bad_rows="3%").rows == 200
-    with pytest.raises(RowError, match="bad row number 5"):
+    with pytest.raises(RowError, match="5 of 205 rows are bad"):
         run(path, on_bad_row="skip", max_bad_rows="2%")
     path.write_text("i,label\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(1_500)) + "1\n" * 40 + "1,a\n" * 500)
     with pytest.raises(RowError, match=r"row 1500 .*bad row number 31,"):
@@ -141,7 +141,7 @@ def test_a_file_of_another_kind_is_given_up(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(files_module, "_MOST_BAD", 1_000)
     path = tmp_path / "rows.csv"
     path.write_text("i,x,label\n1,2,a\n2,3,b\n" + "nothing\n" * 1_200)
-    with pytest.raises(RowError, match="1,200 bad rows lie here one after the other"):
+    with pytest.raises(RowError, match="more than 1,000 bad rows lie here one after the other"):
         run(path, on_bad_row="skip")
 
 
@@ -190,14 +190,18 @@ def test_a_damaged_footer_costs_the_file(tmp_path: Path) -> None:
 def test_words_among_numbers_of_parquet_are_bad_rows(tmp_path: Path) -> None:
     """Where a column of words is read as numbers, a word that is none costs its row."""
     words = [str(i) for i in range(100)]
-    words[40], words[99] = "forty", ""
+    words[40], words[50], words[51], words[99] = "forty", " 50 ", "", "ninety"
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.table({"x": words, "label": ["a", "b"] * 50}), path, row_group_size=30)
     settings: dict[str, Any] = {"numeric": ["x"], "on_bad_row": "quarantine", "run_dir": str(tmp_path / "run")}
     summary = run(path, **settings)
     assert summary.rows == 98
     kept = quarantined(tmp_path / "run")
-    assert [(row["row"], row["offset"], row["content"]) for row in kept] == [("40", "40", "forty"), ("98", "99", "")]
+    assert [(row["row"], row["offset"], row["content"]) for row in kept] == [
+        ("40", "40", "forty"),
+        ("98", "99", "ninety"),
+    ]
+    assert summary.quality["missing"] == {"x": 1}
 
 
 @pytest.mark.parametrize("size", [16, 300, 4_096, 1 << 20])
@@ -216,3 +220,94 @@ def test_text_that_was_cut_off_in_its_compression_is_read_up_to_there(tmp_path: 
     assert 15_000 < len(values) < 25_000
     assert (bad.kind, bad.row) == ("damage", len(values))
     assert f"{len(values)},".startswith(bad.content.decode()[:3])
+
+
+def test_what_lies_behind_the_last_row_is_kept_whatever_the_epochs(tmp_path: Path) -> None:
+    """It is met once, at the end of the first pass, and the limit holds for it."""
+    path = write(tmp_path / "rows.csv", {200: "1,2", 201: "x"})
+    summary = run(path, on_bad_row="quarantine", run_dir=str(tmp_path / "run"), epochs=2)
+    assert summary.rows == 400
+    assert summary.quality["bad_rows"] == {"fields": 1}
+    assert [row["row"] for row in quarantined(tmp_path / "run")] == ["200"]
+    with pytest.raises(RowError, match="bad row number 1"):
+        run(path, on_bad_row="skip", max_bad_rows=0, epochs=2)
+
+
+def test_rows_of_damage_count_as_many_as_they_are(tmp_path: Path) -> None:
+    """A thousand rows that a damaged group takes along are a thousand; of damaged text nobody knows."""
+    path = tmp_path / "rows.csv.gz"
+    data = gzip.compress(b"i,x,label\n" + b"".join(b"%d,%d,%c\n" % (i, i, b"ab"[i % 2]) for i in range(3_000)))
+    path.write_bytes(data[: len(data) // 2])
+    assert run(path, on_bad_row="skip").quality["bad_rows"] == {"damage": 1}
+    with pytest.raises(RowError, match="nobody knows how many rows are lost, and --max-bad-rows sets a limit"):
+        run(path, on_bad_row="skip", max_bad_rows="90%")
+
+
+def test_a_wrong_checksum_costs_no_row(tmp_path: Path) -> None:
+    """What can be inflated is read, and what cannot is not made up: again and again the same."""
+    path = tmp_path / "rows.csv.gz"
+    data = bytearray(gzip.compress(b"i,x,label\n" + b"".join(b"%d,%d,%c\n" % (i, i, b"ab"[i % 2]) for i in range(300))))
+    data[-6] ^= 0x55
+    path.write_bytes(data)
+    summaries = [run(path, on_bad_row="skip") for _ in range(8)]
+    assert {summary.rows for summary in summaries} == {300}
+    assert len({summary.theta_sha256 for summary in summaries}) == 1
+    assert summaries[0].quality["bad_rows"] == {"damage": 1}
+
+
+def test_a_byte_that_is_no_text_costs_its_row_in_any_encoding(tmp_path: Path) -> None:
+    """The rest of the file is read; as an error it is one line."""
+    path = tmp_path / "rows.csv"
+    lines = [f"{i};{i};{'ab'[i % 2]}".encode("cp1252") for i in range(300)]
+    lines[100] = b"1;\x81;a"
+    path.write_bytes("größe;b;label\n".encode("cp1252") + b"\n".join(lines))
+    assert run(path, on_bad_row="skip").rows == 299
+    with pytest.raises(RowError, match=r"row 100 .*no text in its encoding"):
+        run(path)
+
+
+def test_bad_rows_before_a_failure_within_a_stretch_are_kept(tmp_path: Path) -> None:
+    """Classes too many end a job in the middle of what is learned at once: what was passed by until then is kept."""
+    lines = [f"{i},c{i}" for i in range(1_100)]
+    path = tmp_path / "rows.csv"
+    path.write_text("x,label\n" + "\n".join(line + "\n1" if i % 10 == 0 else line for i, line in enumerate(lines)))
+    settings: dict[str, Any] = {"on_bad_row": "quarantine", "run_dir": str(tmp_path / "run"), "batch_size": 1}
+    with pytest.raises(ValueError, match="more than 1000 classes"):
+        run(path, task="classification", checkpoint_every="1h", **settings)
+    assert load(tmp_path / "run").snapshot.state["quality"]["bad"] == {"fields": 100}
+    assert len(quarantined(tmp_path / "run")) == 100
+
+
+def test_a_job_that_reads_no_row_says_so(tmp_path: Path) -> None:
+    """Everything bad is no success."""
+    path = tmp_path / "rows.csv"
+    path.write_text("x,label\n" + "1.2.2020,a\n1.2.2020,b\n" * 15)
+    with pytest.raises(ValueError, match=r"no row could be read, 30 are bad \(type\)"):
+        run(path, on_bad_row="skip", numeric=["x"], task="classification")
+
+
+def test_a_journal_of_rows_that_no_checkpoint_has_is_not_lost_by_asking_again(tmp_path: Path) -> None:
+    """The same job again, or a shorter one, leaves what was kept; a file of somebody else is refused."""
+    path = write(tmp_path / "rows.csv", {200: "1,2"})
+    settings: dict[str, Any] = {"run_dir": str(tmp_path / "run")}
+    run(path, on_bad_row="quarantine", **settings)
+    kept = (tmp_path / "run" / "quarantine.csv").read_bytes()
+    run(path, on_bad_row="quarantine", **settings)
+    run(path, on_bad_row="skip", max_rows=100, **settings)
+    assert (tmp_path / "run" / "quarantine.csv").read_bytes() == kept
+    (tmp_path / "run" / "quarantine.csv").write_text("mine\n")
+    with pytest.raises(ValueError, match=r"quarantine\.csv was not written by stream-bp"):
+        run(path, on_bad_row="skip", **settings)
+
+
+def test_zones_are_remembered(tmp_path: Path) -> None:
+    """A column of moments with a zone stays one, though a file that has grown would tell another type."""
+    path = tmp_path / "rows.csv"
+    path.write_text("t,label\n" + "".join(f"2020-01-01T10:{i % 60:02}:00Z,{'ab'[i % 2]}\n" for i in range(100)))
+    settings: dict[str, Any] = {"run_dir": str(tmp_path / "run"), "on_bad_row": "skip"}
+    run(path, **settings)
+    with path.open("a") as file:
+        file.write("".join(f"{'2020-01-02T10:00:00Z' if i else 'unknown'},a\n" for i in range(100)))
+    summary = run(path, **settings)
+    assert summary.rows == 199
+    assert summary.quality["bad_rows"] == {"type": 1}

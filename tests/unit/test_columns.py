@@ -203,3 +203,19 @@ def test_a_vocabulary_tells_its_codes() -> None:
     vocabulary.extend(["b", "c"])
     vocabulary.has_overflown = True
     assert (len(vocabulary), vocabulary.values, vocabulary.grown(3)) == (5, ["a", "b"], 5)
+
+
+def test_durations_alone_are_seconds() -> None:
+    """Also where no other column of times is."""
+    _, rows = encode({"long": pa.array([dt.timedelta(seconds=90), None], pa.duration("us"))})
+    np.testing.assert_array_equal(rows.numbers, [[90.0, np.nan]])
+
+
+def test_names_with_brackets_are_names(tmp_path: Path) -> None:
+    """A struct may be called like an element of a list."""
+    table = pa.table({"temp[C]": pa.array([{"min": 1.0}, {"min": 2.0}]), "label": ["a", "b"]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    source = open_source(tmp_path / "a.parquet")
+    encoder = Encoder.plan(source.schema, ["label"], "classification")
+    assert encoder.numbers == ["temp[C].min"]
+    assert encoded(source, encoder).numbers.tolist() == [[1.0, 2.0]]

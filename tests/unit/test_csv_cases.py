@@ -255,6 +255,8 @@ def test_what_is_said_overrules_the_header(tmp_path: Path, settings: dict[str, s
         ({"delimiter": '"'}, "delimiter"),
         ({"quote": "x"}, "quote"),
         ({"encoding": "utf-9"}, "encoding"),
+        ({"encoding": "punycode"}, "encoding"),
+        ({"encoding": "base64"}, "encoding"),
     ],
 )
 def test_what_cannot_be_is_refused(tmp_path: Path, settings: dict[str, str], words: str) -> None:

@@ -141,3 +141,10 @@ def test_an_estimator_learns_gaps_as_a_job_does(missing: str) -> None:
             model.learn_one(row, None)
     assert model._model is not None
     assert model._model.learner.theta_sha256 == summary.theta_sha256
+
+
+def test_the_row_is_named_in_a_shuffle_too() -> None:
+    """Where rows are learned in a drawn order, the number is still that of the stream."""
+    rows = pa.table({"x": [1.0] * 123 + [None] + [2.0] * 300, "label": ["a", "b"] * 212})
+    with pytest.raises(MissingValueError, match="row 123: column 'x'"):
+        run(rows, missing="error", shuffle_window=400)
