@@ -82,11 +82,14 @@ class Chunk:
         n → position after its first n rows. It may cost a little: for checkpoints.
     bad
         What could not be read just before one of its rows, and was not met before.
+    kept
+        The ``pyarrow.RecordBatch`` of the columns that are copied beside predictions; ``None`` if there are none.
     """
 
     rows: Rows
     position: Callable[[int], Position]
     bad: Sequence[BadRow] = ()
+    kept: Any = None
 
 
 _Located = tuple[Any, Callable[[int], Position], Sequence[BadRow]]
@@ -103,6 +106,8 @@ class Feed:
         Columns and types to read.
     config
         Says how large a minibatch is, whether to shuffle, and the seed.
+    kept
+        Which of the columns are handed on as they were read.
 
     Attributes
     ----------
@@ -110,9 +115,10 @@ class Feed:
         Once an epoch was read to its end, what could not be read behind its last row, and was not met before.
     """
 
-    def __init__(self, source: Source, schema: Any, config: JobConfig) -> None:
+    def __init__(self, source: Source, schema: Any, config: JobConfig, kept: Sequence[str] = ()) -> None:
         self._source = source
         self._schema = schema
+        self._kept = list(kept)
         self._seed = config.seed
         self._batch_size = config.batch_size
         self._is_shuffled = config.shuffle_window is not None
@@ -137,14 +143,18 @@ class Feed:
         """Yield what becomes of record batches; of one with a row that may not be, the minibatches before."""
         for batch, locate, bad in records:
             try:
-                chunk = Chunk(prepare(batch), locate, bad)
+                chunk = Chunk(prepare(batch), locate, bad, self._columns_of(batch))
             except MissingValueError as error:
                 good = error.row - error.row % self._batch_size
                 if good:
-                    yield Chunk(prepare(batch.slice(0, good)), locate, bad)
+                    before = batch.slice(0, good)
+                    yield Chunk(prepare(before), locate, bad, self._columns_of(before))
                 row = locate(error.row).row
                 raise MissingValueError(row, error.column) from error
             yield chunk
+
+    def _columns_of(self, batch: Any) -> Any:
+        return batch.select(self._kept) if self._kept else None
 
     def next_epoch(self, position: Position) -> Position:
         """Return the start of the epoch after the one that was read to its end, from a position in it.
