@@ -178,8 +178,10 @@ def refuse_place(folder: Path, sources: Sequence[str]) -> None:
         If it is one.
     """
     place = folder.resolve()
+    part = place / Parts.name(0, 1)
     for source in map(Path, sources):
         found = source.resolve()
         is_inside = place.is_relative_to(found) if found.is_dir() else found.parent == place
-        if is_inside or fnmatch(str(place / Parts.name(0, 1)), str(found)):
+        is_as_deep = len(found.parts) == len(part.parts) or "**" in found.parts
+        if is_inside or (is_as_deep and fnmatch(str(part), str(found))):
             raise ConfigError(f"predictions: {folder} lies in {source}, which is read from; choose another folder")

@@ -215,7 +215,11 @@ class _Part:
         """Write the rows that wait."""
         if self._file is None:
             self._file = _File(self._disk, self._disk.open_new(self._path))
-            self._writer = pq.ParquetWriter(self._file, self._schema, compression="zstd", write_page_checksum=True)
+            # A dictionary of numbers that are all different costs more than it saves.
+            few = [field.name for field in self._schema if not pa.types.is_floating(field.type) and field.name != "row"]
+            self._writer = pq.ParquetWriter(
+                self._file, self._schema, compression="zstd", write_page_checksum=True, use_dictionary=few
+            )
         if self._waiting:
             table = pa.Table.from_batches(self._waiting, self._schema)
             self._waiting = []
