@@ -180,6 +180,7 @@ def test_kills_show_predictions_that_are_forgotten(tmp_path: Path, campaign: Cam
     # A checkpoint is renamed once it was closed; a part is closed long before.
     pairs = itertools.pairwise(bed.operations)
     renames = [at for at, (before, now) in enumerate(pairs, start=1) if now == "rename" and before != "close"]
+    del renames[-1]  # behind the last part there is none to show the gap
     assert len(renames) > 20
     for at in campaign.random.sample(renames, campaign.size(3, len(renames))):
         assert bed.run(bed.run_dir, KillingDisk(at + 1)) == -signal.SIGKILL
