@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help run test test-faults bench bench-quick bench-peers bench-river lint format wheel lock clean
+.PHONY: help run test test-faults bench bench-quick bench-peers bench-river soak lint format wheel lock clean
 .DEFAULT_GOAL := help
 
 help:            ## list the targets
@@ -34,6 +34,9 @@ bench-quick: $(VENV)/.ready  ## the same within a minute: fewer rows, one turn
 
 bench-peers: $(VENV)/.ready  ## install what they are compared with: PyTorch, scikit-learn, Vowpal Wabbit
 	$(BIN)/python -m pip install --quiet $$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["bench"])')
+
+soak: $(VENV)/.ready       ## ten minutes of a folder that is followed, with thirty kills (ARGS: --minutes, --rate, --kills)
+	$(BIN)/python -m tests.benchmarks.soak $(ARGS)
 
 bench-river: $(VENV)/.ready  ## prequential tables on River's own streams, beside River's models (ARGS: options)
 	$(BIN)/python tests/benchmarks/river_streams.py $(ARGS)

@@ -131,9 +131,12 @@ def predict(
     model: Checkpoint,
     sources: Sources,
     output: Annotated[str, typer.Option("--output", "-o", help="file to write: .parquet, .csv or .csv.gz")],
+    keep_columns: Annotated[
+        list[str] | None, typer.Option(help="column to copy in front; give it again for several")
+    ] = None,
 ) -> None:
     """Predict every row of a source: the label and the probability of each class, or the value."""
-    raise typer.Exit(_commands().predict(model, sources, output))
+    raise typer.Exit(_commands().predict(model, sources, output, keep_columns or []))
 
 
 @app.command()

@@ -24,7 +24,19 @@ import pyarrow as pa
 from connectors.wording import nearest
 from stream_bp.errors import ConfigError, DataError
 
-__all__ = ["PARTS", "Column", "Kind", "Task", "choose", "is_number", "target_columns", "type_in"]
+__all__ = [
+    "PARTS",
+    "Column",
+    "Kind",
+    "Task",
+    "beside",
+    "choose",
+    "is_number",
+    "kept_columns",
+    "target_columns",
+    "type_in",
+    "with_kept",
+]
 
 Task = Literal["classification", "regression"]
 Kind = Literal["number", "integer", "bool", "string", "timestamp", "date", "time", "duration"]
@@ -169,6 +181,33 @@ def target_columns(schema: pa.Schema, targets: Sequence[str], task: Task) -> lis
         If its type cannot be predicted.
     """
     return [_target(schema.field(name), task) for name in _expand("target", targets, schema.names)]
+
+
+def kept_columns(schema: pa.Schema, names: Sequence[str], targets: Sequence[str]) -> list[str]:
+    """Return the columns that are to be copied beside predictions.
+
+    Raises
+    ------
+    ConfigError
+        If one is not in the source, or is a target.
+    """
+    kept = list(dict.fromkeys(_expand("kept", names, schema.names)))
+    if clash := {*targets}.intersection(kept):
+        raise ConfigError(f"kept column {min(clash)!r} is a target, and the predictions have a column of that name")
+    return kept
+
+
+def with_kept(schema: pa.Schema, source: pa.Schema, kept: Sequence[str]) -> pa.Schema:
+    """Return what to ask a source for, and after it the columns to keep that are not among it, in their own types."""
+    return pa.schema([*schema, *(source.field(name) for name in kept if name not in schema.names)])
+
+
+def beside(records: pa.RecordBatch, kept: Sequence[str], answer: pa.RecordBatch) -> pa.RecordBatch:
+    """Return some columns of rows, and after them those of an answer; a ConfigError if two have the same name."""
+    if clash := {*kept}.intersection(answer.schema.names):
+        raise ConfigError(f"column {min(clash)!r} is predicted, and cannot be kept under the same name; rename it")
+    fields = [*(records.schema.field(name) for name in kept), *answer.schema]
+    return pa.record_batch([*(records.column(name) for name in kept), *answer.columns], schema=pa.schema(fields))
 
 
 def type_in(column: Column, found: pa.DataType | None) -> pa.DataType:

@@ -49,7 +49,10 @@ def train(
     if not job_config.source:
         raise ConfigError("no source: name the files, folders or patterns to learn from")
     # Absolute, so that the job can be resumed from another folder; links and patterns stay what they are.
-    job_config = job_config.model_copy(update={"source": tuple(map(_absolute, job_config.source))})
+    places: dict[str, Any] = {"source": tuple(map(_absolute, job_config.source))}
+    if job_config.predictions is not None:
+        places["predictions"] = _absolute(job_config.predictions)
+    job_config = job_config.model_copy(update=places)
     return _run(job_config, fresh=fresh, allow_different_numerics=allow_different_numerics, as_json=as_json)
 
 
@@ -84,10 +87,10 @@ def compare(sources: list[str], models: list[str], settings: dict[str, Any], *, 
     return _EXIT_CODES.get(str(comparison.stop_reason), 0)
 
 
-def predict(model: str, sources: list[str], output: str) -> int:
+def predict(model: str, sources: list[str], output: str, keep_columns: list[str]) -> int:
     """Predict every row of some places, into a file."""
     loaded = checkpoint.load(model)
-    n_rows = inference.predict(loaded, open_source(*sources), output)
+    n_rows = inference.predict(loaded, open_source(*sources), output, keep_columns)
     Console(stderr=True).print(escape(f"{n_rows:,} predictions in {output}"), highlight=False, soft_wrap=True)
     return 0
 

@@ -246,6 +246,15 @@ class JobConfig(BaseModel):
         min_length=1,
         description="folder for checkpoints and history; resumed if it holds this job [default: nothing is kept]",
     )
+    predictions: str | None = Field(
+        None,
+        min_length=1,
+        description="folder for what was predicted for every row before it was learned, in Parquet; it takes a run "
+        "directory [default: nothing is written]",
+    )
+    keep_columns: Columns = Field(
+        (), description="column to copy beside the predictions; give it again for several [default: none]"
+    )
     checkpoint_every: Interval = Field("30s", description="time (30s, 5m, 1h) or minibatches (500) between checkpoints")
     keep: int = Field(3, ge=1, description="checkpoints to keep")
 
@@ -265,7 +274,9 @@ class JobConfig(BaseModel):
             raise ValueError("idle_timeout and flush_after go with --follow")
         if self.max_bad_rows is not None and self.on_bad_row == "error":
             raise ValueError("max_bad_rows: a bad row ends the job anyway; allow for some with --on-bad-row")
-        if any("\0" in path for path in (*self.source, self.run_dir or "")):
+        if self.keep_columns and self.predictions is None:
+            raise ValueError("keep_columns: they are copied beside predictions; name a folder with --predictions")
+        if any("\0" in path for path in (*self.source, self.run_dir or "", self.predictions or "")):
             raise ValueError("a path holds a NUL character")
         return self
 

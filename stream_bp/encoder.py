@@ -29,7 +29,7 @@ from stream_bp.errors import DataError, MissingValueError
 from stream_bp.times import parts_of
 from stream_bp.vocabulary import NO_PLACE, Value, Vocabulary
 
-__all__ = ["LARGEST", "MAX_CLASSES", "Encoded", "Encoder", "Missing", "distinct", "label_array"]
+__all__ = ["LARGEST", "MAX_CLASSES", "Encoded", "Encoder", "Missing", "distinct", "label_array", "value_array"]
 
 MAX_CLASSES = 1_000
 
@@ -399,11 +399,11 @@ def _codes(array: pa.Array, vocabulary: Vocabulary) -> Ints:
 
     What finds it full has a code by its hash.
     """
-    codes = pc.index_in(array, value_set=_arrow(vocabulary.values, array.type), skip_nulls=True)
+    codes = pc.index_in(array, value_set=value_array(vocabulary.values, array.type), skip_nulls=True)
     if not vocabulary.is_full and codes.null_count > array.null_count:
         new = pc.unique(array.filter(pc.and_(pc.is_null(codes), pc.is_valid(array)))).to_pylist()
         vocabulary.extend([_plain(value) for value in new if not _is_nothing(value)])
-        codes = pc.index_in(array, value_set=_arrow(vocabulary.values, array.type), skip_nulls=True)
+        codes = pc.index_in(array, value_set=value_array(vocabulary.values, array.type), skip_nulls=True)
     found: Ints = _plain_values(codes).astype(np.int64)
     if codes.null_count:
         found[~_is_valid(codes)] = -1
@@ -478,7 +478,7 @@ def _is_valid(array: pa.Array) -> Mask:
     return valid
 
 
-def _arrow(values: Sequence[Value], type_: pa.DataType) -> pa.Array:
+def value_array(values: Sequence[Value], type_: pa.DataType) -> pa.Array:
     """Return the values of a vocabulary as a column of one of the types above."""
     if pa.types.is_string(type_):
         words = [str(value).encode("utf-8", "surrogatepass") for value in values]

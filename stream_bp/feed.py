@@ -93,11 +93,14 @@ class Chunk:
         n → position after its first n rows. It may cost a little: for checkpoints.
     bad
         What could not be read just before one of its rows, and was not met before.
+    kept
+        The ``pyarrow.RecordBatch`` of the columns that are copied beside predictions; ``None`` if there are none.
     """
 
     rows: Rows
     position: Callable[[int], Position]
     bad: Sequence[BadRow] = ()
+    kept: Any = None
 
 
 _Located = tuple[Any, Callable[[int], Position], Sequence[BadRow], Callable[[int], int]]
@@ -116,6 +119,8 @@ class Feed:
         Says how large a minibatch is, whether to shuffle, and the seed.
     decisions
         Where it is kept what is decided about a source without end.
+    kept
+        Which of the columns are handed on as they were read.
 
     Attributes
     ----------
@@ -123,11 +128,19 @@ class Feed:
         Once an epoch was read to its end, what could not be read behind its last row, and was not met before.
     """
 
-    def __init__(self, source: Source, schema: Any, config: JobConfig, decisions: Decisions | None = None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        schema: Any,
+        config: JobConfig,
+        decisions: Decisions | None = None,
+        kept: Sequence[str] = (),
+    ) -> None:
         self._source = source
         self._decisions = decisions or Decisions()
         self._patience_s = config.flush_after_s
         self._schema = schema
+        self._kept = list(kept)
         self._seed = config.seed
         self._batch_size = config.batch_size
         self._is_shuffled = config.shuffle_window is not None
@@ -170,14 +183,18 @@ class Feed:
                 yield None
                 continue
             try:
-                chunk = Chunk(prepare(batch), locate, bad)
+                chunk = Chunk(prepare(batch), locate, bad, self._columns_of(batch))
             except MissingValueError as error:
                 good = error.row - error.row % self._batch_size
                 if good:
-                    yield Chunk(prepare(batch.slice(0, good)), locate, bad)
+                    before = batch.slice(0, good)
+                    yield Chunk(prepare(before), locate, bad, self._columns_of(before))
                 place = "" if self._is_shuffled else f"{locate(error.row + 1).cursor.seen[-1].name}, "
                 raise MissingValueError(row_of(error.row), error.column, place) from error
             yield chunk
+
+    def _columns_of(self, batch: Any) -> Any:
+        return batch.select(self._kept) if self._kept else None
 
     def next_epoch(self, position: Position) -> Position:
         """Return the start of the epoch after the one that was read to its end, from a position in it.

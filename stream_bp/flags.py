@@ -64,7 +64,7 @@ def _flag(name: str, default: object) -> Any:
 def _type(name: str) -> Any:
     """Return the type of a flag: numbers as numbers, columns as a list, everything else as it is written."""
     annotation = JobConfig.model_fields[name].annotation
-    if name in {"target", "features", "ignore", "categorical", "numeric"}:
+    if name in {"target", "features", "ignore", "categorical", "numeric", "keep_columns"}:
         return list[str] | None
     for kind in (bool, int, float):
         if annotation is kind or kind in get_args(annotation):

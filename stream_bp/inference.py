@@ -1,6 +1,6 @@
 """A checkpoint put to use without learning: predictions for new rows, a score on them, a look inside."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from connectors import Source, open_writer, prefetch, rebatch
 from stream_bp.checkpoint import Loaded
+from stream_bp.columns import beside, kept_columns, with_kept
 from stream_bp.errors import ConfigError, DataError
 from stream_bp.evaluation import Evaluation
 from stream_bp.model import Model
@@ -19,7 +20,7 @@ __all__ = ["evaluate", "inspect", "predict"]
 _ROWS = 1 << 13
 
 
-def predict(loaded: Loaded, source: Source, output: str | Path) -> int:
+def predict(loaded: Loaded, source: Source, output: str | Path, keep_columns: Sequence[str] = ()) -> int:
     """Write a prediction for every row of a source, in its order.
 
     Parameters
@@ -30,6 +31,8 @@ def predict(loaded: Loaded, source: Source, output: str | Path) -> int:
         Rows with the feature columns of the job; the target is not needed.
     output
         ``.parquet`` or ``.csv`` file: the label and the probability of each class, or the value.
+    keep_columns
+        Columns of the source to copy in front of them.
 
     Returns
     -------
@@ -39,7 +42,8 @@ def predict(loaded: Loaded, source: Source, output: str | Path) -> int:
     Raises
     ------
     ConfigError
-        If the output is one of the source's files.
+        If the output is one of the source's files; if a column to copy is not in the source, or has the name of one
+        that is predicted.
     DataError
         If there are no rows, or the checkpoint has learned nothing yet.
     ConnectorError
@@ -47,16 +51,18 @@ def predict(loaded: Loaded, source: Source, output: str | Path) -> int:
     """
     _refuse_overwriting(output, source)
     model = _model(loaded)
-    batches = _batches(source, model.encoder.schema_in(source.schema, is_labelled=False))
+    kept = kept_columns(source.schema, keep_columns, [column.name for column in model.encoder.targets])
+    schema = with_kept(model.encoder.schema_in(source.schema, is_labelled=False), source.schema, kept)
+    batches = _batches(source, schema)
     first = next(batches, None)
     if first is None:
         raise DataError(f"{source.description}: no rows")
-    answer = _answer(model, first)
+    answer = _answer(model, first, kept)
     n_rows = int(answer.num_rows)
     with open_writer(output, answer.schema) as writer:
         writer.write_batch(answer)
         for records in batches:
-            writer.write_batch(_answer(model, records))
+            writer.write_batch(_answer(model, records, kept))
             n_rows += int(records.num_rows)
     return n_rows
 
@@ -142,8 +148,9 @@ def _model(loaded: Loaded) -> Model:
     return model
 
 
-def _answer(model: Model, records: Any) -> Any:
-    return model.encoder.decode(model.predict(model.encoder.encode(records)))
+def _answer(model: Model, records: Any, kept: Sequence[str]) -> Any:
+    answer = model.encoder.decode(model.predict(model.encoder.encode(records)))
+    return beside(records, kept, answer) if kept else answer
 
 
 def _batches(source: Source, schema: Any) -> Iterator[Any]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from connectors import BadRow, ConnectorError, Decisions, RowError, Source
 from stream_bp import numerics, quarantine
 from stream_bp.checkpoint import Checkpointer, Loaded
+from stream_bp.columns import kept_columns, with_kept
 from stream_bp.config import JobConfig
 from stream_bp.decisions import KeptDecisions
 from stream_bp.disk import Disk
@@ -25,7 +26,9 @@ from stream_bp.errors import CheckpointError, ConfigError, DataError, LockedErro
 from stream_bp.feed import Chunk, Feed
 from stream_bp.journal import Journal, Journals, Mark
 from stream_bp.observer import Observer, Status
+from stream_bp.parts import Parts, refuse_place
 from stream_bp.planning import plan
+from stream_bp.predictions import Predictions
 from stream_bp.quarantine import Quarantine
 from stream_bp.run_directory import RunDirectory
 from stream_bp.saved import saved_job
@@ -101,6 +104,8 @@ class Job:
         self._directory: RunDirectory | None = None
         if self.config.on_bad_row == "quarantine" and self.config.run_dir is None:
             raise ConfigError("on_bad_row: a quarantine keeps bad rows in a run directory; name one with --run-dir")
+        if self.config.predictions is not None:
+            self._refuse_predictions(Path(self.config.predictions))
         if self.config.run_dir is not None:
             self._directory = RunDirectory(self.config.run_dir, self._disk)
             folder = self._directory.checkpoints
@@ -108,7 +113,16 @@ class Job:
         self._journals: Journals | None = None
         self._saver: Saver | None = None
         self._decisions: Decisions = Decisions()
+        self._predictions: Predictions | None = None
         self._signal: int | None = None
+
+    def _refuse_predictions(self, folder: Path) -> None:
+        """Refuse predictions that could not be written once each, or would be read."""
+        if self._estimator is not None:
+            raise ConfigError("predictions: they go with checkpoints, and a model of River has none; leave them out")
+        if self.config.run_dir is None:
+            raise ConfigError("predictions: a part appears with the checkpoint that covers it; it needs --run-dir")
+        refuse_place(folder, [*self.config.source, *self.source.paths])
 
     def run(self) -> Summary:
         """Learn until the stream ends, a rule is met, or SIGINT, SIGTERM or SIGHUP arrives (then a last checkpoint).
@@ -144,6 +158,7 @@ class Job:
             engine = self._settle_engine(resumed)
             self._fingerprint = numerics.fingerprint(self.config.dtype, engine)
             training = self._begin_or_restore(resumed)
+            self._predictions = self._begin_predictions(training, resumed)
             if engine == "compiled":
                 self._compile()
             if self._directory is not None and not was_there:
@@ -265,8 +280,38 @@ class Job:
             training.numerics_changes.append({"rows": training.rows, "change": changed})
         position = training.locate()
         # Opening shows whether the source is still the one that the cursor points into.
-        self.source.open(training.model.encoder.schema_in(self.source.schema), position.cursor).close()
+        self.source.open(self._schema(training), position.cursor).close()
         return training
+
+    def _schema(self, training: Training) -> Any:
+        """Return what the source is asked for: what is learned from, and what is copied beside predictions."""
+        schema = self.source.schema
+        return with_kept(training.model.encoder.schema_in(schema), schema, self._kept_columns)
+
+    @property
+    def _kept_columns(self) -> list[str]:
+        return kept_columns(self.source.schema, self.config.keep_columns, self.config.target)
+
+    def _begin_predictions(self, training: Training, resumed: Loaded | None) -> Predictions | None:
+        """Return what writes predictions, from the beginning or from what the checkpoint vouches for."""
+        if self.config.predictions is None:
+            return None
+        mark = None
+        if resumed is not None:
+            mark, saved = resumed.snapshot.state.get("predictions"), saved_job(resumed.snapshot).keep_columns
+            if mark is None:
+                raise CheckpointError(
+                    f"{self.config.run_dir} holds a job that went on without --predictions: those of its first rows "
+                    "cannot be had; go on without, choose another --run-dir, or start over with --fresh"
+                )
+            if saved != self.config.keep_columns:
+                raise CheckpointError(
+                    f"{self.config.run_dir} holds a job that keeps other columns ({', '.join(saved) or 'none'}); keep "
+                    "the same, go on without --predictions, or start over with --fresh"
+                )
+        parts, schema = Parts(Path(self.config.predictions), self._disk), self._schema(training)
+        kept = [schema.field(name) for name in self._kept_columns]
+        return Predictions(parts, training.model.encoder, kept, self._disk, mark, is_fresh=self._is_fresh)
 
     def _new_model(self) -> StreamModel:
         """Return the network, or the model that was given, for the columns of the source."""
@@ -293,12 +338,18 @@ class Job:
         newest = resumed.path if resumed is not None else None
         with contextlib.ExitStack() as stack:
             self._journals = stack.enter_context(self._open_journals(self._directory, training.columns, resumed))
-            keeper = Saver(self._checkpointer, self._journals, newest) if training.model.is_resumable else None
-            if self.source.is_endless and keeper is not None:
+            if not training.model.is_resumable:
+                stack.enter_context(self._telling_to_the_end(self._journals, training))
+                yield
+                return
+            if self._predictions is not None:
+                stack.enter_context(self._predictions)
+            self._saver = Saver(self._checkpointer, self._journals, newest, self._predictions)
+            if self.source.is_endless:
                 kept = KeptDecisions(self._directory.decisions_path, self.config.keep, self._disk)
                 self._decisions = stack.enter_context(contextlib.closing(kept))
-                keeper.acknowledged.append(lambda snapshot: kept.saved(snapshot.state["rows"]))
-            with keeper or self._telling_to_the_end(self._journals, training) as self._saver:
+                self._saver.acknowledged.append(lambda snapshot: kept.saved(snapshot.state["rows"]))
+            with self._saver:
                 yield
 
     @contextlib.contextmanager
@@ -338,8 +389,7 @@ class Job:
             if position.epoch >= self.config.epochs:  # fewer passes than were asked for before
                 training.stop_reason = "end_of_stream"
                 return
-            schema = training.model.encoder.schema_in(self.source.schema)
-            feed = Feed(self.source, schema, self.config, self._decisions)
+            feed = Feed(self.source, self._schema(training), self.config, self._decisions, self._kept_columns)
             with feed.open(position, training.model.preparation(self.config.batch_size)) as chunks:
                 for chunk in self._readable(chunks, training):
                     if chunk is None:
@@ -383,6 +433,8 @@ class Job:
 
     def _learn_chunk(self, training: Training, chunk: Chunk) -> None:
         """Learn a chunk, up to a bad row too many in it."""
+        if self._predictions is not None:
+            training.witness = partial(self._predictions.write, chunk.kept)
         first_row = chunk.position(0).row if chunk.bad else 0
         bad = deque((row.row - first_row, row) for row in chunk.bad)
         excess = self._quarantine.first_excess(chunk.bad)
@@ -470,7 +522,9 @@ class Job:
             self._saved, self._saved_rows = time.monotonic(), training.rows
             return
         extra = {"fingerprint": self._fingerprint, "sources": list(self.config.source or self.source.paths)}
-        marks = self._journals.mark()
+        marks: dict[str, Any] = {**self._journals.mark()}
+        if self._predictions is not None:
+            marks["predictions"] = self._predictions.mark()
         self._saver.save(training.snapshot(marks, extra), marks)
         self._saved, self._saved_rows = time.monotonic(), training.rows
 

@@ -319,7 +319,7 @@ class Journals:
         """Tell how far each reaches."""
         return {name: journal.mark() for name, journal in self._journals.items()}
 
-    def sync(self, marks: Mapping[str, Mark] | None = None) -> None:
+    def sync(self, marks: Mapping[str, Any] | None = None) -> None:
         """Make the rows up to some marks durable; all, if none are given."""
         for name, journal in self._journals.items():
             journal.sync(None if marks is None else marks[name])

@@ -42,12 +42,15 @@ class Outcome:
         Sum of the loss over the rows of each minibatch, shape (T,).
     count
         Rows with a target in each minibatch, shape (T,).
+    unpredicted
+        For which values there was no unit to predict in yet, shape (n_targets, n); ``None`` for none.
     """
 
     y: Array
     predictions: list[Floats]
     loss: Floats
     count: Floats
+    unpredicted: Mask | None = None
 
 
 class Model:
@@ -204,8 +207,11 @@ class Model:
         if self.scale_target:
             values = moments.unscale(values)
         # Before the first target there is no unit to predict in: such a row is not scored.
-        y = np.where(moments.count[:, :-1, None] > 0, tiles, np.nan).reshape(y.shape)
-        return Outcome(y, list(values.reshape(y.shape)), learned.loss.sum(axis=1), learned.count)
+        has_unit = moments.count[:, :-1, None] > 0
+        y = np.where(has_unit, tiles, np.nan).reshape(y.shape)
+        unpredicted = None if has_unit.all() else np.broadcast_to(~has_unit, tiles.shape).reshape(y.shape)
+        loss, count = learned.loss.sum(axis=1), learned.count
+        return Outcome(y, list(values.reshape(y.shape)), loss, count, unpredicted)
 
     def inputs_of(self, numbers: Floats, categories: Sequence[Ints], missing: Mask | None) -> Floats:
         """Return the inputs of T minibatches.

@@ -15,6 +15,7 @@ from stream_bp.config import JobConfig
 from stream_bp.errors import CheckpointError
 from stream_bp.evaluation import Evaluation
 from stream_bp.model import Model
+from stream_bp.parts import PART_NAME
 from stream_bp.snapshot import Snapshot
 
 __all__ = ["EVALUATION", "fitting", "holds_job", "restore_evaluation", "restore_model", "saved_config", "saved_job"]
@@ -33,6 +34,11 @@ class _Mark(_Strict):
     size: _Count
     sha256: str
     rows: _Count
+
+
+class _PartsMark(_Strict):
+    rows: _Count
+    pending: list[Annotated[str, Field(pattern=f"^{PART_NAME}$")]]
 
 
 class _NumericsChange(_Strict):
@@ -68,6 +74,7 @@ class _JobState(_ModelState):
     stop_reason: Literal["end_of_stream", "max_rows", "max_minibatches", "stop_loss", "stop_delta"] | None
     history: _Mark
     quarantine: _Mark | None = None  # not in release 0.1.0
+    predictions: _PartsMark | None = None
     quality: dict[str, Any] | None = None  # not in release 0.1.0, whose jobs can be looked at, not resumed
     numerics_changes: list[_NumericsChange]
     fingerprint: dict[str, Any]

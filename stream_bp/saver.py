@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from stream_bp.checkpoint import Checkpointer
-from stream_bp.journal import Journals, Mark
+from stream_bp.journal import Journals
+from stream_bp.predictions import Predictions
 from stream_bp.snapshot import Snapshot
 
 __all__ = ["Saver"]
@@ -24,6 +25,8 @@ class Saver:
         What a checkpoint vouches for; they are synced first. Others may go on adding rows to them.
     newest
         The checkpoint that the job goes on from, if there is one.
+    predictions
+        Parts that a checkpoint vouches for, if there are any: synced first, and given their names afterwards.
 
     Attributes
     ----------
@@ -38,15 +41,22 @@ class Saver:
     already on its way.
     """
 
-    def __init__(self, checkpointer: Checkpointer, journals: Journals, newest: Path | None = None) -> None:
+    def __init__(
+        self,
+        checkpointer: Checkpointer,
+        journals: Journals,
+        newest: Path | None = None,
+        predictions: Predictions | None = None,
+    ) -> None:
         self.newest = newest
         self.acknowledged: list[Callable[[Snapshot], None]] = []
         self._checkpointer = checkpointer
         self._journals = journals
+        self._predictions = predictions
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="saver")
         self._in_hand: Future[None] | None = None
 
-    def save(self, snapshot: Snapshot, marks: Mapping[str, Mark]) -> None:
+    def save(self, snapshot: Snapshot, marks: Mapping[str, Any]) -> None:
         """Hand a snapshot over, once the one before is on the medium.
 
         Parameters
@@ -54,7 +64,7 @@ class Saver:
         snapshot
             A copy: whatever learns on must not change it.
         marks
-            How far the journals are to be synced first.
+            How far the journals, and the predictions, are to be synced first.
 
         Raises
         ------
@@ -75,9 +85,13 @@ class Saver:
             self._in_hand.result()
             self._in_hand = None
 
-    def _save(self, snapshot: Snapshot, marks: Mapping[str, Mark]) -> None:
+    def _save(self, snapshot: Snapshot, marks: Mapping[str, Any]) -> None:
         self._journals.sync(marks)
+        if self._predictions is not None:
+            self._predictions.sync(marks["predictions"])
         self.newest = self._checkpointer.save(snapshot)
+        if self._predictions is not None:
+            self._predictions.publish(marks["predictions"])
         for hear in self.acknowledged:
             hear(snapshot)
 

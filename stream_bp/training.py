@@ -82,6 +82,8 @@ class Training:
         Why the job is done; ``None`` while it is not.
     quality
         What was amiss in the rows.
+    witness
+        Is told of every outcome: the passes finished, the rows, where among them it begins, and the outcome.
     numerics_changes
         Where it went on under other numerics: after how many ``rows``, and the ``change``.
     """
@@ -102,6 +104,7 @@ class Training:
         self._loss = 0.0
         self._loss_rows = 0.0
         self.numerics_changes: list[dict[str, Any]] = []
+        self.witness: Callable[[int, Rows, int, Outcome], None] | None = None
 
     def learn(self, rows: Rows, start: int, stop: int) -> None:
         """Predict, score and learn the minibatches of rows[start:stop]; a stop rule may set ``stop_reason``."""
@@ -110,6 +113,8 @@ class Training:
             self.stop_reason = self.stopping.update(outcome.loss, outcome.count)
             self._loss = running_sum(self._loss, outcome.loss)
             self._loss_rows = running_sum(self._loss_rows, outcome.count)
+            if self.witness is not None:
+                self.witness(self.epoch, rows, start, outcome)
             n_rows = outcome.y.shape[1]
             self.quality.update(rows, start, start + n_rows)
             start += n_rows

@@ -4,8 +4,9 @@ import gzip
 import io
 import multiprocessing
 import os
+import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 
 from connectors import Follow, Source, followed, open_source
 from stream_bp import __main__, training
+from stream_bp.checkpoint import Checkpointer, Snapshot, decode, encode
 from stream_bp.config import JobConfig
 from stream_bp.disk import Disk
 from stream_bp.job import Job
@@ -31,11 +33,16 @@ __all__ = [
     "Configuration",
     "comparable",
     "forked",
+    "is_ahead",
     "newest_step",
     "opened",
+    "predicted",
+    "predictions_of",
+    "remove",
     "rows",
     "run_command",
     "run_job",
+    "saved_bytes",
     "undisturbed",
     "write_csv",
 ]
@@ -115,6 +122,8 @@ class Configuration:
     def config(self, run_dir: Path, **settings: Any) -> JobConfig:
         """Return the settings of a job that keeps its files in a run directory."""
         target = {} if "target" in self.settings else {"target": "label", "ignore": ["value"]}
+        if "predictions" in self.settings:
+            settings["predictions"] = str(predictions_of(run_dir))
         usual = {"batch_size": 8, "hidden": [4], "checkpoint_every": "1", "run_dir": str(run_dir), "engine": "numpy"}
         return JobConfig.of({**usual, **target, **self.settings, **settings})
 
@@ -146,15 +155,65 @@ CONFIGURATIONS = {
     "compiled, one row at a time": Configuration(
         "rows.csv", {"engine": "compiled", "batch_size": 1, "max_rows": 60, "optimizer": "adam"}
     ),
+    "predictions": Configuration(settings={"predictions": "beside", "keep_columns": ["n", "value"], "epochs": 2}),
+    "predictions of shuffled values": Configuration(
+        "rows.csv",
+        {
+            "target": ["value", "x"],
+            "ignore": ["label"],
+            "predictions": "beside",
+            "keep_columns": ["n", "label"],
+            "shuffle_window": 40,
+            "missing": "skip",
+        },
+        n_files=2,
+    ),
     "loss watched": Configuration(settings={"stop_loss": 1e-9, "epochs": 2}),
     **{f"optimizer {name}": Configuration(settings={"optimizer": name}) for name in OPTIMIZERS},
 }
 
 
+def predictions_of(run_dir: Path) -> Path:
+    """Return the folder of a job's predictions, beside its run directory."""
+    return run_dir.with_name(f"{run_dir.name}-predictions")
+
+
+def predicted(parts: Mapping[str, bytes]) -> bytes:
+    """Return what parts hold, by their names: rows of all of them in order, however they were cut."""
+    tables = [pq.read_table(pa.BufferReader(parts[name])) for name in sorted(parts)]
+    whole = pa.concat_tables(tables, promote_options="default") if tables else pa.table({"row": pa.array([], "int64")})
+    assert whole["row"].to_pylist() == list(range(len(whole))), "a row is missing, or there twice"
+    return f"{whole.schema.remove_metadata()}\n{whole.to_pydict()}".encode()
+
+
+def is_ahead(run_dir: Path) -> bool:
+    """Tell whether a row is to be seen among the predictions that no checkpoint covers yet."""
+    names = [path.name for path in predictions_of(run_dir).glob("part-*")]
+    loaded = Checkpointer(run_dir / "checkpoints").newest()
+    return max((int(name[18:30]) for name in names), default=0) > (loaded.snapshot.state["rows"] if loaded else 0)
+
+
+def saved_bytes(path: Path) -> bytes:
+    """Return the bytes of a checkpoint; but for the place of the predictions, which lies where the run directory is."""
+    data = path.read_bytes()
+    snapshot = decode(data, path)
+    if snapshot.state["config"]["predictions"] is None:
+        return data
+    return encode(Snapshot(snapshot.step, snapshot.tensors, {**snapshot.state, "config": None}))
+
+
 def comparable(run_dir: Path) -> tuple[bytes, ...]:
-    """Return everything that must be equal: the newest checkpoint and the journals, byte for byte."""
+    """Return all that must be equal: the newest checkpoint and the journals, byte for byte, and what was predicted."""
     newest = max((run_dir / "checkpoints").glob("step-*"))
-    return newest.read_bytes(), *(path.read_bytes() for path in sorted(run_dir.glob("*.csv")))
+    journals = [path.read_bytes() for path in sorted(run_dir.glob("*.csv"))]
+    parts = {path.name: path.read_bytes() for path in predictions_of(run_dir).glob("*")}
+    return saved_bytes(newest), *journals, predicted(parts)
+
+
+def remove(run_dir: Path) -> None:
+    """Remove what a job left, so that it can begin again."""
+    shutil.rmtree(run_dir)
+    shutil.rmtree(predictions_of(run_dir), ignore_errors=True)
 
 
 def newest_step(run_dir: Path) -> int:

@@ -56,8 +56,8 @@ class SickDisk(SimulatedDisk):
 class Ward:
     """A job on a disk that will fail, and its undisturbed end."""
 
-    def __init__(self, folder: Path, *, is_resumed: bool) -> None:
-        self.configuration, self.is_resumed = CONFIGURATIONS["csv"], is_resumed
+    def __init__(self, folder: Path, *, is_resumed: bool, name: str = "csv") -> None:
+        self.configuration, self.is_resumed = CONFIGURATIONS[name], is_resumed
         self.paths = self.configuration.write(folder, 64)
         disk = self.prepared()
         disk.calls.clear()
@@ -87,26 +87,33 @@ def error_of(ward: Ward, disk: SickDisk) -> CheckpointError | ConfigError | None
 
 @pytest.mark.parametrize("is_lasting", [False, True], ids=["once", "lasting"])
 @pytest.mark.parametrize("is_resumed", [False, True], ids=["new", "resumed"])
+@pytest.mark.parametrize("name", ["csv", "predictions"])
 def test_any_failure_at_any_operation(
-    tmp_path: Path, is_resumed: bool, is_lasting: bool, campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    campaign: Campaign,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    name: str,
+    is_resumed: bool,
+    is_lasting: bool,
 ) -> None:
     """One line tells it, nothing stays open, what was saved stands: the job then goes on to the same bytes."""
     monkeypatch.setattr("stream_bp.training.next_mark", lambda rows: rows + 16)
-    ward = Ward(tmp_path, is_resumed=is_resumed)
-    points = [(at, name) for at in range(1, len(ward.operations) + 1) for name in ERRNOS]
+    ward = Ward(tmp_path, is_resumed=is_resumed, name=name)
+    points = [(at, code) for at in range(1, len(ward.operations) + 1) for code in ERRNOS]
     points = campaign.random.sample(points, campaign.size(30, len(points)))
     n_told = 0
-    for at, name in points:
+    for at, code in points:
         disk = ward.prepared()
         disk.is_lasting = is_lasting
-        disk.arm(at, OSError(ERRNOS[name], os.strerror(ERRNOS[name])))
+        disk.arm(at, OSError(ERRNOS[code], os.strerror(ERRNOS[code])))
         told = error_of(ward, disk)
         if told is not None:
             n_told += 1
             assert "\n" not in str(told)
-            assert os.strerror(ERRNOS[name]) in str(told)
+            assert os.strerror(ERRNOS[code]) in str(told)
             assert str(RUN_DIR) in str(told)
-            assert told.exit_code == REFUSED or (name == "EACCES" and isinstance(told, ConfigError)), told
+            assert told.exit_code == REFUSED or (code == "EACCES" and isinstance(told, ConfigError)), told
         assert disk.fired == ward.operations[at - 1], "the failure did not come"
         assert not disk.open_files
         assert not disk.n_retried, "a failed fsync was tried again on the same file"
@@ -114,7 +121,7 @@ def test_any_failure_at_any_operation(
         disk.arm(0, OSError())
         ward.run(disk)
         assert ends(disk) == ward.whole
-        assert not [path for path in disk.names if ".tmp-" in path.name]
+        assert not [path for path in disk.names if ".tmp" in path.name]
     assert n_told > len(points) * 0.8
     campaign.tell(FAILURES, points=len(points), told=n_told, divergent=0)
 

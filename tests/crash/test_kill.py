@@ -1,5 +1,6 @@
 """Killed at every operation on the disk, at every system call, and at random moments in chains."""
 
+import itertools
 import multiprocessing
 import os
 import re
@@ -17,8 +18,10 @@ from typing import Any
 import pytest
 
 from stream_bp.disk import Disk
+from stream_bp.parts import Parts, PartsMark
+from stream_bp.predictions import Predictions
 from tests.conftest import Campaign
-from tests.crash.jobs import CONFIGURATIONS, comparable, forked, run_job
+from tests.crash.jobs import CONFIGURATIONS, comparable, forked, is_ahead, remove, run_job
 
 KILLS = "SIGKILL at every operation"
 N_ROWS = 240
@@ -76,10 +79,30 @@ class KeepingTail(KillingDisk):
         """Cut nothing."""
 
 
+def publish_at_once(*job: Any) -> None:
+    """Run a job, wrongly: its predictions are given their names before the checkpoint that covers them."""
+    sync = Predictions.sync
+
+    def sync_and_publish(predictions: Predictions, mark: PartsMark) -> None:
+        sync(predictions, mark)
+        predictions.publish(mark)
+
+    setattr(Predictions, "sync", sync_and_publish)  # noqa: B010
+    run_job(*job)
+
+
+def forget_the_pending(*job: Any) -> None:
+    """Run a job, wrongly: it does not know of parts that its checkpoint covers, and that have no name yet."""
+    mend = Parts.mend
+    setattr(Parts, "mend", lambda parts, mark: mend(parts, PartsMark(rows=mark["rows"], pending=[])))  # noqa: B010
+    run_job(*job)
+
+
 class Bed:
     """A configuration with its files, its undisturbed end, and the ends of disturbed runs."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, job: Callable[..., None] = run_job) -> None:
+        self.job = job
         self.configuration, self.run_dir = CONFIGURATIONS[name], folder / "killed"
         self.paths = self.configuration.write(folder, N_ROWS)
         log = folder / "operations"
@@ -92,7 +115,7 @@ class Bed:
 
     def start(self, run_dir: Path, disk: Disk | None = None, gate: Connection | None = None) -> ForkServerProcess:
         """Start the job in a process of its own."""
-        return forked(run_job, self.paths, self.configuration.config(run_dir), disk, gate)
+        return forked(self.job, self.paths, self.configuration.config(run_dir), disk, gate)
 
     def run(self, run_dir: Path, disk: Disk | None = None) -> int | None:
         """Run the job in a process of its own and return how it ended."""
@@ -104,7 +127,7 @@ class Bed:
         """Let the killed job go on to its end, and tell whether that differs; the next one begins anew."""
         assert self.run(self.run_dir, disk) == 0, "it does not go on"
         found = comparable(self.run_dir)
-        shutil.rmtree(self.run_dir)
+        remove(self.run_dir)
         return found != self.whole
 
 
@@ -119,7 +142,7 @@ def test_a_kill_at_any_operation_on_the_disk(tmp_path: Path, name: str, campaign
     divergent = []
     for at, is_halfway in points:
         assert bed.run(bed.run_dir, KillingDisk(at, is_halfway)) == -signal.SIGKILL, "the kill did not fire"
-        if bed.is_divergent():
+        if is_ahead(bed.run_dir) or bed.is_divergent():
             divergent.append((at, bed.operations[at - 1], is_halfway))
     assert divergent == []
     campaign.tell(KILLS, configurations=1, points_on_disk=len(points), divergent=0)
@@ -137,6 +160,36 @@ def test_kills_show_a_history_that_is_not_cut(tmp_path: Path, campaign: Campaign
         assert bed.run(bed.run_dir, KillingDisk(at + 1)) == -signal.SIGKILL
         assert bed.is_divergent(KeepingTail()), "the control was not caught"
     campaign.tell(KILLS, caught_in_a_wrong_protocol=len(ahead) - 1)
+
+
+def test_kills_show_predictions_that_no_checkpoint_covers(tmp_path: Path, campaign: Campaign) -> None:
+    """The control: where a part has its name before its checkpoint is acknowledged, a kill between both shows it."""
+    bed = Bed(tmp_path, "predictions", publish_at_once)
+    named = ["rename", "fsync_folder", "is_folder", "listdir"]  # a part, and then a checkpoint that is begun
+    ahead = [at for at in range(len(named), len(bed.operations)) if bed.operations[at - len(named) : at] == named]
+    assert len(ahead) > 20
+    for at in campaign.random.sample(ahead, campaign.size(3, len(ahead))):
+        assert bed.run(bed.run_dir, KillingDisk(at + 1)) == -signal.SIGKILL
+        assert is_ahead(bed.run_dir), "the control was not caught"
+        remove(bed.run_dir)
+    campaign.tell(KILLS, caught_in_a_wrong_protocol=campaign.size(3, len(ahead)))
+
+
+def test_kills_show_predictions_that_are_forgotten(tmp_path: Path, campaign: Campaign) -> None:
+    """The control: where a resume does not name what its checkpoint covers, a kill before the renaming shows it."""
+    bed = Bed(tmp_path, "predictions", forget_the_pending)
+    # A checkpoint is renamed once it was closed; a part is closed long before.
+    pairs = itertools.pairwise(bed.operations)
+    renames = [at for at, (before, now) in enumerate(pairs, start=1) if now == "rename" and before != "close"]
+    del renames[-1]  # behind the last part there is none to show the gap
+    assert len(renames) > 20
+    for at in campaign.random.sample(renames, campaign.size(3, len(renames))):
+        assert bed.run(bed.run_dir, KillingDisk(at + 1)) == -signal.SIGKILL
+        assert not is_ahead(bed.run_dir)
+        with pytest.raises(AssertionError, match="a row is missing"):
+            bed.is_divergent()
+        remove(bed.run_dir)
+    campaign.tell(KILLS, caught_in_a_wrong_protocol=campaign.size(3, len(renames)))
 
 
 def traced(process: ForkServerProcess, *arguments: str) -> subprocess.Popen[bytes]:

@@ -16,7 +16,7 @@ from stream_bp.job import Job
 from stream_bp.journal import Journal
 from stream_bp.run_directory import RunDirectory
 from tests.conftest import Campaign
-from tests.crash.jobs import CONFIGURATIONS
+from tests.crash.jobs import CONFIGURATIONS, predicted, predictions_of
 from tests.simulated_disk import Inode, SimulatedDisk, WithoutFolderFsync, WithoutFsync
 
 CUTS = "power cut"
@@ -28,12 +28,14 @@ SECTOR = 64  # smaller than a medium's, as the files here are
 class ForgetfulDisk(SimulatedDisk):
     """A disk without any order between what was not synced: each name, each sector is lost or kept by itself.
 
+    But a rename loses no file: one whose old name was synced has that, or the new one.
     Before every operation, and in the middle of every write, ``at_cut`` is called: there the power may fail.
     """
 
     at_cut: Callable[[Self], None] = lambda disk: None
     # For each name what it has led to since its folder was synced: a file, a folder (None), or nothing (absent).
     since_sync: dict[Path, list[tuple[bool, Inode | None]]] = field(default_factory=dict)
+    renamed: dict[Path, Path] = field(default_factory=dict)  # since then, from names that were synced
 
     def _call(self, name: str) -> None:
         for path in self.names.keys() | self.since_sync.keys():
@@ -44,9 +46,16 @@ class ForgetfulDisk(SimulatedDisk):
         super()._call(name)
         self.at_cut(self)
 
+    def rename(self, source: Path, target: Path) -> None:
+        """Rename a file, and remember the name that it cannot lose alone."""
+        super().rename(source, target)
+        if source in self.durable_names:
+            self.renamed[source] = target
+
     def fsync_folder(self, path: Path) -> None:
         """Sync the names: from now on they are what they are."""
         super().fsync_folder(path)
+        self.renamed = {source: target for source, target in self.renamed.items() if source.parent != path}
         for name in [name for name in self.since_sync if name.parent == path and name != path]:
             del self.since_sync[name]
 
@@ -59,6 +68,10 @@ class ForgetfulDisk(SimulatedDisk):
             if is_there and (path.parent in chosen or path.parent == path):
                 content = torn(inode, random) if inode is not None else b""
                 chosen[path] = None if inode is None else Inode(content, content)
+        for source, target in self.renamed.items():
+            inode = self.durable_names[source]
+            if source not in chosen and target not in chosen and inode is not None:
+                chosen[source] = Inode(inode.durable, inode.durable)
         return ForgetfulDisk(names=chosen, durable_names=dict(chosen))
 
 
@@ -189,10 +202,13 @@ def test_wrong_protocols_are_caught(wrong: type[ForgetfulDisk], campaign: Campai
     campaign.tell(CUTS, wrong_protocols_caught=1)
 
 
-def test_a_job_goes_on_from_what_is_left(tmp_path: Path, campaign: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["csv", "predictions"])
+def test_a_job_goes_on_from_what_is_left(
+    tmp_path: Path, name: str, campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A whole job, cut off at any operation, resumes from the medium and ends in the same bytes."""
     monkeypatch.setattr("stream_bp.training.next_mark", lambda rows: rows + 16)
-    configuration = CONFIGURATIONS["csv"]
+    configuration = CONFIGURATIONS[name]
     paths = configuration.write(tmp_path, 80)
     config = configuration.config(RUN_DIR)
     media: list[ForgetfulDisk] = []
@@ -208,6 +224,8 @@ def test_a_job_goes_on_from_what_is_left(tmp_path: Path, campaign: Campaign, mon
 
 
 def ends(disk: SimulatedDisk) -> list[bytes]:
-    """Return the history and the newest checkpoint."""
+    """Return the history, the newest checkpoint, and what was predicted."""
     newest = max(path for path in disk.names if path.name.startswith("step-"))
-    return [inode.content for path in (RUN_DIR / "history.csv", newest) if (inode := disk.names[path]) is not None]
+    files = {path: inode.content for path, inode in disk.names.items() if inode is not None}
+    parts = {path.name: data for path, data in files.items() if path.parent == predictions_of(RUN_DIR)}
+    return [files[RUN_DIR / "history.csv"], files[newest], predicted(parts)]

@@ -1,7 +1,6 @@
 """Stopped after every single minibatch, resumed three times in a row, whatever is read ahead."""
 
 import os
-import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from stream_bp.observer import Observer
 from stream_bp.preparation import Preparation, Prepared
 from stream_bp.training import Training
 from tests.conftest import Campaign
-from tests.crash.jobs import CONFIGURATIONS, Configuration, comparable, newest_step, opened
+from tests.crash.jobs import CONFIGURATIONS, Configuration, comparable, newest_step, opened, remove, saved_bytes
 
 STOPS = "stop after every minibatch"
 N_ROWS = 150
@@ -80,15 +79,15 @@ def stop_everywhere(configuration: Configuration, paths: tuple[str, ...], folder
             return n_stops
         assert newest == summary.minibatches == step + 1 or step == -1, "it did not stop after one minibatch"
         # The last one was replaced when the undisturbed run knew its end; the comparison of the ends covers it.
-        state = (whole / name).read_bytes() if newest < newest_step(folder / "whole") else saved.read_bytes()
-        assert saved.read_bytes() == state, f"the state differs after {newest} minibatches"
+        state = saved_bytes(whole / name if newest < newest_step(folder / "whole") else saved)
+        assert saved_bytes(saved) == state, f"the state differs after {newest} minibatches"
         step, n_learned = newest, len(applied)
         for _ in range(2):
             again = Stopper(is_at_once=True)
             assert Job(opened(paths, config), config, observer=again).run().minibatches == newest
             assert again.n_asked == 1
         assert len(applied) == n_learned
-        assert saved.read_bytes() == state, "a resume that learned nothing changed the state"
+        assert saved_bytes(saved) == state, "a resume that learned nothing changed the state"
         n_stops += 1
 
 
@@ -121,7 +120,7 @@ def test_a_stop_after_every_minibatch(
         assert n_stops >= 15
         assert applied == order
         assert comparable(tmp_path / "stopped") == comparable(tmp_path / "whole")
-        shutil.rmtree(tmp_path / "stopped")
+        remove(tmp_path / "stopped")
         campaign.tell(STOPS, configurations=1, stops=n_stops, resumes=3 * n_stops, divergent=0)
 
 

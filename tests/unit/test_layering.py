@@ -70,9 +70,14 @@ def test_the_numeric_core_knows_numpy_alone(name: str) -> None:
 
 
 def test_arrow_and_typer_have_one_door_each() -> None:
-    """Pyarrow enters with the columns and their encoder, Typer in the command line, plotille in the drawing."""
+    """Pyarrow enters with columns, encoder and predictions, Typer in the command line, plotille in the drawing."""
     found = modules("stream_bp")
-    assert {name for name, names in found.items() if "pyarrow" in roots(names)} == {"columns", "encoder", "demo"}
+    assert {name for name, names in found.items() if "pyarrow" in roots(names)} == {
+        "columns",
+        "encoder",
+        "predictions",
+        "demo",
+    }
     assert {name for name, names in found.items() if "typer" in roots(names)} == {"cli", "flags"}
     assert {name for name, names in found.items() if "plotille" in roots(names)} == {"drawing"}
     assert {name for name, names in found.items() if "stream_bp.cli" in names} == {"__main__"}
