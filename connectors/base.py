@@ -370,6 +370,9 @@ class Source(ABC):
             The place cannot be read.
         """
 
+    def acknowledge(self, cursor: Cursor) -> None:  # noqa: B027 - most sources keep nothing of their own
+        """Hear that no reader will be opened before a position any more."""
+
     @abstractmethod
     def fraction(self, cursor: Cursor) -> float | None:
         """Return how much of the source lies before `cursor`, 0 to 1; None where it cannot be known."""

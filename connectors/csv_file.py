@@ -22,7 +22,7 @@ from connectors.base import BadRow, FileIdentity
 from connectors.csv_dialect import Dialect
 from connectors.csv_parser import Parsed, RecordParser, infer_schema, parse_header, readable
 from connectors.csv_text import TextFile, line_number
-from connectors.errors import CursorError, RowError
+from connectors.errors import ContinuedError, CursorError, RowError
 from connectors.files import FileFacts, Part, Piece, identify, refusal, refuse_other_content
 from connectors.prefetching import Prefetcher, prefetch
 from connectors.schemas import require, wider_type
@@ -112,6 +112,7 @@ class _CsvPart(Iterator[Piece]):
         begin = text.offset, text.hash.hexdigest()
         self._locate_begin: Callable[[], FileIdentity] = lambda: identify(name, text.status, *begin)
         self._pool = ThreadPoolExecutor(_PARSERS, thread_name_prefix="csv")
+        self._has_caught_up = False
         self._blocks: Prefetcher[_Block] | None = self._ahead()
 
     def _cut(self, parser: RecordParser) -> Iterator[_Block]:
@@ -151,7 +152,9 @@ class _CsvPart(Iterator[Piece]):
         return piece
 
     def _ahead(self) -> Prefetcher[_Block]:
-        return prefetch(self._cut(self._parser) if self._parser is not None else iter(()), _PARSERS)
+        """Read on; of what grows a little at a time no thread is to be made for each little."""
+        depth = 0 if self._has_caught_up else _PARSERS
+        return prefetch(self._cut(self._parser) if self._parser is not None else iter(()), depth)
 
     def _next_block(self) -> _Block:
         """Return the next block; at the end of a file that grows, only whoever asks again reads on."""
@@ -161,7 +164,7 @@ class _CsvPart(Iterator[Piece]):
             return next(self._blocks)
         except StopIteration:
             self._blocks.close()
-            self._blocks = None
+            self._blocks, self._has_caught_up = None, True
             raise
 
     def _bad(self, block: _Block, parsed: Parsed) -> list[BadRow]:
@@ -271,7 +274,7 @@ def _resume(text: TextFile, name: str, seen: FileIdentity) -> None:
     refuse_other_content(name, seen, identify(name, text.status, text.offset, text.hash.hexdigest()))
     if text.last_byte not in b"\r\n" and text.next_byte() not in (b"", b"\r", b"\n"):
         ending = f"the record that ended the file, before byte {seen.offset}"
-        raise refusal(name, seen, f"{ending}, was learned half-written and has been continued")
+        raise refusal(name, seen, f"{ending}, was learned half-written and has been continued", ContinuedError)
 
 
 def _truncated(name: str, seen: FileIdentity, size: int) -> CursorError:

@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,7 +19,7 @@ from connectors.csv_dialect import Dialect
 from connectors.csv_records import first_line, record_ends, whole_records
 from connectors.errors import RowError
 
-__all__ = ["COMPRESSIONS", "TextFile", "line_number"]
+__all__ = ["COMPRESSIONS", "TextFile", "line_number", "transcoded"]
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 MAX_RECORD = 16 << 20
@@ -257,20 +258,28 @@ def _decompressed(file: IO[bytes], name: str) -> Any:
     return pa.CompressedInputStream(file, compression) if compression else file
 
 
+def transcoded(encoding: str) -> Callable[[bytes], bytes]:
+    """Return what makes UTF-8 of text in another encoding, piece by piece; a piece without a byte is the last one.
+
+    What cannot be decoded is a NUL, which no record may hold.
+    """
+    decoder = codecs.getincrementaldecoder(encoding)("connectors.nul")
+    return lambda data: decoder.decode(data, final=not data).encode("utf-8", "surrogatepass")
+
+
 class _Transcoded:
-    """Text of another encoding, as UTF-8; what cannot be decoded is a NUL, which no record may hold."""
+    """A stream of text of another encoding, as UTF-8."""
 
     def __init__(self, stream: Any, encoding: str) -> None:
-        self._stream = stream
-        self._decoder = codecs.getincrementaldecoder(encoding)("connectors.nul")
+        self._stream, self._decode = stream, transcoded(encoding)
 
     def read(self, n: int) -> bytes:
         """Return some bytes, of the next `n` of the stream or more; none at its end."""
         while True:
             read = self._stream.read(n)
-            text = self._decoder.decode(read, final=not read)
+            text = self._decode(read)
             if text or not read:
-                return text.encode("utf-8", "surrogatepass")
+                return text
 
     def close(self) -> None:
         """Close the stream."""

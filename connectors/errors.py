@@ -7,6 +7,7 @@ The tree::
     ├── SchemaError (ValueError)     columns or types are not those expected
     ├── RowError (ValueError)        a row cannot be decoded
     └── CursorError (ValueError)     a position does not fit the source: replaced, truncated, edited
+        └── ContinuedError           what ended a file was taken for a whole record, and goes on
 
 A message is one line: what, where (file, row, column, byte), found, expected, and the way out. Rows are counted from 0
 over the whole stream, as in a cursor; lines from 1 in a file, as in an editor.
@@ -17,7 +18,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["ConnectorError", "CursorError", "RowError", "SchemaError", "SourceError", "foreign_errors"]
+__all__ = [
+    "ConnectorError",
+    "ContinuedError",
+    "CursorError",
+    "RowError",
+    "SchemaError",
+    "SourceError",
+    "foreign_errors",
+]
 
 
 class ConnectorError(Exception):
@@ -38,6 +47,10 @@ class RowError(ConnectorError, ValueError):
 
 class CursorError(ConnectorError, ValueError):
     """A position does not fit the source: it was replaced, truncated or edited."""
+
+
+class ContinuedError(CursorError):
+    """What ended a file was taken for a whole record, and goes on."""
 
 
 @contextmanager

@@ -452,7 +452,7 @@ def refuse_other_content(name: str, seen: FileIdentity, found: FileIdentity) -> 
         raise refusal(name, seen, f"the file was replaced or edited ({expected})")
 
 
-def refusal(name: str, seen: FileIdentity, what: str) -> CursorError:
+def refusal(name: str, seen: FileIdentity, what: str, kind: type[CursorError] = CursorError) -> CursorError:
     """Return the error for a file that is not what was read.
 
     Parameters
@@ -463,6 +463,8 @@ def refusal(name: str, seen: FileIdentity, what: str) -> CursorError:
         What it was.
     what
         What happened to it, with what was expected and what was found.
+    kind
+        What to raise.
     """
     then = "" if seen.name == name else f" (then {seen.name})"
-    return CursorError(f"{name}{then}: {what} since it was read; restore the file, or start over with --fresh")
+    return kind(f"{name}{then}: {what} since it was read; restore the file, or start over with --fresh")

@@ -29,9 +29,18 @@ from pathlib import Path
 import pyarrow as pa
 
 from connectors.base import BadRow, Block, Cursor, Decisions, FileIdentity, Reader, Source
-from connectors.errors import ConnectorError, CursorError, RowError, SchemaError, SourceError, foreign_errors
+from connectors.errors import (
+    ConnectorError,
+    ContinuedError,
+    CursorError,
+    RowError,
+    SchemaError,
+    SourceError,
+    foreign_errors,
+)
 from connectors.files import DamagedPart, FileFacts, Format, Part, block_of, identify, schema_of
 from connectors.schemas import require
+from connectors.spool import Spool
 from connectors.watching import Watch
 
 __all__ = ["Follow", "FollowedSource"]
@@ -82,6 +91,8 @@ class FollowedSource(Source):
         In what order, for how long.
     keeps_bad_rows
         As in `files.FileSource`.
+    spool
+        What writes the files, if the place is its folder.
 
     Raises
     ------
@@ -100,19 +111,23 @@ class FollowedSource(Source):
         follow: Follow,
         *,
         keeps_bad_rows: bool = False,
+        spool: Spool | None = None,
     ) -> None:
         self._files = _Files(place, format_of, follow.order)
-        self._follow, self._keeps_bad_rows = follow, keeps_bad_rows
+        self._follow, self._keeps_bad_rows, self._spool = follow, keeps_bad_rows, spool
         self._schema = self._first_schema()
 
     def _first_schema(self) -> pa.Schema:
         """Wait for a file that has rows, and return the columns of the first files."""
         watch, began = self._files.watch(), time.monotonic()
         while True:
+            has_ended = self._spool is not None and self._spool.has_ended()
             facts = [fact for found in self._files.listed()[:_LOOKED_AT] if (fact := self._peek(found.name))]
             if any(fact.schema is not None for fact in facts):
                 watch.close()
                 return schema_of(facts, self._files.format)
+            if has_ended:
+                raise SourceError("what came through the pipe has no rows; expected a header, and records")
             if self._follow.idle_timeout_s is not None and time.monotonic() - began > self._follow.idle_timeout_s:
                 raise SourceError(f"{self._files.place}: nothing to read came within {self._follow.idle_timeout_s:g} s")
             watch.wait(_LOOK_S)
@@ -137,21 +152,31 @@ class FollowedSource(Source):
     @property
     def description(self) -> str:
         """The place."""
-        return f"{self._files.place}, followed"
+        return f"{self._files.place}, followed" if self._spool is None else self._spool.description
 
     def fraction(self, cursor: Cursor) -> None:
         """Nobody knows."""
 
+    def acknowledge(self, cursor: Cursor) -> None:
+        """Let what no checkpoint needs any more be removed, if it is ours; see `Source.acknowledge`."""
+        if self._spool is not None and cursor.seen:
+            self._spool.acknowledge(cursor.seen[-1].name)
+
     def open(self, schema: pa.Schema, cursor: Cursor | None = None, decisions: Decisions | None = None) -> Reader:
         """Open the place at a position; see `Source.open`."""
         require(schema, self._schema.names, self._files.place)
+        cursor = cursor or Cursor.start()
+        if self._spool is not None and not self._spool.is_kept:
+            # What came before is gone with the process that it came to.
+            cursor, decisions = Cursor(cursor.row, 0, ()), None
         blocks = _Following(
             self._files,
             schema,
-            cursor or Cursor.start(),
+            cursor,
             decisions or Decisions(),
             self._follow,
             keeps_bad_rows=self._keeps_bad_rows,
+            spool=self._spool,
         )
         return Reader(blocks, self.description, blocks.again, blocks.bad)
 
@@ -236,9 +261,10 @@ class _Following(Iterator[Block]):
         follow: Follow,
         *,
         keeps_bad_rows: bool,
+        spool: Spool | None,
     ) -> None:
         self._files, self._schema, self._decisions, self._follow = files, schema, decisions, follow
-        self._keeps_bad_rows = keeps_bad_rows
+        self._keeps_bad_rows, self._spool = keeps_bad_rows, spool
         self._watch = files.watch()
         self._cursor = cursor
         self._bad: list[BadRow] = []
@@ -272,12 +298,15 @@ class _Following(Iterator[Block]):
     def __next__(self) -> Block:
         if self._must_wait:
             self._watch.wait(_LOOK_S)
+        has_ended = self._spool is not None and self._spool.has_ended()
         while self._part is not None or self._open_next():
             block = self._read(self._part)
             if block is not None:
                 return block
             if self._part is not None and not self._leaves(self._part):
                 break
+        if has_ended and self._part is None:
+            raise StopIteration
         if self._follow.idle_timeout_s is not None and time.monotonic() - self._came > self._follow.idle_timeout_s:
             raise StopIteration
         self._must_wait = True
@@ -321,6 +350,10 @@ class _Following(Iterator[Block]):
             self._truncated = replace(part.identity(), inode=0)
             self._finish(part)
             return True
+        if self._spool is not None and self._spool.is_whole(part.identity().name):
+            self._is_leaving = True
+            part.settle()
+            return True
         if self._decisions.recall(f"file {self._cursor.file + 1}") is None:
             name = self._next_name()
             quiet_s = time.monotonic() - self._changed
@@ -339,6 +372,8 @@ class _Following(Iterator[Block]):
         if self._truncated is not None:
             identity = self._truncated
         part.close()
+        if self._spool is not None:
+            self._spool.leave(identity.name)
         kept = (*self._cursor.seen, identity)[-_KEPT:]
         dropped = (*self._cursor.seen, identity)[: -len(kept)]
         horizon = max((self._cursor.horizon, *map(self._place_in_order, dropped)))
@@ -410,8 +445,8 @@ class _Following(Iterator[Block]):
         """Return what was read of a file before; of one that was copied and truncated, what was read of that one."""
         status = Path(name).stat()
         for identity in reversed(self._cursor.seen):
-            if identity.inode == status.st_ino and status.st_size > identity.size:
-                self._files.format(name).compare(name, identity, may_grow=True)
+            # The number of a file that was removed may be that of another one since.
+            if identity.inode == status.st_ino and status.st_size > identity.size and self._holds(name, identity):
                 return identity
         truncated = self._truncated
         if truncated is not None and status.st_size >= truncated.offset and self._holds(name, truncated):
@@ -422,6 +457,8 @@ class _Following(Iterator[Block]):
         """Tell whether a file begins with what was read of one."""
         try:
             self._files.format(name).compare(name, identity, may_grow=True)
+        except ContinuedError:
+            raise
         except (CursorError, OSError):
             return False
         return True

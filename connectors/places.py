@@ -18,6 +18,7 @@ from connectors.files import FileSource, Format
 from connectors.followed import Follow, FollowedSource
 from connectors.memory import MemorySource
 from connectors.parquet_file import ParquetFormat
+from connectors.spool import Spool, is_pipe
 from connectors.wording import nearest
 
 __all__ = ["EXTENSIONS", "open_source"]
@@ -35,14 +36,15 @@ def open_source(
     encoding: str | None = None,
     keeps_bad_rows: bool = False,
     follow: Follow | None = None,
+    spool: str | None = None,
 ) -> Source:
     """Return the source for one or more places.
 
     Parameters
     ----------
     places
-        Files, folders (their supported files, by name), patterns with ``*``, ``?``, ``[…]`` or ``**`` (sorted), in the
-        order of the stream; or one Arrow table.
+        ``-`` for standard input, or a named pipe; files, folders (their supported files, by name), patterns with ``*``,
+        ``?``, ``[…]`` or ``**`` (sorted), in the order of the stream; or one Arrow table.
     block_size
         Bytes of text read at a time.
     delimiter, quote, encoding
@@ -52,6 +54,8 @@ def open_source(
         Whether what cannot be read is handed over beside the rows, as `BadRow`, instead of ending them with an error.
     follow
         How to go on with what comes: rows written at the end of a file, files that land in a folder.
+    spool
+        A folder that keeps what comes through a pipe, so that a reader can be opened at any position of it.
 
     Raises
     ------
@@ -65,6 +69,24 @@ def open_source(
     text = CsvFormat(block_size, Dialect(delimiter, quote, encoding), keeps_bad_rows=keeps_bad_rows)
     formats: dict[str, Format] = dict.fromkeys(EXTENSIONS, text)
     formats[".parquet"] = ParquetFormat(keeps_bad_rows=keeps_bad_rows)
+    if (pipe := next((str(place) for place in places if is_pipe(str(place))), None)) is not None:
+        if len(places) > 1:
+            raise SourceError(f"{pipe}: a pipe cannot be combined with other places")
+        pump = Spool(pipe, spool, Dialect(delimiter, quote, encoding), reopens=follow is not None)
+        plain = Dialect(delimiter, quote, "utf-8")
+        formats[".csv"] = CsvFormat(block_size, plain, keeps_bad_rows=keeps_bad_rows)
+        how = Follow(idle_timeout_s=follow.idle_timeout_s if follow is not None else None)
+        return FollowedSource(
+            pump.folder,
+            lambda name: formats.get(_extension(name) or ""),
+            how,
+            keeps_bad_rows=keeps_bad_rows,
+            spool=pump,
+        )
+    if spool is not None:
+        raise SourceError(
+            "spool: it keeps what comes through a pipe (-, or a named one); other places keep it themselves"
+        )
     if follow is not None:
         if len(places) != 1:
             raise SourceError("only one place can be followed: a file, a folder or a pattern")

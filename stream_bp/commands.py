@@ -118,12 +118,18 @@ def inspect(model: str, *, as_json: bool) -> int:
 
 
 def _absolute(place: str) -> str:
-    return place if "://" in place else str(Path.cwd() / place)
+    return place if "://" in place or place == "-" else str(Path.cwd() / place)
 
 
 def _open(config: JobConfig) -> Source:
     """Open the places of a job; of one that follows, wait for the first of its rows, and say so."""
     follow = Follow(config.follow_order, config.idle_timeout_s) if config.follow else None
+    if "-" in config.source and config.spool is None and config.run_dir is not None:
+        _say(
+            "standard input is read once: what comes after the last checkpoint is lost with this process; --spool DIR "
+            "keeps it",
+            file=sys.stderr,
+        )
     if follow is not None:
         Console(stderr=True).print(escape(f"following {', '.join(config.source)}"), highlight=False, soft_wrap=True)
     return open_source(*config.source, **config.source_settings, follow=follow)

@@ -223,6 +223,12 @@ class JobConfig(BaseModel):
     flush_after: Duration | None = Field(
         None, description="learn a minibatch that is not full after so long (5s) [default: wait until it is]"
     )
+    spool: str | None = Field(
+        None,
+        min_length=1,
+        description="folder that keeps what comes from standard input (-) or a named pipe: so the job can be resumed "
+        "exactly [default: nothing is kept]",
+    )
     epochs: int = Field(1, ge=1, description="passes over the source")
     shuffle_window: int | None = Field(
         None, ge=2, description="shuffle within windows of this many rows (rounded up to minibatches) [default: no]"
@@ -330,7 +336,7 @@ class JobConfig(BaseModel):
     def source_settings(self) -> dict[str, Any]:
         """What :func:`connectors.open_source` takes beside the places."""
         text = self.model_dump(include={"delimiter", "quote", "encoding"})
-        return {**text, "keeps_bad_rows": self.on_bad_row != "error"}
+        return {**text, "keeps_bad_rows": self.on_bad_row != "error", "spool": self.spool}
 
     @property
     def encoder_settings(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from connectors import BadRow, ConnectorError, Decisions, RowError, Source
+from connectors import BadRow, ConnectorError, Cursor, Decisions, RowError, Source
 from stream_bp import numerics, quarantine
 from stream_bp.checkpoint import Checkpointer, Loaded
 from stream_bp.columns import kept_columns, with_kept
@@ -113,6 +113,7 @@ class Job:
         self._journals: Journals | None = None
         self._saver: Saver | None = None
         self._decisions: Decisions = Decisions()
+        self._needed: deque[Cursor] = deque()
         self._predictions: Predictions | None = None
         self._signal: int | None = None
 
@@ -348,9 +349,15 @@ class Job:
             if self.source.is_endless:
                 kept = KeptDecisions(self._directory.decisions_path, self.config.keep, self._disk)
                 self._decisions = stack.enter_context(contextlib.closing(kept))
-                self._saver.acknowledged.append(lambda snapshot: kept.saved(snapshot.state["rows"]))
+                self._saver.acknowledged += [lambda snapshot: kept.saved(snapshot.state["rows"]), self._acknowledge]
             with self._saver:
                 yield
+
+    def _acknowledge(self, snapshot: Snapshot) -> None:
+        """Tell an endless source what no checkpoint of this run will need any more."""
+        self._needed.append(Cursor.from_json(snapshot.state["position"]["cursor"]))
+        if len(self._needed) > self.config.keep:
+            self.source.acknowledge(self._needed.popleft())
 
     @contextlib.contextmanager
     def _telling_to_the_end(self, journals: Journals, training: Training) -> Iterator[None]:

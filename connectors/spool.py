@@ -1,0 +1,366 @@
+"""Standard input and named pipes: what comes is kept in a folder, and read from there.
+
+Nothing can be read twice from a pipe. So a thread writes what comes to files of a folder, whole records only, and the
+rows are read from these files like from any that land in a folder. If the folder is to stay, a job goes on from there
+after a kill; what the pipe had handed over and was not yet written, some records, is lost. Else it is a temporary one,
+and what comes after a kill is gone on with.
+
+Text becomes files of text, in UTF-8, each with the header; a stream of Arrow (its IPC format) files of Parquet.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import io
+import os
+import queue
+import re
+import select
+import shutil
+import stat
+import tempfile
+import threading
+import weakref
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from connectors.csv_dialect import Dialect
+from connectors.csv_records import record_ends, whole_records
+from connectors.csv_text import transcoded
+from connectors.errors import SourceError, foreign_errors
+
+__all__ = ["STANDARD_INPUT", "Spool", "is_pipe"]
+
+STANDARD_INPUT = "-"
+
+_FILE_BYTES = 64 << 20
+_READ_BYTES = 1 << 20
+_FILE_ROWS = 1 << 16
+_GATHER_S = 0.5  # that batches wait for others
+_PATIENCE_S = 5.0
+_AHEAD = 4  # files written and not yet read
+_NAME = re.compile(r"spool-([0-9]{12})\.(csv|parquet)")
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+
+
+def is_pipe(place: str) -> bool:
+    """Tell whether a place is standard input, or a named pipe."""
+    return place == STANDARD_INPUT or (os.path.exists(place) and stat.S_ISFIFO(os.stat(place).st_mode))  # noqa: PTH110, PTH116
+
+
+class Spool:
+    """What comes through a pipe, in files of a folder; a thread writes them.
+
+    Parameters
+    ----------
+    place
+        ``-``, or the path of a named pipe.
+    folder
+        Where to keep what comes; a temporary folder, if it is not given.
+    dialect
+        How text is written, as far as that was said.
+    reopens
+        Whether a named pipe is opened again when all who write to it have closed it.
+
+    Attributes
+    ----------
+    folder : str
+        Where the files are.
+    is_kept : bool
+        Whether they stay.
+    """
+
+    def __init__(self, place: str, folder: str | None, dialect: Dialect, *, reopens: bool) -> None:
+        self._place, self._dialect, self._reopens = place, dialect, reopens
+        self.is_kept = folder is not None
+        self.folder = folder or tempfile.mkdtemp(prefix="stream-bp-")
+        with foreign_errors(self.folder):
+            Path(self.folder).mkdir(parents=True, exist_ok=True)
+            self._refuse_others()
+        self._finalizer = (
+            None if self.is_kept else weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        )
+        self._changed = threading.Condition()
+        self._failure: BaseException | None = None
+        self._has_ended = False
+        self._newest = max(self._numbers(), default=0)
+        self._left = 0
+        self._pipe: _Pipe | None = None
+        self._is_over = False
+        self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
+        self._thread.start()
+        # Python must not end while a thread is about to read by way of it.
+        atexit.register(_end, weakref.ref(self))
+
+    def _refuse_others(self) -> None:
+        others = [name for name in os.listdir(self.folder) if not _NAME.fullmatch(name) and not name.startswith(".")]  # noqa: PTH208
+        if others:
+            raise SourceError(f"{self.folder}: {others[0]} is not of a spool; choose a folder for it alone")
+
+    def _numbers(self) -> list[int]:
+        return [int(match[1]) for name in os.listdir(self.folder) if (match := _NAME.fullmatch(name))]  # noqa: PTH208
+
+    @property
+    def description(self) -> str:
+        """Where what comes is from."""
+        return "standard input" if self._place == STANDARD_INPUT else self._place
+
+    def is_whole(self, name: str) -> bool:
+        """Tell whether a file will not grow: it is not the last one, or nothing comes any more."""
+        match = _NAME.fullmatch(Path(name).name)
+        with self._changed:
+            return self._has_ended or (match is not None and int(match[1]) < self._newest)
+
+    def has_ended(self) -> bool:
+        """Tell whether all that will come is written.
+
+        Raises
+        ------
+        SourceError
+            What came could not be read, or written.
+        """
+        with self._changed:
+            if self._failure is not None:
+                with foreign_errors(self._place):
+                    raise self._failure
+            return self._has_ended
+
+    def leave(self, name: str) -> None:
+        """Hear that a file was read to its end; one that need not stay is removed."""
+        match = _NAME.fullmatch(Path(name).name)
+        with self._changed:
+            self._left = max(self._left, int(match[1]) if match else 0)
+            self._changed.notify_all()
+        if not self.is_kept:
+            Path(name).unlink(missing_ok=True)
+
+    def acknowledge(self, name: str) -> None:
+        """Remove the files before one: no checkpoint needs them any more."""
+        match = _NAME.fullmatch(Path(name).name)
+        for path in Path(self.folder).iterdir():
+            found = _NAME.fullmatch(path.name)
+            if found and match and int(found[1]) < int(match[1]):
+                path.unlink(missing_ok=True)
+
+    def _run(self) -> None:
+        try:
+            while True:
+                with self._opened() as stream:
+                    self._take(stream)
+                if self._is_over or not self._reopens or self._place == STANDARD_INPUT:
+                    break
+        except BaseException as error:
+            self._failure = error
+        with self._changed:
+            self._has_ended = True
+
+    def _opened(self) -> io.BufferedReader:
+        # Opening a named pipe waits for somebody who writes to it.
+        self._pipe = _Pipe(os.dup(0) if self._place == STANDARD_INPUT else os.open(self._place, os.O_RDONLY))
+        return io.BufferedReader(self._pipe, _READ_BYTES)
+
+    def end(self) -> None:
+        """Read no further, and wait until what was read is written."""
+        self._is_over = True
+        if self._pipe is not None:
+            self._pipe.end()
+            self._thread.join(_PATIENCE_S)
+
+    def _take(self, stream: io.BufferedReader) -> None:
+        """Write all that comes through a stream."""
+        head = stream.peek(4)[:4]
+        if head == b"\xff\xff\xff\xff":
+            self._take_batches(stream)
+            return
+        for magic, name in (*_COMPRESSED.items(), (b"PAR1", "Parquet")):
+            if head.startswith(magic):
+                way_out = "write it to a file" if name == "Parquet" else f"decompress it before: {name} -dc … |"
+                raise SourceError(f"{self._place}: what comes is {name}, which cannot be read from a pipe; {way_out}")
+        self._take_text(stream)
+
+    def _take_text(self, stream: io.BufferedReader) -> None:
+        pending = b""
+        dialect: Dialect | None = None
+        file: _Text | None = None
+        for data in _pieces(stream, self._dialect):
+            pending += data
+            if dialect is None:
+                dialect = replace(self._dialect, encoding="utf-8").told_by(pending)
+            length = whole_records(pending, data == b"", dialect)
+            if length and file is None:
+                end = int(record_ends(pending, data == b"", dialect)[0])
+                file, header = self._text(pending[:end], dialect), end
+                pending, length = pending[header:], length - header
+            if file is not None and length:
+                file = self._next_text(file)
+                file.write(pending[:length])
+                pending = pending[length:]
+        if file is not None:
+            if pending.strip(b"\r\n"):
+                file.write(pending + b"\n")
+            file.close()
+
+    def _text(self, header: bytes, dialect: Dialect) -> _Text:
+        """Go on with the last file of text, or begin the first; what comes may be without the header then."""
+        header = header.removeprefix(b"\xef\xbb\xbf").strip(b"\r\n") + b"\n"
+        path = self._path(self._newest, "csv")
+        if not self._newest or not path.exists():
+            return self._begun(header)
+        known = path.read_bytes()
+        first = int(record_ends(known, is_last=False, dialect=dialect)[0])
+        file = _Text(
+            path, known[:first], first + whole_records(known[first:], is_last=False, dialect=dialect), self.is_kept
+        )
+        if header != known[:first]:
+            file.write(header)
+        return file
+
+    def _begun(self, header: bytes) -> _Text:
+        with self._changed:
+            self._changed.wait_for(lambda: self._newest - self._left < _AHEAD)
+            number = self._newest + 1
+        file = _Text(self._path(number, "csv"), header, 0, self.is_kept)
+        with self._changed:
+            self._newest = number
+        return file
+
+    def _next_text(self, file: _Text) -> _Text:
+        if file.size < _FILE_BYTES:
+            return file
+        file.close()
+        return self._begun(file.header)
+
+    def _take_batches(self, stream: io.BufferedReader) -> None:
+        """Write the batches of a stream of Arrow, several of them to a file."""
+        batches: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(_AHEAD)
+        threading.Thread(target=_read_batches, args=(stream, batches), daemon=True).start()
+        waiting: list[pa.RecordBatch] = []
+        while True:
+            try:
+                batch = batches.get(timeout=_GATHER_S if waiting else None)
+            except queue.Empty:
+                batch = waiting[-1].slice(0, 0)
+            if isinstance(batch, BaseException):
+                raise batch
+            is_idle = batch is not None and not batch.num_rows
+            if batch is not None and batch.num_rows:
+                waiting.append(batch)
+            if waiting and (batch is None or is_idle or sum(map(len, waiting)) >= _FILE_ROWS):
+                self._write_batches(waiting)
+                waiting = []
+            if batch is None:
+                return
+
+    def _write_batches(self, batches: list[pa.RecordBatch]) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._newest - self._left < 4 * _AHEAD)
+            number = self._newest + 1
+        path = self._path(number, "parquet")
+        hidden = path.with_name(f".{path.name}.tmp")
+        pq.write_table(pa.Table.from_batches(batches), hidden, write_page_checksum=True)
+        if self.is_kept:
+            _sync(hidden)
+        hidden.replace(path)
+        with self._changed:
+            self._newest = number
+
+    def _path(self, number: int, extension: str) -> Path:
+        return Path(self.folder, f"spool-{number:012d}.{extension}")
+
+
+def _end(spool: weakref.ref[Spool]) -> None:
+    if (found := spool()) is not None:
+        found.end()
+
+
+class _Pipe(io.RawIOBase):
+    """The end of a pipe that is read; whoever waits there can be told that it is over."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._over, self._tell = os.pipe()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        ready, _, _ = select.select([self._fd, self._over], [], [])
+        if self._over in ready:
+            return 0
+        data = os.read(self._fd, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def end(self) -> None:
+        """Let it be as if nobody wrote any more."""
+        with contextlib.suppress(OSError):  # it was closed in this very moment
+            os.write(self._tell, b".")
+
+    def close(self) -> None:
+        """Close it: whoever writes has nobody to write to then."""
+        if not self.closed:
+            for fd in (self._fd, self._over, self._tell):
+                os.close(fd)
+        super().close()
+
+
+class _Text:
+    """A file of whole records, with their header."""
+
+    def __init__(self, path: Path, header: bytes, size: int, is_durable: bool) -> None:
+        self.header, self.size, self._is_durable = header, size, is_durable
+        self._file = path.open("r+b" if size else "wb", buffering=0)
+        if size:
+            self._file.truncate(size)
+            self._file.seek(size)
+        else:
+            self.write(header)
+
+    def write(self, text: bytes) -> None:
+        """Write whole records, through to the disk where they are to stay."""
+        rest = memoryview(text)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        self.size += len(text)
+        if self._is_durable:
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _pieces(stream: io.BufferedReader, dialect: Dialect) -> Iterator[bytes]:
+    """Yield text as it comes, in UTF-8; nothing at the end."""
+    first = b""
+    while b"\n" not in first and b"\r" not in first and (data := stream.read1(_READ_BYTES)):
+        first += data
+    told = dialect.told_by(first)
+    decode = None if told.is_utf8 else transcoded(str(told.encoding))
+    data = first
+    while True:
+        yield data if decode is None else decode(data)
+        if not data:
+            return
+        data = stream.read1(_READ_BYTES)
+
+
+def _read_batches(stream: io.BufferedReader, batches: queue.Queue[pa.RecordBatch | BaseException | None]) -> None:
+    try:
+        with pa.ipc.open_stream(stream) as reader:
+            for batch in reader:
+                batches.put(batch)
+        batches.put(None)
+    except BaseException as error:
+        batches.put(error)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,247 @@
+"""Standard input and named pipes: what comes through them is kept, read from there, and can be gone on with."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from connectors import Cursor, Follow, SourceError, followed, open_source, spool
+from stream_bp.checkpoint import load
+
+SCHEMA = pa.schema([("n", pa.int64())])
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nothing take long."""
+    for name, value in {"_LOOK_S": 0.02, "_QUIET_S": 0.05}.items():
+        monkeypatch.setattr(followed, name, value)
+
+
+def pour(fifo: Path, data: bytes, step: int = 1 << 20) -> threading.Thread:
+    """Write to a named pipe, meanwhile."""
+
+    def work() -> None:
+        with fifo.open("wb", buffering=0) as file:
+            for start in range(0, len(data), step):
+                file.write(data[start : start + step])
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+def rows(source: Any, cursor: Cursor | None = None) -> tuple[list[int], Cursor]:
+    """Read all rows, and return where they end."""
+    found, end = [], cursor or Cursor.start()
+    with source.open(SCHEMA, cursor) as reader:
+        for block in reader:
+            found += block.records["n"].to_pylist()
+            end = Cursor.from_json(block.cursor(len(block)).to_json()) if len(block) else end
+    return found, end
+
+
+def fifo(folder: Path) -> Path:
+    """Make a named pipe."""
+    os.mkfifo(folder / "pipe")
+    return folder / "pipe"
+
+
+def text(start: int, stop: int, header: str = "n,w\n") -> bytes:
+    """Return rows, some of them quoted over lines."""
+    return (header + "".join(f'{n},"a\n{n}"\n' for n in range(start, stop))).encode()
+
+
+@pytest.mark.parametrize("step", [3, 1 << 20])
+def test_text_comes_through_a_pipe(tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the pieces it comes in, and in however many files it is kept meanwhile; the end needs no line break."""
+    monkeypatch.setattr(spool, "_FILE_BYTES", 500)
+    pipe = fifo(tmp_path)
+    thread = pour(pipe, text(0, 300).rstrip(b"\n"), step)
+    source = open_source(pipe)
+    assert source.schema.names == ["n", "w"]
+    assert source.description == str(pipe)
+    assert rows(source)[0] == list(range(300))
+    thread.join()
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "cp1252", "utf-8-sig"])
+def test_text_in_another_encoding_comes_through_a_pipe(tmp_path: Path, encoding: str) -> None:
+    """It is UTF-8 from there on."""
+    pipe = fifo(tmp_path)
+    thread = pour(pipe, "n;größe\n1;é\n2;ü\n".encode(encoding), 3)
+    source = open_source(pipe)
+    assert source.schema.names == ["n", "größe"]
+    assert rows(source)[0] == [1, 2]
+    thread.join()
+
+
+def test_arrow_comes_through_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream of batches, small and large ones."""
+    monkeypatch.setattr(spool, "_FILE_ROWS", 50)
+    sink = pa.BufferOutputStream()
+    table = pa.table({"n": range(300), "s": [{"a": i} for i in range(300)]})
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        for size in (1, 1, 100, 3, 195):
+            start = sum((1, 1, 100, 3, 195)[: (1, 1, 100, 3, 195).index(size)]) if size != 1 else 0
+            writer.write_table(table.slice(start, size) if size != 1 else table.slice(0, 0))
+        writer.write_table(table.slice(0, 0))
+    pipe = fifo(tmp_path)
+    thread = pour(pipe, sink.getvalue().to_pybytes(), 1_000)
+    source = open_source(pipe)
+    assert source.schema.names == ["n", "s.a"]
+    found = rows(source)[0]
+    assert found == [*range(2, 102), *range(102, 105), *range(105, 300)]
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"\x1f\x8b\x08rest", "is gzip, .*decompress it"),
+        (b"PAR1rest", "is Parquet, .*write it to a file"),
+        (b"", "no rows"),
+    ],
+)
+def test_what_cannot_be_read_from_a_pipe_is_named(tmp_path: Path, data: bytes, words: str) -> None:
+    """One line with the way out."""
+    pipe = fifo(tmp_path)
+    thread = pour(pipe, data)
+    with pytest.raises(SourceError, match=words):
+        open_source(pipe)
+    thread.join()
+
+
+def test_a_spool_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came before is read again from any position; the header may come again; half a record is no record."""
+    monkeypatch.setattr(spool, "_FILE_BYTES", 200)
+    pipe, folder = fifo(tmp_path), tmp_path / "spool"
+    thread = pour(pipe, text(0, 60))
+    source = open_source(pipe, spool=str(folder))
+    with source.open(SCHEMA) as reader:
+        block = next(block for block in reader if len(block))
+        cursor = block.cursor(3)
+    thread.join()
+    while not source._spool.has_ended():  # type: ignore[attr-defined]
+        time.sleep(0.01)
+    newest = max(folder.iterdir())
+    newest.write_bytes(newest.read_bytes() + b'60,"half')
+    thread = pour(pipe, text(60, 90))
+    found, end = rows(open_source(pipe, spool=str(folder)), cursor)
+    assert found == list(range(3, 90))
+    thread.join()
+    thread = pour(pipe, text(90, 100, header=""))
+    again = open_source(pipe, spool=str(folder))
+    assert rows(again, end)[0] == list(range(90, 100))
+    thread.join()
+    n_files = len(list(folder.iterdir()))
+    again.acknowledge(end)
+    assert 0 < len(list(folder.iterdir())) < n_files
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(SourceError, match=r"notes\.txt is not of a spool"):
+        open_source(pipe, spool=str(folder))
+
+
+def test_a_named_pipe_is_opened_again_to_be_followed(tmp_path: Path) -> None:
+    """One writer after the other, each with the header."""
+    pipe = fifo(tmp_path)
+    thread = pour(pipe, text(0, 10))
+    source = open_source(pipe, follow=Follow(idle_timeout_s=1.5))
+    with source.open(SCHEMA) as reader:
+        found = next(block for block in reader if len(block)).records["n"].to_pylist()
+        thread.join()
+        thread = pour(pipe, text(10, 20))
+        found += [n for block in reader for n in block.records["n"].to_pylist()]
+    assert found == list(range(20))
+    thread.join()
+
+
+def test_a_temporary_spool_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that were read are removed, and the folder with the source."""
+    monkeypatch.setattr(spool, "_FILE_BYTES", 200)
+    monkeypatch.setattr(spool.tempfile, "tempdir", str(tmp_path / "tmp"))  # type: ignore[attr-defined]
+    (tmp_path / "tmp").mkdir()
+    pipe = fifo(tmp_path)
+    thread = pour(pipe, text(0, 100))
+    source = open_source(pipe)
+    assert rows(source)[0] == list(range(100))
+    [folder] = (tmp_path / "tmp").iterdir()
+    assert list(folder.iterdir()) == []
+    thread.join()
+    del source
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def labelled(start: int, stop: int) -> bytes:
+    """Return rows of text with a label."""
+    return ("n,label\n" + "".join(f"{n},{'ab'[n % 2]}\n" for n in range(start, stop))).encode()
+
+
+def train(run_dir: Path, *arguments: str) -> "subprocess.Popen[bytes]":
+    """Start a job that learns from standard input."""
+    settings = ["--target", "label", "--batch-size", "8", "--hidden", "4", "--checkpoint-every", "5"]
+    command = [sys.executable, "-m", "stream_bp", "train", "-", *settings, "--run-dir", str(run_dir), *arguments]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def wait_for(run_dir: Path, rows_saved: int) -> None:
+    """Wait until a checkpoint has so many rows."""
+    ends = time.monotonic() + 60
+    while time.monotonic() < ends:
+        try:
+            if load(run_dir).snapshot.state["rows"] >= rows_saved:
+                return
+        except ValueError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError("the job does not come so far")
+
+
+def test_a_killed_job_goes_on_with_its_spool_to_the_same_bits(tmp_path: Path) -> None:
+    """What was handed over before the kill is learned from the spool, what comes after it from the pipe."""
+    jobs = {}
+    for name, is_killed in (("killed", True), ("whole", False)):
+        run_dir, kept = tmp_path / name, ("--spool", str(tmp_path / f"{name}-spool"))
+        job = train(run_dir, *kept)
+        assert job.stdin is not None
+        job.stdin.write(labelled(0, 400))
+        job.stdin.flush()
+        if is_killed:
+            wait_for(run_dir, 120)
+            time.sleep(0.5)
+            job.send_signal(signal.SIGKILL)
+            with job:
+                assert job.wait() == -signal.SIGKILL
+            job = train(run_dir, *kept)
+            assert job.stdin is not None
+            job.stdin.write(labelled(400, 1_000))
+        else:
+            assert job.stdin is not None
+            job.stdin.write(labelled(400, 1_000).removeprefix(b"n,label\n"))
+        said = job.communicate()[1]
+        assert job.returncode == 0, said
+        loaded = load(run_dir)
+        jobs[name] = (
+            loaded.snapshot.state["rows"],
+            loaded.snapshot.tensors["W1"].tobytes(),
+            (run_dir / "history.csv").read_bytes(),
+        )
+    assert jobs["killed"] == jobs["whole"]
+    assert jobs["killed"][0] == 1_000
+
+
+def test_without_a_spool_a_job_says_what_is_lost(tmp_path: Path) -> None:
+    """It goes on with what comes next."""
+    job = train(tmp_path / "run")
+    assert b"standard input is read once" in job.communicate(labelled(0, 100))[1]
+    job = train(tmp_path / "run")
+    assert job.communicate(labelled(500, 540))[1] is not None
+    assert job.returncode == 0
+    assert load(tmp_path / "run").snapshot.state["rows"] == 140
