@@ -1,5 +1,5 @@
-from .base import BadRow, Block, Cursor, Decisions, FileIdentity, Reader, Source
-from .errors import ConnectorError, CursorError, RowError, SchemaError, SourceError
+from .base import BadRow, Block, Cursor, Decisions, FileIdentity, FileStart, Note, Reader, Source
+from .errors import ConnectorError, CursorError, NewColumnsError, RowError, SchemaError, SourceError
 from .followed import Follow
 from .memory import MemorySource
 from .places import EXTENSIONS, open_source
@@ -16,8 +16,11 @@ __all__ = [
     "CursorError",
     "Decisions",
     "FileIdentity",
+    "FileStart",
     "Follow",
     "MemorySource",
+    "NewColumnsError",
+    "Note",
     "Prefetcher",
     "Reader",
     "RowError",

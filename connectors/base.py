@@ -20,7 +20,7 @@ What every connector promises, and ``tests/contract`` checks for each of them:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from types import TracebackType
@@ -30,7 +30,7 @@ import pyarrow as pa
 
 from connectors.errors import CursorError, SourceError
 
-__all__ = ["BadRow", "Block", "Cursor", "Decisions", "FileIdentity", "Reader", "Source"]
+__all__ = ["BadRow", "Block", "Cursor", "Decisions", "FileIdentity", "FileStart", "Note", "Reader", "Source"]
 
 
 _MOST_DECISIONS = 100_000  # the last ones are remembered
@@ -190,6 +190,28 @@ class BadRow:
     n_rows: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class FileStart:
+    """Where a file begins, and which columns it has.
+
+    Parameters
+    ----------
+    row
+        Rows of the stream before it.
+    place
+        The file, as it was given to the source.
+    columns
+        Names, in their order.
+    """
+
+    row: int
+    place: str
+    columns: tuple[str, ...]
+
+
+Note = BadRow | FileStart
+
+
 class Block:
     """Some rows in a row, and the position after each of them.
 
@@ -199,19 +221,25 @@ class Block:
         The rows; at least one.
     locate
         Position after the first n rows. It is called only when somebody asks, so it may cost a little.
-    bad
-        What could not be read just before these rows, in order, where the source hands it over.
+    notes
+        What is to be said of these rows, in order: what could not be read just before one of them, where the source
+        hands it over, and which begins a file.
     """
 
-    __slots__ = ("_locate", "bad", "records")
+    __slots__ = ("_locate", "notes", "records")
 
-    def __init__(self, records: pa.RecordBatch, locate: Callable[[int], Cursor], bad: Sequence[BadRow] = ()) -> None:
+    def __init__(self, records: pa.RecordBatch, locate: Callable[[int], Cursor], notes: Sequence[Note] = ()) -> None:
         self.records = records
-        self.bad = bad
+        self.notes = notes
         self._locate = locate
 
     def __len__(self) -> int:
         return int(self.records.num_rows)
+
+    @property
+    def bad(self) -> list[BadRow]:
+        """What could not be read."""
+        return [note for note in self.notes if isinstance(note, BadRow)]
 
     def cursor(self, n: int) -> Cursor:
         """Return the position after the first `n` rows, 0 ≤ n ≤ number of rows."""
@@ -264,7 +292,7 @@ class Reader:
         What is being read, for messages.
     again
         See the method; asked only after the last block.
-    bad
+    notes
         See the property; asked only after the last block.
     """
 
@@ -273,12 +301,12 @@ class Reader:
         blocks: Iterator[Block],
         place: str,
         again: Callable[[], Cursor],
-        bad: Callable[[], Sequence[BadRow]] = tuple,
+        notes: Callable[[], Sequence[Note]] = tuple,
     ) -> None:
         self._blocks: Iterator[Block] | None = blocks
         self._place = place
         self._again = again
-        self._bad = bad
+        self._notes = notes
 
     def __iter__(self) -> Reader:
         return self
@@ -308,9 +336,14 @@ class Reader:
         return self._again()
 
     @property
-    def bad(self) -> Sequence[BadRow]:
-        """What could not be read behind the last row, once the last block was read."""
-        return self._bad()
+    def notes(self) -> Sequence[Note]:
+        """What is to be said of what lies behind the last row, once the last block was read."""
+        return self._notes()
+
+    @property
+    def bad(self) -> list[BadRow]:
+        """What could not be read behind the last row."""
+        return [note for note in self.notes if isinstance(note, BadRow)]
 
     def close(self) -> None:
         """Release files; a second call does nothing."""
@@ -347,7 +380,13 @@ class Source(ABC):
     """Whether the source may wait for rows for ever: an empty block then says that there is none for now."""
 
     @abstractmethod
-    def open(self, schema: pa.Schema, cursor: Cursor | None = None, decisions: Decisions | None = None) -> Reader:
+    def open(
+        self,
+        schema: pa.Schema,
+        cursor: Cursor | None = None,
+        decisions: Decisions | None = None,
+        known: Collection[str] | None = None,
+    ) -> Reader:
         """Open the source at a position.
 
         Parameters
@@ -359,6 +398,9 @@ class Source(ABC):
             Where to go on; the start where none is given.
         decisions
             Where an endless source keeps what it decides, and finds what it decided before.
+        known
+            Names of all columns that are known, wanted or not: a file that has others is refused before its first row,
+            by a `NewColumnsError`. Where they are not given, others are no matter; nor is one that a file lacks.
 
         Raises
         ------

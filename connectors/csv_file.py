@@ -25,7 +25,7 @@ from connectors.csv_text import TextFile, line_number
 from connectors.errors import ContinuedError, CursorError, RowError
 from connectors.files import FileFacts, Part, Piece, identify, refusal, refuse_other_content
 from connectors.prefetching import Prefetcher, prefetch
-from connectors.schemas import require, wider_type
+from connectors.schemas import wider_type
 
 __all__ = ["CsvFormat"]
 
@@ -203,6 +203,11 @@ class _CsvPart(Iterator[Piece]):
         return self._text.status_now()
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of all its columns."""
+        return () if self._parser is None else tuple(self._parser.header)
+
+    @property
     def is_growing(self) -> bool:
         """Whether more may come at its end."""
         return self._text.is_growing
@@ -235,7 +240,6 @@ class _Block:
 
 def _parser(header: bytes, schema: pa.Schema, name: str, dialect: Dialect) -> RecordParser:
     names = parse_header(header, name, dialect)
-    require(schema, names, name)
     return RecordParser(names, schema, name, dialect)
 
 

@@ -159,7 +159,7 @@ class RecordParser:
     header
         Names of the file's columns.
     schema
-        The columns wanted, each with its type.
+        The columns wanted, each with its type; one that the file lacks is null.
     name
         The file, for messages.
     dialect
@@ -172,7 +172,7 @@ class RecordParser:
     """
 
     def __init__(self, header: list[str], schema: pa.Schema, name: str, dialect: Dialect) -> None:
-        self._header, self._schema, self._name, self._dialect = header, schema, name, dialect
+        self.header, self._schema, self._name, self._dialect = header, schema, name, dialect
         for field in schema:
             self._probe(field)
         self._options = self._convert(list(schema))
@@ -191,7 +191,8 @@ class RecordParser:
 
     def _convert(self, wanted: list[pa.Field]) -> pacsv.ConvertOptions:
         names = [field.name for field in wanted]
-        return pacsv.ConvertOptions(column_types={field.name: field.type for field in wanted}, include_columns=names)
+        types = {field.name: field.type for field in wanted}
+        return pacsv.ConvertOptions(column_types=types, include_columns=names, include_missing_columns=True)
 
     def parse(self, text: bytes, keeps_bad_rows: bool) -> Parsed:
         """Parse whole records, at least one, in any thread.
@@ -252,7 +253,7 @@ class RecordParser:
         may_have_words = b"n" in text or b"N" in text
         try:
             table = _read(
-                text, self._header, self._options if may_have_words else self._options_without_words, self._dialect
+                text, self.header, self._options if may_have_words else self._options_without_words, self._dialect
             )
         except pa.ArrowInvalid:
             return None
@@ -284,7 +285,7 @@ class RecordParser:
 
     def _ill_formed(self, text: bytes, ends: Positions) -> dict[int, tuple[str, str]]:
         """Return what is wrong with records whatever their columns are."""
-        n_fields, n_wanted = count_fields(text, ends, self._dialect), len(self._header)
+        n_fields, n_wanted = count_fields(text, ends, self._dialect), len(self.header)
         complaints = {
             int(record): ("fields", f"expected {n_wanted} fields, found {n_fields[record]}")
             for record in np.flatnonzero(n_fields != n_wanted)
@@ -300,12 +301,14 @@ class RecordParser:
         as_bytes = self._convert([pa.field(field.name, pa.binary()) for field in self._schema])
         joined = self._joined(text, ends, which)
         try:
-            cells = _read(joined, self._header, as_bytes, self._dialect) if joined else None
+            cells = _read(joined, self.header, as_bytes, self._dialect) if joined else None
         except pa.ArrowInvalid:
             return
         if cells is None or cells.num_rows != len(which):
             return
         for field, column in zip(self._schema, cells.columns, strict=True):
+            if field.name not in self.header:
+                continue
             for i in _suspicious(column.combine_chunks(), field.type):
                 record = text[slice(*self._span(text, ends, int(which[i])))]
                 if self._fails(record, field):
@@ -313,7 +316,7 @@ class RecordParser:
 
     def _fails(self, record: bytes, field: pa.Field) -> bool:
         try:
-            _read(record, self._header, self._convert([field]), self._dialect)
+            _read(record, self.header, self._convert([field]), self._dialect)
         except pa.ArrowInvalid:
             return True
         return False
@@ -375,7 +378,8 @@ def _read(text: bytes, header: list[str], convert: pacsv.ConvertOptions, dialect
 
 def _empty_to_null(column: pa.Array) -> pa.Array:
     """Let what is empty be null, by a new bitmap: a scalar would make Arrow import pandas, if that is installed."""
-    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+    is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    if not is_text or column.null_count:  # a column that the file lacks is null already
         return column
     is_filled = np.from_dlpack(pc.binary_length(column)) > 0
     if is_filled.all():

@@ -5,6 +5,7 @@ The tree::
     ConnectorError
     ├── SourceError (OSError)        a place cannot be found, opened or read
     ├── SchemaError (ValueError)     columns or types are not those expected
+    │   └── NewColumnsError          a file has columns that nobody knows
     ├── RowError (ValueError)        a row cannot be decoded
     └── CursorError (ValueError)     a position does not fit the source: replaced, truncated, edited
         └── ContinuedError           what ended a file was taken for a whole record, and goes on
@@ -17,11 +18,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = [
     "ConnectorError",
     "ContinuedError",
     "CursorError",
+    "NewColumnsError",
     "RowError",
     "SchemaError",
     "SourceError",
@@ -39,6 +45,24 @@ class SourceError(ConnectorError, OSError):
 
 class SchemaError(ConnectorError, ValueError):
     """Columns or types are not those expected."""
+
+
+class NewColumnsError(SchemaError):
+    """A file has columns that nobody knows.
+
+    Parameters
+    ----------
+    place
+        The file.
+    schema
+        The columns, with their types.
+    row
+        Rows of the stream before it.
+    """
+
+    def __init__(self, place: str, schema: pa.Schema, row: int) -> None:
+        super().__init__(f"{place}: new columns {', '.join(schema.names)}")
+        self.place, self.schema, self.row = place, schema, row
 
 
 class RowError(ConnectorError, ValueError):

@@ -9,7 +9,7 @@ touched, and only one that was is compared with what was read.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -18,9 +18,9 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from connectors.base import BadRow, Block, Cursor, Decisions, FileIdentity, Reader, Source
-from connectors.errors import CursorError, RowError, SourceError, foreign_errors
-from connectors.schemas import require, unify
+from connectors.base import BadRow, Block, Cursor, Decisions, FileIdentity, FileStart, Note, Reader, Source
+from connectors.errors import CursorError, NewColumnsError, RowError, SourceError, foreign_errors
+from connectors.schemas import refuse_strangers, require, unify
 
 __all__ = [
     "DamagedPart",
@@ -30,6 +30,8 @@ __all__ = [
     "Part",
     "Piece",
     "block_of",
+    "file_start",
+    "first_columns",
     "identify",
     "refusal",
     "refuse_other_content",
@@ -102,6 +104,10 @@ class Part(Iterator[Piece], Protocol):
         """Return what the system knows of the open file now: of one that is followed it may change."""
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of all its columns."""
+
+    @property
     def is_growing(self) -> bool:
         """Whether more may come at its end."""
 
@@ -163,6 +169,9 @@ class FileSource(Source):
         self._format_of, self._keeps_bad_rows = format_of, keeps_bad_rows
         self._files = [self._peek(name) for name in names]
         self._schema = schema_of(self._files, format_of)
+        for file in self._files:
+            if file.schema is not None:
+                refuse_strangers(self.schema.names, file.schema.names, file.name)
 
     def _peek(self, name: str) -> FileFacts:
         try:
@@ -175,8 +184,8 @@ class FileSource(Source):
 
     @property
     def schema(self) -> pa.Schema:
-        """Every column of every file, with the type that fits them all."""
-        return self._schema
+        """The columns of the first file that has some, with the types that fit all files."""
+        return first_columns(self._files, self._schema)
 
     @property
     def n_rows(self) -> int | None:
@@ -209,14 +218,30 @@ class FileSource(Source):
         # A file may have grown since it was looked at.
         return min(1.0, done / whole) if whole else 1.0
 
-    def open(self, schema: pa.Schema, cursor: Cursor | None = None, decisions: Decisions | None = None) -> Reader:
+    def open(
+        self,
+        schema: pa.Schema,
+        cursor: Cursor | None = None,
+        decisions: Decisions | None = None,
+        known: Collection[str] | None = None,
+    ) -> Reader:
         """Open the files at a position; see `Source.open`."""
-        for file in self._files:
-            if file.schema is not None:
-                require(schema, file.schema.names, file.name)
+        self._require(schema)
         names = [file.name for file in self._files]
-        chain = _Chain(names, self._format_of, schema, cursor or Cursor.start(), keeps_bad_rows=self._keeps_bad_rows)
-        return Reader(chain, self.description, chain.again, chain.bad)
+        start = cursor or Cursor.start()
+        chain = _Chain(names, self._format_of, schema, start, keeps_bad_rows=self._keeps_bad_rows, known=known)
+        return Reader(chain, self.description, chain.again, chain.notes)
+
+    def _require(self, schema: pa.Schema) -> None:
+        """Refuse columns that no file has."""
+        files = [(file.name, file.schema.names) for file in self._files if file.schema is not None]
+        require(schema, [name for _, names in files for name in names], files[0][0])
+
+
+def first_columns(files: Sequence[FileFacts], schema: pa.Schema) -> pa.Schema:
+    """Return the columns of the first file that has some, with their types in a schema of all files."""
+    first = next(file.schema for file in files if file.schema is not None)
+    return pa.schema([schema.field(name) for name in first.names])
 
 
 def schema_of(files: Sequence[FileFacts], format_of: Callable[[str], Format]) -> pa.Schema:
@@ -253,10 +278,12 @@ class _Chain(Iterator[Block]):
         cursor: Cursor,
         *,
         keeps_bad_rows: bool,
+        known: Collection[str] | None,
     ) -> None:
         self._names, self._format_of, self._schema = names, format_of, schema
         self._keeps_bad_rows = keeps_bad_rows
-        self._bad: list[BadRow] = []
+        self._known = known
+        self._notes: list[Note] = []
         self._part: Part | None = None
         self._refuse_other_number(cursor)
         before, seen = self._verified(cursor.before), self._verified(cursor.seen[:-1])
@@ -300,6 +327,8 @@ class _Chain(Iterator[Block]):
             if not self._keeps_bad_rows or isinstance(error.__cause__, FileNotFoundError):
                 raise
             part = DamagedPart(name, str(error).removeprefix(f"{name}: "), self._schema)
+        if part is not None and seen is None:
+            self._notes.append(file_start(name, part, self._start.row, self._known, self._format_of(name)))
         self._part = part
         self._whole = known or (part.whole if part is not None else None)
 
@@ -317,7 +346,7 @@ class _Chain(Iterator[Block]):
                 if self._whole is not None:
                     self._whole = self._verify(self._name, self._whole)
             if piece is not None:
-                block, self._start, self._bad = block_of(piece, self._start, self._bad)
+                block, self._start, self._notes = block_of(piece, self._start, self._notes)
                 if block is not None:
                     return block
                 continue
@@ -328,9 +357,9 @@ class _Chain(Iterator[Block]):
                 self._verified(self._start.seen, may_grow=not self._start.before)
         raise StopIteration
 
-    def bad(self) -> list[BadRow]:
-        """Return what lies behind the last row, once all was read."""
-        return self._bad
+    def notes(self) -> list[Note]:
+        """Return what is to be said of what lies behind the last row, once all was read."""
+        return self._notes
 
     def _finish(self, part: Part) -> None:
         """Leave a file behind; what it was is remembered in every cursor from here on."""
@@ -356,6 +385,7 @@ class DamagedPart(Iterator[Piece]):
 
     whole = None
     is_growing = False
+    columns = ()
 
     def __init__(self, name: str, damage: str, schema: pa.Schema) -> None:
         self._name = name
@@ -383,7 +413,7 @@ class DamagedPart(Iterator[Piece]):
         """Release nothing."""
 
 
-def block_of(piece: Piece, start: Cursor, waiting: list[BadRow]) -> tuple[Block | None, Cursor, list[BadRow]]:
+def block_of(piece: Piece, start: Cursor, waiting: list[Note]) -> tuple[Block | None, Cursor, list[Note]]:
     """Put a piece of a file into the stream.
 
     Parameters
@@ -393,16 +423,16 @@ def block_of(piece: Piece, start: Cursor, waiting: list[BadRow]) -> tuple[Block 
     start
         How many rows lie before it, and the files before its own.
     waiting
-        What is bad behind the last row.
+        What is to be said of what lies behind the last row.
 
     Returns
     -------
     block : Block or None
-        Its rows, with what is bad before them; None if it has none.
+        Its rows, with what is to be said of them; None if it has none.
     start : Cursor
         With the rows of the piece.
-    waiting : list of BadRow
-        What is bad behind them all: it waits for the next row.
+    waiting : list of Note
+        What is to be said of what lies behind them all: it waits for the next row.
 
     Raises
     ------
@@ -410,12 +440,27 @@ def block_of(piece: Piece, start: Cursor, waiting: list[BadRow]) -> tuple[Block 
         Too much waits.
     """
     waiting = [*waiting, *(replace(bad, row=start.row + bad.row) for bad in piece.bad)]
-    _refuse_too_many(waiting)
+    _refuse_too_many([note for note in waiting if isinstance(note, BadRow)])
     end = replace(start, row=start.row + len(piece.records))
-    before = [bad for bad in waiting if bad.row < end.row]
+    before = [note for note in waiting if note.row < end.row]
     waiting = waiting[len(before) :]
     block = Block(piece.records, partial(_cursor, start, piece.locate), before) if len(piece.records) else None
     return block, end, waiting
+
+
+def file_start(name: str, part: Part, row: int, known: Collection[str] | None, file_format: Format) -> FileStart:
+    """Return what is to be said of a file that begins.
+
+    Raises
+    ------
+    NewColumnsError
+        It has columns that are not among the known ones, if these are given.
+    """
+    new = [column for column in part.columns if known is not None and column not in known]
+    if new and (schema := file_format.peek(name).schema) is not None:
+        part.close()
+        raise NewColumnsError(name, pa.schema([schema.field(column) for column in new]), row)
+    return FileStart(row, name, part.columns)
 
 
 def _refuse_too_many(bad: Sequence[BadRow]) -> None:

@@ -22,13 +22,13 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 
-from connectors.base import BadRow, Block, Cursor, Decisions, FileIdentity, Reader, Source
+from connectors.base import Block, Cursor, Decisions, FileIdentity, Note, Reader, Source
 from connectors.errors import (
     ConnectorError,
     ContinuedError,
@@ -38,8 +38,18 @@ from connectors.errors import (
     SourceError,
     foreign_errors,
 )
-from connectors.files import DamagedPart, FileFacts, Format, Part, block_of, identify, schema_of
-from connectors.schemas import require
+from connectors.files import (
+    DamagedPart,
+    FileFacts,
+    Format,
+    Part,
+    block_of,
+    file_start,
+    first_columns,
+    identify,
+    schema_of,
+)
+from connectors.schemas import refuse_strangers
 from connectors.spool import Spool
 from connectors.watching import Watch
 
@@ -125,7 +135,7 @@ class FollowedSource(Source):
             facts = [fact for found in self._files.listed()[:_LOOKED_AT] if (fact := self._peek(found.name))]
             if any(fact.schema is not None for fact in facts):
                 watch.close()
-                return schema_of(facts, self._files.format)
+                return first_columns(facts, schema_of(facts, self._files.format))
             if has_ended:
                 raise SourceError("what came through the pipe has no rows; expected a header, and records")
             if self._follow.idle_timeout_s is not None and time.monotonic() - began > self._follow.idle_timeout_s:
@@ -142,7 +152,7 @@ class FollowedSource(Source):
 
     @property
     def schema(self) -> pa.Schema:
-        """Columns of the first files that were there."""
+        """The columns of the first file that was there, with types that fit the first ones."""
         return self._schema
 
     @property
@@ -162,9 +172,14 @@ class FollowedSource(Source):
         if self._spool is not None and cursor.seen:
             self._spool.acknowledge(cursor.seen[-1].name)
 
-    def open(self, schema: pa.Schema, cursor: Cursor | None = None, decisions: Decisions | None = None) -> Reader:
+    def open(
+        self,
+        schema: pa.Schema,
+        cursor: Cursor | None = None,
+        decisions: Decisions | None = None,
+        known: Collection[str] | None = None,
+    ) -> Reader:
         """Open the place at a position; see `Source.open`."""
-        require(schema, self._schema.names, self._files.place)
         cursor = cursor or Cursor.start()
         if self._spool is not None and not self._spool.is_kept:
             # What came before is gone with the process that it came to.
@@ -174,11 +189,13 @@ class FollowedSource(Source):
             schema,
             cursor,
             decisions or Decisions(),
-            self._follow,
+            follow=self._follow,
+            columns=self._schema.names,
             keeps_bad_rows=self._keeps_bad_rows,
             spool=self._spool,
+            known=known,
         )
-        return Reader(blocks, self.description, blocks.again, blocks.bad)
+        return Reader(blocks, self.description, blocks.again, blocks.notes)
 
 
 class _Files:
@@ -258,16 +275,20 @@ class _Following(Iterator[Block]):
         schema: pa.Schema,
         cursor: Cursor,
         decisions: Decisions,
-        follow: Follow,
         *,
+        follow: Follow,
+        columns: Sequence[str],
         keeps_bad_rows: bool,
         spool: Spool | None,
+        known: Collection[str] | None,
     ) -> None:
         self._files, self._schema, self._decisions, self._follow = files, schema, decisions, follow
+        self._columns = columns
         self._keeps_bad_rows, self._spool = keeps_bad_rows, spool
         self._watch = files.watch()
         self._cursor = cursor
-        self._bad: list[BadRow] = []
+        self._known = known
+        self._notes: list[Note] = []
         self._part: Part | None = None
         self._is_leaving = self._must_wait = False
         self._came = self._changed = time.monotonic()
@@ -335,7 +356,7 @@ class _Following(Iterator[Block]):
             if piece is None:
                 return None
             self._came, self._must_wait = time.monotonic(), False
-            block, self._cursor, self._bad = block_of(piece, self._cursor, self._bad)
+            block, self._cursor, self._notes = block_of(piece, self._cursor, self._notes)
             if block is not None:
                 return block
         return None
@@ -426,7 +447,8 @@ class _Following(Iterator[Block]):
         if name is None:
             return False
         try:
-            part = self._opened(name, self._left_at(name))
+            left_at = self._left_at(name)
+            part = self._opened(name, left_at)
             if part is None and time.time() - Path(name).stat().st_mtime > _WHOLE_S:
                 part = self._opened(name, None, is_growing=False)
         except FileNotFoundError:  # it was renamed in this very moment
@@ -438,6 +460,10 @@ class _Following(Iterator[Block]):
         if part is None:
             return False
         self._decide(name)
+        if part.columns:
+            refuse_strangers(self._columns, part.columns, name)
+        if left_at is None:
+            self._notes.append(file_start(name, part, self._cursor.row, self._known, self._files.format(name)))
         self._part, self._truncated = part, None
         return True
 
@@ -463,9 +489,9 @@ class _Following(Iterator[Block]):
             return False
         return True
 
-    def bad(self) -> list[BadRow]:
-        """Return what lies behind the last row."""
-        return self._bad
+    def notes(self) -> list[Note]:
+        """Return what is to be said of what lies behind the last row."""
+        return self._notes
 
     def again(self) -> Cursor:
         """Refuse: what does not end has no second pass."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
@@ -109,7 +109,13 @@ class MemorySource(Source):
                 digest.update(records.serialize())
         return FileIdentity(_NAME, self.n_rows, 0, 0, inode=0, offset=0, digest=digest.hexdigest())
 
-    def open(self, schema: pa.Schema, cursor: Cursor | None = None, decisions: Decisions | None = None) -> Reader:
+    def open(
+        self,
+        schema: pa.Schema,
+        cursor: Cursor | None = None,
+        decisions: Decisions | None = None,
+        known: Collection[str] | None = None,
+    ) -> Reader:
         """Read from a row on; see `Source.open`."""
         require(schema, self.schema.names, _NAME)
         start = cursor or Cursor.start()

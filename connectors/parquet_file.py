@@ -21,9 +21,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from connectors.base import BadRow, FileIdentity
-from connectors.errors import RowError
+from connectors.errors import RowError, SchemaError
 from connectors.files import FileFacts, Part, Piece, identify, refusal, refuse_other_content
-from connectors.schemas import cast, cast_what_can_be, check_names, plain, require, stems, wider_type
+from connectors.schemas import cast, cast_what_can_be, check_names, plain, stems, wider_type
 
 __all__ = ["ParquetFormat"]
 
@@ -87,7 +87,9 @@ class _ParquetPart(Iterator[Piece]):
         self._keeps_bad_rows = keeps_bad_rows
         self._file = _open(name)
         self._pieces = self._read(offset)
-        require(schema, plain(self._file.schema_arrow).names, name)
+        found = plain(self._file.schema_arrow)
+        self.columns = tuple(found.names)
+        _refuse_retyped(schema, found, name)
 
     def _read(self, skip: int) -> Iterator[Piece]:
         """Yield the rows after the first `skip`; whole row groups among these are not even read."""
@@ -176,6 +178,26 @@ def _open(name: str) -> pq.ParquetFile:
     Page checksums, where the writer left some, are verified: a flipped bit is then an error, not a number.
     """
     return pq.ParquetFile(name, pre_buffer=False, buffer_size=_BUFFER, page_checksum_verification=True)
+
+
+def _refuse_retyped(wanted: pa.Schema, found: pa.Schema, name: str) -> None:
+    """Refuse a file in which a column is of another kind of values than it is read as."""
+    for field in wanted:
+        type_ = found.field(field.name).type if field.name in found.names else field.type
+        is_read_as_said = pa.types.is_string(field.type) or pa.types.is_string(type_)
+        if wider_type(type_, field.type) is None and not is_read_as_said and not _is_castable(type_, field.type):
+            raise SchemaError(
+                f"{name}: column {field.name!r} is {type_} here, and was {field.type} so far; a column must stay what "
+                "it is"
+            )
+
+
+def _is_castable(found: pa.DataType, wanted: pa.DataType) -> bool:
+    try:
+        pa.array([], found).cast(wanted)
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+        return False
+    return True
 
 
 def _has_footer(name: str) -> bool:

@@ -8,7 +8,7 @@ from functools import partial
 
 import pyarrow as pa
 
-from connectors.base import BadRow, Block, Cursor, Decisions
+from connectors.base import Block, Cursor, Decisions, Note
 from connectors.errors import ConnectorError
 
 __all__ = ["rebatch", "rebatch_as_it_comes"]
@@ -144,16 +144,16 @@ def _first(pieces: list[_Piece], n: int) -> list[_Piece]:
 def _join(pieces: list[_Piece]) -> Block:
     slices = [block.records.slice(start, stop - start) for block, start, stop in pieces]
     records = slices[0] if len(slices) == 1 else pa.concat_batches(slices)
-    bad = [row for piece in pieces for row in _bad(*piece)]
-    return Block(records, partial(_locate, [(block.locator, start, stop) for block, start, stop in pieces]), bad)
+    notes = [note for piece in pieces for note in _notes(*piece)]
+    return Block(records, partial(_locate, [(block.locator, start, stop) for block, start, stop in pieces]), notes)
 
 
-def _bad(block: Block, start: int, stop: int) -> list[BadRow]:
-    """Return what lies just before one of the rows start … stop - 1 of a block."""
-    if not block.bad:
+def _notes(block: Block, start: int, stop: int) -> list[Note]:
+    """Return what is to be said of the rows start … stop - 1 of a block."""
+    if not block.notes:
         return []
     first = block.cursor(0).row
-    return [bad for bad in block.bad if first + start <= bad.row < first + stop]
+    return [note for note in block.notes if first + start <= note.row < first + stop]
 
 
 def _locate(pieces: list[tuple[Callable[[int], Cursor], int, int]], n: int) -> Cursor:

@@ -5,7 +5,7 @@ A struct is its fields, ``place.city``; a list of a fixed size its elements, ``p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,7 @@ __all__ = [
     "check_names",
     "failures",
     "plain",
+    "refuse_strangers",
     "require",
     "stems",
     "unify",
@@ -138,13 +139,22 @@ def require(wanted: pa.Schema, found: Iterable[str], place: str) -> None:
             raise SchemaError(f"{place}: no column {name!r}{nearest(name, names)}")
 
 
+def refuse_strangers(wanted: Sequence[str], found: Sequence[str], place: str) -> None:
+    """Refuse a file that has none of the columns of the stream: it is of another kind."""
+    if not set(wanted).intersection(found):
+        raise SchemaError(
+            f"{place}: none of the columns {', '.join(wanted[:9])} is there, but {', '.join(found[:9])}; is this "
+            "another kind of file?"
+        )
+
+
 def cast(records: pa.RecordBatch, schema: pa.Schema, place: str, row: int) -> pa.RecordBatch:
     """Return the columns of `schema`, in its order and types; equal types are not copied.
 
     Parameters
     ----------
     records
-        Rows with at least those columns, or what they are part of.
+        Rows with those columns, or what they are part of; one that is not there is null.
     schema
         The columns wanted.
     place, row
@@ -184,7 +194,8 @@ def _wanted(records: pa.RecordBatch, schema: pa.Schema) -> Iterator[tuple[pa.Fie
     names = set(schema.names)
     pairs = zip(records.schema, records.columns, strict=True)
     found = dict(leaf for field, column in pairs for leaf in _columns(field.name, column, names))
-    return ((field, _words_of_numbers(found[field.name], field.type)) for field in schema)
+    nothing = pa.nulls(records.num_rows)
+    return ((field, _words_of_numbers(found.get(field.name, nothing), field.type)) for field in schema)
 
 
 def _complaint(field: pa.Field, column: pa.Array, row: int) -> tuple[str, bytes]:

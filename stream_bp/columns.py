@@ -33,6 +33,7 @@ __all__ = [
     "choose",
     "is_number",
     "kept_columns",
+    "learnable",
     "target_columns",
     "type_in",
     "with_kept",
@@ -152,6 +153,11 @@ def choose(
         else _feature(schema.field(name))
         for name in chosen
     ]
+
+
+def learnable(schema: pa.Schema) -> list[Column]:
+    """Return those of some columns that can be learned from."""
+    return [_feature(field) for field in schema if _kind(field.type) is not None]
 
 
 def _expand(role: str, names: Iterable[str], found: Sequence[str]) -> list[str]:

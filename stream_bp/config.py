@@ -194,6 +194,9 @@ class JobConfig(BaseModel):
     weight_decay: float = Field(0.0, ge=0, description="pull of every weight (not bias) towards 0, per step and rate")
     scale_features: bool = Field(True, description="standardise numbers by their running mean and deviation")
     scale_target: bool = Field(True, description="standardise values to predict, while they are learned")
+    new_columns: Literal["ignore", "learn"] = Field(
+        "ignore", description="what becomes of columns that a later file has, and the first one had not"
+    )
     delimiter: Delimiter | None = Field(
         None, description="what separates the fields of text; tab for a tab [default: told from the header]"
     )
@@ -274,16 +277,22 @@ class JobConfig(BaseModel):
         for role, names in (("target", self.target), ("feature", self.features)):
             if len(set(names)) < len(names):
                 raise ValueError(f"a {role} column is given twice")
+        if any("\0" in path for path in (*self.source, self.run_dir or "", self.predictions or "")):
+            raise ValueError("a path holds a NUL character")
+        return self
+
+    @model_validator(mode="after")
+    def _go_together(self) -> "JobConfig":
         if self.follow and (self.epochs > 1 or self.shuffle_window is not None):
             raise ValueError("follow: what does not end is read once, and in its order: no epochs, no shuffle_window")
+        if self.new_columns == "learn" and self.features:
+            raise ValueError("new_columns: with features named one by one, no others are learned; leave one out")
         if not self.follow and (self.idle_timeout or self.flush_after):
             raise ValueError("idle_timeout and flush_after go with --follow")
         if self.max_bad_rows is not None and self.on_bad_row == "error":
             raise ValueError("max_bad_rows: a bad row ends the job anyway; allow for some with --on-bad-row")
         if self.keep_columns and self.predictions is None:
             raise ValueError("keep_columns: they are copied beside predictions; name a folder with --predictions")
-        if any("\0" in path for path in (*self.source, self.run_dir or "", self.predictions or "")):
-            raise ValueError("a path holds a NUL character")
         return self
 
     @classmethod

@@ -11,7 +11,7 @@ longer stream at once.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 
 from connectors import (
-    BadRow,
     Block,
     Cursor,
     CursorError,
     Decisions,
+    Note,
     Source,
     prefetch,
     rebatch,
@@ -91,19 +91,19 @@ class Chunk:
         What became of a ``pyarrow.RecordBatch``.
     position
         n → position after its first n rows. It may cost a little: for checkpoints.
-    bad
-        What could not be read just before one of its rows, and was not met before.
+    notes
+        What the source says of its rows, and was not said before.
     kept
         The ``pyarrow.RecordBatch`` of the columns that are copied beside predictions; ``None`` if there are none.
     """
 
     rows: Rows
     position: Callable[[int], Position]
-    bad: Sequence[BadRow] = ()
+    notes: Sequence[Note] = ()
     kept: Any = None
 
 
-_Located = tuple[Any, Callable[[int], Position], Sequence[BadRow], Callable[[int], int]]
+_Located = tuple[Any, Callable[[int], Position], Sequence[Note], Callable[[int], int]]
 
 
 class Feed:
@@ -121,11 +121,13 @@ class Feed:
         Where it is kept what is decided about a source without end.
     kept
         Which of the columns are handed on as they were read.
+    known
+        Names of all columns that are known, where others are to be told of.
 
     Attributes
     ----------
-    bad
-        Once an epoch was read to its end, what could not be read behind its last row, and was not met before.
+    notes
+        Once an epoch was read to its end, what was said of what lies behind its last row, and was not said before.
     """
 
     def __init__(
@@ -133,20 +135,22 @@ class Feed:
         source: Source,
         schema: Any,
         config: JobConfig,
+        *,
         decisions: Decisions | None = None,
         kept: Sequence[str] = (),
+        known: Collection[str] | None = None,
     ) -> None:
         self._source = source
         self._decisions = decisions or Decisions()
         self._patience_s = config.flush_after_s
         self._schema = schema
-        self._kept = list(kept)
+        self._kept, self._known = list(kept), known
         self._seed = config.seed
         self._batch_size = config.batch_size
         self._is_shuffled = config.shuffle_window is not None
         bounds = _ROWS, _VALUES // max(len(schema), 1), _MINIBATCHES * config.batch_size
         rows = config.shuffle_window or min(bounds)
-        self.bad: Sequence[BadRow] = []
+        self.notes: Sequence[Note] = []
         self._chunk_rows = max(1, -(-rows // config.batch_size)) * config.batch_size
 
     @contextlib.contextmanager
@@ -155,13 +159,13 @@ class Feed:
 
         None among the chunks says that a source without end has nothing for now.
         """
-        with self._source.open(self._schema, position.cursor, self._decisions) as reader:
+        with self._source.open(self._schema, position.cursor, self._decisions, self._known) as reader:
             blocks = self._rebatched(reader, position)
             records = self._records(blocks, position)
             with prefetch(self._chunks(records, prepare), _AHEAD) as ahead:
                 yield ahead
             self._again = reader.again
-            self.bad = self._new(reader.bad, position)
+            self.notes = self._new(reader.notes, position)
 
     def _rebatched(self, blocks: Iterable[Block], position: Position) -> Iterator[Block]:
         if not self._source.is_endless:
@@ -178,17 +182,17 @@ class Feed:
 
     def _chunks(self, records: Iterator[_Located], prepare: Callable[[Any], Rows]) -> Iterator[Chunk | None]:
         """Yield what becomes of record batches; of one with a row that may not be, the minibatches before."""
-        for batch, locate, bad, row_of in records:
+        for batch, locate, notes, row_of in records:
             if not batch.num_rows:
                 yield None
                 continue
             try:
-                chunk = Chunk(prepare(batch), locate, bad, self._columns_of(batch))
+                chunk = Chunk(prepare(batch), locate, notes, self._columns_of(batch))
             except MissingValueError as error:
                 good = error.row - error.row % self._batch_size
                 if good:
                     before = batch.slice(0, good)
-                    yield Chunk(prepare(before), locate, bad, self._columns_of(before))
+                    yield Chunk(prepare(before), locate, notes, self._columns_of(before))
                 place = "" if self._is_shuffled else f"{locate(error.row + 1).cursor.seen[-1].name}, "
                 raise MissingValueError(row_of(error.row), error.column, place) from error
             yield chunk
@@ -209,19 +213,19 @@ class Feed:
         if start.end is not None:
             blocks = chain([_same_window(start.end, next(blocks, None))], blocks)
         for block in blocks:
-            bad = self._new(block.bad, start)
+            notes = self._new(block.notes, start)
             if self._is_shuffled:
-                yield self._shuffled(block, start.epoch, skip, bad)
+                yield self._shuffled(block, start.epoch, skip, notes)
             else:
-                yield block.records, _in_order(block, start.epoch), bad, partial(_row_of, block.locator)
+                yield block.records, _in_order(block, start.epoch), notes, partial(_row_of, block.locator)
             skip = 0
 
     @staticmethod
-    def _new(bad: Sequence[BadRow], start: Position) -> Sequence[BadRow]:
-        """Return what was not met before: each pass meets the same, and a window that was begun is read again."""
-        return [] if start.epoch else [row for row in bad if row.row >= start.row]
+    def _new(notes: Sequence[Note], start: Position) -> Sequence[Note]:
+        """Return what was not said before: of each pass the same is, and a window that was begun is read again."""
+        return [] if start.epoch else [note for note in notes if note.row >= start.row]
 
-    def _shuffled(self, window: Block, epoch: int, skip: int, bad: Sequence[BadRow]) -> _Located:
+    def _shuffled(self, window: Block, epoch: int, skip: int, notes: Sequence[Note]) -> _Located:
         """Return a window in its drawn order, without the rows that were applied."""
         first, locate, n_rows = window.cursor(0), window.locator, len(window)
         random = np.random.Generator(np.random.Philox(np.random.SeedSequence([self._seed, epoch, first.row])))
@@ -233,7 +237,7 @@ class Feed:
                 return Position(epoch, first, skip + n, locate(n_rows))
             return Position(epoch, locate(n_rows))
 
-        return records, position, bad, lambda i: first.row + int(order[skip + i])
+        return records, position, notes, lambda i: first.row + int(order[skip + i])
 
 
 def _row_of(locate: Callable[[int], Cursor], i: int) -> int:

@@ -7,13 +7,14 @@ resumed: what it holds can be saved by a pickle alone, and none of those enters 
 import contextlib
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 from river import base
 
 from stream_bp.arrays import Array, Floats, Ints
+from stream_bp.columns import Column
 from stream_bp.config import NETWORK, JobConfig
 from stream_bp.encoder import Encoded, Encoder
 from stream_bp.errors import CheckpointError, ConfigError, DataError, DivergenceError, StreamBPError
@@ -89,6 +90,11 @@ class ForeignModel:
         """What the estimator calls itself, as ``StandardScaler | LogisticRegression``."""
         words = " ".join(str(self.estimator).split())
         return words if len(words) <= _LONGEST else f"{words[: _LONGEST - 1]}…"
+
+    def add_columns(self, columns: Sequence[Column]) -> None:
+        """Give the estimator further features from now on."""
+        for column in columns:
+            self.encoder.add(column)
 
     def counters(self) -> dict[str, float]:
         """Return nothing: whether it counts steps is not known."""

@@ -15,15 +15,25 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from connectors import BadRow, ConnectorError, Cursor, Decisions, RowError, Source
-from stream_bp import numerics, quarantine
+from connectors import (
+    BadRow,
+    ConnectorError,
+    Cursor,
+    Decisions,
+    FileStart,
+    NewColumnsError,
+    Note,
+    RowError,
+    Source,
+)
+from stream_bp import changes, numerics, quarantine
 from stream_bp.checkpoint import Checkpointer, Loaded
-from stream_bp.columns import kept_columns, with_kept
+from stream_bp.columns import kept_columns, learnable, with_kept
 from stream_bp.config import JobConfig
 from stream_bp.decisions import KeptDecisions
 from stream_bp.disk import Disk
 from stream_bp.errors import CheckpointError, ConfigError, DataError, LockedError, NumericsError
-from stream_bp.feed import Chunk, Feed
+from stream_bp.feed import Chunk, Feed, Position
 from stream_bp.journal import Journal, Journals, Mark
 from stream_bp.observer import Observer, Status
 from stream_bp.parts import Parts, refuse_place
@@ -203,6 +213,7 @@ class Job:
             self._save(training)
         if self._journals is None:
             training.mark = _NEVER  # nobody reads a line
+        training.changes.journal = self._journals["events"] if self._journals is not None else None
         kept = self._journals["quarantine"] if self._journals is not None else None
         self._quarantine = Quarantine(training.quality, self.config, kept)
         self._bad_at_end: Sequence[BadRow] = ()
@@ -379,6 +390,7 @@ class Job:
             quarantine=self._open_journal(
                 directory.quarantine_path, quarantine.COLUMNS, marks.get("quarantine"), is_optional=True
             ),
+            events=self._open_journal(directory.events_path, changes.COLUMNS, marks.get("events"), is_optional=True),
         )
 
     def _open_journal(
@@ -396,25 +408,52 @@ class Job:
             if position.epoch >= self.config.epochs:  # fewer passes than were asked for before
                 training.stop_reason = "end_of_stream"
                 return
-            feed = Feed(self.source, self._schema(training), self.config, self._decisions, self._kept_columns)
-            with feed.open(position, training.model.preparation(self.config.batch_size)) as chunks:
-                for chunk in self._readable(chunks, training):
-                    if chunk is None:
-                        self._look_up(training)
-                    else:
-                        self._learn_chunk(training, chunk)
-                    if self._is_done(training):
-                        return
-            self._pass_end(training, feed.bad)
+            feed = Feed(
+                self.source,
+                self._schema(training),
+                self.config,
+                decisions=self._decisions,
+                kept=self._kept_columns,
+                known=self._known_columns(training),
+            )
+            try:
+                self._learn_epoch(training, feed, position)
+            except NewColumnsError as error:
+                # The rows before those that have them are learned; what waits for a minibatch is read again.
+                training.add_columns(learnable(error.schema), error.schema.names, error.row, error.place)
+                continue
+            if self._is_done(training):
+                return
+            self._pass_end(training, feed.notes)
             if position.epoch + 1 >= self.config.epochs:
                 training.stop_reason = "end_of_stream"
             else:
                 training.begin(feed.next_epoch(position))
 
-    def _pass_end(self, training: Training, bad: Sequence[BadRow]) -> None:
+    def _learn_epoch(self, training: Training, feed: Feed, position: Position) -> None:
+        """Learn from a position to the end of its epoch, or until a rule says stop."""
+        with feed.open(position, training.model.preparation(self.config.batch_size)) as chunks:
+            for chunk in self._readable(chunks, training):
+                if chunk is None:
+                    self._look_up(training)
+                else:
+                    self._learn_chunk(training, chunk)
+                if self._is_done(training):
+                    return
+
+    def _known_columns(self, training: Training) -> set[str] | None:
+        """Return the names of all columns that are no news, where news are to be learned."""
+        if self.config.new_columns == "ignore":
+            return None
+        encoder = training.model.encoder
+        learned = {column.name for column in [*encoder.features, *encoder.targets]}
+        return learned.union(self.source.schema.names, self.config.ignore, training.changes.unlearnable)
+
+    def _pass_end(self, training: Training, notes: Sequence[Note]) -> None:
         """Pass by what lies behind the last row: at the end of all behind the last checkpoint, else within the next."""
         if training.epoch:
             return
+        bad = [note for note in notes if isinstance(note, BadRow)]
         self._excess = self._quarantine.excess_at_end(bad, training.rows)
         if self.config.epochs == 1:
             self._bad_at_end = bad
@@ -434,6 +473,8 @@ class Job:
         """Hand on chunk after chunk; a row that cannot be read loses nothing of what was learned before it."""
         try:
             yield from chunks
+        except NewColumnsError:
+            raise
         except (ConnectorError, DataError):
             self._save_and_wait(training)
             raise
@@ -442,29 +483,37 @@ class Job:
         """Learn a chunk, up to a bad row too many in it."""
         if self._predictions is not None:
             training.witness = partial(self._predictions.write, chunk.kept)
-        first_row = chunk.position(0).row if chunk.bad else 0
-        bad = deque((row.row - first_row, row) for row in chunk.bad)
-        excess = self._quarantine.first_excess(chunk.bad)
+        first_row = chunk.position(0).row if chunk.notes else 0
+        notes = deque((note.row - first_row, note) for note in chunk.notes)
+        bad = [note for note in chunk.notes if isinstance(note, BadRow)]
+        excess = self._quarantine.first_excess(bad)
         end = len(chunk.rows)
         if excess is not None:
-            at, _ = bad[excess[0]]
+            at = bad[excess[0]].row - first_row
             end = min(end, at - at % self.config.batch_size)
         before = training.rows
         try:
             for stop in self._stretches(training, chunk, end):
                 # What lies just before a row that was learned is passed by with it.
-                self._quarantine.take([bad.popleft()[1] for at, _ in tuple(bad) if at < stop])
+                self._pass_by(training, [notes.popleft()[1] for at, _ in tuple(notes) if at < stop])
                 self._look_up(training)
         except DataError:
-            self._quarantine.take([row for at, row in bad if at < training.rows - before])
+            self._pass_by(training, [note for at, note in notes if at < training.rows - before])
             self._save_and_wait(training)
             raise
         if excess is not None and not self._is_done(training):
             self._save_and_wait(training)
-            self._quarantine.take([row for _, row in bad if row.row <= chunk.bad[excess[0]].row])
+            self._pass_by(training, [note for _, note in notes if note.row <= bad[excess[0]].row])
             if self._journals is not None:
                 self._journals.sync()
             raise excess[1]
+
+    def _pass_by(self, training: Training, notes: Sequence[Note]) -> None:
+        """Take to protocol what was said of rows that were learned."""
+        self._quarantine.take([note for note in notes if isinstance(note, BadRow)])
+        for line in training.changes.take([note for note in notes if isinstance(note, FileStart)]):
+            if self._observer is not None:
+                self._observer.note(line)
 
     def _stretches(self, training: Training, chunk: Chunk, end: int) -> Iterator[int]:
         """Learn the first rows of a chunk in stretches of about a tenth of a second; yield where each ends."""

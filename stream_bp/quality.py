@@ -58,6 +58,12 @@ class Quality:
         self.skipped = 0
         self.bad: dict[str, int] = {}
 
+    def grow(self) -> None:
+        """Count for the columns, too, that were added behind the others."""
+        n_features, n_numbers = len(self._encoder.features), len(self._encoder.numbers)
+        self._missing = np.concatenate([self._missing, np.zeros(n_features - len(self._missing), np.int64)])
+        self._clipped = np.concatenate([self._clipped, np.zeros(n_numbers - len(self._clipped), np.int64)])
+
     def update(self, rows: Rows, start: int, stop: int) -> None:
         """Count rows[start:stop], which were learned."""
         if rows.missing is not None:

@@ -7,6 +7,7 @@ r"""A run directory: all the files of one job, and the lock that gives it one wr
       checkpoints/     step-000000001200.safetensors, …: see :mod:`stream_bp.checkpoint`
       history.csv      see :mod:`stream_bp.journal`; all that is kept of a model that cannot be resumed
       decisions.csv    of a job without end: see :mod:`stream_bp.decisions`
+      events.csv       columns that came or went: see :mod:`stream_bp.changes`
       quarantine.csv   rows that could not be read: see :mod:`stream_bp.quarantine`
 
 The lock is free again when its process dies, however it dies: no file needs to be cleaned away by hand, and the file
@@ -77,6 +78,16 @@ class RunDirectory:
         return self.path / "decisions.csv"
 
     @property
+    def events_path(self) -> Path:
+        """The CSV file of what changed from file to file."""
+        return self.path / "events.csv"
+
+    @property
+    def _journals(self) -> tuple[Path, ...]:
+        """All files that grow with a job; the history last, for checkpoints without it are refused."""
+        return self.decisions_path, self.events_path, self.quarantine_path, self.history_path
+
+    @property
     def lock_path(self) -> Path:
         """The file that is locked."""
         return self.path / "lock"
@@ -136,9 +147,7 @@ class RunDirectory:
                 self._disk.unlink(self.checkpoints / name)
             self._disk.fsync_folder(self.checkpoints)
             found = self._names(self.path)
-            journals = [
-                path for path in (self.decisions_path, self.quarantine_path, self.history_path) if path.name in found
-            ]
+            journals = [path for path in self._journals if path.name in found]
             for path in journals:
                 self._disk.unlink(path)
             if journals:
@@ -174,7 +183,7 @@ class RunDirectory:
     def _enter(self) -> None:
         make_folder(self._disk, self.path)
         self._refuse_links()
-        for path in (self.history_path, self.quarantine_path, self.decisions_path):
+        for path in self._journals:
             if not self.is_ours and path.name in self._names(self.path):
                 raise ConfigError(f"{path} was not written by stream-bp; choose another run directory")
         self._take_lock()
@@ -183,7 +192,7 @@ class RunDirectory:
         self._disk.fsync_folder(self.path)
 
     def _refuse_links(self) -> None:
-        for path in (self.lock_path, self.checkpoints, self.history_path, self.quarantine_path, self.decisions_path):
+        for path in (self.lock_path, self.checkpoints, *self._journals):
             if self._disk.is_link(path):
                 raise ConfigError(
                     f"{path} is a symbolic link, which could lead a write elsewhere; replace it by what it leads to"

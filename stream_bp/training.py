@@ -1,11 +1,13 @@
 """Everything a training job is at one minibatch border: what a checkpoint holds, and what goes on from it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import stream_bp
 from connectors import Cursor
 from stream_bp.arrays import running_sum
+from stream_bp.changes import Changes
+from stream_bp.columns import Column
 from stream_bp.config import JobConfig
 from stream_bp.encoder import Encoder
 from stream_bp.evaluation import Evaluation
@@ -50,6 +52,9 @@ class StreamModel(Protocol):
     def learn(self, rows: Any, start: int, stop: int) -> Iterator[Outcome]:
         """Predict, then learn, the minibatches of rows[start:stop]; how they are grouped means nothing."""
 
+    def add_columns(self, columns: Sequence[Column]) -> None:
+        """Let rows have further features, which were missing so far."""
+
     def counters(self) -> dict[str, float]:
         """Return what the history tells of its progress, by column."""
 
@@ -84,6 +89,8 @@ class Training:
         What was amiss in the rows.
     witness
         Is told of every outcome: the passes finished, the rows, where among them it begins, and the outcome.
+    changes
+        The columns of the files, and how they changed.
     numerics_changes
         Where it went on under other numerics: after how many ``rows``, and the ``change``.
     """
@@ -94,6 +101,7 @@ class Training:
         self.evaluation = Evaluation(model.encoder.task, len(model.encoder.targets))
         self.stopping = Stopping(config.batch_size, config.stop_loss, config.stop_delta)
         self.quality = Quality(model.encoder)
+        self.changes = Changes([column.name for column in [*model.encoder.features, *model.encoder.targets]])
         self.rows = 0
         self.minibatches = 0
         self.locate: Callable[[], Position]
@@ -122,6 +130,22 @@ class Training:
             self.minibatches += len(outcome.loss)
         if self.stop_reason is None:
             self.stop_reason = self.limit_reached()
+
+    def add_columns(self, columns: Sequence[Column], found: Sequence[str], row: int, place: str) -> None:
+        """Let the rows that come next have further features: of those found, what can be learned from.
+
+        Parameters
+        ----------
+        columns
+            The features.
+        found
+            Names of all columns that are new.
+        row, place
+            The file that has them, and its first row.
+        """
+        self.model.add_columns(columns)
+        self.quality.grow()
+        self.changes.learn(row, place, [column.name for column in columns], found)
 
     def limit_reached(self) -> str | None:
         """Return the name of the limit that the job stands at, if it does."""
@@ -208,6 +232,7 @@ class Training:
             "evaluation": evaluation,
             "stopping": self.stopping.state(),
             "quality": self.quality.state(),
+            "changes": self.changes.state(),
             "position": self.locate().to_json(),
             "rows": self.rows,
             "minibatches": self.minibatches,
@@ -237,6 +262,7 @@ class Training:
             training.stopping.restore(state["stopping"])
             if state.get("quality") is not None:  # release 0.1.0 did not count
                 training.quality.restore(state["quality"])
+                training.changes.restore(state["changes"])
             training.begin(Position.from_json(state["position"]))
             training.rows, training.minibatches = int(state["rows"]), int(state["minibatches"])
             training.mark, training._reported_rows = int(state["mark"]), int(state["reported_rows"])

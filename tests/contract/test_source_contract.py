@@ -190,7 +190,7 @@ def test_the_contract_catches_a_source_that_forgets_its_offset(tmp_path: Path) -
     """The control: a source that reopens at the start of its block fails the contract."""
 
     class Forgetful(MemorySource):
-        def open(self, schema: pa.Schema, cursor: Any = None, decisions: Any = None) -> Any:
+        def open(self, schema: pa.Schema, cursor: Any = None, decisions: Any = None, known: Any = None) -> Any:
             return super().open(schema, None)
 
     whole = blocks(Forgetful(table()), 10)

@@ -75,6 +75,7 @@ WRITERS: dict[str, Callable[[pa.Table, Path], None]] = {
     "rows.csv": write_csv,
     "rows.csv.gz": _write_gzip,
     "bad.csv": _write_bad_csv,
+    "wider.csv": write_csv,
 }
 
 
@@ -114,7 +115,10 @@ class Configuration:
         size = -(-n_rows // self.n_files)
         for i in range(self.n_files):
             paths.append(folder / f"{i}-{self.writer}")
-            WRITERS[self.writer](table.slice(i * size, size), paths[-1])
+            part = table.slice(i * size, size)
+            if self.writer == "wider.csv" and i == 0:
+                part = part.drop_columns(["kind", "x"])
+            WRITERS[self.writer](part, paths[-1])
         if self.settings.get("follow"):
             return (f"{folder}/*-{self.writer}",)
         return tuple(map(str, paths))
@@ -150,6 +154,7 @@ CONFIGURATIONS = {
     "gaps without inputs": Configuration(settings={"missing": "mean", "categorical": ["n"], "max_categories": 20}),
     "bad rows kept": Configuration("bad.csv", {**_KEPT, "epochs": 2}, n_files=2),
     "bad rows among shuffled ones": Configuration("bad.csv", {**_KEPT, "shuffle_window": 40}),
+    "new columns": Configuration("wider.csv", {"new_columns": "learn"}, n_files=2),
     "followed": Configuration("rows.csv", {"follow": True, "idle_timeout": "0.3s", "batch_size": 7}, n_files=3),
     "compiled": Configuration(settings={"engine": "compiled", "clip_norm": 0.5}),
     "compiled, one row at a time": Configuration(

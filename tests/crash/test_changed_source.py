@@ -190,7 +190,7 @@ class Changing(Source):
         """Ask the source."""
         return self._source.fraction(cursor)
 
-    def open(self, schema: pa.Schema, cursor: Cursor | None = None, decisions: Any = None) -> Reader:
+    def open(self, schema: pa.Schema, cursor: Cursor | None = None, decisions: Any = None, known: Any = None) -> Reader:
         """Open the source."""
         reader = self._source.open(schema, cursor)
         return Reader(self._blocks(reader), self.description, reader.again)

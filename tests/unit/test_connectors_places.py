@@ -151,15 +151,16 @@ def test_types_of_several_parquet_files_must_agree(tmp_path: Path) -> None:
         open_source(tmp_path)
 
 
-def test_a_column_that_one_file_lacks_is_refused_when_asked_for(tmp_path: Path) -> None:
-    """Columns that nobody wants may be missing; wanted ones are named with the file."""
+def test_a_column_that_one_file_lacks_is_null_there(tmp_path: Path) -> None:
+    """The columns are those of the first file; one that no file has is refused by name."""
     (tmp_path / "a.csv").write_text("x,y\n1,2\n")
-    (tmp_path / "b.csv").write_text("x\n3\n")
+    (tmp_path / "b.csv").write_text("x,z\n3,4\n")
     source = open_source(tmp_path)
-    with pytest.raises(SchemaError, match=r"b\.csv: no column 'y'"):
-        source.open(source.schema)
-    with source.open(pa.schema([("x", pa.int64())])) as reader:
-        assert [block.records["x"].to_pylist() for block in reader] == [[1], [3]]
+    assert source.schema.names == ["x", "y"]
+    with source.open(source.schema) as reader:
+        assert [row for block in reader for row in block.records.to_pylist()] == [{"x": 1, "y": 2}, {"x": 3, "y": None}]
+    with pytest.raises(SchemaError, match=r"a\.csv: no column 'w'"):
+        source.open(pa.schema([("w", pa.int64())]))
 
 
 @pytest.mark.parametrize(
