@@ -23,7 +23,7 @@ GROUP = "stream_bp.connectors"
 BUILT_IN: frozenset[str] = frozenset()
 """Schemes that are opened here, whoever else registers them."""
 
-_WORDS = {"keeps_bad_rows": "go on at a bad row (keeps_bad_rows)", "follow": "be followed (follow)"}
+_BEYOND_TEXT = {"keeps_bad_rows": "go on at a bad row (keeps_bad_rows)", "follow": "be followed (follow)"}
 
 
 class Opener(Protocol):
@@ -40,8 +40,8 @@ class Opener(Protocol):
             None is ever given.
         settings
             Those of `open_source` that somebody gave: ``block_size``, ``delimiter``, ``quote``, ``encoding``,
-            ``keeps_bad_rows``, ``follow``. An opener declares those that it knows, by name; whoever gives another
-            one is told so before the opener is called.
+            ``keeps_bad_rows``, ``follow``. An opener declares those that it knows, by name. How text is written means
+            nothing to another one, as it means nothing to Parquet; the last two are refused before it is called.
 
         Raises
         ------
@@ -75,7 +75,7 @@ def open_elsewhere(place: str, settings: Mapping[str, Any]) -> Source | None:
     Raises
     ------
     SourceError
-        The package cannot be loaded, does not know a setting, or returns no source; or several have the scheme.
+        The package cannot be loaded, cannot do what is asked, or returns no source; or several have the scheme.
     """
     scheme = scheme_of(place)
     if scheme is None or scheme in BUILT_IN:
@@ -87,11 +87,11 @@ def open_elsewhere(place: str, settings: Mapping[str, Any]) -> Source | None:
     if len(found) > 1:
         raise SourceError(f"{place}: scheme {scheme!r} is registered by {' and '.join(owners)}; uninstall all but one")
     opener = _load(place, found[0])
-    for name in settings:
-        if not _takes(opener, name):
-            what = _WORDS.get(name, f"be given {name}")
+    taken = {name: value for name, value in settings.items() if _takes(opener, name)}
+    for name, what in _BEYOND_TEXT.items():
+        if name in settings and name not in taken:
             raise SourceError(f"{place}: a place of scheme {scheme!r} ({owners[0]}) cannot {what}; leave that out")
-    source = opener(place, **settings)
+    source = opener(place, **taken)
     if not isinstance(source, Source):
         raise SourceError(f"{place}: {owners[0]} returned a {type(source).__name__}, expected a connectors.Source")
     return source

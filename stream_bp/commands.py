@@ -21,9 +21,9 @@ from stream_bp.config import SINGLE_ROWS, JobConfig, read_toml
 from stream_bp.drawing import draw
 from stream_bp.errors import CheckpointError, ConfigError
 from stream_bp.job import Job
-from stream_bp.saved import saved_job
+from stream_bp.saved import saved_config, saved_job
 from stream_bp.summary import Summary
-from stream_bp.telemetry import Panel, comparison_table, show, table, tell_change, tell_quality
+from stream_bp.telemetry import Panel, comparison_table, show, table, tell_bad, tell_change, tell_quality
 
 __all__ = ["compare", "evaluate", "inspect", "predict", "resume", "train"]
 
@@ -87,22 +87,26 @@ def compare(sources: list[str], models: list[str], settings: dict[str, Any], *, 
     return _EXIT_CODES.get(str(comparison.stop_reason), 0)
 
 
-def predict(model: str, sources: list[str], output: str, keep_columns: list[str]) -> int:
-    """Predict every row of some places, into a file."""
+def predict(model: str, sources: list[str], output: str, keep_columns: list[str], reading: dict[str, Any]) -> int:
+    """Predict every row of some places, read as the checkpoint's own unless said otherwise, into a file."""
     loaded = checkpoint.load(model)
-    n_rows = inference.predict(loaded, open_source(*sources), output, keep_columns)
-    Console(stderr=True).print(escape(f"{n_rows:,} predictions in {output}"), highlight=False, soft_wrap=True)
+    written = inference.predict(loaded, _open_beside(loaded, sources, reading), output, keep_columns)
+    for line in (f"{written['rows']:,} predictions in {output}", *tell_bad(written["bad_rows"])):
+        Console(stderr=True).print(escape(line), highlight=False, soft_wrap=True)
     return 0
 
 
-def evaluate(model: str, sources: list[str], *, as_json: bool) -> int:
-    """Score a checkpoint on every row of some places."""
-    result = inference.evaluate(checkpoint.load(model), open_source(*sources))
+def evaluate(model: str, sources: list[str], reading: dict[str, Any], *, as_json: bool) -> int:
+    """Score a checkpoint on every row of some places, read as its own unless said otherwise."""
+    loaded = checkpoint.load(model)
+    result = inference.evaluate(loaded, _open_beside(loaded, sources, reading))
     if as_json:
         _write_json(result)
     else:
         _say(f"{result['rows']:,} rows, not learned")
         Console().print(table(result))
+        for line in tell_bad(result["bad_rows"]):
+            _say(line)
     return 0
 
 
@@ -127,6 +131,16 @@ def _open(config: JobConfig) -> Source:
     if follow is not None:
         Console(stderr=True).print(escape(f"following {', '.join(config.source)}"), highlight=False, soft_wrap=True)
     return open_source(*config.source, **config.source_settings, follow=follow)
+
+
+def _open_beside(loaded: checkpoint.Loaded, sources: list[str], reading: dict[str, Any]) -> Source:
+    """Open places as the rows of a checkpoint were read, but for the settings that are given."""
+    saved = saved_config(loaded.snapshot)
+    names = ("target", "delimiter", "quote", "encoding", "on_bad_row")
+    config = JobConfig.of({name: getattr(saved, name) for name in names} | reading)
+    if reading.get("on_bad_row") == "quarantine":
+        raise ConfigError("on_bad_row: only a job that learns keeps bad rows; expected error or skip")
+    return open_source(*sources, **config.source_settings)
 
 
 def _run(config: JobConfig, *, fresh: bool, allow_different_numerics: bool, as_json: bool) -> int:
@@ -172,6 +186,8 @@ def _show_comparison(comparison: Comparison) -> None:
     if picture := draw(curves, label=label, width=console.width, is_colored=is_colored):
         _say(f"\n{label} over the last 1000 rows")
         console.print(Text.from_ansi(picture), soft_wrap=True)
+    for line in tell_bad(comparison.bad_rows):
+        _say(line)
 
 
 def _show_content(content: dict[str, Any]) -> None:
@@ -206,6 +222,8 @@ def _show_content(content: dict[str, Any]) -> None:
     for change in content["numerics_changes"]:
         console.print(escape(tell_change(change)))
     Console().print(table(content))
+    for line in tell_quality(content["quality"]) if content["quality"] else ():
+        _say(line)
 
 
 def _write_json(content: dict[str, Any]) -> None:

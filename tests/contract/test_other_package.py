@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import stream_bp
-from connectors import Source, SourceError, open_source, schemes
+from connectors import Follow, Source, SourceError, open_source, schemes
 from connectors.contract import table
 from connectors.memory import MemorySource
 from tests.contract import sqlite_rows
@@ -135,16 +135,15 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("installed")
 def test_a_place_is_opened_by_whoever_has_its_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small letters or large; with what was given alone; a scheme of ours is ours."""
+    """Small letters or large; with what was given of what it declares; a scheme of ours is ours."""
     assert open_source("Demo://somewhere").n_rows == 5
-    assert open_source("Demo://somewhere", delimiter=";", encoding=None).n_rows == 5
+    assert open_source("Demo://somewhere", delimiter=";", encoding="utf-8").n_rows == 5
     monkeypatch.setattr(schemes, "BUILT_IN", frozenset({"demo"}))
     with pytest.raises(SourceError, match="scheme 'demo' is not supported"):
         open_source("Demo://somewhere")
 
 
 WRONG = {
-    "Demo://somewhere --encoding": r"scheme 'demo' \(package theirs 1\.2\) cannot be given encoding; leave that out",
     "broken://x": r"package theirs 1\.2, which has the scheme 'broken', cannot be loaded: ModuleNotFoundError",
     "absent://x": r"package theirs 1\.2, .* cannot be loaded: AttributeError",
     "number://x": r"package theirs 1\.2 registers .*:not_callable, which cannot be called",
@@ -157,10 +156,9 @@ WRONG = {
 @pytest.mark.parametrize("where", WRONG)
 def test_what_is_wrong_with_a_package_is_one_line(where: str) -> None:
     """It names the place, the package and the way out."""
-    name, _, flag = where.partition(" --")
     with pytest.raises(SourceError, match=WRONG[where]) as caught:
-        open_source(name, encoding="utf-8" if flag else None)
-    assert str(caught.value).startswith(f"{name}: ")
+        open_source(where)
+    assert str(caught.value).startswith(f"{where}: ")
     assert "\n" not in str(caught.value)
 
 
@@ -170,8 +168,11 @@ def test_such_a_place_is_alone_and_a_source(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("x\n1\n")
     with pytest.raises(SourceError, match="such a place is read alone"):
         open_source(tmp_path / "a.csv", "Demo://somewhere")
-    with pytest.raises(SourceError, match="cannot go on at a bad row"):
+    words = r"scheme 'demo' \(package theirs 1\.2\) cannot go on at a bad row \(keeps_bad_rows\); leave that out"
+    with pytest.raises(SourceError, match=words):
         open_source("Demo://somewhere", keeps_bad_rows=True)
+    with pytest.raises(SourceError, match="cannot be followed"):
+        open_source("Demo://somewhere", follow=Follow())
     with pytest.raises(SourceError, match=r"package theirs 1\.2 returned a dict, expected a connectors\.Source"):
         open_source("empty://x", encoding="utf-8", block_size=3)
 
