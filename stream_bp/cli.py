@@ -138,7 +138,9 @@ def predict(
     model: Checkpoint,
     sources: Sources,
     *,
-    output: Annotated[str, typer.Option("--output", "-o", help="file to write: .parquet, .csv or .csv.gz")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="file to write: .parquet, .csv or .csv.gz; with --follow a folder")
+    ],
     keep_columns: Annotated[
         list[str] | None, typer.Option(help="column to copy in front; give it again for several")
     ] = None,
@@ -146,10 +148,33 @@ def predict(
     quote: Quote = None,
     encoding: Encoding = None,
     on_bad_row: OnBadRow = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="go on with what comes, into a folder of Parquet; killed, it goes on, too")
+    ] = False,
+    run_dir: Annotated[str | None, typer.Option(help="with --follow: folder for its own checkpoints")] = None,
+    follow_order: Annotated[str | None, typer.Option(help="with --follow: name or time, as of train")] = None,
+    idle_timeout: Annotated[str | None, typer.Option(help="with --follow: end when nothing came for so long")] = None,
+    flush_after: Annotated[str | None, typer.Option(help="with --follow: wait so long for a whole minibatch")] = None,
+    checkpoint_every: Annotated[
+        str | None, typer.Option(help="with --follow: time (30s, 5m, 1h) or minibatches (500) between parts")
+    ] = None,
+    allow_different_numerics: OtherNumerics = False,
 ) -> None:
     """Predict every row of a source: the label and the probability of each class, or the value."""
-    reading = _given(delimiter=delimiter, quote=quote, encoding=encoding, on_bad_row=on_bad_row)
-    raise typer.Exit(_commands().predict(model, sources, output, keep_columns or [], reading))
+    settings = _given(delimiter=delimiter, quote=quote, encoding=encoding, on_bad_row=on_bad_row)
+    job = _given(
+        run_dir=run_dir,
+        follow_order=follow_order,
+        idle_timeout=idle_timeout,
+        flush_after=flush_after,
+        checkpoint_every=checkpoint_every,
+    )
+    kept = keep_columns or []
+    if follow:
+        job |= {**settings, "predictions": output, "keep_columns": kept}
+        how = {"allow_different_numerics": allow_different_numerics}
+        raise typer.Exit(_commands().predict_what_comes(model, sources, job, **how))
+    raise typer.Exit(_commands().predict(model, sources, output, kept, settings, following=job))
 
 
 @app.command()

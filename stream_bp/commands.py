@@ -25,7 +25,7 @@ from stream_bp.saved import saved_config, saved_job
 from stream_bp.summary import Summary
 from stream_bp.telemetry import Panel, comparison_table, show, table, tell_bad, tell_change, tell_quality
 
-__all__ = ["compare", "evaluate", "inspect", "predict", "resume", "train"]
+__all__ = ["compare", "evaluate", "inspect", "predict", "predict_what_comes", "resume", "train"]
 
 _say = partial(print, flush=True)  # at once, so that a closed pipe is met here
 
@@ -87,13 +87,42 @@ def compare(sources: list[str], models: list[str], settings: dict[str, Any], *, 
     return _EXIT_CODES.get(str(comparison.stop_reason), 0)
 
 
-def predict(model: str, sources: list[str], output: str, keep_columns: list[str], reading: dict[str, Any]) -> int:
+def predict(
+    model: str,
+    sources: list[str],
+    output: str,
+    keep_columns: list[str],
+    reading: dict[str, Any],
+    *,
+    following: dict[str, Any],
+) -> int:
     """Predict every row of some places, read as the checkpoint's own unless said otherwise, into a file."""
+    if following:
+        raise ConfigError(f"{next(iter(following))}: it goes with --follow")
     loaded = checkpoint.load(model)
     written = inference.predict(loaded, _open_beside(loaded, sources, reading), output, keep_columns)
     for line in (f"{written['rows']:,} predictions in {output}", *tell_bad(written["bad_rows"])):
         Console(stderr=True).print(escape(line), highlight=False, soft_wrap=True)
     return 0
+
+
+def predict_what_comes(
+    model: str, sources: list[str], settings: dict[str, Any], *, allow_different_numerics: bool
+) -> int:
+    """Predict rows as they come to a place, into a folder; asked again, go on."""
+    loaded = checkpoint.load(model)
+    if "run_dir" not in settings:
+        raise ConfigError("run_dir: what follows keeps there how far it is; name one with --run-dir")
+    places = {"source": tuple(map(_absolute, sources)), "predictions": _absolute(settings["predictions"])}
+    config = inference.following(loaded, {**settings, **places})
+    source = _open(config)
+    with Panel(Console(stderr=True)) as panel:
+        job = Job(source, config, frozen=loaded, allow_different_numerics=allow_different_numerics, observer=panel)
+        summary = job.run()
+    lines = f"{summary.rows:,} predictions in {config.predictions}", *tell_bad(summary.quality["bad_rows"])
+    for line in lines:
+        Console(stderr=True).print(escape(line), highlight=False, soft_wrap=True)
+    return _EXIT_CODES.get(summary.stop_reason, 0)
 
 
 def evaluate(model: str, sources: list[str], reading: dict[str, Any], *, as_json: bool) -> int:

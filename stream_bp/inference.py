@@ -10,6 +10,7 @@ import numpy as np
 from connectors import BadRow, Source, open_writer, prefetch, rebatch
 from stream_bp.checkpoint import Loaded
 from stream_bp.columns import beside, kept_columns, with_kept
+from stream_bp.config import IDENTITY, JobConfig
 from stream_bp.errors import ConfigError, DataError
 from stream_bp.evaluation import Evaluation
 from stream_bp.model import Model
@@ -17,7 +18,7 @@ from stream_bp.quality import Quality
 from stream_bp.saved import fitting, holds_job, restore_evaluation, restore_model, saved_config
 from stream_bp.snapshot import Snapshot
 
-__all__ = ["evaluate", "inspect", "predict"]
+__all__ = ["evaluate", "following", "inspect", "predict"]
 
 _ROWS = 1 << 13
 
@@ -127,6 +128,14 @@ def inspect(loaded: Loaded) -> dict[str, Any]:
         "config": config.model_dump(mode="json"),
         **(_inspect_job(snapshot, model) if holds_job(snapshot) else {}),
     }
+
+
+def following(loaded: Loaded, settings: dict[str, Any]) -> JobConfig:
+    """Return the settings of a job that predicts with a checkpoint the rows that come: its own, but for those given."""
+    saved = saved_config(loaded.snapshot)
+    own = {name: getattr(saved, name) for name in (*IDENTITY, "on_bad_row")}
+    task = restore_model(loaded.snapshot, engine="numpy").encoder.task
+    return JobConfig.of({**own, "task": task, "engine": "numpy", "shuffle_window": None, "follow": True, **settings})
 
 
 def _inspect_job(snapshot: Snapshot, model: Model) -> dict[str, Any]:
