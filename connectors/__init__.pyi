@@ -5,6 +5,7 @@ from .memory import MemorySource
 from .places import EXTENSIONS, open_source
 from .prefetching import Prefetcher, prefetch
 from .rebatching import rebatch, rebatch_as_it_comes
+from .schemes import Opener
 from .writer import open_writer
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "MemorySource",
     "NewColumnsError",
     "Note",
+    "Opener",
     "Prefetcher",
     "Reader",
     "RowError",

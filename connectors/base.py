@@ -4,7 +4,7 @@ A `Source` is a recipe: what the rows look like and where they are. `Source.open
 yields `Block` after `Block`, in one fixed order. A `Cursor` is the position of the **next unapplied row**: whoever
 applied the first n rows of a block keeps ``block.cursor(n)``, and a reader opened there yields exactly the rest.
 
-What every connector promises, and ``tests/contract`` checks for each of them:
+What every connector promises, and the suite in `contract` checks for each of them, here and in other packages:
 
 - every row is read once, in the same order each time; an empty block is never yielded, but by a source without end;
 - how rows are cut into blocks means nothing: neither rows, nor values, nor cursors depend on it;
@@ -14,7 +14,7 @@ What every connector promises, and ``tests/contract`` checks for each of them:
 - memory does not grow with the length of the stream;
 - what cannot be read is an error that names it; or, of a source that was told so, it is handed over as a `BadRow` with
   the row behind it, or with the end: a resumed reader hands over again what lies behind its cursor;
-- whatever goes wrong is a `ConnectorError` that names the place.
+- whatever goes wrong is a `ConnectorError` that names the place; nobody turns other errors into one.
 """
 
 from __future__ import annotations

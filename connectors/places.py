@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import glob
 import os
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -18,6 +18,7 @@ from connectors.files import FileSource, Format
 from connectors.followed import Follow, FollowedSource
 from connectors.memory import MemorySource
 from connectors.parquet_file import ParquetFormat
+from connectors.schemes import open_elsewhere, scheme_of, unknown_scheme
 from connectors.spool import Spool, is_pipe
 from connectors.wording import nearest
 
@@ -27,10 +28,12 @@ EXTENSIONS = (".parquet", ".csv", ".csv.gz", ".csv.zst", ".tsv", ".tsv.gz", ".ts
 
 Place = str | os.PathLike[str]
 
+_BLOCK_SIZE = 1 << 20
+
 
 def open_source(
     *places: Place | pa.Table,
-    block_size: int = 1 << 20,
+    block_size: int = _BLOCK_SIZE,
     delimiter: str | None = None,
     quote: str | None = None,
     encoding: str | None = None,
@@ -44,7 +47,8 @@ def open_source(
     ----------
     places
         ``-`` for standard input, or a named pipe; files, folders (their supported files, by name), patterns with ``*``,
-        ``?``, ``[…]`` or ``**`` (sorted), in the order of the stream; or one Arrow table.
+        ``?``, ``[…]`` or ``**`` (sorted), in the order of the stream; or one Arrow table, or one place whose scheme
+        another package knows (`Opener`).
     block_size
         Bytes of text read at a time.
     delimiter, quote, encoding
@@ -66,6 +70,13 @@ def open_source(
     """
     if len(places) == 1 and isinstance(places[0], pa.Table):
         return MemorySource(places[0])
+    settings = {"delimiter": delimiter, "quote": quote, "encoding": encoding, "follow": follow}
+    given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
+    given |= {"keeps_bad_rows": True} if keeps_bad_rows else {}
+    given |= {"block_size": block_size} if block_size != _BLOCK_SIZE else {}
+    elsewhere = _elsewhere(places, given)
+    if elsewhere is not None:
+        return elsewhere
     text = CsvFormat(block_size, Dialect(delimiter, quote, encoding), keeps_bad_rows=keeps_bad_rows)
     formats: dict[str, Format] = dict.fromkeys(EXTENSIONS, text)
     formats[".parquet"] = ParquetFormat(keeps_bad_rows=keeps_bad_rows)
@@ -100,13 +111,23 @@ def open_source(
     return FileSource(names, lambda name: formats[_extension(name) or ""], keeps_bad_rows=keeps_bad_rows)
 
 
+def _elsewhere(places: Sequence[Place | pa.Table], settings: Mapping[str, Any]) -> Source | None:
+    """Return the source of a place that another package knows; None if there is none among them."""
+    for place in places:
+        source = open_elsewhere(place, settings) if isinstance(place, str) else None
+        if source is not None and len(places) > 1:
+            raise SourceError(f"{place}: such a place is read alone; give no other beside it")
+        if source is not None:
+            return source
+    return None
+
+
 def _as_name(place: Place | pa.Table) -> str:
     if isinstance(place, pa.Table):
         raise SourceError("a table cannot be combined with other places; concatenate tables before")
     name = os.fspath(place)
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", name)
-    if scheme:
-        raise SourceError(f"{name}: scheme {scheme[1]!r} is not supported; copy the files to a local folder")
+    if scheme_of(name) is not None:
+        raise unknown_scheme(name)
     return name
 
 

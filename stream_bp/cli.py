@@ -56,6 +56,13 @@ Fresh = Annotated[bool, typer.Option("--fresh", help="start over, removing the j
 OtherNumerics = Annotated[
     bool, typer.Option("--allow-different-numerics", help="resume although versions, BLAS or threads differ")
 ]
+_AS_LEARNED = "[default: as the checkpoint was learned]"
+Delimiter = Annotated[str | None, typer.Option(help=f"what separates the fields of text {_AS_LEARNED}")]
+Quote = Annotated[str | None, typer.Option(help=f"what encloses fields of text: \" or ' or none {_AS_LEARNED}")]
+Encoding = Annotated[str | None, typer.Option(help=f"of text, as utf-8, utf-16, latin-1 {_AS_LEARNED}")]
+OnBadRow = Annotated[
+    str | None, typer.Option(help=f"error, or skip: it is left out and counted {_AS_LEARNED}, quarantine as skip")
+]
 
 _MODELS = ", ".join(dict.fromkeys([*zoo.names("classification"), *zoo.names("regression")]))
 
@@ -130,25 +137,70 @@ def resume(
 def predict(
     model: Checkpoint,
     sources: Sources,
-    output: Annotated[str, typer.Option("--output", "-o", help="file to write: .parquet, .csv or .csv.gz")],
+    *,
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="file to write: .parquet, .csv or .csv.gz; with --follow a folder")
+    ],
     keep_columns: Annotated[
         list[str] | None, typer.Option(help="column to copy in front; give it again for several")
     ] = None,
+    delimiter: Delimiter = None,
+    quote: Quote = None,
+    encoding: Encoding = None,
+    on_bad_row: OnBadRow = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="go on with what comes, into a folder of Parquet; killed, it goes on, too")
+    ] = False,
+    run_dir: Annotated[str | None, typer.Option(help="with --follow: folder for its own checkpoints")] = None,
+    follow_order: Annotated[str | None, typer.Option(help="with --follow: name or time, as of train")] = None,
+    idle_timeout: Annotated[str | None, typer.Option(help="with --follow: end when nothing came for so long")] = None,
+    flush_after: Annotated[str | None, typer.Option(help="with --follow: wait so long for a whole minibatch")] = None,
+    checkpoint_every: Annotated[
+        str | None, typer.Option(help="with --follow: time (30s, 5m, 1h) or minibatches (500) between parts")
+    ] = None,
+    allow_different_numerics: OtherNumerics = False,
 ) -> None:
     """Predict every row of a source: the label and the probability of each class, or the value."""
-    raise typer.Exit(_commands().predict(model, sources, output, keep_columns or []))
+    settings = _given(delimiter=delimiter, quote=quote, encoding=encoding, on_bad_row=on_bad_row)
+    job = _given(
+        run_dir=run_dir,
+        follow_order=follow_order,
+        idle_timeout=idle_timeout,
+        flush_after=flush_after,
+        checkpoint_every=checkpoint_every,
+    )
+    kept = keep_columns or []
+    if follow:
+        job |= {**settings, "predictions": output, "keep_columns": kept}
+        how = {"allow_different_numerics": allow_different_numerics}
+        raise typer.Exit(_commands().predict_what_comes(model, sources, job, **how))
+    raise typer.Exit(_commands().predict(model, sources, output, kept, settings, following=job))
 
 
 @app.command()
-def evaluate(model: Checkpoint, sources: Sources, as_json: AsJson = False) -> None:
+def evaluate(
+    model: Checkpoint,
+    sources: Sources,
+    *,
+    delimiter: Delimiter = None,
+    quote: Quote = None,
+    encoding: Encoding = None,
+    on_bad_row: OnBadRow = None,
+    as_json: AsJson = False,
+) -> None:
     """Score a checkpoint on every row of a source, without learning."""
-    raise typer.Exit(_commands().evaluate(model, sources, as_json=as_json))
+    reading = _given(delimiter=delimiter, quote=quote, encoding=encoding, on_bad_row=on_bad_row)
+    raise typer.Exit(_commands().evaluate(model, sources, reading, as_json=as_json))
 
 
 @app.command()
 def inspect(model: Checkpoint, as_json: AsJson = False) -> None:
     """Show what a checkpoint holds."""
     raise typer.Exit(_commands().inspect(model, as_json=as_json))
+
+
+def _given(**settings: str | None) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def main() -> None:

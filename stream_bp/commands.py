@@ -21,11 +21,11 @@ from stream_bp.config import SINGLE_ROWS, JobConfig, read_toml
 from stream_bp.drawing import draw
 from stream_bp.errors import CheckpointError, ConfigError
 from stream_bp.job import Job
-from stream_bp.saved import saved_job
+from stream_bp.saved import saved_config, saved_job
 from stream_bp.summary import Summary
-from stream_bp.telemetry import Panel, comparison_table, show, table, tell_change, tell_quality
+from stream_bp.telemetry import Panel, comparison_table, show, table, tell_bad, tell_change, tell_quality
 
-__all__ = ["compare", "evaluate", "inspect", "predict", "resume", "train"]
+__all__ = ["compare", "evaluate", "inspect", "predict", "predict_what_comes", "resume", "train"]
 
 _say = partial(print, flush=True)  # at once, so that a closed pipe is met here
 
@@ -87,22 +87,55 @@ def compare(sources: list[str], models: list[str], settings: dict[str, Any], *, 
     return _EXIT_CODES.get(str(comparison.stop_reason), 0)
 
 
-def predict(model: str, sources: list[str], output: str, keep_columns: list[str]) -> int:
-    """Predict every row of some places, into a file."""
+def predict(
+    model: str,
+    sources: list[str],
+    output: str,
+    keep_columns: list[str],
+    reading: dict[str, Any],
+    *,
+    following: dict[str, Any],
+) -> int:
+    """Predict every row of some places, read as the checkpoint's own unless said otherwise, into a file."""
+    if following:
+        raise ConfigError(f"{next(iter(following))}: it goes with --follow")
     loaded = checkpoint.load(model)
-    n_rows = inference.predict(loaded, open_source(*sources), output, keep_columns)
-    Console(stderr=True).print(escape(f"{n_rows:,} predictions in {output}"), highlight=False, soft_wrap=True)
+    written = inference.predict(loaded, _open_beside(loaded, sources, reading), output, keep_columns)
+    for line in (f"{written['rows']:,} predictions in {output}", *tell_bad(written["bad_rows"])):
+        Console(stderr=True).print(escape(line), highlight=False, soft_wrap=True)
     return 0
 
 
-def evaluate(model: str, sources: list[str], *, as_json: bool) -> int:
-    """Score a checkpoint on every row of some places."""
-    result = inference.evaluate(checkpoint.load(model), open_source(*sources))
+def predict_what_comes(
+    model: str, sources: list[str], settings: dict[str, Any], *, allow_different_numerics: bool
+) -> int:
+    """Predict rows as they come to a place, into a folder; asked again, go on."""
+    loaded = checkpoint.load(model)
+    if "run_dir" not in settings:
+        raise ConfigError("run_dir: what follows keeps there how far it is; name one with --run-dir")
+    places = {"source": tuple(map(_absolute, sources)), "predictions": _absolute(settings["predictions"])}
+    config = inference.following(loaded, {**settings, **places})
+    source = _open(config)
+    with Panel(Console(stderr=True)) as panel:
+        job = Job(source, config, frozen=loaded, allow_different_numerics=allow_different_numerics, observer=panel)
+        summary = job.run()
+    lines = f"{summary.rows:,} predictions in {config.predictions}", *tell_bad(summary.quality["bad_rows"])
+    for line in lines:
+        Console(stderr=True).print(escape(line), highlight=False, soft_wrap=True)
+    return _EXIT_CODES.get(summary.stop_reason, 0)
+
+
+def evaluate(model: str, sources: list[str], reading: dict[str, Any], *, as_json: bool) -> int:
+    """Score a checkpoint on every row of some places, read as its own unless said otherwise."""
+    loaded = checkpoint.load(model)
+    result = inference.evaluate(loaded, _open_beside(loaded, sources, reading))
     if as_json:
         _write_json(result)
     else:
         _say(f"{result['rows']:,} rows, not learned")
         Console().print(table(result))
+        for line in tell_bad(result["bad_rows"]):
+            _say(line)
     return 0
 
 
@@ -133,6 +166,16 @@ def _open(config: JobConfig) -> Source:
     if follow is not None:
         Console(stderr=True).print(escape(f"following {', '.join(config.source)}"), highlight=False, soft_wrap=True)
     return open_source(*config.source, **config.source_settings, follow=follow)
+
+
+def _open_beside(loaded: checkpoint.Loaded, sources: list[str], reading: dict[str, Any]) -> Source:
+    """Open places as the rows of a checkpoint were read, but for the settings that are given."""
+    saved = saved_config(loaded.snapshot)
+    names = ("target", "delimiter", "quote", "encoding", "on_bad_row")
+    config = JobConfig.of({name: getattr(saved, name) for name in names} | reading)
+    if reading.get("on_bad_row") == "quarantine":
+        raise ConfigError("on_bad_row: only a job that learns keeps bad rows; expected error or skip")
+    return open_source(*sources, **config.source_settings)
 
 
 def _run(config: JobConfig, *, fresh: bool, allow_different_numerics: bool, as_json: bool) -> int:
@@ -178,6 +221,8 @@ def _show_comparison(comparison: Comparison) -> None:
     if picture := draw(curves, label=label, width=console.width, is_colored=is_colored):
         _say(f"\n{label} over the last 1000 rows")
         console.print(Text.from_ansi(picture), soft_wrap=True)
+    for line in tell_bad(comparison.bad_rows):
+        _say(line)
 
 
 def _show_content(content: dict[str, Any]) -> None:
@@ -212,6 +257,8 @@ def _show_content(content: dict[str, Any]) -> None:
     for change in content["numerics_changes"]:
         console.print(escape(tell_change(change)))
     Console().print(table(content))
+    for line in tell_quality(content["quality"]) if content["quality"] else ():
+        _say(line)
 
 
 def _write_json(content: dict[str, Any]) -> None:

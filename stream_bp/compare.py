@@ -70,6 +70,8 @@ class Comparison:
         Why others did not, by name.
     baselines
         What is reached without learning, over all rows.
+    bad_rows
+        What could not be read and was left out, by kind; the same for each.
     stop_reason
         Why the last of them ended: a signal ends the comparison.
     """
@@ -80,6 +82,7 @@ class Comparison:
     scores: list[Score]
     failures: dict[str, str]
     baselines: dict[str, dict[str, float | None]]
+    bad_rows: dict[str, int]
     stop_reason: str
 
     def to_json(self) -> dict[str, Any]:
@@ -114,14 +117,16 @@ def compare(
     Raises
     ------
     ConfigError
-        If there are several targets, or a model is unknown or does not fit the task.
+        If there are several targets, a model is unknown or does not fit the task, or bad rows are to be kept.
     DataError, DivergenceError
         If the source cannot be learned from, or every model failed: the error of the first.
     ConnectorError
-        If a row cannot be read.
+        If a row cannot be read, or too many cannot.
     """
     if len(config.target) > 1:
         raise ConfigError(f"models are compared on one target; found {len(config.target)}: name one")
+    if config.on_bad_row == "quarantine":
+        raise ConfigError("on_bad_row: a comparison has no run directory to keep bad rows in; expected error or skip")
     encoder = plan(source, config)
     task, names = encoder.task, list(models) or zoo.names(encoder.task)
     zoo.check(names, task)
@@ -131,6 +136,7 @@ def compare(
     scores: list[Score] = []
     failures: dict[str, DataError | DivergenceError] = {}
     baselines: dict[str, dict[str, float | None]] = {}
+    bad_rows: dict[str, int] = {}
     stop_reason = ""
     for name in names:
         with observe(name) as observer:
@@ -143,6 +149,7 @@ def compare(
                 failures[name] = error
                 continue
         stop_reason, baselines = summary.stop_reason, baselines or summary.baselines
+        bad_rows = bad_rows or summary.quality["bad_rows"]
         if stop_reason in _SIGNALS:
             break
         scores.append(
@@ -160,7 +167,7 @@ def compare(
     if len(failures) == len(names):
         raise failures[names[0]]
     reasons = {name: str(error) for name, error in failures.items()}
-    return Comparison(task, config.target[0], _CURVES[task], scores, reasons, baselines, stop_reason)
+    return Comparison(task, config.target[0], _CURVES[task], scores, reasons, baselines, bad_rows, stop_reason)
 
 
 class _Watch(Observer):

@@ -90,7 +90,14 @@ class Encoder:
         What becomes of a row where a feature is missing.
     categories, labels
         Vocabularies to go on with: one for each string feature, one for each target of a classification.
+
+    Attributes
+    ----------
+    is_labelled
+        Whether rows have targets, unless something else is asked for.
     """
+
+    is_labelled = True
 
     def __init__(
         self,
@@ -191,7 +198,7 @@ class Encoder:
         """The columns and types to ask a source for, targets last."""
         return self.schema_in(pa.schema([]))
 
-    def schema_in(self, source: pa.Schema, *, is_labelled: bool = True) -> pa.Schema:
+    def schema_in(self, source: pa.Schema, *, is_labelled: bool | None = None) -> pa.Schema:
         """Return the columns and types to ask a certain source for: its single floats and times are left as they are.
 
         Parameters
@@ -199,8 +206,9 @@ class Encoder:
         source
             Its natural types.
         is_labelled
-            Whether the targets are wanted, after the features.
+            Whether the targets are wanted, after the features; as rows have them, if it is not given.
         """
+        is_labelled = self.is_labelled if is_labelled is None else is_labelled
         found = {field.name: field.type for field in source}
         columns = [*self.features, *(self.targets if is_labelled else [])]
         return pa.schema([(column.name, type_in(column, found.get(column.name))) for column in columns])

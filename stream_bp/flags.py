@@ -14,7 +14,10 @@ __all__ = ["command"]
 # The fields that each command takes, and its defaults where they are not the job's.
 _FIELDS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "train": ([name for name in JobConfig.model_fields if name != "source"], {}),
-    "compare": ([*(name for name in IDENTITY if name != "target"), "max_rows"], {"batch_size": 1, **SINGLE_ROWS}),
+    "compare": (
+        [*(name for name in IDENTITY if name != "target"), "on_bad_row", "max_bad_rows", "max_rows"],
+        {"batch_size": 1, **SINGLE_ROWS},
+    ),
 }
 
 

@@ -1,26 +1,29 @@
 """A checkpoint put to use without learning: predictions for new rows, a score on them, a look inside."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from connectors import Source, open_writer, prefetch, rebatch
+from connectors import BadRow, Source, open_writer, prefetch, rebatch
 from stream_bp.checkpoint import Loaded
 from stream_bp.columns import beside, kept_columns, with_kept
+from stream_bp.config import IDENTITY, JobConfig
 from stream_bp.errors import ConfigError, DataError
 from stream_bp.evaluation import Evaluation
 from stream_bp.model import Model
-from stream_bp.saved import holds_job, restore_evaluation, restore_model, saved_config
+from stream_bp.quality import Quality
+from stream_bp.saved import fitting, holds_job, restore_evaluation, restore_model, saved_config
 from stream_bp.snapshot import Snapshot
 
-__all__ = ["evaluate", "inspect", "predict"]
+__all__ = ["evaluate", "following", "inspect", "predict"]
 
 _ROWS = 1 << 13
 
 
-def predict(loaded: Loaded, source: Source, output: str | Path, keep_columns: Sequence[str] = ()) -> int:
+def predict(loaded: Loaded, source: Source, output: str | Path, keep_columns: Sequence[str] = ()) -> dict[str, Any]:
     """Write a prediction for every row of a source, in its order.
 
     Parameters
@@ -36,8 +39,8 @@ def predict(loaded: Loaded, source: Source, output: str | Path, keep_columns: Se
 
     Returns
     -------
-    int
-        Rows written.
+    dict
+        ``rows``, those written, and ``bad_rows``, by kind, those that the source handed over as such.
 
     Raises
     ------
@@ -53,10 +56,11 @@ def predict(loaded: Loaded, source: Source, output: str | Path, keep_columns: Se
     model = _model(loaded)
     kept = kept_columns(source.schema, keep_columns, [column.name for column in model.encoder.targets])
     schema = with_kept(model.encoder.schema_in(source.schema, is_labelled=False), source.schema, kept)
-    batches = _batches(source, schema)
+    bad: Counter[str] = Counter()
+    batches = _batches(source, schema, bad)
     first = next(batches, None)
     if first is None:
-        raise DataError(f"{source.description}: no rows")
+        raise _no_rows(source, bad)
     answer = _answer(model, first, kept)
     n_rows = int(answer.num_rows)
     with open_writer(output, answer.schema) as writer:
@@ -64,7 +68,7 @@ def predict(loaded: Loaded, source: Source, output: str | Path, keep_columns: Se
         for records in batches:
             writer.write_batch(_answer(model, records, kept))
             n_rows += int(records.num_rows)
-    return n_rows
+    return {"rows": n_rows, "bad_rows": dict(bad)}
 
 
 def evaluate(loaded: Loaded, source: Source) -> dict[str, Any]:
@@ -73,7 +77,7 @@ def evaluate(loaded: Loaded, source: Source) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``rows``, ``metrics``, ``baselines`` and ``targets``, as in the summary of a job.
+        ``rows``, ``metrics``, ``baselines`` and ``targets``, as in the summary of a job; ``bad_rows``, by kind.
 
     Raises
     ------
@@ -84,15 +88,17 @@ def evaluate(loaded: Loaded, source: Source) -> dict[str, Any]:
     """
     model = _model(loaded)
     evaluation = Evaluation(model.encoder.task, len(model.encoder.targets))
-    for records in _batches(source, model.encoder.schema_in(source.schema)):
+    bad: Counter[str] = Counter()
+    for records in _batches(source, model.encoder.schema_in(source.schema), bad):
         rows = model.encoder.encode(records)
         evaluation.update(rows.y, model.predict(rows))
     if not evaluation.n_rows:
-        raise DataError(f"{source.description}: no rows")
+        raise _no_rows(source, bad)
     names = [column.name for column in model.encoder.targets]
     return {
         "task": model.encoder.task,
         "rows": evaluation.n_rows,
+        "bad_rows": dict(bad),
         "metrics": evaluation.metrics(),
         "baselines": evaluation.baselines(),
         "targets": dict(zip(names, evaluation.by_target(), strict=True)),
@@ -101,7 +107,7 @@ def evaluate(loaded: Loaded, source: Source) -> dict[str, Any]:
 
 
 def inspect(loaded: Loaded) -> dict[str, Any]:
-    """Return what a checkpoint holds: layers, norms, schema, settings, digest; of a job also cursor and metrics."""
+    """Return what a checkpoint holds: layers, norms, schema, settings, digest; of a job cursor, metrics, counts."""
     snapshot = loaded.snapshot
     config, model = saved_config(snapshot), restore_model(snapshot, engine="numpy")
     layers = [
@@ -120,12 +126,26 @@ def inspect(loaded: Loaded) -> dict[str, Any]:
         "columns": model.encoder.to_json(),
         "labels": model.labels,
         "config": config.model_dump(mode="json"),
-        **(_inspect_job(snapshot) if holds_job(snapshot) else {}),
+        **(_inspect_job(snapshot, model) if holds_job(snapshot) else {}),
     }
 
 
-def _inspect_job(snapshot: Snapshot) -> dict[str, Any]:
+def following(loaded: Loaded, settings: dict[str, Any]) -> JobConfig:
+    """Return the settings of a job that predicts with a checkpoint the rows that come: its own, but for those given."""
+    saved = saved_config(loaded.snapshot)
+    own = {name: getattr(saved, name) for name in (*IDENTITY, "on_bad_row")}
+    task = restore_model(loaded.snapshot, engine="numpy").encoder.task
+    return JobConfig.of({**own, "task": task, "engine": "numpy", "shuffle_window": None, "follow": True, **settings})
+
+
+def _inspect_job(snapshot: Snapshot, model: Model) -> dict[str, Any]:
     state, evaluation = snapshot.state, restore_evaluation(snapshot)
+    counted = state.get("quality")  # release 0.1.0 did not count
+    if counted is not None:
+        with fitting():
+            quality = Quality(model.encoder)
+            quality.restore(counted)
+            counted = quality.to_json()
     return {
         "rows": state["rows"],
         "minibatches": state["minibatches"],
@@ -133,6 +153,7 @@ def _inspect_job(snapshot: Snapshot) -> dict[str, Any]:
         "metrics": evaluation.metrics(),
         "windowed": evaluation.windowed(),
         "baselines": evaluation.baselines(),
+        "quality": counted,
         "position": state["position"],
         "sources": state["sources"],
         "numerics": state["fingerprint"],
@@ -153,10 +174,23 @@ def _answer(model: Model, records: Any, kept: Sequence[str]) -> Any:
     return beside(records, kept, answer) if kept else answer
 
 
-def _batches(source: Source, schema: Any) -> Iterator[Any]:
+def _batches(source: Source, schema: Any, bad: Counter[str]) -> Iterator[Any]:
+    """Yield the rows of a source, and count what could not be read."""
     with source.open(schema) as reader, prefetch(rebatch(reader, _ROWS), 2) as blocks:
         for block in blocks:
+            _count(block.bad, bad)
             yield block.records
+        _count(reader.bad, bad)
+
+
+def _count(rows: Sequence[BadRow], bad: Counter[str]) -> None:
+    for row in rows:
+        bad[row.kind] += max(1, row.n_rows)
+
+
+def _no_rows(source: Source, bad: Counter[str]) -> DataError:
+    what = f"no row could be read, {bad.total():,} are bad ({', '.join(bad)})" if bad else "no rows"
+    return DataError(f"{source.description}: {what}")
 
 
 def _refuse_overwriting(output: str | Path, source: Source) -> None:

@@ -34,6 +34,7 @@ from stream_bp.decisions import KeptDecisions
 from stream_bp.disk import Disk
 from stream_bp.errors import CheckpointError, ConfigError, DataError, LockedError, NumericsError
 from stream_bp.feed import Chunk, Feed, Position
+from stream_bp.frozen import Frozen
 from stream_bp.journal import Journal, Journals, Mark
 from stream_bp.observer import Observer, Status
 from stream_bp.parts import Parts, refuse_place
@@ -71,6 +72,8 @@ class Job:
         A River classifier or regressor, or a pipeline that ends in one, to learn in place of the network. It is
         learned where it is, from what it knew before; no checkpoint is written, and the job cannot be resumed. The
         settings of the network do not go with it.
+    frozen
+        A checkpoint whose network predicts the rows, and does not learn them, in place of a new one.
     fresh
         Start over, removing what the run directory holds of an earlier job.
     allow_different_numerics
@@ -98,6 +101,7 @@ class Job:
         config: JobConfig | None = None,
         *,
         model: "Estimator | None" = None,
+        frozen: Loaded | None = None,
         fresh: bool = False,
         allow_different_numerics: bool = False,
         observer: Observer | None = None,
@@ -107,6 +111,7 @@ class Job:
         self.source = source
         self.config = JobConfig.of(settings) if config is None else config
         self._estimator = model
+        self._frozen = frozen
         self._is_fresh = fresh
         self._may_differ = allow_different_numerics
         self._observer = observer
@@ -186,7 +191,7 @@ class Job:
             return "numpy"
         config = self.config
         if resumed is not None and config.engine == "auto":
-            config = config.model_copy(update={"engine": saved_job(resumed.snapshot).engine})
+            config = config.model_copy(update={"engine": self._saved_config(resumed.snapshot).engine})
         n_features = len(config.features) or len({*self.source.schema.names} - {*config.target, *config.ignore})
         engine = config.engine_for(n_features)
         self.config = config.model_copy(update={"engine": engine})
@@ -269,8 +274,11 @@ class Job:
                 f"{self.config.run_dir} holds the history of a model that cannot be resumed; {way_out}"
             )
 
+    def _saved_config(self, snapshot: Snapshot) -> JobConfig:
+        return saved_job(snapshot, learns=self._frozen is None)
+
     def _refuse_other_job(self, snapshot: Snapshot) -> None:
-        difference = self.config.difference(saved_job(snapshot))
+        difference = self.config.difference(self._saved_config(snapshot))
         if difference is not None:
             raise CheckpointError(
                 f"{self.config.run_dir} holds another job: {difference}; "
@@ -287,7 +295,10 @@ class Job:
                 f"{self.config.run_dir} was learned under other numerics: {changed}; going on would not give the same "
                 "bits: --allow-different-numerics accepts that"
             )
-        training = Training.restore(resumed.snapshot, self.config)
+        frozen = self._new_frozen()
+        if frozen is not None:
+            frozen.go_on(resumed.snapshot)
+        training = Training.restore(resumed.snapshot, self.config, frozen)
         if changed is not None:
             training.numerics_changes.append({"rows": training.rows, "change": changed})
         position = training.locate()
@@ -310,7 +321,7 @@ class Job:
             return None
         mark = None
         if resumed is not None:
-            mark, saved = resumed.snapshot.state.get("predictions"), saved_job(resumed.snapshot).keep_columns
+            mark, saved = resumed.snapshot.state.get("predictions"), self._saved_config(resumed.snapshot).keep_columns
             if mark is None:
                 raise CheckpointError(
                     f"{self.config.run_dir} holds a job that went on without --predictions: those of its first rows "
@@ -327,12 +338,19 @@ class Job:
 
     def _new_model(self) -> StreamModel:
         """Return the network, or the model that was given, for the columns of the source."""
+        frozen = self._new_frozen()
+        if frozen is not None:
+            return frozen
         if self._estimator is None:
             return new_model(self.config, plan(self.source, self.config))
         from stream_bp.foreign import ForeignModel, refuse_settings  # noqa: PLC0415 - it brings River along
 
         refuse_settings(self.config)
         return ForeignModel(plan(self.source, self.config), self._estimator)
+
+    def _new_frozen(self) -> Frozen | None:
+        """Return the network that is only asked, if there is one."""
+        return Frozen(self._frozen.snapshot, self.source.schema.names) if self._frozen is not None else None
 
     def _refuse_if_used(self) -> None:
         """Refuse to go on if another job used a new run directory between our look at it and its lock."""

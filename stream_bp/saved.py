@@ -18,10 +18,23 @@ from stream_bp.model import Model
 from stream_bp.parts import PART_NAME
 from stream_bp.snapshot import Snapshot
 
-__all__ = ["EVALUATION", "fitting", "holds_job", "restore_evaluation", "restore_model", "saved_config", "saved_job"]
+__all__ = [
+    "EVALUATION",
+    "FROZEN",
+    "fitting",
+    "holds_job",
+    "is_frozen",
+    "restore_evaluation",
+    "restore_model",
+    "saved_config",
+    "saved_job",
+]
 
 EVALUATION = "evaluation."
 """What the names of an evaluation's arrays begin with, among the tensors."""
+
+FROZEN = "frozen"
+"""What the state of a model has beside the others', if its job predicts and does not learn."""
 
 _Count = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -103,18 +116,37 @@ def holds_job(snapshot: Snapshot) -> bool:
     return "names" not in snapshot.state
 
 
-def saved_job(snapshot: Snapshot) -> JobConfig:
+def is_frozen(snapshot: Snapshot) -> bool:
+    """Tell whether a checkpoint is that of a job which predicts and does not learn."""
+    with fitting():
+        return FROZEN in snapshot.state["model"]
+
+
+def saved_job(snapshot: Snapshot, *, learns: bool = True) -> JobConfig:
     """Return the settings of the job that wrote a checkpoint.
+
+    Parameters
+    ----------
+    snapshot
+        What was loaded.
+    learns
+        Whether it is to be one that learns, or one that predicts.
 
     Raises
     ------
     CheckpointError
-        If it is not the checkpoint of a job.
+        If it is not the checkpoint of such a job.
     """
     if not holds_job(snapshot):
         raise CheckpointError(
             "the checkpoint holds a model without a job: it can predict, be scored, or be opened by an estimator, but "
             "no job goes on from it"
+        )
+    if is_frozen(snapshot) == learns:
+        found, expected = ("predicts", "learns") if learns else ("learns", "predicts")
+        raise CheckpointError(
+            f"the checkpoint is of a job that {found}, and not of one that {expected}; go on with the command that "
+            "began it, or choose another run directory"
         )
     return saved_config(snapshot)
 

@@ -14,7 +14,7 @@ from stream_bp.checkpoint import Loaded
 from stream_bp.observer import Observer, Status
 from stream_bp.training import Training
 
-__all__ = ["Panel", "comparison_table", "headline", "show", "table", "tell_change", "tell_quality"]
+__all__ = ["Panel", "comparison_table", "headline", "show", "table", "tell_bad", "tell_change", "tell_quality"]
 
 _LIVE_S = 0.5
 _LINE_S = 10.0
@@ -47,12 +47,16 @@ def tell_quality(quality: dict[str, Any]) -> list[str]:
         if counts:
             named = ", ".join(f"{name} {count:,}" for name, count in counts[:_NAMED])
             lines.append(f"{words}: {named}{', …' if len(counts) > _NAMED else ''}")
-    if quality["bad_rows"]:
-        kinds = ", ".join(f"{kind} {count:,}" for kind, count in sorted(quality["bad_rows"].items()))
-        lines.append(f"bad rows, left out: {kinds}")
+    lines += tell_bad(quality["bad_rows"])
     if quality["skipped"]:
         lines.append(f"rows skipped for a missing value: {quality['skipped']:,}")
     return lines
+
+
+def tell_bad(counts: dict[str, int]) -> list[str]:
+    """Say what could not be read, by kind; nothing where everything could."""
+    kinds = ", ".join(f"{kind} {count:,}" for kind, count in sorted(counts.items()))
+    return [f"bad rows, left out: {kinds}"] if kinds else []
 
 
 def tell_change(change: dict[str, Any]) -> str:

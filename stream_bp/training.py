@@ -14,7 +14,7 @@ from stream_bp.evaluation import Evaluation
 from stream_bp.feed import Position
 from stream_bp.model import Model, Outcome
 from stream_bp.quality import Quality, Rows
-from stream_bp.saved import EVALUATION, fitting, restore_evaluation, restore_model, saved_job
+from stream_bp.saved import EVALUATION, fitting, restore_evaluation, restore_model, saved_config
 from stream_bp.snapshot import Snapshot
 from stream_bp.stopping import Stopping
 
@@ -247,8 +247,17 @@ class Training:
         return Snapshot(self.minibatches, tensors, state)
 
     @classmethod
-    def restore(cls, snapshot: Snapshot, config: JobConfig) -> "Training":
+    def restore(cls, snapshot: Snapshot, config: JobConfig, model: StreamModel | None = None) -> "Training":
         """Go on from a checkpoint, under settings that are those of the same job.
+
+        Parameters
+        ----------
+        snapshot
+            What was loaded.
+        config
+            The settings.
+        model
+            The one in the checkpoint, if it is not a network that learns.
 
         Raises
         ------
@@ -257,7 +266,7 @@ class Training:
         """
         state = snapshot.state
         with fitting():
-            training = cls(restore_model(snapshot, config.engine), config)
+            training = cls(model or restore_model(snapshot, config.engine), config)
             training.evaluation = restore_evaluation(snapshot)
             training.stopping.restore(state["stopping"])
             if state.get("quality") is not None:  # release 0.1.0 did not count
@@ -268,7 +277,7 @@ class Training:
             training.mark, training._reported_rows = int(state["mark"]), int(state["reported_rows"])
             training._loss, training._loss_rows = map(float, state["loss"])
             training.numerics_changes = list(state["numerics_changes"])
-        saved = saved_job(snapshot)
+        saved = saved_config(snapshot)
         if (saved.stop_loss, saved.stop_delta) == (config.stop_loss, config.stop_delta):
             training.stop_reason = state["stop_reason"] if state["stop_reason"] in {"stop_loss", "stop_delta"} else None
         return training

@@ -8,6 +8,8 @@ from random import Random
 
 import pytest
 
+pytest.register_assert_rewrite("connectors.contract")
+
 FAULTS = (
     "SIGKILL at every operation",
     "SIGKILL at random moments, in chains",

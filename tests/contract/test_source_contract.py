@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from connectors import ConnectorError, CursorError, MemorySource, RowError, Source, SourceError, open_source
-from tests.contract.source_contract import SCHEMA, SourceContract, blocks, rows, table, through_json
+from connectors.contract import SCHEMA, SourceContract, blocks, rows, table, through_json
 
 
 def split(whole: pa.Table) -> list[pa.Table]:
@@ -61,6 +61,13 @@ class TestCsv(SourceContract):
         """Write one file."""
         write_csv(rows, folder / "a.csv")
         return open_source(folder / "a.csv", block_size=64)
+
+    def make_bad(self, folder: Path) -> Source:
+        """Write a word where a number is expected, behind what the types are told from."""
+        source = self.make(table(), folder)
+        text = (folder / "a.csv").read_text().replace("\n2,", "\noops,", 1)
+        (folder / "a.csv").write_text(text)
+        return source
 
 
 class TestGzip(SourceContract):

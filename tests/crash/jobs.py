@@ -20,9 +20,10 @@ import pyarrow.parquet as pq
 
 from connectors import Follow, Source, followed, open_source
 from stream_bp import __main__, training
-from stream_bp.checkpoint import Checkpointer, Snapshot, decode, encode
+from stream_bp.checkpoint import Checkpointer, Snapshot, decode, encode, load
 from stream_bp.config import JobConfig
 from stream_bp.disk import Disk
+from stream_bp.inference import following
 from stream_bp.job import Job
 from stream_bp.optimizers import OPTIMIZERS
 from stream_bp.summary import Summary
@@ -41,6 +42,7 @@ __all__ = [
     "remove",
     "rows",
     "run_command",
+    "run_frozen",
     "run_job",
     "saved_bytes",
     "undisturbed",
@@ -156,6 +158,11 @@ CONFIGURATIONS = {
     "bad rows among shuffled ones": Configuration("bad.csv", {**_KEPT, "shuffle_window": 40}),
     "new columns": Configuration("wider.csv", {"new_columns": "learn"}, n_files=2),
     "followed": Configuration("rows.csv", {"follow": True, "idle_timeout": "0.3s", "batch_size": 7}, n_files=3),
+    "followed, predictions": Configuration(
+        "rows.csv",
+        {"follow": True, "idle_timeout": "0.3s", "batch_size": 7, "predictions": "beside", "keep_columns": ["n"]},
+        n_files=3,
+    ),
     "compiled": Configuration(settings={"engine": "compiled", "clip_norm": 0.5}),
     "compiled, one row at a time": Configuration(
         "rows.csv", {"engine": "compiled", "batch_size": 1, "max_rows": 60, "optimizer": "adam"}
@@ -246,6 +253,25 @@ def run_job(paths: Sequence[str], config: JobConfig, disk: Disk | None = None, g
     if gate is not None:
         gate.recv()
     Job(opened(paths, config), config, disk=disk).run()
+
+
+def run_frozen(
+    paths: Sequence[str], config: JobConfig, disk: Disk | None = None, gate: Connection | None = None
+) -> None:
+    """Run a job that predicts, with the network that a job of half of the rows has learned once and for all."""
+    training.next_mark = lambda rows: rows + 80
+    learned = Path(paths[0]).with_name("learned.safetensors")
+    if not learned.exists():
+        place = learned.with_suffix("")
+        plain = config.model_copy(update={"run_dir": str(place), "predictions": None, "keep_columns": ()})
+        Job(opened(paths, plain), plain.model_copy(update={"max_rows": 120})).run()
+        shutil.copy(max((place / "checkpoints").glob("step-*")), learned)
+    if gate is not None:
+        gate.recv()
+    names = {"run_dir", "predictions", "keep_columns", "idle_timeout", "checkpoint_every", "keep", "batch_size"}
+    frozen = load(learned)
+    config = following(frozen, config.model_dump(include=names))
+    Job(opened(paths, config), config, frozen=frozen, disk=disk).run()
 
 
 def single_rows(source: Path, run_dir: Path, *settings: str) -> list[str]:

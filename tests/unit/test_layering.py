@@ -59,6 +59,15 @@ def test_connectors_know_nothing_of_learning() -> None:
         assert not roots(found) & {"stream_bp", "river", "typer", "rich", "pydantic", "safetensors"}, name
 
 
+def test_the_contract_is_for_the_authors_of_connectors() -> None:
+    """It alone brings pytest along, and nothing of either package imports it."""
+    for package in ("stream_bp", "connectors"):
+        found = modules(package)
+        testing = {name for name, names in found.items() if roots(names) & {"pytest", "_pytest", "hypothesis", "tests"}}
+        assert testing == ({"contract"} if package == "connectors" else set())
+        assert not any("connectors.contract" in names for names in found.values())
+
+
 @pytest.mark.parametrize("name", sorted(NUMERIC))
 def test_the_numeric_core_knows_numpy_alone(name: str) -> None:
     """The core imports NumPy, the standard library, itself, and the errors."""

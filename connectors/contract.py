@@ -1,12 +1,22 @@
-"""What every connector promises, as one suite: a class to inherit from, with a source to be made.
+r"""What every source promises, as one suite for the author of a connector: a class to inherit from, run by pytest.
 
-The eleven points: (1) every row once, in order; (2) blocks of exactly the size asked for; (3) for every k: stop after k
+In a test module of your package, with pytest installed::
+
+    class TestMine(SourceContract):
+        def make(self, rows, folder):
+            return open_mine(write_mine(rows, folder))
+
+The points: (1) every row once, in order; (2) blocks of exactly the size asked for; (3) for every k: stop after k
 minibatches, reopen from the cursor after a JSON round trip, the rest is identical, and again from there; (4) cursors
 before the first read, at the end, after the end; (5) a second epoch equals the first; (6) minibatches of 1, larger than
-the source, no divisor of a row group; (7) nothing to read, or nothing in a part; (8) a changed, truncated or missing
-place is refused by name; (9) a bad cell names row and column; (10) close twice, use after close; (11) memory
-independent of length. Points 8, 9 and 11 are about files and are in the modules that use this.
+the source, no divisor of a block; (7) nothing to read; (8) a place that was edited or cut off is refused; (9) a bad
+cell names row and column, where there can be one; (10) close twice, use after close.
+
+Not here, since it takes the place to see it: that memory does not grow with the stream, and what is handed over as bad
+rows.
 """
+
+from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
@@ -17,7 +27,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from connectors import Block, ConnectorError, Cursor, Source, prefetch, rebatch
+from connectors.base import Block, Cursor, Source
+from connectors.errors import ConnectorError, CursorError, RowError, SourceError
+from connectors.prefetching import prefetch
+from connectors.rebatching import rebatch
+
+__all__ = ["N_ROWS", "SCHEMA", "SourceContract", "blocks", "rows", "table", "through_json"]
 
 N_ROWS = 103
 
@@ -59,7 +74,15 @@ class SourceContract(ABC):
 
     @abstractmethod
     def make(self, rows: pa.Table, folder: Path) -> Source:
-        """Return a source of these rows; files go into a folder."""
+        """Return a source of these rows; what it reads goes into a folder, in place of what was made there before."""
+
+    def change(self, rows: pa.Table, folder: Path) -> Source:
+        """Return a source of other rows, in the place of those that `make` put there; as it does, unless overridden."""
+        return self.make(rows, folder)
+
+    def make_bad(self, folder: Path) -> Source | None:
+        """Return a source of the first rows of `table`, the third with ``oops`` for its ``i``; None if none can be."""
+        return None
 
     @pytest.fixture
     def source(self, tmp_path: Path) -> Source:
@@ -128,6 +151,28 @@ class SourceContract(ABC):
         source = self.make(table().slice(0, 0), tmp_path)
         assert blocks(source, 5) == []
         assert set(source.schema.names) == set(SCHEMA.names)
+
+    @pytest.mark.parametrize("what", ["edited", "cut off", "edited, another pass"])
+    def test_a_changed_place_is_refused(self, tmp_path: Path, what: str) -> None:
+        """Point 8: where a row that was read is another one, or is no more, nothing is read on."""
+        source = self.make(table(), tmp_path)
+        with source.open(SCHEMA) as reader:
+            first, *_ = rebatch(reader, 60)
+            cursor, again = first.cursor(60), reader.again()
+        edited = table().set_column(0, "i", pa.array([7, *range(1, N_ROWS)], pa.int64()))
+        changed = self.change(table(20) if what == "cut off" else edited, tmp_path)
+        with pytest.raises((CursorError, SourceError)) as caught:
+            blocks(changed, 10, through_json(again if "pass" in what else cursor))
+        assert "\n" not in str(caught.value)
+
+    def test_a_bad_cell_is_named(self, tmp_path: Path) -> None:
+        """Point 9: one line with the row, counted from 0, and the column."""
+        source = self.make_bad(tmp_path)
+        if source is None:
+            pytest.skip("no cell of such a source can be bad")
+        with pytest.raises(RowError, match=r"row 2\b.*'i'") as caught:
+            blocks(source, 1)
+        assert "\n" not in str(caught.value)
 
     def test_close_twice_and_use_after_close(self, source: Source) -> None:
         """Point 10: closing again does nothing; reading on says that the reader is closed."""

@@ -1,0 +1,146 @@
+"""Rows of a table of SQLite, as a package of its own would read them: ``sqlite:///folder/file.db?table=rows``.
+
+A connector to begin from: one module, which imports of the tree what `connectors` exports, and two functions that every
+source needs.
+"""
+
+import hashlib
+import sqlite3
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pyarrow as pa
+
+from connectors import Block, Cursor, CursorError, Decisions, FileIdentity, Reader, RowError, Source, SourceError
+from connectors.schemas import cast, require
+
+__all__ = ["SqliteSource", "open_sqlite", "write_sqlite"]
+
+_BLOCK_ROWS = 1_000
+_TYPES = {"INTEGER": pa.int64(), "REAL": pa.float64(), "TEXT": pa.string(), "BOOLEAN": pa.bool_()}
+
+
+def open_sqlite(place: str) -> Source:
+    """Return the rows of ``sqlite:///folder/file.db?table=rows``."""
+    parts = urlsplit(place)
+    tables = parse_qs(parts.query).get("table", [])
+    if len(tables) != 1:
+        raise SourceError(f"{place}: name one table, as in sqlite:///folder/file.db?table=rows")
+    return SqliteSource(Path(parts.netloc + parts.path), tables[0])
+
+
+class SqliteSource(Source):
+    """The rows of one table, in the order of their rowids."""
+
+    def __init__(self, path: Path, table: str) -> None:
+        self._path, self._table = path, table
+        with self._reading() as connection:
+            columns = connection.execute("SELECT name, type FROM pragma_table_info(?)", [table]).fetchall()
+            if not columns:
+                raise SourceError(f"{path}: there is no table {table!r}")
+            self._quoted = '"{}"'.format(table.replace('"', '""'))
+            self._n_rows = int(connection.execute(f"SELECT count(*) FROM {self._quoted}").fetchone()[0])  # noqa: S608
+        self._schema = pa.schema([(name, _TYPES.get(type_.upper(), pa.string())) for name, type_ in columns])
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns, as they were declared."""
+        return self._schema
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the table."""
+        return self._n_rows
+
+    @property
+    def description(self) -> str:
+        """The file and the table."""
+        return f"{self._path}, table {self._table}"
+
+    def fraction(self, cursor: Cursor) -> float:
+        """Return the share of rows before `cursor`."""
+        return cursor.row / self._n_rows if self._n_rows else 1.0
+
+    def open(
+        self,
+        schema: pa.Schema,
+        cursor: Cursor | None = None,
+        decisions: Decisions | None = None,
+        known: Collection[str] | None = None,
+    ) -> Reader:
+        """Read from a row on."""
+        require(schema, self._schema.names, self.description)
+        start, now = cursor or Cursor.start(), self._identity()
+        for seen in start.seen + start.before:
+            if seen.digest != now.digest:
+                raise CursorError(f"{self.description}: the file was changed since it was read; restore it")
+        return Reader(self._read(schema, start, now), self.description, lambda: Cursor.start((now,)))
+
+    def _read(self, schema: pa.Schema, start: Cursor, now: FileIdentity) -> Iterator[Block]:
+        row, names = start.row, ", ".join('"{}"'.format(name.replace('"', '""')) for name in schema.names)
+        with self._reading() as connection:
+            select = f"SELECT {names} FROM {self._quoted} ORDER BY rowid LIMIT -1 OFFSET ?"  # noqa: S608
+            found = connection.execute(select, [row])
+            while values := found.fetchmany(_BLOCK_ROWS):
+                records = cast(self._records(values, schema.names, row), schema, self.description, row)
+                yield Block(records, partial(_locate, start, row, now))
+                row += len(values)
+        if self._identity().digest != now.digest:
+            raise CursorError(f"{self.description}: the file was changed while it was read; start over")
+
+    def _records(self, values: list[tuple[object, ...]], names: list[str], row: int) -> pa.RecordBatch:
+        columns = []
+        for name, column in zip(names, zip(*values, strict=True), strict=True):
+            type_ = self._schema.field(name).type
+            for i, value in enumerate(column):
+                if value is not None and not isinstance(value, str if type_ == pa.string() else int | float):
+                    what = f"column {name!r}: expected {type_}, found {value!r}"
+                    raise RowError(f"{self.description}, row {row + i}: {what}")
+            is_flag = type_ == pa.bool_()
+            columns.append(pa.array([bool(v) if is_flag and v is not None else v for v in column], type_))
+        return pa.record_batch(columns, names=names)
+
+    def _identity(self) -> FileIdentity:
+        """Return what the file is: SHA-256 of its bytes."""
+        try:
+            with self._path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+                size = file.tell()
+        except OSError as error:
+            raise SourceError(f"{self.description}: {error.strerror}") from error
+        return FileIdentity(str(self._path), size, 0, 0, inode=0, offset=0, digest=digest)
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """Open the file, and turn what SQLite raises into an error that names it."""
+        try:
+            uri = f"{self._path.absolute().as_uri()}?mode=ro"
+            # The thread that reads ahead is not the one that closes.
+            with closing(sqlite3.connect(uri, uri=True, check_same_thread=False)) as connection:
+                yield connection
+        except sqlite3.Error as error:
+            raise SourceError(f"{self._path}: {error}") from error
+
+
+def _locate(start: Cursor, row: int, now: FileIdentity, n: int) -> Cursor:
+    """Return the position after n rows of a block that begins with a row."""
+    return Cursor(row + n, file=0, seen=(replace(now, offset=row + n),), before=start.before)
+
+
+def write_sqlite(
+    rows: pa.Table, path: Path, table: str = "rows", values: Sequence[dict[str, object]] | None = None
+) -> str:
+    """Write rows, or other values in their columns, as the only table of a file, and return its place."""
+    path.unlink(missing_ok=True)
+    types = {type_: name for name, type_ in _TYPES.items()}
+    columns = ", ".join(f'"{field.name}" {types[field.type]}' for field in rows.schema)
+    marks = ", ".join("?" * rows.num_columns)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f'CREATE TABLE "{table}" ({columns})')
+        lines = [tuple(row.values()) for row in values or rows.to_pylist()]
+        connection.executemany(f'INSERT INTO "{table}" VALUES ({marks})', lines)  # noqa: S608
+    return f"sqlite://{path}?table={table}"

@@ -1,0 +1,189 @@
+"""A connector in another package, made by the steps of CONTRIBUTING: found by its scheme, held to the contract."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import stream_bp
+from connectors import Follow, Source, SourceError, open_source, schemes
+from connectors.contract import table
+from connectors.memory import MemorySource
+from tests.contract import sqlite_rows
+from tests.contract.sqlite_rows import write_sqlite
+from tests.crash.jobs import newest_step, rows
+
+ROOT = Path(stream_bp.__file__).parents[1]
+STEPS = (ROOT / "CONTRIBUTING.md").read_text().partition("## Add a connector")[2].partition("\n## ")[0]
+
+
+def step(language: str) -> str:
+    """Return the example in a language that the steps show."""
+    (found,) = re.findall(rf"   ```{language}\n(.*?)   ```", STEPS, flags=re.DOTALL)
+    return re.sub(r"^   ", "", found, flags=re.MULTILINE)
+
+
+def install(place: Path, name: str, points: dict[str, str]) -> Path:
+    """Let a folder look as if a package with these entry points had been installed there."""
+    info = place / f"{name}-1.2.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
+    lines = [f"{scheme} = {where}" for scheme, where in points.items()]
+    (info / "entry_points.txt").write_text("\n".join([f"[{schemes.GROUP}]", *lines, ""]))
+    return place
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Make the package of the steps."""
+    points = tomllib.loads(step("toml"))["project"]["entry-points"]["stream_bp.connectors"]
+    shutil.copy(str(sqlite_rows.__file__), tmp_path / "sqlite_rows.py")
+    return install(tmp_path, "sqlite-rows", points)
+
+
+def environment(place: Path) -> dict[str, str]:
+    """Return that of a process which sees a package."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(place)])}
+
+
+def run(*arguments: str, place: Path) -> str:
+    """Run a module of Python in a process that sees a package, and return what it says."""
+    command = [sys.executable, "-P", "-m", *arguments]
+    done = subprocess.run(command, cwd=place, env=environment(place), check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_a_package_that_follows_the_steps_keeps_the_contract(place: Path) -> None:
+    """The test module of the last step passes, point by point, and none is left out."""
+    (place / "test_sqlite_rows.py").write_text(step("python"))
+    said = run("pytest", "-q", "-p", "no:cacheprovider", "test_sqlite_rows.py", place=place)
+    assert re.search(r"^2\d passed in", said, flags=re.MULTILINE), said
+
+
+def test_the_contract_catches_a_source_that_does_not_look_at_the_place(place: Path) -> None:
+    """The control: without its check of identities the package fails, at the points about that alone."""
+    module = place / "sqlite_rows.py"
+    module.write_text(module.read_text().replace("if seen.digest != now.digest", "if False"))
+    (place / "test_sqlite_rows.py").write_text(step("python"))
+    command = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_sqlite_rows.py"]
+    done = subprocess.run(command, cwd=place, env=environment(place), check=False, capture_output=True, text=True)
+    failed = re.findall(r"^FAILED .*::(\w+)", done.stdout, flags=re.MULTILINE)
+    assert failed == ["test_a_changed_place_is_refused"] * 3, done.stdout
+
+
+def test_a_job_over_its_scheme_is_killed_and_goes_on_to_the_same_bits(place: Path) -> None:
+    """From the command line: train, SIGKILL, resume; as if nothing had been."""
+    where = write_sqlite(rows(20_000).select(["x", "y", "kind", "label"]), place / "rows.db")
+    settings = ["--target", "label", "--batch-size", "1", "--engine", "numpy", "--checkpoint-every", "50"]
+    train = ["stream_bp", "train", where, *settings]
+    whole = json.loads(run(*train, "--run-dir", "whole", "--json", place=place))
+    command = [sys.executable, "-P", "-m", *train, "--run-dir", "killed"]
+    with subprocess.Popen(command, cwd=place, env=environment(place), stderr=subprocess.DEVNULL) as job:
+        while newest_step(place / "killed") < 300:
+            assert job.poll() is None
+            time.sleep(0.01)
+        job.send_signal(signal.SIGKILL)
+    assert newest_step(place / "killed") < 20_000
+    resumed = json.loads(run("stream_bp", "resume", "killed", "--json", place=place))
+    assert resumed["resumed_from"] is not None
+    assert resumed["rows"] == whole["rows"] == 20_000
+    assert resumed["theta_sha256"] == whole["theta_sha256"]
+    assert (place / "killed" / "history.csv").read_bytes() == (place / "whole" / "history.csv").read_bytes()
+    run("stream_bp", "predict", "whole", where, "--output", "p.csv", place=place)
+    assert len((place / "p.csv").read_text().splitlines()) == 20_001
+
+
+def opened(place: str, delimiter: str | None = None) -> Source:
+    """Open what another package would; it is registered below."""
+    assert place == "Demo://somewhere"
+    assert delimiter in {None, ";"}
+    return MemorySource(table(5))
+
+
+def opens_nothing(place: str, **settings: object) -> object:
+    """Return what is no source."""
+    return settings
+
+
+not_callable = 3
+
+POINTS = {
+    "demo": f"{__name__}:opened",
+    "broken": "no_such_module_of_theirs:open",
+    "absent": f"{__name__}:no_such_name",
+    "number": f"{__name__}:not_callable",
+    "empty": f"{__name__}:opens_nothing",
+    "twice": f"{__name__}:opened",
+}
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let two packages be seen."""
+    monkeypatch.syspath_prepend(install(tmp_path / "a", "theirs", POINTS))
+    monkeypatch.syspath_prepend(install(tmp_path / "b", "others", {"twice": POINTS["twice"]}))
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_place_is_opened_by_whoever_has_its_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small letters or large; with what was given of what it declares; a scheme of ours is ours."""
+    assert open_source("Demo://somewhere").n_rows == 5
+    assert open_source("Demo://somewhere", delimiter=";", encoding="utf-8").n_rows == 5
+    monkeypatch.setattr(schemes, "BUILT_IN", frozenset({"demo"}))
+    with pytest.raises(SourceError, match="scheme 'demo' is not supported"):
+        open_source("Demo://somewhere")
+
+
+WRONG = {
+    "broken://x": r"package theirs 1\.2, which has the scheme 'broken', cannot be loaded: ModuleNotFoundError",
+    "absent://x": r"package theirs 1\.2, .* cannot be loaded: AttributeError",
+    "number://x": r"package theirs 1\.2 registers .*:not_callable, which cannot be called",
+    "twice://x": r"'twice' is registered by package others 1\.2 and package theirs 1\.2; uninstall all but one",
+    "dema://x": r"'dema' is not supported; did you mean 'demo'\?; known are absent, broken, demo, empty, number, twice",
+}
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("where", WRONG)
+def test_what_is_wrong_with_a_package_is_one_line(where: str) -> None:
+    """It names the place, the package and the way out."""
+    with pytest.raises(SourceError, match=WRONG[where]) as caught:
+        open_source(where)
+    assert str(caught.value).startswith(f"{where}: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("installed")
+def test_such_a_place_is_alone_and_a_source(tmp_path: Path) -> None:
+    """Beside another place it is refused, and so is what is no source."""
+    (tmp_path / "a.csv").write_text("x\n1\n")
+    with pytest.raises(SourceError, match="such a place is read alone"):
+        open_source(tmp_path / "a.csv", "Demo://somewhere")
+    words = r"scheme 'demo' \(package theirs 1\.2\) cannot go on at a bad row \(keeps_bad_rows\); leave that out"
+    with pytest.raises(SourceError, match=words):
+        open_source("Demo://somewhere", keeps_bad_rows=True)
+    with pytest.raises(SourceError, match="cannot be followed"):
+        open_source("Demo://somewhere", follow=Follow())
+    with pytest.raises(SourceError, match=r"package theirs 1\.2 returned a dict, expected a connectors\.Source"):
+        open_source("empty://x", encoding="utf-8", block_size=3)
+
+
+def test_nobody_is_imported_before_a_place_is_asked_for(tmp_path: Path) -> None:
+    """A package that would fail does no harm to a job over files."""
+    install(tmp_path, "theirs", {"demo": "harm:open"})
+    (tmp_path / "harm.py").write_text("raise SystemExit('imported')\n")
+    (tmp_path / "a.csv").write_text("x\n1\n")
+    code = "import sys; from connectors import open_source; open_source('a.csv'); print('harm' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], cwd=tmp_path, env=environment(tmp_path), check=True, capture_output=True
+    )
+    assert done.stdout == b"False\n"

@@ -1,0 +1,143 @@
+"""Predict, evaluate, compare and inspect on text with a dialect of its own, and with rows that cannot be read."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stream_bp.river import MLPClassifier
+from tests.unit.test_cli import run
+
+BAD = {20: "1;2", 40: "word;1;a", 60: '1;2;"stray"quote', 120: "nul;\0;b"}
+SKIP = ["--on-bad-row", "skip"]
+
+
+def write(path: Path, bad: dict[int, str] | None = None, encoding: str = "utf-8") -> Path:
+    """Write 120 rows with semicolons, and what is no row before some of them and behind the last."""
+    lines = ["größe;y;label"]
+    for i in range(121):
+        lines += [line for at, line in (bad or {}).items() if at == i]
+        lines += [f"{i};{i % 7};{'ab'[i % 2]}"] if i < 120 else []
+    path.write_text("\n".join(lines) + "\n", encoding=encoding)
+    return path
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Make a folder with good rows, rows with bad ones among them, and a job that leaves such out."""
+    write(tmp_path / "good.csv")
+    write(tmp_path / "bad.csv", BAD)
+    write(tmp_path / "utf16.csv", encoding="utf-16")
+    train = ["train", "bad.csv", "--target", "label", "--batch-size", "8", "--run-dir", "run", "--delimiter", ";"]
+    assert run(*train, "--on-bad-row", "quarantine", "--max-bad-rows", "10", cwd=tmp_path).returncode == 0
+    return tmp_path
+
+
+def score(*arguments: str, place: Path) -> dict[str, Any]:
+    """Evaluate, and return the result."""
+    done = run("evaluate", *arguments, "--json", cwd=place)
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def test_rows_are_read_as_the_job_read_them(place: Path) -> None:
+    """Bad rows are left out and counted, as the job did; the score and the predictions are those of the good ones."""
+    good, bad = score("run", "good.csv", place=place), score("run", "bad.csv", place=place)
+    assert (good["rows"], good["bad_rows"]) == (120, {})
+    assert (bad["rows"], bad["bad_rows"]) == (120, {"fields": 1, "type": 1, "quotes": 1, "nul": 1})
+    assert bad["metrics"] == good["metrics"]
+    said = [run("predict", "run", f"{name}.csv", "--output", f"{name}-p.csv", cwd=place) for name in ("good", "bad")]
+    assert (place / "good-p.csv").read_bytes() == (place / "bad-p.csv").read_bytes()
+    assert said[0].stderr.splitlines() == ["120 predictions in good-p.csv"]
+    assert said[1].stderr.splitlines() == [
+        "120 predictions in bad-p.csv",
+        "bad rows, left out: fields 1, nul 1, quotes 1, type 1",
+    ]
+    assert (
+        "bad rows, left out: fields 1, nul 1, quotes 1, type 1" in run("evaluate", "run", "bad.csv", cwd=place).stdout
+    )
+
+
+def test_flags_overrule_the_job(place: Path) -> None:
+    """Another delimiter and another encoding are read; a bad row is an error again; a wrong word is one line."""
+    commas = place / "commas.csv"
+    commas.write_text((place / "good.csv").read_text().replace(";", ","))
+    expected = score("run", "good.csv", place=place)["metrics"]
+    assert score("run", "commas.csv", "--delimiter", ",", place=place)["metrics"] == expected
+    assert score("run", "utf16.csv", "--encoding", "utf-16", place=place)["metrics"] == expected
+    assert run("evaluate", "run", "commas.csv", cwd=place).returncode != 0
+    predict = ["predict", "run", "bad.csv", "--output", "p.csv"]
+    for arguments in (predict, ["evaluate", "run", "bad.csv"]):
+        done = run(*arguments, "--on-bad-row", "error", cwd=place)
+        assert done.returncode == 1
+        assert "bad.csv, row 20 (line 22)" in done.stderr
+        for word, words in (("skp", "did you mean 'skip'?"), ("quarantine", "expected error or skip")):
+            done = run(*arguments, "--on-bad-row", word, cwd=place)
+            assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+            assert words in done.stderr
+    assert not (place / "p.csv").exists()
+
+
+def test_a_job_that_ends_at_bad_rows_can_be_told_to_skip_them(place: Path) -> None:
+    """And where nothing but such is there, that is said."""
+    train = ["train", "good.csv", "--target", "label", "--run-dir", "strict", "--batch-size", "8"]
+    assert run(*train, cwd=place).returncode == 0
+    assert run("evaluate", "strict", "bad.csv", cwd=place).returncode == 1
+    assert score("strict", "bad.csv", *SKIP, place=place)["bad_rows"]["fields"] == 1
+    (place / "none.csv").write_text("größe;y;label\n1;2\n1;2\n")
+    for command in (["evaluate", "run", "none.csv"], ["predict", "run", "none.csv", "--output", "p.csv"]):
+        done = run(*command, cwd=place)
+        assert done.returncode == 1
+        assert "none.csv: no row could be read, 2 are bad (fields)" in done.stderr
+
+
+def test_a_model_without_a_job_reads_as_it_is_told(place: Path) -> None:
+    """An estimator saves no dialect: the header tells, and a bad row is an error."""
+    model = MLPClassifier()
+    for i in range(50):
+        model.learn_one({"größe": float(i), "y": float(i % 7)}, "ab"[i % 2])
+    model.save(place / "model.safetensors")
+    predict = ["predict", "model.safetensors", "bad.csv", "--output", "p.csv"]
+    assert run(*predict, cwd=place).returncode == 1
+    assert "120 predictions" in run(*predict, *SKIP, cwd=place).stderr
+
+
+def test_models_are_compared_on_the_rows_that_can_be_read(place: Path) -> None:
+    """The same rows for each, counted once; without a word about bad rows, or with too many, the first one ends it."""
+    compare = ["compare", "bad.csv", "--target", "label", "--models", "mlp,logistic"]
+    compared = json.loads(run(*compare, *SKIP, "--json", cwd=place).stdout)
+    assert [score["rows"] for score in compared["scores"]] == [120, 120]
+    assert compared["bad_rows"] == {"fields": 1, "type": 1, "quotes": 1, "nul": 1}
+    assert "bad rows, left out: fields 1, nul 1, quotes 1, type 1" in run(*compare, *SKIP, cwd=place).stdout
+    clean = json.loads(run("compare", "good.csv", *compare[2:], "--json", cwd=place).stdout)
+    assert [score["metrics"] for score in compared["scores"]] == [score["metrics"] for score in clean["scores"]]
+    assert clean["bad_rows"] == {}
+    for options, code, words in (
+        ([], 1, "bad.csv, row 20 (line 22)"),
+        ([*SKIP, "--max-bad-rows", "2"], 1, "bad row number 3, and --max-bad-rows allows for fewer"),
+        (["--on-bad-row", "quarantine"], 2, "a comparison has no run directory to keep bad rows in"),
+    ):
+        done = run(*compare, *options, cwd=place)
+        assert done.returncode == code, done.stderr
+        assert words in done.stderr
+
+
+def test_a_checkpoint_shows_what_its_job_counted(place: Path) -> None:
+    """In the object and in words: what was missing, clipped, without target, skipped, and bad before its last row."""
+    write(place / "gaps.csv", {20: "1;2", 30: ";1;a", 31: "1;;", 110: "1000000;1;b"})
+    train = ["train", "gaps.csv", "--target", "label", "--run-dir", "gaps", "--missing", "skip", *SKIP, "--json"]
+    quality = json.loads(run(*train, cwd=place).stdout)["quality"]
+    content = json.loads(run("inspect", "gaps", "--json", cwd=place).stdout)
+    assert content["quality"] == quality
+    assert quality == {
+        "missing": {"größe": 1, "y": 1},
+        "clipped": {"größe": 1},
+        "without_target": {},
+        "skipped": 2,
+        "bad_rows": {"fields": 1},
+    }
+    said = run("inspect", "gaps", cwd=place).stdout
+    for words in ("missing values: größe 1, y 1", "bad rows, left out: fields 1", "for a missing value: 2"):
+        assert words in said
