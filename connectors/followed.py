@@ -22,6 +22,7 @@ import json
 import os
 import re
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,6 +57,7 @@ from connectors.watching import Watch
 __all__ = ["Follow", "FollowedSource"]
 
 _LOOK_S = 1.0  # between two looks where nothing is told
+_LIST_S = 5.0  # between two looks at the whole place where nothing is told
 _QUIET_S = 1.0  # a file of text is left for another one
 _WHOLE_S = 10.0  # what stands at its end is a whole record; a file that cannot be read yet never can
 _SETTLED_S = 5.0  # compressed text is no longer written
@@ -133,7 +135,13 @@ class FollowedSource(Source):
         while True:
             has_ended = self._spool is not None and self._spool.has_ended()
             facts = [fact for found in self._files.listed()[:_LOOKED_AT] if (fact := self._peek(found.name))]
-            if any(fact.schema is not None for fact in facts):
+            if has_ended and any(fact.schema is not None for fact in facts):
+                watch.close()
+                return first_columns(facts, schema_of(facts, self._files.format))
+            if any(_has_rows(fact) for fact in facts):
+                # The more rows there are, the more types are known.
+                time.sleep(0 if has_ended else _QUIET_S)
+                facts = [self._peek(fact.name) or fact for fact in facts]
                 watch.close()
                 return first_columns(facts, schema_of(facts, self._files.format))
             if has_ended:
@@ -293,6 +301,9 @@ class _Following(Iterator[Block]):
         self._is_leaving = self._must_wait = False
         self._came = self._changed = time.monotonic()
         self._status: os.stat_result | None = None
+        self._queue: deque[str] = deque()
+        self._listed = -_LIST_S
+        self._touched: set[tuple[int, int, int]] = set()
         self._truncated: FileIdentity | None = None
         if cursor.seen:
             self._resume(cursor.seen[-1])
@@ -317,8 +328,8 @@ class _Following(Iterator[Block]):
             return self._files.format(name).open(name, self._schema, self._cursor.row, seen, is_growing=is_growing)
 
     def __next__(self) -> Block:
-        if self._must_wait:
-            self._watch.wait(_LOOK_S)
+        if self._must_wait and self._watch.wait(_LOOK_S):
+            self._listed = -_LIST_S
         has_ended = self._spool is not None and self._spool.has_ended()
         while self._part is not None or self._open_next():
             block = self._read(self._part)
@@ -377,13 +388,19 @@ class _Following(Iterator[Block]):
             return True
         if self._decisions.recall(f"file {self._cursor.file + 1}") is None:
             name = self._next_name()
-            quiet_s = time.monotonic() - self._changed
+            # One that lies there for long needs no waiting; clocks of other machines may be wrong.
+            quiet_s = max(time.monotonic() - self._changed, time.time() - self._written)
             if name is None or quiet_s < (_WHOLE_S if part.has_rest else _QUIET_S):
                 return False
             self._decide(name)
         self._is_leaving = True
         part.settle()
         return True
+
+    @property
+    def _written(self) -> float:
+        """When the present file was last written, in seconds since 1970."""
+        return self._status.st_mtime if self._status is not None else time.time()
 
     def _finish(self, part: Part) -> None:
         identity = part.identity()
@@ -410,8 +427,9 @@ class _Following(Iterator[Block]):
         decided = self._decisions.recall(key)
         if decided is not None:
             return str(json.loads(decided))
-        candidates = self._candidates()
-        return candidates[0].name if candidates else None
+        if time.monotonic() - self._listed > (_LOOK_S if self._queue else _LIST_S):
+            self._queue, self._listed = deque(self._candidates()), time.monotonic()
+        return self._queue[0] if self._queue else None
 
     def _decide(self, name: str) -> None:
         """Let a file be the next one, whatever comes meanwhile."""
@@ -419,27 +437,36 @@ class _Following(Iterator[Block]):
         if self._decisions.recall(key) is None:
             self._decisions.note(self._cursor.row, key, json.dumps(name))
 
-    def _candidates(self) -> list[_Found]:
+    def _candidates(self) -> list[str]:
         """Return the files that were not read, or not to their end, in their order."""
         seen = self._cursor.seen
         newest = max((identity.mtime_ns for identity in seen), default=None)
         if newest is None and self._part is not None:
             newest = self._part.identity().mtime_ns
         current = self._part.status_now() if self._part is not None else None
+        named = {(identity.name, identity.size, identity.mtime_ns) for identity in seen}
+        numbered = {(identity.inode, identity.size): identity for identity in seen}
         return [
-            file
+            file.name
             for file in self._files.listed(newest)
-            if not (current is not None and os.path.samestat(file.status, current))
-            and file.key > self._cursor.horizon
-            and not any(self._is_finished(file, identity) for identity in seen)
+            if file.key > self._cursor.horizon
+            and not (current is not None and os.path.samestat(file.status, current))
+            and (file.name, file.status.st_size, file.status.st_mtime_ns) not in named
+            and not self._is_finished(file, numbered)
         ]
 
-    def _is_finished(self, file: _Found, identity: FileIdentity) -> bool:
-        """Tell whether a file is one that was read, and nothing was written to it since."""
-        has_same_size = file.status.st_size == identity.size
-        if has_same_size and file.status.st_mtime_ns == identity.mtime_ns:
-            return file.status.st_ino == identity.inode or file.name == identity.name
-        return has_same_size and file.status.st_ino == identity.inode and self._holds(file.name, identity)
+    def _is_finished(self, file: _Found, numbered: dict[tuple[int, int], FileIdentity]) -> bool:
+        """Tell whether a file is one that was read under whatever name, and nothing was written to it since."""
+        status = file.status
+        identity = numbered.get((status.st_ino, status.st_size))
+        if identity is None:
+            return False
+        touched = (status.st_ino, status.st_size, status.st_mtime_ns)
+        if status.st_mtime_ns != identity.mtime_ns and touched not in self._touched:
+            if not self._holds(file.name, identity):
+                return False
+            self._touched.add(touched)
+        return True
 
     def _open_next(self) -> bool:
         """Open the file that comes next; tell whether there is one that can be read."""
@@ -452,6 +479,7 @@ class _Following(Iterator[Block]):
             if part is None and time.time() - Path(name).stat().st_mtime > _WHOLE_S:
                 part = self._opened(name, None, is_growing=False)
         except FileNotFoundError:  # it was renamed in this very moment
+            self._listed = -_LIST_S
             return False
         except (RowError, SourceError) as error:
             if not self._keeps_bad_rows:
@@ -460,6 +488,8 @@ class _Following(Iterator[Block]):
         if part is None:
             return False
         self._decide(name)
+        if name in self._queue:
+            self._queue.remove(name)
         if part.columns:
             refuse_strangers(self._columns, part.columns, name)
         if left_at is None:
@@ -503,6 +533,11 @@ class _Following(Iterator[Block]):
         part, self._part = self._part, None
         if part is not None:
             part.close()
+
+
+def _has_rows(fact: FileFacts) -> bool:
+    """Tell whether a file has rows: of one with a header alone no type is known."""
+    return bool(fact.n_rows) or (fact.schema is not None and any(type_ != pa.null() for type_ in fact.schema.types))
 
 
 def _no_rows(schema: pa.Schema) -> pa.RecordBatch:

@@ -29,13 +29,13 @@ class Watch:
         self._closing = threading.Event()
         self._changes: Iterator[Any] | None = None
 
-    def wait(self, timeout_s: float) -> None:
-        """Return once something has happened, or after a while; or at once, if it was closed.
+    def wait(self, timeout_s: float) -> bool:
+        """Return once something has happened, or after a while, or at once if it was closed; tell whether it has.
 
         What the system does not tell (on a network's disk) is found by looking after the while.
         """
         if self._closing.is_set():
-            return
+            return False
         if self._changes is None:
             # It brings along what watches in other ways: whoever follows nothing does not wait for it.
             from watchfiles import watch  # noqa: PLC0415
@@ -52,9 +52,11 @@ class Watch:
                 recursive=self._is_deep,
             )
         began = time.monotonic()
-        if next(self._changes, None) is None:  # it ended: what it watched is gone
+        changes = next(self._changes, None)
+        if changes is None:  # it ended: what it watched is gone
             self._changes = None
             self._closing.wait(max(0.0, timeout_s - (time.monotonic() - began)))
+        return changes is None or bool(changes)
 
     def close(self) -> None:
         """Let whoever waits return; a second call does nothing."""

@@ -241,7 +241,7 @@ def undisturbed(source: Path, run_dir: Path, **settings: Any) -> Summary:
 
 def opened(paths: Sequence[str], config: JobConfig) -> Source:
     """Open the source of a job; what is followed lets nobody wait long."""
-    followed._QUIET_S = followed._LOOK_S = 0.01
+    followed._QUIET_S = followed._LOOK_S = followed._LIST_S = 0.01
     follow = Follow(idle_timeout_s=config.idle_timeout_s) if config.follow else None
     return open_source(*paths, **config.source_settings, follow=follow)
 

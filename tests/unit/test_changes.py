@@ -20,7 +20,7 @@ from stream_bp.summary import Summary
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing take long."""
-    for name, value in {"_LOOK_S": 0.02, "_QUIET_S": 0.05}.items():
+    for name, value in {"_LOOK_S": 0.02, "_LIST_S": 0.02, "_QUIET_S": 0.05}.items():
         monkeypatch.setattr(followed, name, value)
 
 

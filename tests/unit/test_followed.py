@@ -34,7 +34,7 @@ SCHEMA = pa.schema([("n", pa.int64())])
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let nothing take long."""
-    for name, value in {"_LOOK_S": 0.05, "_QUIET_S": 0.1, "_WHOLE_S": 0.5}.items():
+    for name, value in {"_LOOK_S": 0.05, "_LIST_S": 0.05, "_QUIET_S": 0.1, "_WHOLE_S": 0.5}.items():
         monkeypatch.setattr(followed, name, value)
     yield
     while OPEN:

@@ -21,7 +21,7 @@ SCHEMA = pa.schema([("n", pa.int64())])
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing take long."""
-    for name, value in {"_LOOK_S": 0.02, "_QUIET_S": 0.05}.items():
+    for name, value in {"_LOOK_S": 0.02, "_LIST_S": 0.02, "_QUIET_S": 0.05}.items():
         monkeypatch.setattr(followed, name, value)
 
 
