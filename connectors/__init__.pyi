@@ -1,5 +1,6 @@
+from .addresses import told
 from .base import BadRow, Block, Cursor, Decisions, FileIdentity, Reader, Source
-from .errors import ConnectorError, CursorError, RowError, SchemaError, SourceError
+from .errors import ConnectorError, CursorError, RowError, SchemaError, SourceError, UnavailableError
 from .followed import Follow
 from .memory import MemorySource
 from .places import EXTENSIONS, open_source
@@ -24,9 +25,11 @@ __all__ = [
     "SchemaError",
     "Source",
     "SourceError",
+    "UnavailableError",
     "open_source",
     "open_writer",
     "prefetch",
     "rebatch",
     "rebatch_as_it_comes",
+    "told",
 ]

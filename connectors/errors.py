@@ -4,6 +4,7 @@ The tree::
 
     ConnectorError
     ├── SourceError (OSError)        a place cannot be found, opened or read
+    │   └── UnavailableError         a store does not hand it over, whatever it holds: it is not reached, or refuses
     ├── SchemaError (ValueError)     columns or types are not those expected
     ├── RowError (ValueError)        a row cannot be decoded
     └── CursorError (ValueError)     a position does not fit the source: replaced, truncated, edited
@@ -17,7 +18,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["ConnectorError", "CursorError", "RowError", "SchemaError", "SourceError", "foreign_errors"]
+__all__ = [
+    "ConnectorError",
+    "CursorError",
+    "RowError",
+    "SchemaError",
+    "SourceError",
+    "UnavailableError",
+    "foreign_errors",
+]
 
 
 class ConnectorError(Exception):
@@ -26,6 +35,10 @@ class ConnectorError(Exception):
 
 class SourceError(ConnectorError, OSError):
     """A place cannot be found, opened or read."""
+
+
+class UnavailableError(SourceError):
+    """A store does not hand over what it may well hold: nothing is known of the rows, not even that they are bad."""
 
 
 class SchemaError(ConnectorError, ValueError):

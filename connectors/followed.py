@@ -32,6 +32,7 @@ from connectors.base import BadRow, Block, Cursor, Decisions, FileIdentity, Read
 from connectors.errors import ConnectorError, CursorError, RowError, SchemaError, SourceError, foreign_errors
 from connectors.files import DamagedPart, FileFacts, Format, Part, block_of, identify, schema_of
 from connectors.schemas import require
+from connectors.storage import Status
 from connectors.watching import Watch
 
 __all__ = ["Follow", "FollowedSource"]
@@ -66,7 +67,7 @@ class _Found:
 
     key: tuple[int, str]
     name: str
-    status: os.stat_result
+    status: Status
 
 
 class FollowedSource(Source):
@@ -245,7 +246,7 @@ class _Following(Iterator[Block]):
         self._part: Part | None = None
         self._is_leaving = self._must_wait = False
         self._came = self._changed = time.monotonic()
-        self._status: os.stat_result | None = None
+        self._status: Status | None = None
         self._truncated: FileIdentity | None = None
         if cursor.seen:
             self._resume(cursor.seen[-1])
@@ -373,7 +374,7 @@ class _Following(Iterator[Block]):
         return [
             file
             for file in self._files.listed(newest)
-            if not (current is not None and os.path.samestat(file.status, current))
+            if not (current is not None and _is_same(file.status, current))
             and file.key > self._cursor.horizon
             and not any(self._is_finished(file, identity) for identity in seen)
         ]
@@ -440,6 +441,11 @@ class _Following(Iterator[Block]):
         part, self._part = self._part, None
         if part is not None:
             part.close()
+
+
+def _is_same(one: Status, other: Status) -> bool:
+    """Tell whether two statuses are of the same file."""
+    return isinstance(one, os.stat_result) and isinstance(other, os.stat_result) and os.path.samestat(one, other)
 
 
 def _no_rows(schema: pa.Schema) -> pa.RecordBatch:

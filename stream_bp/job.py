@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from connectors import BadRow, ConnectorError, Decisions, RowError, Source
+from connectors import BadRow, ConnectorError, Decisions, RowError, Source, told
 from stream_bp import numerics, quarantine
 from stream_bp.checkpoint import Checkpointer, Loaded
 from stream_bp.columns import kept_columns, with_kept
@@ -95,7 +95,9 @@ class Job:
         **settings: Any,
     ) -> None:
         self.source = source
-        self.config = JobConfig.of(settings) if config is None else config
+        config = JobConfig.of(settings) if config is None else config
+        # The source is open: what is kept and shown from here on needs no passwords and signatures.
+        self.config = config.model_copy(update={"source": tuple(map(told, config.source))})
         self._estimator = model
         self._is_fresh = fresh
         self._may_differ = allow_different_numerics
