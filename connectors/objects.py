@@ -307,11 +307,12 @@ def _is_refused(error: Exception) -> bool:
     """Tell whether a store has answered, and will answer the same again."""
     if isinstance(error, FileNotFoundError | PermissionError | pa.ArrowInvalid):
         return True
-    match = _HTTP_STATUS.search(str(error))
-    status = getattr(error, "status", None) or (int(match[1]) if match else 0)
-    if 400 <= status < 500:
-        return status not in {408, 425, 429}
-    return not status and _REFUSED.search(str(error)) is not None
+    status = getattr(error, "status", None)
+    if status is None and (match := _HTTP_STATUS.search(str(error))):
+        status = int(match[1])
+    if status is not None:
+        return 400 <= status < 500 and status not in {408, 425, 429}
+    return _REFUSED.search(str(error)) is not None
 
 
 def _reason(error: Exception, name: str) -> str:
