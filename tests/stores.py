@@ -79,7 +79,10 @@ def s3_server() -> Iterator[str]:
 
 
 class Faults:
-    """What goes wrong with the next requests for content: ``reset``, ``short``, ``slow down`` or ``error``.
+    """What goes wrong with the next requests for content.
+
+    Each of ``left`` is one's, ``reset``, ``short``, ``slow down``, ``error`` or ``forbidden``, or nothing; the last one
+    is that of all that follow, if ``is_for_ever``.
 
     Parameters
     ----------
@@ -97,7 +100,7 @@ class Faults:
         """Return what goes wrong now."""
         if not self.left:
             return None
-        fault = self.left[0] if self.is_for_ever else self.left.pop(0)
+        fault = self.left[0] if self.is_for_ever and len(self.left) == 1 else self.left.pop(0)
         self.counts[fault] += 1
         return fault
 
