@@ -1,6 +1,8 @@
-"""A server of S3 and of plain HTTP on loopback, and a web server before it that fails as it is told."""
+"""Servers on loopback: of S3 and plain HTTP, one before it that fails as it is told, and a little of Google's store."""
 
 import http.client
+import json
+import multiprocessing
 import os
 import socket
 import struct
@@ -9,12 +11,12 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.connection import Connection
 from typing import Any, ClassVar
 
-from moto.server import ThreadedMotoServer
 from pyarrow import fs
 
-__all__ = ["ENVIRONMENT", "S3", "Faults", "faulty", "s3_server"]
+__all__ = ["ENVIRONMENT", "S3", "Faults", "faulty", "google_server", "s3_server"]
 
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -68,6 +70,8 @@ class S3:
 @contextmanager
 def s3_server() -> Iterator[str]:
     """Run a server; its host and port."""
+    from moto.server import ThreadedMotoServer  # seconds, which nobody else waits for
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -164,3 +168,57 @@ def faulty(authority: str) -> Iterator[Faults]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class _Google(BaseHTTPRequestHandler):
+    """As much of Google's store as answers for one object, ``bucket/folder/a.csv``, and lists it."""
+
+    protocol_version = "HTTP/1.1"
+    content: ClassVar[bytes]
+
+    def do_GET(self) -> None:
+        path, _, query = self.path.partition("?")
+        about = {"bucket": "bucket", "name": "folder/a.csv", "size": str(len(self.content)), "generation": "17"}
+        about |= {"kind": "storage#object", "etag": "CBEQAQ==", "updated": "2026-01-01T00:00:00.5Z"}
+        if path.endswith("/o"):
+            found = [about] if "prefix=folder" in query else []
+            self._send(200, json.dumps({"kind": "storage#objects", "items": found}).encode())
+        elif not path.endswith("/folder%2Fa.csv"):
+            self._send(404, b"{}")
+        elif "alt=media" in query:
+            begin = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")[0])
+            self._send(206 if begin else 200, self.content[begin:])
+        else:
+            self._send(200, json.dumps(about).encode())
+
+    def _send(self, status: int, body: bytes) -> None:
+        self.send_response_only(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+def _serve_google(content: bytes, port: Connection) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Google,), {"content": content}))
+    port.send(server.server_port)
+    server.serve_forever()
+
+
+@contextmanager
+def google_server(content: bytes) -> Iterator[str]:
+    """Run what answers as Google's store does, in a process of its own: Arrow asks it without letting others run."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=_serve_google, args=(content, there), daemon=True)
+    process.start()
+    try:
+        yield f"127.0.0.1:{here.recv()}"
+    finally:
+        process.kill()
+        process.join()
+        here.close()
+        there.close()

@@ -39,7 +39,7 @@ from stream_bp import Checkpointer, Job
 from stream_bp.commands import predict
 from stream_bp.config import JobConfig
 from tests.crash.jobs import comparable, newest_step
-from tests.stores import S3, Faults, faulty, s3_server
+from tests.stores import S3, Faults, faulty, google_server, s3_server
 
 CANARY = "canary5ecret"
 
@@ -546,3 +546,20 @@ def test_the_command_line_reads_and_refuses(store: S3, tmp_path: Path) -> None:
         assert "none.csv: HTTP status 404" in refused.stderr
         assert debug or len(refused.stderr.splitlines()) == 1
         assert CANARY not in refused.stdout + refused.stderr
+
+
+def test_an_object_of_googles_store_is_read_and_gone_on_with() -> None:
+    """By its address and its folder; its version is what the store says, and what is not there is refused at once."""
+    with google_server(as_csv(table())) as authority:
+        options = f"?endpoint_override={authority}&scheme=http"
+        address = f"gs://anonymous@bucket/folder/a.csv{options}"
+        source = open_source(f"gs://anonymous@bucket/folder/{options}", block_size=50_000)
+        assert source.paths == (address,)
+        with source.open(source.schema) as reader:
+            cursor = next(rebatch(reader, 7_000)).cursor(7_000)
+        assert cursor.seen[0].version == "CBEQAQ=="
+        with open_source(address).open(source.schema, cursor) as reader:
+            rest = [row for block in reader for row in block.records.to_pylist()]
+        assert rest == table().to_pylist()[7_000:]
+        with pytest.raises(UnavailableError, match=r"gs://anonymous@bucket/none\.csv: no such object"):
+            open_source(f"gs://anonymous@bucket/none.csv{options}")
