@@ -1,5 +1,14 @@
+from .addresses import told
 from .base import BadRow, Block, Cursor, Decisions, FileIdentity, FileStart, Note, Reader, Source
-from .errors import ConnectorError, CursorError, NewColumnsError, RowError, SchemaError, SourceError
+from .errors import (
+    ConnectorError,
+    CursorError,
+    NewColumnsError,
+    RowError,
+    SchemaError,
+    SourceError,
+    UnavailableError,
+)
 from .followed import Follow
 from .memory import MemorySource
 from .places import EXTENSIONS, open_source
@@ -29,9 +38,11 @@ __all__ = [
     "SchemaError",
     "Source",
     "SourceError",
+    "UnavailableError",
     "open_source",
     "open_writer",
     "prefetch",
     "rebatch",
     "rebatch_as_it_comes",
+    "told",
 ]

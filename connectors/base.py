@@ -54,6 +54,8 @@ class FileIdentity:
         How far it was read: a row for Parquet and memory, a byte (uncompressed) for CSV.
     digest
         SHA-256, hexadecimal, of what the format says identifies the content read so far.
+    version
+        Of an object in a store, what its store says differs from that of any other content; empty of a file on a disk.
     """
 
     name: str
@@ -63,6 +65,7 @@ class FileIdentity:
     inode: int
     offset: int
     digest: str
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,7 @@ class Cursor:
         for key in ("seen", "before"):
             if not isinstance(values[key], list | tuple):
                 raise CursorError(f"cursor: {key!r} should be a list of files, found {values[key]!r}")
-            values[key] = tuple(FileIdentity(**_checked(FileIdentity, file, "cursor, file")) for file in values[key])
+            values[key] = tuple(map(_file_identity, values[key]))
         cursor = cls(**values)
         n_missing = cursor.file + 1 - len(cursor.seen)
         is_start = cursor == cls.start(cursor.before)
@@ -140,6 +143,12 @@ class Cursor:
                 f"cursor: it stands in file {cursor.file} and should know {cursor.file + 1}, found {len(cursor.seen)}"
             )
         return cursor
+
+
+def _file_identity(data: object) -> FileIdentity:
+    if isinstance(data, dict):  # files were on disks once
+        data = {"version": "", **data}
+    return FileIdentity(**_checked(FileIdentity, data, "cursor, file"))
 
 
 def _checked(kind: type[Cursor | FileIdentity], data: object, what: str) -> dict[str, Any]:

@@ -8,7 +8,6 @@ read is found, at the price of hashing that text again on resuming, or at the en
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -23,9 +22,10 @@ from connectors.csv_dialect import Dialect
 from connectors.csv_parser import Parsed, RecordParser, infer_schema, parse_header, readable
 from connectors.csv_text import TextFile, line_number
 from connectors.errors import ContinuedError, CursorError, RowError
-from connectors.files import FileFacts, Part, Piece, identify, refusal, refuse_other_content
+from connectors.files import FileFacts, Part, Piece, identify, refusal, refuse_other_content, refuse_other_version
 from connectors.prefetching import Prefetcher, prefetch
 from connectors.schemas import wider_type
+from connectors.storage import DISK, Status, Storage
 
 __all__ = ["CsvFormat"]
 
@@ -45,19 +45,29 @@ class CsvFormat:
         How they are written, as far as that was said; the rest each file's header tells.
     keeps_bad_rows
         Whether a record that cannot be read is handed over, instead of raised.
+    storage
+        Where the files are.
     """
 
     name = "CSV"
     guesses_types = True
 
-    def __init__(self, block_size: int = 1 << 20, dialect: Dialect = _UNTOLD, *, keeps_bad_rows: bool = False) -> None:
+    def __init__(
+        self,
+        block_size: int = 1 << 20,
+        dialect: Dialect = _UNTOLD,
+        storage: Storage = DISK,
+        *,
+        keeps_bad_rows: bool = False,
+    ) -> None:
         if block_size < 16:
             raise ValueError(f"block_size should be at least 16 bytes, found {block_size}")
         self._block_size, self._dialect, self._keeps_bad_rows = block_size, dialect, keeps_bad_rows
+        self._storage = storage
 
     def peek(self, name: str) -> FileFacts:
         """Read the header, and infer types from the first MiB of records or so."""
-        with closing(TextFile(name, _SAMPLE, self._dialect)) as text:
+        with closing(TextFile(name, _SAMPLE, self._dialect, storage=self._storage)) as text:
             n_bytes = text.status.st_size if text.is_plain else None
             header = text.header()
             if not header:
@@ -77,7 +87,7 @@ class CsvFormat:
     ) -> Part | None:
         """Open a file at a byte of its text; return None for one that grows and has no header yet."""
         with ExitStack() as stack:
-            text = TextFile(name, self._block_size, self._dialect, is_growing=is_growing)
+            text = TextFile(name, self._block_size, self._dialect, is_growing=is_growing, storage=self._storage)
             stack.enter_context(closing(text))
             header = text.header()
             if is_growing and not header:
@@ -85,13 +95,13 @@ class CsvFormat:
             if seen is not None:
                 _resume(text, name, seen)
             parser = _parser(header, schema, name, text.dialect) if header else None
-            part = _CsvPart(name, text, parser, row, keeps_bad_rows=self._keeps_bad_rows)
+            part = _CsvPart(name, self._storage, text, parser, row, keeps_bad_rows=self._keeps_bad_rows)
             stack.pop_all()
             return part
 
     def compare(self, name: str, seen: FileIdentity, *, may_grow: bool) -> None:
         """Read again what was read."""
-        with closing(TextFile(name, _SAMPLE, self._dialect)) as text:
+        with closing(TextFile(name, _SAMPLE, self._dialect, storage=self._storage)) as text:
             _resume(text, name, seen)
             if not may_grow and text.next_byte():
                 raise refusal(name, seen, f"the file has grown (expected {seen.offset} bytes of text, found more)")
@@ -100,12 +110,19 @@ class CsvFormat:
 class _CsvPart(Iterator[Piece]):
     """One open CSV file from a record on: one thread reads and cuts the text, others parse it; the order stays."""
 
-    whole = None
-
     def __init__(
-        self, name: str, text: TextFile, parser: RecordParser | None, row: int, *, keeps_bad_rows: bool
+        self,
+        name: str,
+        storage: Storage,
+        text: TextFile,
+        parser: RecordParser | None,
+        row: int,
+        *,
+        keeps_bad_rows: bool,
     ) -> None:
-        self._name, self._text, self._parser, self._row = name, text, parser, row
+        self._name, self._storage, self._text, self._parser, self._row = name, storage, text, parser, row
+        # An object does not grow: what is written to it is another one.
+        self.whole = identify(name, text.status, 0, "") if storage.is_remote(name) else None
         self._keeps_bad_rows = keeps_bad_rows
         self._failure: RowError | None = None
         # Of a block without a first row, where the row before it ends: what is bad in between lies behind that.
@@ -184,7 +201,7 @@ class _CsvPart(Iterator[Piece]):
     def _error(self, block: _Block, parsed: Parsed) -> RowError:
         """Return the error that names the first record that cannot be read."""
         bad = parsed.bad[0]
-        line = line_number(self._name, block.offset + bad.start, self._text.dialect)
+        line = line_number(self._name, block.offset + bad.start, self._text.dialect, self._storage)
         content = readable(block.text[bad.start : bad.stop])
         shown = "" if repr(content) in bad.reason else f": {content!r}"
         return RowError(f"{self._name}, row {self._row} (line {line}): {bad.reason}{shown}")
@@ -198,7 +215,7 @@ class _CsvPart(Iterator[Piece]):
             raise _truncated(self._name, identity, size)
         return identity
 
-    def status_now(self) -> os.stat_result:
+    def status_now(self) -> Status:
         """Return what the system knows of the open file now."""
         return self._text.status_now()
 
@@ -244,7 +261,7 @@ def _parser(header: bytes, schema: pa.Schema, name: str, dialect: Dialect) -> Re
 
 
 def _locate(  # noqa: PLR0917 - all but the last are bound
-    name: str, status: os.stat_result, block: _Block, parsed: Parsed, begin: Callable[[], FileIdentity] | None, n: int
+    name: str, status: Status, block: _Block, parsed: Parsed, begin: Callable[[], FileIdentity] | None, n: int
 ) -> FileIdentity:
     """Return the identity of a file up to where row n - 1 of a block of text ends.
 
@@ -269,6 +286,7 @@ def _locate(  # noqa: PLR0917 - all but the last are bound
 
 def _resume(text: TextFile, name: str, seen: FileIdentity) -> None:
     """Go on to where `seen` ends, and make sure that what precedes it is what was read."""
+    refuse_other_version(name, seen, identify(name, text.status, 0, ""))
     # The size of compressed text tells nothing: the same text may be compressed anew.
     if text.is_plain and text.status.st_size < seen.size:
         raise _truncated(name, seen, text.status.st_size)

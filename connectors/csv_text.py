@@ -6,18 +6,19 @@ import codecs
 import contextlib
 import gzip
 import hashlib
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from connectors.csv_dialect import Dialect
 from connectors.csv_records import first_line, record_ends, whole_records
-from connectors.errors import RowError
+from connectors.errors import ConnectorError, RowError
+from connectors.objects import ObjectFile
+from connectors.storage import DISK, LocalFile, Status, Storage
 
 __all__ = ["COMPRESSIONS", "TextFile", "line_number", "transcoded"]
 
@@ -41,6 +42,8 @@ class TextFile:
         How it is written, as far as that was said.
     is_growing
         Whether more may be written at its end: a record without terminator is held back then. It may be set to False.
+    storage
+        Where it is.
 
     Attributes
     ----------
@@ -52,16 +55,24 @@ class TextFile:
         The last of them; empty at the beginning.
     hash
         SHA-256 of all of them.
-    status : os.stat_result
+    status : Status
         What the system knew of the file when it was opened.
     damage : Exception or None
         Why what follows cannot be read; a record that it cuts off is not handed out.
     """
 
-    def __init__(self, name: str, block_size: int, dialect: Dialect = _UNTOLD, *, is_growing: bool = False) -> None:
-        self._name, self._block_size, self.is_growing = name, block_size, is_growing
-        self._file = Path(name).open("rb", buffering=0)  # noqa: SIM115 - closed by close()
-        self.status = os.fstat(self._file.fileno())
+    def __init__(
+        self,
+        name: str,
+        block_size: int,
+        dialect: Dialect = _UNTOLD,
+        *,
+        is_growing: bool = False,
+        storage: Storage = DISK,
+    ) -> None:
+        self._name, self._block_size, self.is_growing, self._storage = name, block_size, is_growing, storage
+        self._file = storage.open(name)
+        self.status = self._file.opened
         self._stream = _decompressed(self._file, name)
         self._pending = b""
         self._is_at_end = False
@@ -84,11 +95,10 @@ class TextFile:
     def _restarted(self, *, salvages: bool = False) -> Any:
         """Return the text from its beginning; to be salvaged, by what tells the most of what is damaged."""
         # A stream closes the file that it reads when it is given up.
-        handle = os.dup(self._file.fileno())
+        file = self._file.again()
         self._stream.close()
         self._file.close()
-        self._file = os.fdopen(handle, "rb", buffering=0)
-        self._file.seek(0)
+        self._file = file
         is_gzip = COMPRESSIONS.get(Path(self._name).suffix.lower()) == "gzip"
         stream = gzip.GzipFile(fileobj=self._file) if salvages and is_gzip else _decompressed(self._file, self._name)
         return stream if self.dialect.is_utf8 else _Transcoded(stream, str(self.dialect.encoding))
@@ -162,9 +172,9 @@ class TextFile:
             pass
         return self._pending[:1]
 
-    def status_now(self) -> os.stat_result:
+    def status_now(self) -> Status:
         """Return what the system knows of the open file now, whatever it is called by now."""
-        return os.fstat(self._file.fileno())
+        return self._file.status()
 
     @property
     def has_rest(self) -> bool:
@@ -182,6 +192,8 @@ class TextFile:
             return False
         try:
             more = self._stream.read(max(self._block_size, len(self._pending)))
+        except ConnectorError:  # a store's: it tells nothing of the text
+            raise
         except (OSError, EOFError, UnicodeError, pa.ArrowException) as error:
             more, self.damage = self._salvaged(), error
             self._is_at_end = True
@@ -243,17 +255,18 @@ class TextFile:
     def _checked(self, taken: bytes) -> bytes:
         if b"\0" in taken:
             offset = self.offset - len(taken) + taken.index(b"\0")
-            line = line_number(self._name, offset, self.dialect)
+            line = line_number(self._name, offset, self.dialect, self._storage)
             raise RowError(f"{self._name}, line {line} (byte {offset}): a NUL byte; is the file damaged, or not UTF-8?")
         return taken
 
     def _error(self, what: str) -> RowError:
         blank = len(self._pending) - len(self._pending.lstrip(b"\r\n"))
         offset = self.offset + blank
-        return RowError(f"{self._name}, line {line_number(self._name, offset, self.dialect)} (byte {offset}): {what}")
+        line = line_number(self._name, offset, self.dialect, self._storage)
+        return RowError(f"{self._name}, line {line} (byte {offset}): {what}")
 
 
-def _decompressed(file: IO[bytes], name: str) -> Any:
+def _decompressed(file: LocalFile | ObjectFile, name: str) -> Any:
     compression = COMPRESSIONS.get(Path(name).suffix.lower())
     return pa.CompressedInputStream(file, compression) if compression else file
 
@@ -293,10 +306,10 @@ def _nul(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("connectors.nul", _nul)
 
 
-def line_number(name: str, offset: int, dialect: Dialect = _UNTOLD) -> int:
+def line_number(name: str, offset: int, dialect: Dialect = _UNTOLD, storage: Storage = DISK) -> int:
     """Return the line of a file, counted from 1, at a byte offset: read anew, for it is asked only on an error."""
     line = 1
-    with Path(name).open("rb") as file:
+    with storage.open(name) as file:
         stream = _decompressed(file, name)
         if not dialect.is_utf8:
             stream = _Transcoded(stream, str(dialect.encoding))

@@ -4,6 +4,7 @@ The tree::
 
     ConnectorError
     ├── SourceError (OSError)        a place cannot be found, opened or read
+    │   └── UnavailableError         a store does not hand it over, whatever it holds: it is not reached, or refuses
     ├── SchemaError (ValueError)     columns or types are not those expected
     │   └── NewColumnsError          a file has columns that nobody knows
     ├── RowError (ValueError)        a row cannot be decoded
@@ -31,6 +32,7 @@ __all__ = [
     "RowError",
     "SchemaError",
     "SourceError",
+    "UnavailableError",
     "foreign_errors",
 ]
 
@@ -41,6 +43,10 @@ class ConnectorError(Exception):
 
 class SourceError(ConnectorError, OSError):
     """A place cannot be found, opened or read."""
+
+
+class UnavailableError(SourceError):
+    """A store does not hand over what it may well hold: nothing is known of the rows, not even that they are bad."""
 
 
 class SchemaError(ConnectorError, ValueError):

@@ -13,14 +13,23 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
-from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
 
 from connectors.base import BadRow, Block, Cursor, Decisions, FileIdentity, FileStart, Note, Reader, Source
-from connectors.errors import CursorError, NewColumnsError, RowError, SourceError, foreign_errors
+from connectors.errors import (
+    ConnectorError,
+    CursorError,
+    NewColumnsError,
+    RowError,
+    SourceError,
+    UnavailableError,
+    foreign_errors,
+)
+from connectors.objects import replaced
 from connectors.schemas import refuse_strangers, require, unify
+from connectors.storage import DISK, Status, Storage
 
 __all__ = [
     "DamagedPart",
@@ -33,8 +42,10 @@ __all__ = [
     "file_start",
     "first_columns",
     "identify",
+    "is_absent",
     "refusal",
     "refuse_other_content",
+    "refuse_other_version",
     "schema_of",
 ]
 
@@ -100,7 +111,7 @@ class Part(Iterator[Piece], Protocol):
     def close(self) -> None:
         """Release the file; a second call does nothing."""
 
-    def status_now(self) -> os.stat_result:
+    def status_now(self) -> Status:
         """Return what the system knows of the open file now: of one that is followed it may change."""
 
     @property
@@ -154,6 +165,8 @@ class FileSource(Source):
         Paths, in the order of the stream; at least one.
     format_of
         Returns how to look at a file and open it.
+    storage
+        Where the files are.
     keeps_bad_rows
         Whether what cannot be read is handed over beside the rows, as `BadRow`, instead of ending them with an error.
 
@@ -164,9 +177,14 @@ class FileSource(Source):
     """
 
     def __init__(
-        self, names: Sequence[str], format_of: Callable[[str], Format], *, keeps_bad_rows: bool = False
+        self,
+        names: Sequence[str],
+        format_of: Callable[[str], Format],
+        storage: Storage = DISK,
+        *,
+        keeps_bad_rows: bool = False,
     ) -> None:
-        self._format_of, self._keeps_bad_rows = format_of, keeps_bad_rows
+        self._format_of, self._storage, self._keeps_bad_rows = format_of, storage, keeps_bad_rows
         self._files = [self._peek(name) for name in names]
         self._schema = schema_of(self._files, format_of)
         for file in self._files:
@@ -178,7 +196,7 @@ class FileSource(Source):
             with foreign_errors(name):
                 return self._format_of(name).peek(name)
         except (RowError, SourceError) as error:
-            if not self._keeps_bad_rows or isinstance(error.__cause__, FileNotFoundError):
+            if not self._keeps_bad_rows or is_absent(error):
                 raise
             return FileFacts(name, None, damage=str(error).removeprefix(f"{name}: "))
 
@@ -201,8 +219,8 @@ class FileSource(Source):
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Absolute paths of the files, in the order of the stream."""
-        return tuple(os.path.abspath(file.name) for file in self._files)  # noqa: PTH100 - no link is to be resolved
+        """Absolute paths, and addresses without secrets, of the files, in the order of the stream."""
+        return tuple(self._storage.told(file.name) for file in self._files)
 
     def fraction(self, cursor: Cursor) -> float | None:
         """Return the share of rows, or else of bytes, before `cursor`; None for compressed text."""
@@ -228,8 +246,8 @@ class FileSource(Source):
         """Open the files at a position; see `Source.open`."""
         self._require(schema)
         names = [file.name for file in self._files]
-        start = cursor or Cursor.start()
-        chain = _Chain(names, self._format_of, schema, start, keeps_bad_rows=self._keeps_bad_rows, known=known)
+        start, keeps = cursor or Cursor.start(), self._keeps_bad_rows
+        chain = _Chain(names, self._format_of, self._storage, schema, start, keeps_bad_rows=keeps, known=known)
         return Reader(chain, self.description, chain.again, chain.notes)
 
     def _require(self, schema: pa.Schema) -> None:
@@ -274,13 +292,14 @@ class _Chain(Iterator[Block]):
         self,
         names: list[str],
         format_of: Callable[[str], Format],
+        storage: Storage,
         schema: pa.Schema,
         cursor: Cursor,
         *,
         keeps_bad_rows: bool,
         known: Collection[str] | None,
     ) -> None:
-        self._names, self._format_of, self._schema = names, format_of, schema
+        self._names, self._format_of, self._storage, self._schema = names, format_of, storage, schema
         self._keeps_bad_rows = keeps_bad_rows
         self._known = known
         self._notes: list[Note] = []
@@ -309,11 +328,11 @@ class _Chain(Iterator[Block]):
             for i, (name, identity) in enumerate(zip(self._names, identities, strict=False))
         )
 
-    def _verify(self, name: str, seen: FileIdentity, *, may_grow: bool = False) -> FileIdentity:
+    def _verify(self, name: str, seen: FileIdentity, *, may_grow: bool = False, at_once: bool = False) -> FileIdentity:
         """Trust a file that the system says is untouched; else compare it, once for each time it was touched."""
         with foreign_errors(name):
-            now = identify(seen.name, Path(name).stat(), seen.offset, seen.digest)
-            if now != seen:
+            now = identify(seen.name, self._storage.status(name, at_once=at_once), seen.offset, seen.digest)
+            if now != seen and not refuse_other_version(name, seen, now):
                 self._format_of(name).compare(name, seen, may_grow=may_grow)
             return now
 
@@ -324,9 +343,9 @@ class _Chain(Iterator[Block]):
             with foreign_errors(name):
                 part = self._format_of(name).open(name, self._schema, self._start.row, seen)
         except (RowError, SourceError) as error:
-            if not self._keeps_bad_rows or isinstance(error.__cause__, FileNotFoundError):
+            if not self._keeps_bad_rows or is_absent(error):
                 raise
-            part = DamagedPart(name, str(error).removeprefix(f"{name}: "), self._schema)
+            part = DamagedPart(name, str(error).removeprefix(f"{name}: "), self._schema, self._storage)
         if part is not None and seen is None:
             self._notes.append(file_start(name, part, self._start.row, self._known, self._format_of(name)))
         self._part = part
@@ -338,13 +357,14 @@ class _Chain(Iterator[Block]):
 
     def __next__(self) -> Block:
         while self._part is not None:
+            piece = None
             try:
                 with foreign_errors(self._name):
                     piece = next(self._part, None)
             finally:
                 # What was read from a file while it changed is of no version of it, nor is an error that this made.
                 if self._whole is not None:
-                    self._whole = self._verify(self._name, self._whole)
+                    self._whole = self._verify(self._name, self._whole, at_once=piece is None)
             if piece is not None:
                 block, self._start, self._notes = block_of(piece, self._start, self._notes)
                 if block is not None:
@@ -387,8 +407,8 @@ class DamagedPart(Iterator[Piece]):
     is_growing = False
     columns = ()
 
-    def __init__(self, name: str, damage: str, schema: pa.Schema) -> None:
-        self._name = name
+    def __init__(self, name: str, damage: str, schema: pa.Schema, storage: Storage = DISK) -> None:
+        self._name, self._storage = name, storage
         records = pa.RecordBatch.from_arrays([pa.array([], field.type) for field in schema], schema=schema)
         bad = BadRow(0, name, 0, "damage", f"nothing of the file can be read: {damage}", b"", n_rows=0)
         self._pieces = iter([Piece(records, lambda _: self.identity(), [bad])])
@@ -398,11 +418,11 @@ class DamagedPart(Iterator[Piece]):
 
     def identity(self) -> FileIdentity:
         """Return what it is: nothing of it was read."""
-        return identify(self._name, Path(self._name).stat(), 0, "")
+        return identify(self._name, self.status_now(), 0, "")
 
-    def status_now(self) -> os.stat_result:
+    def status_now(self) -> Status:
         """Return what the system knows of the file now."""
-        return Path(self._name).stat()
+        return self._storage.status(self._name)
 
     has_rest = False
 
@@ -484,10 +504,23 @@ def _total(counts: Sequence[int | None]) -> int | None:
     return sum(known) if len(known) == len(counts) else None
 
 
-def identify(name: str, status: os.stat_result, offset: int, digest: str) -> FileIdentity:
-    """Return the identity of a file from what the system and the format know of it."""
+def identify(name: str, status: Status, offset: int, digest: str) -> FileIdentity:
+    """Return the identity of a file from what the system, or its store, and the format know of it."""
     times = status.st_mtime_ns, status.st_ctime_ns
-    return FileIdentity(name, status.st_size, *times, inode=status.st_ino, offset=offset, digest=digest)
+    version = "" if isinstance(status, os.stat_result) else status.version
+    return FileIdentity(name, status.st_size, *times, status.st_ino, offset, digest, version)
+
+
+def is_absent(error: ConnectorError) -> bool:
+    """Tell whether a file cannot be had at all, so that nothing can be said of its rows."""
+    return isinstance(error, UnavailableError) or isinstance(error.__cause__, FileNotFoundError)
+
+
+def refuse_other_version(name: str, seen: FileIdentity, found: FileIdentity) -> bool:
+    """Refuse an object of another version than was read; tell whether it is known to be the same one."""
+    if seen.version and found.version and seen.version != found.version:
+        raise replaced(name, seen.version, found.version)
+    return seen.version == found.version != ""
 
 
 def refuse_other_content(name: str, seen: FileIdentity, found: FileIdentity) -> None:

@@ -12,7 +12,7 @@ Files are read one after the other, like those of a source that ends. What is ne
 - which file comes next is decided once, and whoever opens the source can keep that (`Decisions`): so a run that goes on
   from an earlier position reads the files in the order of the first one, though others have come in between.
 
-The identities of the last thousand files are kept in a cursor; an older one is known by its place in the order.
+The identities of the last 256 files are kept in a cursor; an older one is known by its place in the order.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ from connectors.files import (
 )
 from connectors.schemas import refuse_strangers
 from connectors.spool import Spool
+from connectors.storage import Status
 from connectors.watching import Watch
 
 __all__ = ["Follow", "FollowedSource"]
@@ -61,7 +62,7 @@ _LIST_S = 5.0  # between two looks at the whole place where nothing is told
 _QUIET_S = 1.0  # a file of text is left for another one
 _WHOLE_S = 10.0  # what stands at its end is a whole record; a file that cannot be read yet never can
 _SETTLED_S = 5.0  # compressed text is no longer written
-_KEPT = 1_000  # files that a cursor knows
+_KEPT = 256  # files that a cursor knows
 _LOOKED_AT = 16  # files that types are told from
 
 
@@ -87,7 +88,7 @@ class _Found:
 
     key: tuple[int, str]
     name: str
-    status: os.stat_result
+    status: Status
 
 
 class FollowedSource(Source):
@@ -300,7 +301,7 @@ class _Following(Iterator[Block]):
         self._part: Part | None = None
         self._is_leaving = self._must_wait = False
         self._came = self._changed = time.monotonic()
-        self._status: os.stat_result | None = None
+        self._status: Status | None = None
         self._queue: deque[str] = deque()
         self._listed = -_LIST_S
         self._touched: set[tuple[int, int, int]] = set()
@@ -400,7 +401,7 @@ class _Following(Iterator[Block]):
     @property
     def _written(self) -> float:
         """When the present file was last written, in seconds since 1970."""
-        return self._status.st_mtime if self._status is not None else time.time()
+        return self._status.st_mtime_ns / 1e9 if self._status is not None else time.time()
 
     def _finish(self, part: Part) -> None:
         identity = part.identity()
@@ -450,7 +451,7 @@ class _Following(Iterator[Block]):
             file.name
             for file in self._files.listed(newest)
             if file.key > self._cursor.horizon
-            and not (current is not None and os.path.samestat(file.status, current))
+            and not (current is not None and _is_same(file.status, current))
             and (file.name, file.status.st_size, file.status.st_mtime_ns) not in named
             and not self._is_finished(file, numbered)
         ]
@@ -538,6 +539,11 @@ class _Following(Iterator[Block]):
 def _has_rows(fact: FileFacts) -> bool:
     """Tell whether a file has rows: of one with a header alone no type is known."""
     return bool(fact.n_rows) or (fact.schema is not None and any(type_ != pa.null() for type_ in fact.schema.types))
+
+
+def _is_same(one: Status, other: Status) -> bool:
+    """Tell whether two statuses are of the same file."""
+    return isinstance(one, os.stat_result) and isinstance(other, os.stat_result) and os.path.samestat(one, other)
 
 
 def _no_rows(schema: pa.Schema) -> pa.RecordBatch:

@@ -9,11 +9,9 @@ its footer; one whose pages were overwritten so that size and footer stay the sa
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,9 +19,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from connectors.base import BadRow, FileIdentity
-from connectors.errors import RowError, SchemaError
-from connectors.files import FileFacts, Part, Piece, identify, refusal, refuse_other_content
+from connectors.errors import ConnectorError, RowError, SchemaError
+from connectors.files import FileFacts, Part, Piece, identify, refusal, refuse_other_content, refuse_other_version
 from connectors.schemas import cast, cast_what_can_be, check_names, plain, stems, wider_type
+from connectors.storage import DISK, Status, Storage
 
 __all__ = ["ParquetFormat"]
 
@@ -40,17 +39,19 @@ class ParquetFormat:
     keeps_bad_rows
         Whether rows that cannot be read are handed over, instead of raised: single ones with a value that is not of its
         type, and the rest of a row group that is damaged.
+    storage
+        Where the files are.
     """
 
     name = "Parquet"
     guesses_types = False
 
-    def __init__(self, *, keeps_bad_rows: bool = False) -> None:
-        self._keeps_bad_rows = keeps_bad_rows
+    def __init__(self, storage: Storage = DISK, *, keeps_bad_rows: bool = False) -> None:
+        self._storage, self._keeps_bad_rows = storage, keeps_bad_rows
 
     def peek(self, name: str) -> FileFacts:
         """Read the footer."""
-        with _open(name) as file:
+        with _open(name, self._storage) as file:
             schema = plain(file.schema_arrow)
             check_names(schema.names, name)
             return FileFacts(name, schema, n_rows=file.metadata.num_rows)
@@ -65,27 +66,37 @@ class ParquetFormat:
         """Open a file at a row of it; return None for one that is being written, and has no footer yet."""
         if is_growing and not _has_footer(name):
             return None
-        identity = _identity(name)
+        identity = _identity(name, self._storage)
         if seen is not None:
             _compare(name, seen, identity)
         offset = seen.offset if seen is not None else 0
-        return _ParquetPart(name, identity, schema, row, offset, keeps_bad_rows=self._keeps_bad_rows)
+        return _ParquetPart(
+            name, identity, schema, row, offset, storage=self._storage, keeps_bad_rows=self._keeps_bad_rows
+        )
 
     def compare(self, name: str, seen: FileIdentity, *, may_grow: bool) -> None:
         """Compare what is known without reading the pages."""
-        _compare(name, seen, _identity(name))
+        _compare(name, seen, _identity(name, self._storage))
 
 
 class _ParquetPart(Iterator[Piece]):
     """One open Parquet file from a row on."""
 
     def __init__(
-        self, name: str, identity: FileIdentity, schema: pa.Schema, row: int, offset: int, *, keeps_bad_rows: bool
+        self,
+        name: str,
+        identity: FileIdentity,
+        schema: pa.Schema,
+        row: int,
+        offset: int,
+        *,
+        storage: Storage,
+        keeps_bad_rows: bool,
     ) -> None:
-        self._name, self.whole, self._schema = name, identity, schema
+        self._name, self._storage, self.whole, self._schema = name, storage, identity, schema
         self._row, self._offset, self._end = row, offset, offset
         self._keeps_bad_rows = keeps_bad_rows
-        self._file = _open(name)
+        self._file = _open(name, storage)
         self._pieces = self._read(offset)
         found = plain(self._file.schema_arrow)
         self.columns = tuple(found.names)
@@ -108,7 +119,7 @@ class _ParquetPart(Iterator[Piece]):
                     if kept.num_rows:
                         yield self._piece(kept)
             except (OSError, pa.ArrowException) as error:
-                if not self._keeps_bad_rows:
+                if not self._keeps_bad_rows or isinstance(error, ConnectorError):
                     raise
                 yield self._damaged(left - skip, " ".join(str(error).split()))
                 skip = 0
@@ -149,9 +160,9 @@ class _ParquetPart(Iterator[Piece]):
         """Return what the file was when it was opened: whoever reads looks around each block whether it still is."""
         return replace(self.whole, offset=self._offset)
 
-    def status_now(self) -> os.stat_result:
+    def status_now(self) -> Status:
         """Return what the system knows of the file now."""
-        return Path(self._name).stat()
+        return self._storage.status(self._name)
 
     is_growing = has_rest = False
 
@@ -172,12 +183,17 @@ def _locate(whole: FileIdentity, end: int, offset: int, rows: Any, n: int) -> Fi
     return replace(whole, offset=offset + (n if rows is None else int(rows[n - 1]) + 1))
 
 
-def _open(name: str) -> pq.ParquetFile:
+def _open(name: str, storage: Storage) -> pq.ParquetFile:
     """Open a file so that memory does not grow with it: without pre-buffering, and by path.
+
+    Of an object, whose every read is a request, the wanted columns of one row group are read at once, and kept until
+    the next one.
 
     Page checksums, where the writer left some, are verified: a flipped bit is then an error, not a number.
     """
-    return pq.ParquetFile(name, pre_buffer=False, buffer_size=_BUFFER, page_checksum_verification=True)
+    is_remote = storage.is_remote(name)
+    file = storage.open(name, is_sequential=False) if is_remote else name
+    return pq.ParquetFile(file, pre_buffer=is_remote, buffer_size=_BUFFER, page_checksum_verification=True)
 
 
 def _refuse_retyped(wanted: pa.Schema, found: pa.Schema, name: str) -> None:
@@ -208,18 +224,20 @@ def _has_footer(name: str) -> bool:
     return True
 
 
-def _identity(name: str) -> FileIdentity:
+def _identity(name: str, storage: Storage) -> FileIdentity:
     """Return the identity of a file from its status and its footer: metadata, 4 bytes of length, 4 of magic."""
-    with Path(name).open("rb") as file:
-        status = os.fstat(file.fileno())
+    with storage.open(name, is_sequential=False) as file:
+        status = file.opened
         file.seek(max(0, status.st_size - 8))
         length = int.from_bytes(file.read(8)[:4], "little")
         file.seek(max(0, status.st_size - 8 - length))
-        return identify(name, status, 0, hashlib.sha256(file.read()).hexdigest())
+        return identify(name, status, 0, hashlib.sha256(file.readall()).hexdigest())
 
 
 def _compare(name: str, seen: FileIdentity, found: FileIdentity) -> None:
     """Refuse a file that differs; inode and time of metadata may, for a copy that kept its time is the same file."""
+    if refuse_other_version(name, seen, found):
+        return
     if seen.size != found.size:
         raise refusal(name, seen, f"the file was replaced or edited (expected {seen.size} bytes, found {found.size})")
     refuse_other_content(name, seen, replace(found, offset=seen.offset))

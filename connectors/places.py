@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from connectors.addresses import is_address, told
 from connectors.base import Source
 from connectors.csv_dialect import Dialect
 from connectors.csv_file import CsvFormat
@@ -18,8 +19,9 @@ from connectors.files import FileSource, Format
 from connectors.followed import Follow, FollowedSource
 from connectors.memory import MemorySource
 from connectors.parquet_file import ParquetFormat
-from connectors.schemes import open_elsewhere, scheme_of, unknown_scheme
+from connectors.schemes import BUILT_IN, open_elsewhere, scheme_of, unknown_scheme
 from connectors.spool import Spool, is_pipe
+from connectors.storage import Storage
 from connectors.wording import nearest
 
 __all__ = ["EXTENSIONS", "open_source"]
@@ -47,8 +49,9 @@ def open_source(
     ----------
     places
         ``-`` for standard input, or a named pipe; files, folders (their supported files, by name), patterns with ``*``,
-        ``?``, ``[…]`` or ``**`` (sorted), in the order of the stream; or one Arrow table, or one place whose scheme
-        another package knows (`Opener`).
+        ``?``, ``[…]`` or ``**`` (sorted), in the order of the stream; or one Arrow table. An address (``s3://``,
+        ``gs://``, ``abfs://``) stands for an object, a folder or a pattern, too, but that ``?`` begins its options; one
+        of ``https://`` for a file; one of a scheme that another package knows (`Opener`) for what that says.
     block_size
         Bytes of text read at a time.
     delimiter, quote, encoding
@@ -64,7 +67,8 @@ def open_source(
     Raises
     ------
     SourceError
-        There is no such place, or it is of no supported kind.
+        There is no such place, or it is of no supported kind; an UnavailableError if a store cannot be reached, or
+        refuses.
     SchemaError
         The files do not fit together, or text cannot be written in such a way.
     """
@@ -77,15 +81,16 @@ def open_source(
     elsewhere = _elsewhere(places, given)
     if elsewhere is not None:
         return elsewhere
-    text = CsvFormat(block_size, Dialect(delimiter, quote, encoding), keeps_bad_rows=keeps_bad_rows)
+    storage = Storage()
+    text = CsvFormat(block_size, Dialect(delimiter, quote, encoding), storage, keeps_bad_rows=keeps_bad_rows)
     formats: dict[str, Format] = dict.fromkeys(EXTENSIONS, text)
-    formats[".parquet"] = ParquetFormat(keeps_bad_rows=keeps_bad_rows)
+    formats[".parquet"] = ParquetFormat(storage, keeps_bad_rows=keeps_bad_rows)
     if (pipe := next((str(place) for place in places if is_pipe(str(place))), None)) is not None:
         if len(places) > 1:
             raise SourceError(f"{pipe}: a pipe cannot be combined with other places")
         pump = Spool(pipe, spool, Dialect(delimiter, quote, encoding), reopens=follow is not None)
         plain = Dialect(delimiter, quote, "utf-8")
-        formats[".csv"] = CsvFormat(block_size, plain, keeps_bad_rows=keeps_bad_rows)
+        formats[".csv"] = CsvFormat(block_size, plain, storage, keeps_bad_rows=keeps_bad_rows)
         how = Follow(idle_timeout_s=follow.idle_timeout_s if follow is not None else None)
         return FollowedSource(
             pump.folder,
@@ -102,13 +107,15 @@ def open_source(
         if len(places) != 1:
             raise SourceError("only one place can be followed: a file, a folder or a pattern")
         name = _as_name(places[0])
+        if is_address(name):
+            raise SourceError(f"{told(name)}: only local files, folders and patterns can be followed")
         return FollowedSource(
             name, lambda name: formats.get(_extension(name) or ""), follow, keeps_bad_rows=keeps_bad_rows
         )
-    names = [name for place in places for name in _expand(_as_name(place))]
+    names = [name for place in places for name in _expand(_as_name(place), storage)]
     if not names:
         raise SourceError("no place to read from was given")
-    return FileSource(names, lambda name: formats[_extension(name) or ""], keeps_bad_rows=keeps_bad_rows)
+    return FileSource(names, lambda name: formats[_extension(name) or ""], storage, keeps_bad_rows=keeps_bad_rows)
 
 
 def _elsewhere(places: Sequence[Place | pa.Table], settings: Mapping[str, Any]) -> Source | None:
@@ -126,26 +133,37 @@ def _as_name(place: Place | pa.Table) -> str:
     if isinstance(place, pa.Table):
         raise SourceError("a table cannot be combined with other places; concatenate tables before")
     name = os.fspath(place)
-    if scheme_of(name) is not None:
+    if scheme_of(name) not in {None, *BUILT_IN}:
         raise unknown_scheme(name)
     return name
 
 
-def _expand(name: str) -> list[str]:
+def _expand(name: str, storage: Storage) -> list[str]:
     """Return the files that one place stands for."""
+    if is_address(name):
+        return _expand_address(name, storage)
     path = Path(name)
     if path.is_dir():
         children = sorted(child.name for child in _children(path))
         return _some([os.path.join(name, child) for child in children], name)  # noqa: PTH118 - keeps "./" as given
     if path.exists():
-        if _extension(name) is None:
-            raise SourceError(f"{name}: unknown kind of file; supported are {', '.join(EXTENSIONS)}")
-        return [name]
+        return [_of_known_kind(name)]
     if glob.has_magic(name):
         found = glob.glob(name, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
         return _some(sorted(file for file in found if Path(file).is_file()), name)
     siblings = [child.name for child in _children(path.parent)]
     raise SourceError(f"{name}: no such file or folder{nearest(path.name, siblings)}")
+
+
+def _expand_address(place: str, storage: Storage) -> list[str]:
+    names, is_one = storage.expand(place)
+    return [_of_known_kind(name) for name in names] if is_one else _some(names, told(place))
+
+
+def _of_known_kind(name: str) -> str:
+    if _extension(name) is None:
+        raise SourceError(f"{name}: unknown kind of file; supported are {', '.join(EXTENSIONS)}")
+    return name
 
 
 def _children(folder: Path) -> Iterator[Path]:

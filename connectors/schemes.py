@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol
 
+from connectors.addresses import SCHEMES, told
 from connectors.base import Source
 from connectors.errors import SourceError
 from connectors.wording import nearest
@@ -20,7 +21,7 @@ __all__ = ["BUILT_IN", "GROUP", "Opener", "open_elsewhere", "scheme_of", "unknow
 
 GROUP = "stream_bp.connectors"
 
-BUILT_IN: frozenset[str] = frozenset()
+BUILT_IN: frozenset[str] = frozenset(SCHEMES)
 """Schemes that are opened here, whoever else registers them."""
 
 _BEYOND_TEXT = {"keeps_bad_rows": "go on at a bad row (keeps_bad_rows)", "follow": "be followed (follow)"}
@@ -102,7 +103,7 @@ def unknown_scheme(place: str) -> SourceError:
     scheme = str(scheme_of(place))
     known = sorted(BUILT_IN | {point.name.lower() for point in entry_points(group=GROUP)})
     hint = f"{nearest(scheme, known)}; known are {', '.join(known)}" if known else ""
-    return SourceError(f"{place}: scheme {scheme!r} is not supported{hint}; copy the files to a local folder")
+    return SourceError(f"{told(place)}: scheme {scheme!r} is not supported{hint}; copy the files to a local folder")
 
 
 def _owner(point: EntryPoint) -> str:

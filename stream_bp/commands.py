@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from connectors import Follow, Source, open_source
+from connectors import Follow, Source, open_source, told
 from stream_bp import checkpoint, inference, numerics
 from stream_bp.compare import Comparison
 from stream_bp.compare import compare as run_comparison
@@ -164,7 +164,9 @@ def _open(config: JobConfig) -> Source:
             file=sys.stderr,
         )
     if follow is not None:
-        Console(stderr=True).print(escape(f"following {', '.join(config.source)}"), highlight=False, soft_wrap=True)
+        Console(stderr=True).print(
+            escape(f"following {', '.join(map(told, config.source))}"), highlight=False, soft_wrap=True
+        )
     return open_source(*config.source, **config.source_settings, follow=follow)
 
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -25,6 +26,7 @@ from connectors import (
     Note,
     RowError,
     Source,
+    told,
 )
 from stream_bp import changes, numerics, quarantine
 from stream_bp.checkpoint import Checkpointer, Loaded
@@ -109,7 +111,9 @@ class Job:
         **settings: Any,
     ) -> None:
         self.source = source
-        self.config = JobConfig.of(settings) if config is None else config
+        config = JobConfig.of(settings) if config is None else config
+        # The source is open: what is kept and shown from here on needs no passwords and signatures.
+        self.config = config.model_copy(update={"source": tuple(map(told, config.source))})
         self._estimator = model
         self._frozen = frozen
         self._is_fresh = fresh
@@ -384,7 +388,8 @@ class Job:
 
     def _acknowledge(self, snapshot: Snapshot) -> None:
         """Tell an endless source what no checkpoint of this run will need any more."""
-        self._needed.append(Cursor.from_json(snapshot.state["position"]["cursor"]))
+        cursor = Cursor.from_json(snapshot.state["position"]["cursor"])
+        self._needed.append(replace(cursor, seen=cursor.seen[-1:]))
         if len(self._needed) > self.config.keep:
             self.source.acknowledge(self._needed.popleft())
 

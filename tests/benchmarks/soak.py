@@ -108,7 +108,7 @@ def soak(folder: Path, *, minutes: float, rate: int, kills: int) -> dict[str, An
     writer = multiprocessing.Process(target=write, args=(folder / "in", rate, seconds, told))
     writer.start()
     began = time.monotonic()
-    pause = seconds * 0.55 / max(kills, 1)
+    pause = seconds * 0.42 / max(kills, 1)
     for _ in range(kills):
         job = start(folder)
         time.sleep(pause * random.uniform(0.5, 1.4))
@@ -127,7 +127,7 @@ def soak(folder: Path, *, minutes: float, rate: int, kills: int) -> dict[str, An
     caught_up = time.monotonic() - stopped
     assert job.wait() == 0, (folder / "said").read_text()[-2_000:]
     check(folder, written)
-    settled = np.array([point for point in memory if point[0] > min(120, memory[-1][0] / 2)])
+    settled = np.array([point for point in memory if point[0] > min(150, memory[-1][0] / 2)])
     return {
         "seconds": round(stopped - began),
         "rows": written,

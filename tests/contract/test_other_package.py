@@ -148,7 +148,7 @@ WRONG = {
     "absent://x": r"package theirs 1\.2, .* cannot be loaded: AttributeError",
     "number://x": r"package theirs 1\.2 registers .*:not_callable, which cannot be called",
     "twice://x": r"'twice' is registered by package others 1\.2 and package theirs 1\.2; uninstall all but one",
-    "dema://x": r"'dema' is not supported; did you mean 'demo'\?; known are absent, broken, demo, empty, number, twice",
+    "dema://x": r"'dema' is not supported; did you mean 'demo'\?; known are abfs, abfss, absent, broken, demo, .*",
 }
 
 

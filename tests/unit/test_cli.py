@@ -57,7 +57,7 @@ CASES = {
     "feature twice": (["rows.parquet", "--target", "label", "--features", "x", "--features", "x"], 2, "given twice"),
     "huge layer": (["rows.parquet", "--target", "label", "--hidden", "9" * 20], 2, "hidden: "),
     "source of a number": (["--config", "number.toml"], 2, "source: "),
-    "a scheme": (["s3://bucket/rows.parquet", "--target", "label"], 1, "scheme 's3' is not supported"),
+    "a scheme": (["ftp://host/rows.parquet", "--target", "label"], 1, "scheme 'ftp' is not supported"),
     "hidden of 0": (["rows.parquet", "--target", "label", "--hidden", "8,0"], 2, "hidden: "),
     "unknown key": (
         ["rows.parquet", "--config", "job.toml"],

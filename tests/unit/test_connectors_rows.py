@@ -140,7 +140,7 @@ def test_a_value_without_an_exact_counterpart_is_named(tmp_path: Path, make: obj
     assert values(make(tmp_path, pa.array([2**53 + 1])), pa.float64()) == [(2.0**53,)], "a quantity may be rounded"
     with pytest.raises(RowError, match=r"row 1: column 'x': 'two' \(string\) is not exactly a int64"):
         values(make(tmp_path, pa.array(["1", "two"])), pa.int64())
-    with pytest.raises(SchemaError, match=r"column 'x' is list<.*> and cannot be read as double"):
+    with pytest.raises(SchemaError, match=r"column 'x' is list<.*> (and cannot be read as|here, and was) double"):
         values(make(tmp_path, pa.array([[1.0]])), pa.float64())
 
 

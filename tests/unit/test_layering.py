@@ -112,6 +112,14 @@ def test_nothing_is_unpickled_or_executed() -> None:
             assert not {call.id for call in calls if isinstance(call, ast.Name)} & {"eval", "exec"}, path.name
 
 
+def test_what_asks_web_servers_has_one_door() -> None:
+    """Fsspec and aiohttp are an extra: one module knows them, and not at its top."""
+    found = modules("connectors")
+    assert {name for name, names in found.items() if {"fsspec", "aiohttp"} & roots(names)} == {"objects"}
+    assert not roots(top_imports(ROOT / "connectors" / "objects.py")) & {"fsspec", "aiohttp"}
+    assert {name for name, names in found.items() if {"connectors.objects"} & names} == {"csv_text", "files", "storage"}
+
+
 def test_there_are_no_cycles() -> None:
     """Every package's modules can be put in an order in which each imports only earlier ones."""
     for package in ("stream_bp", "connectors"):

@@ -1,0 +1,104 @@
+"""The contract, held to by what is read over the network: a server of S3, and the same objects by HTTP."""
+
+import gzip
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+import pytest
+
+from connectors import Source, open_source
+from connectors.contract import SourceContract
+from tests.contract.test_source_contract import split
+from tests.stores import S3, s3_server
+
+
+@pytest.fixture(scope="module")
+def authority() -> Iterator[str]:
+    """Run a server."""
+    with s3_server() as authority:
+        yield authority
+
+
+def csv(rows: pa.Table) -> bytes:
+    """Return rows as CSV."""
+    text = io.BytesIO()
+    pacsv.write_csv(rows, text)
+    return text.getvalue()
+
+
+def parquet(rows: pa.Table, row_group_size: int = 17) -> bytes:
+    """Return rows as Parquet."""
+    file = io.BytesIO()
+    pq.write_table(rows, file, row_group_size=row_group_size)
+    return file.getvalue()
+
+
+class RemoteContract(SourceContract):
+    """Give the server to whoever makes a source."""
+
+    store: S3
+
+    @pytest.fixture(autouse=True)
+    def bucket(self, authority: str) -> None:
+        """Make a bucket of the class's own."""
+        self.store = S3(authority, type(self).__name__.lower())
+
+
+class TestS3Parquet(RemoteContract):
+    """One Parquet object of small row groups."""
+
+    def make(self, rows: pa.Table, folder: Path) -> Source:
+        """Write one object."""
+        self.store.put("a.parquet", parquet(rows))
+        return open_source(self.store.s3("a.parquet"))
+
+
+class TestS3ParquetFolder(RemoteContract):
+    """A folder of Parquet objects, one of them empty."""
+
+    def make(self, rows: pa.Table, folder: Path) -> Source:
+        """Write four objects."""
+        for i, part in enumerate(split(rows)):
+            self.store.put(f"folder/part-{i}.parquet", parquet(part, 9))
+        return open_source(self.store.s3("folder/"))
+
+
+class TestS3Csv(RemoteContract):
+    """One CSV object, read in blocks of 64 bytes."""
+
+    def make(self, rows: pa.Table, folder: Path) -> Source:
+        """Write one object."""
+        self.store.put("a.csv", csv(rows))
+        return open_source(self.store.s3("a.csv"), block_size=64)
+
+
+class TestS3GzipPattern(RemoteContract):
+    """A pattern that matches several compressed CSV objects."""
+
+    def make(self, rows: pa.Table, folder: Path) -> Source:
+        """Write four objects."""
+        for i, part in enumerate(split(rows)):
+            self.store.put(f"deep/{i}/part.csv.gz", gzip.compress(csv(part)))
+        return open_source(self.store.s3("deep/**/*.csv.gz"), block_size=200)
+
+
+class TestHttpCsv(RemoteContract):
+    """One CSV file of a web server."""
+
+    def make(self, rows: pa.Table, folder: Path) -> Source:
+        """Write one object."""
+        self.store.put("a.csv", csv(rows))
+        return open_source(self.store.http("a.csv"), block_size=64)
+
+
+class TestHttpParquet(RemoteContract):
+    """One Parquet file of a web server, whose address is signed."""
+
+    def make(self, rows: pa.Table, folder: Path) -> Source:
+        """Write one object."""
+        self.store.put("a.parquet", parquet(rows))
+        return open_source(f"{self.store.http('a.parquet')}?signature=canary")
