@@ -47,7 +47,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-_SOURCE = typer.Argument(metavar="SOURCE", help="files, folders or patterns")
+_SOURCE = typer.Argument(metavar="SOURCE", help="files, folders, patterns, addresses; - for standard input")
 Sources = Annotated[list[str], _SOURCE]
 MaybeSources = Annotated[list[str] | None, _SOURCE]
 Checkpoint = Annotated[str, typer.Argument(metavar="CHECKPOINT", help="checkpoint file, or run directory")]

@@ -84,5 +84,6 @@ def _help(name: str, default: object) -> str:
     default = field.default if default is None else default
     if field.is_required() or default in (None, ()) or "[default" in text:
         return text
-    shown = ",".join(map(str, default)) if isinstance(default, tuple) else "yes" if default is True else default
+    shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
+    shown = ("yes" if shown else "no") if isinstance(shown, bool) else shown
     return f"{text} [default: {shown}]"
