@@ -28,7 +28,7 @@ from connectors import (
     Source,
     told,
 )
-from stream_bp import changes, numerics, quarantine
+from stream_bp import numerics
 from stream_bp.checkpoint import Checkpointer, Loaded
 from stream_bp.columns import kept_columns, learnable, with_kept
 from stream_bp.config import JobConfig
@@ -37,7 +37,7 @@ from stream_bp.disk import Disk
 from stream_bp.errors import CheckpointError, ConfigError, DataError, LockedError, NumericsError
 from stream_bp.feed import Chunk, Feed, Position
 from stream_bp.frozen import Frozen
-from stream_bp.journal import Journal, Journals, Mark
+from stream_bp.journals import Journals, open_journals
 from stream_bp.observer import Observer, Status
 from stream_bp.parts import Parts, refuse_place
 from stream_bp.planning import plan
@@ -371,7 +371,9 @@ class Job:
             self._directory.clear()
         newest = resumed.path if resumed is not None else None
         with contextlib.ExitStack() as stack:
-            self._journals = stack.enter_context(self._open_journals(self._directory, training.columns, resumed))
+            state = None if resumed is None else resumed.snapshot.state
+            journals = open_journals(self._directory, training.columns, state, self._disk)
+            self._journals = stack.enter_context(journals)
             if not training.model.is_resumable:
                 stack.enter_context(self._telling_to_the_end(self._journals, training))
                 yield
@@ -404,24 +406,6 @@ class Job:
                     self._close_journals(training)
                 journals.sync()
             raise
-
-    def _open_journals(self, directory: RunDirectory, columns: Sequence[str], resumed: Loaded | None) -> Journals:
-        """Go on with the journals that the checkpoint vouches for, or begin them."""
-        marks = {} if resumed is None else resumed.snapshot.state
-        return Journals(
-            history=self._open_journal(directory.history_path, columns, marks.get("history")),
-            quarantine=self._open_journal(
-                directory.quarantine_path, quarantine.COLUMNS, marks.get("quarantine"), is_optional=True
-            ),
-            events=self._open_journal(directory.events_path, changes.COLUMNS, marks.get("events"), is_optional=True),
-        )
-
-    def _open_journal(
-        self, path: Path, columns: Sequence[str], mark: Mark | None, *, is_optional: bool = False
-    ) -> Journal:
-        if mark is None:
-            return Journal.fresh(path, columns, self._disk, is_optional=is_optional)
-        return Journal.resume(path, columns, mark, self._disk, is_optional=is_optional)
 
     def _learn(self, training: Training) -> None:
         """Go through the epochs that are left."""

@@ -17,7 +17,7 @@ import hashlib
 import io
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypedDict
@@ -27,7 +27,7 @@ import numpy as np
 from stream_bp.disk import Disk
 from stream_bp.errors import CheckpointError, DiskError
 
-__all__ = ["Journal", "Journals", "Mark"]
+__all__ = ["Journal", "Mark"]
 
 BUFFER_BYTES = 1 << 16
 
@@ -298,41 +298,6 @@ class Journal:
             elif isinstance(error, FileExistsError):
                 kind, advice = CheckpointError, "; start over with --fresh to replace it"
             raise kind(f"cannot {verb} journal {self.path}: {error.strerror}{advice}") from error
-
-
-class Journals:
-    """The journals of a run, by name: a checkpoint vouches for all of them.
-
-    Parameters
-    ----------
-    journals
-        A context manager closes them.
-    """
-
-    def __init__(self, **journals: Journal) -> None:
-        self._journals = journals
-
-    def __getitem__(self, name: str) -> Journal:
-        return self._journals[name]
-
-    def mark(self) -> dict[str, Mark]:
-        """Tell how far each reaches."""
-        return {name: journal.mark() for name, journal in self._journals.items()}
-
-    def sync(self, marks: Mapping[str, Any] | None = None) -> None:
-        """Make the rows up to some marks durable; all, if none are given."""
-        for name, journal in self._journals.items():
-            journal.sync(None if marks is None else marks[name])
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        with ExitStack() as stack:
-            for journal in self._journals.values():
-                stack.enter_context(journal)
 
 
 def _line(cells: Sequence[str]) -> bytes:

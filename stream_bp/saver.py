@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from stream_bp.checkpoint import Checkpointer
-from stream_bp.journal import Journals
+from stream_bp.journals import Journals
 from stream_bp.predictions import Predictions
 from stream_bp.snapshot import Snapshot
 
