@@ -85,7 +85,7 @@ class Cursor:
         first.
     horizon
         Of a source without end, the place in the order of files up to which those that `seen` does not know were read:
-        a time in nanoseconds, and a name.
+        a time in nanoseconds, and a name; and when the last of these was written.
 
     Examples
     --------
@@ -97,7 +97,7 @@ class Cursor:
     file: int
     seen: tuple[FileIdentity, ...]
     before: tuple[FileIdentity, ...] = ()
-    horizon: tuple[int, str] = (0, "")
+    horizon: tuple[int, str, int] = (0, "", 0)
 
     @classmethod
     def start(cls, before: tuple[FileIdentity, ...] = ()) -> Cursor:
@@ -124,13 +124,13 @@ class Cursor:
             A key is missing, unknown or of the wrong type; a number is negative; the files do not add up.
         """
         if isinstance(data, dict):  # what ends had no horizon once
-            data = {"horizon": [0, ""], **data}
+            data = {"horizon": [0, "", 0], **data}
         values = _checked(cls, data, "cursor")
         match values["horizon"]:
-            case [int() as time_ns, str() as name]:
-                values["horizon"] = (time_ns, name)
+            case [int() as time_ns, str() as name, int() as there_ns]:
+                values["horizon"] = (time_ns, name, there_ns)
             case other:
-                raise CursorError(f"cursor: 'horizon' should be a time and a name, found {other!r}")
+                raise CursorError(f"cursor: 'horizon' should be a time, a name and a time, found {other!r}")
         for key in ("seen", "before"):
             if not isinstance(values[key], list | tuple):
                 raise CursorError(f"cursor: {key!r} should be a list of files, found {values[key]!r}")
@@ -138,7 +138,7 @@ class Cursor:
         cursor = cls(**values)
         n_missing = cursor.file + 1 - len(cursor.seen)
         is_start = cursor == cls.start(cursor.before)
-        if not is_start and (n_missing < 0 or not cursor.seen or (n_missing and cursor.horizon == (0, ""))):
+        if not is_start and (n_missing < 0 or not cursor.seen or (n_missing and cursor.horizon == (0, "", 0))):
             raise CursorError(
                 f"cursor: it stands in file {cursor.file} and should know {cursor.file + 1}, found {len(cursor.seen)}"
             )
@@ -181,7 +181,8 @@ class BadRow:
     offset
         Where in the file it begins: a byte of text, or a row of a Parquet file.
     kind
-        What is wrong, in a word: ``fields``, ``type``, ``quotes``, ``nul``, ``long`` or ``damage``.
+        What is wrong, in a word: ``fields``, ``type``, ``quotes``, ``nul``, ``encoding``, ``long``, ``damage``, or
+        ``late``: a file that came too late.
     reason
         What is wrong, in a line.
     content

@@ -462,8 +462,8 @@ def block_of(piece: Piece, start: Cursor, waiting: list[Note]) -> tuple[Block | 
     waiting = [*waiting, *(replace(bad, row=start.row + bad.row) for bad in piece.bad)]
     _refuse_too_many([note for note in waiting if isinstance(note, BadRow)])
     end = replace(start, row=start.row + len(piece.records))
-    before = [note for note in waiting if note.row < end.row]
-    waiting = waiting[len(before) :]
+    before = sorted((note for note in waiting if note.row < end.row), key=lambda note: note.row)
+    waiting = [note for note in waiting if note.row >= end.row]
     block = Block(piece.records, partial(_cursor, start, piece.locate), before) if len(piece.records) else None
     return block, end, waiting
 

@@ -12,7 +12,8 @@ Files are read one after the other, like those of a source that ends. What is ne
 - which file comes next is decided once, and whoever opens the source can keep that (`Decisions`): so a run that goes on
   from an earlier position reads the files in the order of the first one, though others have come in between.
 
-The identities of the last 256 files are kept in a cursor; an older one is known by its place in the order.
+The identities of the last 256 files are kept in a cursor; an older one is known by its place in the order: one that
+comes before these, and later than they, is a bad row.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from connectors.base import Block, Cursor, Decisions, FileIdentity, Note, Reader, Source
+from connectors.base import BadRow, Block, Cursor, Decisions, FileIdentity, Note, Reader, Source
 from connectors.errors import (
     ConnectorError,
     ContinuedError,
@@ -62,6 +63,7 @@ _LIST_S = 5.0  # between two looks at the whole place where nothing is told
 _QUIET_S = 1.0  # a file of text is left for another one
 _WHOLE_S = 10.0  # what stands at its end is a whole record; a file that cannot be read yet never can
 _SETTLED_S = 5.0  # compressed text is no longer written
+_LATE = "late "  # what decisions about such files begin with
 _KEPT = 256  # files that a cursor knows
 _LOOKED_AT = 16  # files that types are told from
 
@@ -306,6 +308,10 @@ class _Following(Iterator[Block]):
         self._listed = -_LIST_S
         self._touched: set[tuple[int, int, int]] = set()
         self._truncated: FileIdentity | None = None
+        # What was told of files that came too late is told again where it was.
+        names = [name for name in decisions.names() if name.startswith(_LATE)]
+        told = [(name.removeprefix(_LATE), int(decisions.recall(name) or 0)) for name in names]
+        self._notes += [_late(name, row) for name, row in told if row >= cursor.row]
         if cursor.seen:
             self._resume(cursor.seen[-1])
 
@@ -415,7 +421,9 @@ class _Following(Iterator[Block]):
             self._spool.leave(identity.name)
         kept = (*self._cursor.seen, identity)[-_KEPT:]
         dropped = (*self._cursor.seen, identity)[: -len(kept)]
-        horizon = max((self._cursor.horizon, *map(self._place_in_order, dropped)))
+        horizon = self._cursor.horizon
+        for one in dropped:
+            horizon = (*max(horizon[:2], self._place_in_order(one)), max(horizon[2], one.mtime_ns))
         self._cursor = replace(self._cursor, seen=kept, file=self._cursor.file + 1, horizon=horizon)
         self._part, self._is_leaving, self._status = None, False, None
 
@@ -447,14 +455,30 @@ class _Following(Iterator[Block]):
         current = self._part.status_now() if self._part is not None else None
         named = {(identity.name, identity.size, identity.mtime_ns) for identity in seen}
         numbered = {(identity.inode, identity.size): identity for identity in seen}
+        found = self._files.listed(newest)
+        horizon = self._cursor.horizon
+        for file in found:
+            if file.key <= horizon[:2] and file.status.st_mtime_ns > horizon[2]:
+                self._tell_late(file)
         return [
             file.name
-            for file in self._files.listed(newest)
-            if file.key > self._cursor.horizon
+            for file in found
+            if file.key > horizon[:2]
             and not (current is not None and _is_same(file.status, current))
             and (file.name, file.status.st_size, file.status.st_mtime_ns) not in named
             and not self._is_finished(file, numbered)
         ]
+
+    def _tell_late(self, file: _Found) -> None:
+        """Tell, once, of a file that came later than those behind it in the order are known."""
+        known = {(identity.inode, identity.size) for identity in self._cursor.seen}
+        if (file.status.st_ino, file.status.st_size) in known or self._decisions.recall(_LATE + file.name) is not None:
+            return
+        row = self._cursor.row
+        if not self._keeps_bad_rows:
+            raise SourceError(f"{file.name}: {_late(file.name, row).reason}; rename it, so that it comes last")
+        self._decisions.note(row, _LATE + file.name, str(row))
+        self._notes.append(_late(file.name, row))
 
     def _is_finished(self, file: _Found, numbered: dict[tuple[int, int], FileIdentity]) -> bool:
         """Tell whether a file is one that was read under whatever name, and nothing was written to it since."""
@@ -534,6 +558,11 @@ class _Following(Iterator[Block]):
         part, self._part = self._part, None
         if part is not None:
             part.close()
+
+
+def _late(name: str, row: int) -> BadRow:
+    reason = f"the file was written when {_KEPT} others behind it in the order had been read: it is not read"
+    return BadRow(row, name, 0, "late", reason, b"", n_rows=0)
 
 
 def _has_rows(fact: FileFacts) -> bool:

@@ -273,6 +273,26 @@ def test_a_cursor_stays_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert Following(tmp_path, following.cursor).rest() == [101, 100]
 
 
+def test_a_file_that_comes_too_late_is_a_bad_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It cannot be told from those that were read and are not known any more: so it is said, once, and where it was."""
+    monkeypatch.setattr(followed, "_KEPT", 10)
+    for i in range(50):
+        parquet(tmp_path / f"{i:03}.parquet", i)
+    following = Following(tmp_path)
+    assert following.rest() == list(range(50))
+    parquet(tmp_path / "007b.parquet", 100)
+    parquet(tmp_path / "060.parquet", 60)
+    with pytest.raises(SourceError, match=r"007b\.parquet: the file was written when 10 others"):
+        Following(tmp_path, following.cursor).rest()
+    decisions = Decisions()
+    for _ in range(2):  # the second time as it was decided
+        source = open_source(tmp_path, follow=Follow(idle_timeout_s=0.5), keeps_bad_rows=True)
+        with source.open(SCHEMA, following.cursor, decisions) as reader:
+            [block] = [block for block in reader if len(block)]
+        assert block.records["n"].to_pylist() == [60]
+        assert [(bad.kind, bad.row, Path(bad.place).name) for bad in block.bad] == [("late", 50, "007b.parquet")]
+
+
 def test_a_file_that_is_gone_is_missed(tmp_path: Path) -> None:
     """What was begun and is not there any more cannot be gone on with."""
     path = write(tmp_path / "log.csv", *range(40))
