@@ -103,7 +103,9 @@ def unknown_scheme(place: str) -> SourceError:
     scheme = str(scheme_of(place))
     known = sorted(BUILT_IN | {point.name.lower() for point in entry_points(group=GROUP)})
     hint = f"{nearest(scheme, known)}; known are {', '.join(known)}" if known else ""
-    return SourceError(f"{told(place)}: scheme {scheme!r} is not supported{hint}; copy the files to a local folder")
+    # What stands behind a "?" may be a secret of whoever knows the scheme.
+    name = told(place).partition("?")[0]
+    return SourceError(f"{name}: scheme {scheme!r} is not supported{hint}; copy the files to a local folder")
 
 
 def _owner(point: EntryPoint) -> str:
