@@ -20,7 +20,7 @@ import pyarrow as pa
 from connectors.base import BadRow, FileIdentity
 from connectors.csv_dialect import Dialect
 from connectors.csv_parser import Parsed, RecordParser, infer_schema, parse_header, readable
-from connectors.csv_text import TextFile, line_number
+from connectors.csv_text import TextFile, compression_of, line_number
 from connectors.errors import ContinuedError, CursorError, RowError
 from connectors.files import FileFacts, Part, Piece, identify, refusal, refuse_other_content, refuse_other_version
 from connectors.prefetching import Prefetcher, prefetch
@@ -85,7 +85,14 @@ class CsvFormat:
     def open(
         self, name: str, schema: pa.Schema, row: int, seen: FileIdentity | None, *, is_growing: bool = False
     ) -> Part | None:
-        """Open a file at a byte of its text; return None for one that grows and has no header yet."""
+        """Open a file at a byte of its text; return None for one that is being written, and has no header yet.
+
+        Of compressed text that is being written it cannot be told where it ends: there is none until it is whole.
+        """
+        if is_growing and compression_of(name):
+            if seen is None:
+                return None
+            is_growing = False  # it was whole when it was read
         with ExitStack() as stack:
             text = TextFile(name, self._block_size, self._dialect, is_growing=is_growing, storage=self._storage)
             stack.enter_context(closing(text))

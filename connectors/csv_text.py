@@ -20,9 +20,9 @@ from connectors.errors import ConnectorError, RowError
 from connectors.objects import ObjectFile
 from connectors.storage import DISK, LocalFile, Status, Storage
 
-__all__ = ["COMPRESSIONS", "TextFile", "line_number", "transcoded"]
+__all__ = ["TextFile", "compression_of", "line_number", "transcoded"]
 
-COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+_COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 MAX_RECORD = 16 << 20
 _UNTOLD = Dialect()
 _EVER_LESS = (1 << 12, 1 << 6, 1)
@@ -99,7 +99,7 @@ class TextFile:
         self._stream.close()
         self._file.close()
         self._file = file
-        is_gzip = COMPRESSIONS.get(Path(self._name).suffix.lower()) == "gzip"
+        is_gzip = compression_of(self._name) == "gzip"
         stream = gzip.GzipFile(fileobj=self._file) if salvages and is_gzip else _decompressed(self._file, self._name)
         return stream if self.dialect.is_utf8 else _Transcoded(stream, str(self.dialect.encoding))
 
@@ -266,8 +266,13 @@ class TextFile:
         return RowError(f"{self._name}, line {line} (byte {offset}): {what}")
 
 
+def compression_of(name: str) -> str | None:
+    """Return how the text of a file is compressed, as its extension tells; None for text as it is."""
+    return _COMPRESSIONS.get(Path(name).suffix.lower())
+
+
 def _decompressed(file: LocalFile | ObjectFile, name: str) -> Any:
-    compression = COMPRESSIONS.get(Path(name).suffix.lower())
+    compression = compression_of(name)
     return pa.CompressedInputStream(file, compression) if compression else file
 
 

@@ -7,8 +7,8 @@ Files are read one after the other, like those of a source that ends. What is ne
 - a file that is renamed while it is read is the same file; one that was truncated begins anew, and what was not read of
   it is looked for in a copy;
 - a file whose name begins with ``.`` or ``_``, or ends otherwise than data do, is not looked at: so an upload under
-  such a name is invisible until it is renamed. A Parquet file without a footer, and compressed text that changed a
-  moment ago, are still being written;
+  such a name is invisible until it is renamed. A Parquet file without a footer and compressed text are read once
+  nothing was written to them for a while;
 - which file comes next is decided once, and whoever opens the source can keep that (`Decisions`): so a run that goes on
   from an earlier position reads the files in the order of the first one, though others have come in between.
 
@@ -61,8 +61,7 @@ __all__ = ["Follow", "FollowedSource"]
 _LOOK_S = 1.0  # between two looks where nothing is told
 _LIST_S = 5.0  # between two looks at the whole place where nothing is told
 _QUIET_S = 1.0  # a file of text is left for another one
-_WHOLE_S = 10.0  # what stands at its end is a whole record; a file that cannot be read yet never can
-_SETTLED_S = 5.0  # compressed text is no longer written
+_WHOLE_S = 10.0  # what stands at its end is a whole record; a file that cannot be read yet is no longer written
 _LATE = "late "  # what decisions about such files begin with
 _KEPT = 256  # files that a cursor knows
 _LOOKED_AT = 16  # files that types are told from
@@ -501,7 +500,7 @@ class _Following(Iterator[Block]):
         try:
             left_at = self._left_at(name)
             part = self._opened(name, left_at)
-            if part is None and time.time() - Path(name).stat().st_mtime > _WHOLE_S:
+            if part is None and not self._is_being_written(name):
                 part = self._opened(name, None, is_growing=False)
         except FileNotFoundError:  # it was renamed in this very moment
             self._listed = -_LIST_S
@@ -521,6 +520,13 @@ class _Following(Iterator[Block]):
             self._notes.append(file_start(name, part, self._cursor.row, self._known, self._files.format(name)))
         self._part, self._truncated = part, None
         return True
+
+    def _is_being_written(self, name: str) -> bool:
+        """Tell whether a file was written a moment ago: then there is something that comes."""
+        age_s = time.time() - Path(name).stat().st_mtime
+        if abs(age_s) <= _WHOLE_S:  # clocks of other machines may be wrong: nobody waits for ever
+            self._came = time.monotonic()
+        return age_s <= _WHOLE_S
 
     def _left_at(self, name: str) -> FileIdentity | None:
         """Return what was read of a file before; of one that was copied and truncated, what was read of that one."""

@@ -184,6 +184,27 @@ def test_a_pattern_is_followed(tmp_path: Path) -> None:
     assert following.rest() == [2]
 
 
+@pytest.mark.parametrize("name", ["a.csv.gz", "a.csv.zst"])
+def test_compressed_text_that_is_uploaded_in_place_is_read_when_it_is_whole(tmp_path: Path, name: str) -> None:
+    """While it is written there is nothing to read of it, and the wait is no idleness; later it is resumed anywhere."""
+    write(tmp_path / "0.csv", -1)
+    text = b"n\n" + b"".join(b"%d\n" % n for n in range(5000))
+    data = pa.compress(text, "gzip" if name.endswith("gz") else "zstd", asbytes=True)
+    following = Following(tmp_path, idle_timeout_s=0.4)
+    assert following.read(1) == [-1]
+    with (tmp_path / name).open("wb") as file:
+        for begin in range(0, len(data), len(data) // 5 + 1):
+            file.write(data[begin : begin + len(data) // 5 + 1])
+            file.flush()
+            assert following.is_idle()
+            assert following.is_idle()
+    numbers = following.read(100)
+    assert numbers == list(range(len(numbers)))
+    resumed = Following(tmp_path, following.cursor, following.decisions)
+    assert numbers + following.rest() == list(range(5000))
+    assert numbers + resumed.rest() == list(range(5000))
+
+
 def test_a_partial_upload_is_waited_for(tmp_path: Path) -> None:
     """A Parquet file without its footer is not read before it has one."""
     whole = parquet(tmp_path / "whole.data", *range(100)).read_bytes()
