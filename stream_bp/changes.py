@@ -23,8 +23,6 @@ class Changes:
 
     Attributes
     ----------
-    count
-        Events so far.
     unlearnable
         Names of new columns that cannot be learned from.
     """
@@ -34,7 +32,6 @@ class Changes:
         self._missing: set[str] = set()
         self.unlearnable: set[str] = set()
         self._columns: list[str] | None = None
-        self.count = 0
         self.journal: Journal | None = None
 
     def take(self, starts: Sequence[FileStart]) -> list[str]:
@@ -72,14 +69,13 @@ class Changes:
             self._note(row, "columns_learned", place, ", ".join(names))
 
     def _note(self, row: int, event: str, place: str, detail: str) -> None:
-        self.count += 1
         if self.journal is not None:
             self.journal.append(dict(zip(COLUMNS, (row, event, place, detail), strict=True)))
 
     def state(self) -> dict[str, Any]:
         """Return what :meth:`restore` goes on from."""
         names = {"missing": sorted(self._missing), "unlearnable": sorted(self.unlearnable)}
-        return {"columns": self._columns, **names, "count": self.count}
+        return {"columns": self._columns, **names}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a state.
@@ -94,4 +90,3 @@ class Changes:
             raise CheckpointError("the columns of the last file are not names")
         self._columns = None if columns is None else list(columns)
         self._missing, self.unlearnable = set(map(str, state["missing"])), set(map(str, state["unlearnable"]))
-        self.count = int(state["count"])
