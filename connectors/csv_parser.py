@@ -239,7 +239,7 @@ class RecordParser:
     def _rows(self, text: bytes, ends: Positions, which: Positions) -> pa.RecordBatch:
         """Parse some of the records, all of which can be read."""
         if not len(which):
-            return pa.record_batch([pa.array([], field.type) for field in self._schema], schema=self._schema)
+            return pa.RecordBatch.from_pylist([], schema=self._schema)
         table = self._table(self._joined(text, ends, which))
         if table is None:
             raise RowError(f"{self._name}: records that parse one by one do not parse together; look for stray quotes")

@@ -409,7 +409,7 @@ class DamagedPart(Iterator[Piece]):
 
     def __init__(self, name: str, damage: str, schema: pa.Schema, storage: Storage = DISK) -> None:
         self._name, self._storage = name, storage
-        records = pa.RecordBatch.from_arrays([pa.array([], field.type) for field in schema], schema=schema)
+        records = pa.RecordBatch.from_pylist([], schema=schema)
         bad = BadRow(0, name, 0, "damage", f"nothing of the file can be read: {damage}", b"", n_rows=0)
         self._pieces = iter([Piece(records, lambda _: self.identity(), [bad])])
 

@@ -137,13 +137,10 @@ class FollowedSource(Source):
         while True:
             has_ended = self._spool is not None and self._spool.has_ended()
             facts = [fact for found in self._files.listed()[:_LOOKED_AT] if (fact := self._peek(found.name))]
-            if has_ended and any(fact.schema is not None for fact in facts):
-                watch.close()
-                return first_columns(facts, schema_of(facts, self._files.format))
-            if any(_has_rows(fact) for fact in facts):
-                # The more rows there are, the more types are known.
-                time.sleep(0 if has_ended else _QUIET_S)
-                facts = [self._peek(fact.name) or fact for fact in facts]
+            if any(fact.schema is not None if has_ended else _has_rows(fact) for fact in facts):
+                if not has_ended:  # the more rows there are, the more types are known
+                    time.sleep(_QUIET_S)
+                    facts = [self._peek(fact.name) or fact for fact in facts]
                 watch.close()
                 return first_columns(facts, schema_of(facts, self._files.format))
             if has_ended:
@@ -349,7 +346,7 @@ class _Following(Iterator[Block]):
             raise StopIteration
         self._must_wait = True
         here = self._here()
-        return Block(_no_rows(self._schema), lambda _: here)
+        return Block(pa.RecordBatch.from_pylist([], schema=self._schema), lambda _: here)
 
     def _here(self) -> Cursor:
         """Return the present position, as one that stands in a file."""
@@ -579,7 +576,3 @@ def _has_rows(fact: FileFacts) -> bool:
 def _is_same(one: Status, other: Status) -> bool:
     """Tell whether two statuses are of the same file."""
     return isinstance(one, os.stat_result) and isinstance(other, os.stat_result) and os.path.samestat(one, other)
-
-
-def _no_rows(schema: pa.Schema) -> pa.RecordBatch:
-    return pa.record_batch([pa.array([], field.type) for field in schema], schema=schema)

@@ -147,7 +147,7 @@ class _ParquetPart(Iterator[Piece]):
 
     def _damaged(self, n_rows: int, error: str) -> Piece:
         """Return what stands for the rest of a row group."""
-        records = pa.record_batch([pa.array([], field.type) for field in self._schema], schema=self._schema)
+        records = pa.RecordBatch.from_pylist([], schema=self._schema)
         reason = f"{n_rows} rows are damaged, up to the end of their row group: {error}"
         bad = BadRow(0, self._name, self._offset, "damage", reason, b"", n_rows=n_rows)
         self._offset += n_rows
