@@ -127,8 +127,8 @@ class Cursor:
             data = {"horizon": [0, "", 0], **data}
         values = _checked(cls, data, "cursor")
         match values["horizon"]:
-            case [int() as time_ns, str() as name, int() as there_ns]:
-                values["horizon"] = (time_ns, name, there_ns)
+            case [int() as time_ns, str() as name, int() as written_ns]:
+                values["horizon"] = (time_ns, name, written_ns)
             case other:
                 raise CursorError(f"cursor: 'horizon' should be a time, a name and a time, found {other!r}")
         for key in ("seen", "before"):
@@ -198,6 +198,11 @@ class BadRow:
     reason: str
     content: bytes
     n_rows: int = 1
+
+    @property
+    def n_counted(self) -> int:
+        """As how many rows it counts: one where nobody can know how many are lost."""
+        return max(1, self.n_rows)
 
 
 @dataclass(frozen=True, slots=True)

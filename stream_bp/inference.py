@@ -185,7 +185,7 @@ def _batches(source: Source, schema: Any, bad: Counter[str]) -> Iterator[Any]:
 
 def _count(rows: Sequence[BadRow], bad: Counter[str]) -> None:
     for row in rows:
-        bad[row.kind] += max(1, row.n_rows)
+        bad[row.kind] += row.n_counted
 
 
 def _no_rows(source: Source, bad: Counter[str]) -> DataError:

@@ -60,7 +60,7 @@ class Quarantine:
         """Return the index of the first of the next bad rows that is one too many, and the error that says so."""
         n_bad = self._quality.n_bad
         for i, row in enumerate(bad):
-            n_bad += max(1, row.n_rows)
+            n_bad += row.n_counted
             if self._limit.is_passed(n_bad, row.row, is_known=row.n_rows > 0):
                 return i, self._excess(row, n_bad)
         return None
@@ -69,7 +69,7 @@ class Quarantine:
         """Return the error that there are too many bad rows, with those behind the last of all rows; None if not."""
         if (excess := self.first_excess(bad)) is not None:
             return excess[1]
-        n_bad = self._quality.n_bad + sum(max(1, row.n_rows) for row in bad)
+        n_bad = self._quality.n_bad + sum(row.n_counted for row in bad)
         if self._limit.is_passed(n_bad, n_rows, is_end=True):
             return RowError(f"{n_bad:,} of {n_bad + n_rows:,} rows are bad, and --max-bad-rows allows for fewer")
         return None
@@ -85,7 +85,7 @@ class Quarantine:
     def take(self, bad: Sequence[BadRow]) -> None:
         """Count bad rows, and keep them."""
         for row in bad:
-            self._quality.count_bad(row.kind, max(1, row.n_rows))
+            self._quality.count_bad(row.kind, row.n_counted)
             if self._journal is not None:
                 content = escaped(row.content)
                 cells = (row.row, row.place, row.offset, row.kind, row.reason, content)
