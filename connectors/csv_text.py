@@ -20,7 +20,7 @@ from connectors.errors import ConnectorError, RowError
 from connectors.objects import ObjectFile
 from connectors.storage import DISK, LocalFile, Status, Storage
 
-__all__ = ["TextFile", "compression_of", "line_number", "transcoded"]
+__all__ = ["MAX_RECORD", "TextFile", "compression_of", "line_number", "transcoded"]
 
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 MAX_RECORD = 16 << 20

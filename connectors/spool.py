@@ -31,8 +31,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from connectors.csv_dialect import Dialect
-from connectors.csv_records import record_ends, whole_records
-from connectors.csv_text import transcoded
+from connectors.csv_records import first_line, record_ends, whole_records
+from connectors.csv_text import MAX_RECORD, transcoded
 from connectors.errors import SourceError, foreign_errors
 
 __all__ = ["STANDARD_INPUT", "Spool", "is_pipe"]
@@ -192,7 +192,11 @@ class Spool:
             pending += data
             if dialect is None:
                 dialect = replace(self._dialect, encoding="utf-8").told_by(pending)
-            length = whole_records(pending, data == b"", dialect)
+            length = (_length if file is not None else whole_records)(pending, data == b"", dialect)
+            if file is None and not length and len(pending) > MAX_RECORD:
+                raise SourceError(
+                    f"{self._place}: a header of more than {MAX_RECORD >> 20} MiB; is a quote never closed?"
+                )
             if length and file is None:
                 end = int(record_ends(pending, data == b"", dialect)[0])
                 file, header = self._text(pending[:end], dialect), end
@@ -214,9 +218,10 @@ class Spool:
             return self._begun(header)
         known = path.read_bytes()
         first = int(record_ends(known, is_last=False, dialect=dialect)[0])
-        file = _Text(
-            path, known[:first], first + whole_records(known[first:], is_last=False, dialect=dialect), self.is_kept
-        )
+        size = first + _length(known[first:], is_last=False, dialect=dialect)
+        file = _Text(path, known[:first], size, self.is_kept)
+        if not known[:size].endswith((b"\n", b"\r")):  # a line that is too long: its end will not come
+            file.write(b"\n")
         if header != known[:first]:
             file.write(header)
         return file
@@ -231,7 +236,7 @@ class Spool:
         return file
 
     def _next_text(self, file: _Text) -> _Text:
-        if file.size < _FILE_BYTES:
+        if file.size < _FILE_BYTES or not file.has_whole_lines:
             return file
         file.close()
         return self._begun(file.header)
@@ -315,6 +320,7 @@ class _Text:
 
     def __init__(self, path: Path, header: bytes, size: int, is_durable: bool) -> None:
         self.header, self.size, self._is_durable = header, size, is_durable
+        self.has_whole_lines = True
         self._file = path.open("r+b" if size else "wb", buffering=0)
         if size:
             self._file.truncate(size)
@@ -328,12 +334,26 @@ class _Text:
         while rest:
             rest = rest[self._file.write(rest) :]
         self.size += len(text)
+        self.has_whole_lines = text.endswith((b"\n", b"\r"))
         if self._is_durable:
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _length(text: bytes, is_last: bool, dialect: Dialect) -> int:
+    """Return the length of what can be written: whole records, and lines of what is too long to be one.
+
+    Whoever reads it takes such a line for a bad row, too, and goes on behind it.
+    """
+    length = whole_records(text, is_last, dialect)
+    while len(text) - length > MAX_RECORD:
+        rest = text[length:]
+        line = first_line(rest)
+        length += line + whole_records(rest[line:], is_last, dialect) if line else len(rest)
+    return length
 
 
 def _pieces(stream: io.BufferedReader, dialect: Dialect) -> Iterator[bytes]:

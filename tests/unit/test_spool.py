@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from connectors import Cursor, Follow, SourceError, followed, open_source, spool
+from connectors.csv_records import whole_records
 from stream_bp.checkpoint import load
 
 SCHEMA = pa.schema([("n", pa.int64())])
@@ -70,6 +71,45 @@ def test_text_comes_through_a_pipe(tmp_path: Path, step: int, monkeypatch: pytes
     assert source.description == str(pipe)
     assert rows(source)[0] == list(range(300))
     thread.join()
+
+
+@pytest.mark.parametrize("line", [b'-1,"x\n', b"-1," + b"x" * 5000 + b"\n"], ids=["quote", "line"])
+def test_a_record_that_is_too_long_is_a_bad_row_and_is_not_kept_in_memory(
+    tmp_path: Path, line: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes behind a quote that is never closed is read, as of a file; so it is when the spool is gone on with."""
+    monkeypatch.setattr(spool, "MAX_RECORD", 2000)
+    monkeypatch.setattr("connectors.csv_text.MAX_RECORD", 2000)
+    monkeypatch.setattr(spool, "_READ_BYTES", 500)
+    data = (
+        b"n,w\n"
+        + b"".join(b"%d,a\n" % n for n in range(100))
+        + line
+        + b"".join(b"%d,a\n" % n for n in range(100, 2000))
+    )
+    pending: list[int] = []
+
+    def counted(text: bytes, *how: Any, **named: Any) -> int:
+        pending.append(len(text))
+        return whole_records(text, *how, **named)
+
+    monkeypatch.setattr(spool, "whole_records", counted)
+    for first, last in ((0, 2000), (2000, 2010)):  # the second time it begins behind what it holds
+        more = data if not first else b"n,w\n" + b"".join(b"%d,a\n" % n for n in range(first, last))
+        pipe = fifo(tmp_path)
+        writer = pour(pipe, more, 500)
+        source = open_source(pipe, spool=str(tmp_path / "kept"), keeps_bad_rows=True)
+        found, bad = [], []
+        with source.open(SCHEMA) as reader:
+            for block in reader:
+                found += block.records["n"].to_pylist()
+                bad += [row.content for row in block.bad]
+        writer.join()
+        pipe.unlink()
+        assert found == list(range(last))
+        assert bad == [line[:2000].rstrip(b"\n")] or bad == [line[:2000]]
+        if not first:
+            assert 2000 < max(pending) <= 4000
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "cp1252", "utf-8-sig"])
