@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from connectors import FileStart
+from connectors import FileStart, Note
 from stream_bp.errors import CheckpointError
 from stream_bp.journal import Journal
 
@@ -34,10 +34,12 @@ class Changes:
         self._columns: list[str] | None = None
         self.journal: Journal | None = None
 
-    def take(self, starts: Sequence[FileStart]) -> list[str]:
-        """Compare the columns of files with those of the file before each; return what changed, a line for each."""
+    def take(self, notes: Sequence[Note]) -> list[str]:
+        """Compare the columns of files that begin with those of the file before; return a line for each change."""
         lines = []
-        for start in starts:
+        for start in notes:
+            if not isinstance(start, FileStart):
+                continue
             for event, names in self._events(start.columns):
                 detail = ", ".join(names)
                 lines.append(f"{start.place}, from row {start.row:,} on: {event.replace('_', ' ')}: {detail}")

@@ -11,10 +11,10 @@ from connectors import BadRow, Source, open_writer, prefetch, rebatch
 from stream_bp.checkpoint import Loaded
 from stream_bp.columns import beside, kept_columns, with_kept
 from stream_bp.config import IDENTITY, JobConfig
-from stream_bp.errors import ConfigError, DataError
+from stream_bp.errors import ConfigError
 from stream_bp.evaluation import Evaluation
 from stream_bp.model import Model
-from stream_bp.quality import Quality
+from stream_bp.quality import Quality, no_rows
 from stream_bp.saved import fitting, holds_job, restore_evaluation, restore_model, saved_config
 from stream_bp.snapshot import Snapshot
 
@@ -60,7 +60,7 @@ def predict(loaded: Loaded, source: Source, output: str | Path, keep_columns: Se
     batches = _batches(source, schema, bad)
     first = next(batches, None)
     if first is None:
-        raise _no_rows(source, bad)
+        raise no_rows(source.description, bad)
     answer = _answer(model, first, kept)
     n_rows = int(answer.num_rows)
     with open_writer(output, answer.schema) as writer:
@@ -93,7 +93,7 @@ def evaluate(loaded: Loaded, source: Source) -> dict[str, Any]:
         rows = model.encoder.encode(records)
         evaluation.update(rows.y, model.predict(rows))
     if not evaluation.n_rows:
-        raise _no_rows(source, bad)
+        raise no_rows(source.description, bad)
     names = [column.name for column in model.encoder.targets]
     return {
         "task": model.encoder.task,
@@ -186,11 +186,6 @@ def _batches(source: Source, schema: Any, bad: Counter[str]) -> Iterator[Any]:
 def _count(rows: Sequence[BadRow], bad: Counter[str]) -> None:
     for row in rows:
         bad[row.kind] += row.n_counted
-
-
-def _no_rows(source: Source, bad: Counter[str]) -> DataError:
-    what = f"no row could be read, {bad.total():,} are bad ({', '.join(bad)})" if bad else "no rows"
-    return DataError(f"{source.description}: {what}")
 
 
 def _refuse_overwriting(output: str | Path, source: Source) -> None:

@@ -17,11 +17,9 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from connectors import (
-    BadRow,
     ConnectorError,
     Cursor,
     Decisions,
-    FileStart,
     NewColumnsError,
     Note,
     RowError,
@@ -30,25 +28,24 @@ from connectors import (
 )
 from stream_bp import numerics
 from stream_bp.checkpoint import Checkpointer, Loaded
-from stream_bp.columns import kept_columns, learnable, with_kept
+from stream_bp.columns import kept_columns, learnable
 from stream_bp.config import JobConfig
 from stream_bp.decisions import KeptDecisions
 from stream_bp.disk import Disk
-from stream_bp.errors import CheckpointError, ConfigError, DataError, LockedError, NumericsError
+from stream_bp.errors import CheckpointError, ConfigError, DataError, LockedError
 from stream_bp.feed import Chunk, Feed, Position
-from stream_bp.frozen import Frozen
 from stream_bp.journals import Journals, open_journals
 from stream_bp.observer import Observer, Status
-from stream_bp.parts import Parts, refuse_place
-from stream_bp.planning import plan
+from stream_bp.origin import Origin, find_checkpoint, schema_read
+from stream_bp.parts import refuse_place
 from stream_bp.predictions import Predictions
+from stream_bp.quality import no_rows
 from stream_bp.quarantine import Quarantine
 from stream_bp.run_directory import RunDirectory
-from stream_bp.saved import saved_job
 from stream_bp.saver import Saver
 from stream_bp.snapshot import Snapshot
 from stream_bp.summary import Summary, peak_rss_bytes
-from stream_bp.training import StreamModel, Training, new_model
+from stream_bp.training import Training
 
 if TYPE_CHECKING:
     from river.base import Estimator
@@ -175,11 +172,11 @@ class Job:
             if self._directory is not None and was_there:
                 stack.enter_context(self._directory)
             resumed = self._find_checkpoint()
-            engine = self._settle_engine(resumed)
-            self._fingerprint = numerics.fingerprint(self.config.dtype, engine)
-            training = self._begin_or_restore(resumed)
-            self._predictions = self._begin_predictions(training, resumed)
-            if engine == "compiled":
+            origin = Origin(self.source, self.config, model=self._estimator, frozen=self._frozen, checkpoint=resumed)
+            self.config, self._fingerprint = origin.config, origin.fingerprint
+            training = origin.training(may_differ=self._may_differ)
+            self._predictions = origin.predictions(training.model.encoder, self._disk, is_fresh=self._is_fresh)
+            if self.config.engine == "compiled":
                 self._compile()
             if self._directory is not None and not was_there:
                 # A new one is not made before all else is known to be well.
@@ -188,18 +185,6 @@ class Job:
             stack.enter_context(self._keeping(training, resumed))
             stack.enter_context(self._signals())
             return self._run(training, resumed)
-
-    def _settle_engine(self, resumed: Loaded | None) -> str:
-        """Choose what computes: what did so before, unless the settings say otherwise."""
-        if self._estimator is not None:
-            return "numpy"
-        config = self.config
-        if resumed is not None and config.engine == "auto":
-            config = config.model_copy(update={"engine": self._saved_config(resumed.snapshot).engine})
-        n_features = len(config.features) or len({*self.source.schema.names} - {*config.target, *config.ignore})
-        engine = config.engine_for(n_features)
-        self.config = config.model_copy(update={"engine": engine})
-        return engine
 
     def _compile(self) -> None:
         """Compile the step, or load what an earlier run compiled; say so where that takes a while."""
@@ -225,7 +210,7 @@ class Job:
         training.changes.journal = self._journals["events"] if self._journals is not None else None
         kept = self._journals["quarantine"] if self._journals is not None else None
         self._quarantine = Quarantine(training.quality, self.config, kept)
-        self._bad_at_end: Sequence[BadRow] = ()
+        self._notes_at_end: Sequence[Note] = ()
         self._excess: RowError | None = None
         self._learn(training)
         seconds = time.monotonic() - self._started
@@ -244,7 +229,7 @@ class Job:
         """Tell what comes last, behind what the checkpoint vouches for: a job that goes on cuts it off."""
         if self._signal is not None and self._saver is not None:
             return
-        self._quarantine.take(self._bad_at_end)
+        self._quarantine.take(self._notes_at_end)
         if self._journals is not None:
             if not training.is_reported:
                 self._journals["history"].append(training.report())
@@ -252,109 +237,13 @@ class Job:
         if self._excess is not None:
             raise self._excess
         if not training.rows and training.quality.n_bad:
-            raise DataError(
-                f"{self.source.description}: no row could be read, {training.quality.n_bad:,} are bad "
-                f"({', '.join(training.quality.bad)}); keep them by --on-bad-row quarantine to look at them"
-            )
+            raise no_rows(self.source.description, training.quality.bad)
 
     def _find_checkpoint(self) -> Loaded | None:
-        """Return the checkpoint to go on from, if it is of this job."""
+        """Return the checkpoint to go on from, if there is one."""
         if self._directory is None or self._is_fresh:
             return None
-        self._refuse_other_model(self._directory)
-        loaded = self._checkpointer.newest()
-        if loaded is not None:
-            self._refuse_other_job(loaded.snapshot)
-        return loaded
-
-    def _refuse_other_model(self, directory: RunDirectory) -> None:
-        """Refuse what neither can go on nor may be overwritten in silence; without a model, checkpoints may go on."""
-        way_out = "choose another run directory, or start over with fresh (--fresh)"
-        if directory.peek():
-            if self._estimator is not None:
-                raise CheckpointError(f"{self.config.run_dir} holds checkpoints of a network; {way_out}")
-        elif directory.holds_other_history():
-            raise CheckpointError(
-                f"{self.config.run_dir} holds the history of a model that cannot be resumed; {way_out}"
-            )
-
-    def _saved_config(self, snapshot: Snapshot) -> JobConfig:
-        return saved_job(snapshot, learns=self._frozen is None)
-
-    def _refuse_other_job(self, snapshot: Snapshot) -> None:
-        difference = self.config.difference(self._saved_config(snapshot))
-        if difference is not None:
-            raise CheckpointError(
-                f"{self.config.run_dir} holds another job: {difference}; "
-                "choose another --run-dir, or start over with --fresh"
-            )
-
-    def _begin_or_restore(self, resumed: Loaded | None) -> Training:
-        """Return the state to go on from; everything is checked before anything on disk is touched."""
-        if resumed is None:
-            return Training(self._new_model(), self.config)
-        changed = numerics.difference(resumed.snapshot.state["fingerprint"], self._fingerprint)
-        if changed is not None and not self._may_differ:
-            raise NumericsError(
-                f"{self.config.run_dir} was learned under other numerics: {changed}; going on would not give the same "
-                "bits: --allow-different-numerics accepts that"
-            )
-        frozen = self._new_frozen()
-        if frozen is not None:
-            frozen.go_on(resumed.snapshot)
-        training = Training.restore(resumed.snapshot, self.config, frozen)
-        if changed is not None:
-            training.numerics_changes.append({"rows": training.rows, "change": changed})
-        position = training.locate()
-        # Opening shows whether the source is still the one that the cursor points into.
-        self.source.open(self._schema(training), position.cursor).close()
-        return training
-
-    def _schema(self, training: Training) -> Any:
-        """Return what the source is asked for: what is learned from, and what is copied beside predictions."""
-        schema = self.source.schema
-        return with_kept(training.model.encoder.schema_in(schema), schema, self._kept_columns)
-
-    @property
-    def _kept_columns(self) -> list[str]:
-        return kept_columns(self.source.schema, self.config.keep_columns, self.config.target)
-
-    def _begin_predictions(self, training: Training, resumed: Loaded | None) -> Predictions | None:
-        """Return what writes predictions, from the beginning or from what the checkpoint vouches for."""
-        if self.config.predictions is None:
-            return None
-        mark = None
-        if resumed is not None:
-            mark, saved = resumed.snapshot.state.get("predictions"), self._saved_config(resumed.snapshot).keep_columns
-            if mark is None:
-                raise CheckpointError(
-                    f"{self.config.run_dir} holds a job that went on without --predictions: those of its first rows "
-                    "cannot be had; go on without, choose another --run-dir, or start over with --fresh"
-                )
-            if saved != self.config.keep_columns:
-                raise CheckpointError(
-                    f"{self.config.run_dir} holds a job that keeps other columns ({', '.join(saved) or 'none'}); keep "
-                    "the same, go on without --predictions, or start over with --fresh"
-                )
-        parts, schema = Parts(Path(self.config.predictions), self._disk), self._schema(training)
-        kept = [schema.field(name) for name in self._kept_columns]
-        return Predictions(parts, training.model.encoder, kept, self._disk, mark, is_fresh=self._is_fresh)
-
-    def _new_model(self) -> StreamModel:
-        """Return the network, or the model that was given, for the columns of the source."""
-        frozen = self._new_frozen()
-        if frozen is not None:
-            return frozen
-        if self._estimator is None:
-            return new_model(self.config, plan(self.source, self.config))
-        from stream_bp.foreign import ForeignModel, refuse_settings  # noqa: PLC0415 - it brings River along
-
-        refuse_settings(self.config)
-        return ForeignModel(plan(self.source, self.config), self._estimator)
-
-    def _new_frozen(self) -> Frozen | None:
-        """Return the network that is only asked, if there is one."""
-        return Frozen(self._frozen.snapshot, self.source.schema.names) if self._frozen is not None else None
+        return find_checkpoint(self._directory, self._checkpointer, is_resumable=self._estimator is None)
 
     def _refuse_if_used(self) -> None:
         """Refuse to go on if another job used a new run directory between our look at it and its lock."""
@@ -417,10 +306,10 @@ class Job:
                 return
             feed = Feed(
                 self.source,
-                self._schema(training),
+                schema_read(self.source, self.config, training.model.encoder),
                 self.config,
                 decisions=self._decisions,
-                kept=self._kept_columns,
+                kept=kept_columns(self.source.schema, self.config.keep_columns, self.config.target),
                 known=self._known_columns(training),
             )
             try:
@@ -460,14 +349,13 @@ class Job:
         """Pass by what lies behind the last row: at the end of all behind the last checkpoint, else within the next."""
         if training.epoch:
             return
-        bad = [note for note in notes if isinstance(note, BadRow)]
-        self._excess = self._quarantine.excess_at_end(bad, training.rows)
+        self._excess = self._quarantine.excess_at_end(notes, training.rows)
         if self.config.epochs == 1:
-            self._bad_at_end = bad
+            self._notes_at_end = notes
             return
         if self._excess is not None:
             self._save_and_wait(training)
-        self._quarantine.take(bad)
+        self._quarantine.take(notes)
         if self._excess is not None:
             if self._journals is not None:
                 self._journals.sync()
@@ -492,11 +380,10 @@ class Job:
             training.witness = partial(self._predictions.write, chunk.kept)
         first_row = chunk.position(0).row if chunk.notes else 0
         notes = deque((note.row - first_row, note) for note in chunk.notes)
-        bad = [note for note in chunk.notes if isinstance(note, BadRow)]
-        excess = self._quarantine.first_excess(bad)
+        excess = self._quarantine.first_excess(chunk.notes)
         end = len(chunk.rows)
         if excess is not None:
-            at = bad[excess[0]].row - first_row
+            at = excess[0].row - first_row
             end = min(end, at - at % self.config.batch_size)
         before = training.rows
         try:
@@ -510,15 +397,15 @@ class Job:
             raise
         if excess is not None and not self._is_done(training):
             self._save_and_wait(training)
-            self._pass_by(training, [note for _, note in notes if note.row <= bad[excess[0]].row])
+            self._pass_by(training, [note for _, note in notes if note.row <= excess[0].row])
             if self._journals is not None:
                 self._journals.sync()
             raise excess[1]
 
     def _pass_by(self, training: Training, notes: Sequence[Note]) -> None:
         """Take to protocol what was said of rows that were learned."""
-        self._quarantine.take([note for note in notes if isinstance(note, BadRow)])
-        for line in training.changes.take([note for note in notes if isinstance(note, FileStart)]):
+        self._quarantine.take(notes)
+        for line in training.changes.take(notes):
             if self._observer is not None:
                 self._observer.note(line)
 

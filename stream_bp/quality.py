@@ -1,14 +1,15 @@
 """What was amiss in a stream: values that were missing, or cut off; rows without a target, or that are none."""
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
 
 from stream_bp.arrays import Array, Ints, Mask
 from stream_bp.encoder import Encoder
-from stream_bp.errors import CheckpointError
+from stream_bp.errors import CheckpointError, DataError
 
-__all__ = ["Quality", "Rows"]
+__all__ = ["Quality", "Rows", "no_rows"]
 
 
 class Rows(Protocol):
@@ -32,6 +33,24 @@ class Rows(Protocol):
     @property
     def clipped(self) -> Mask | None:
         """Which numbers were beyond the bound, shape (n_numbers, n); ``None`` for none, or where none is scaled."""
+
+
+def no_rows(description: str, bad: Mapping[str, int]) -> DataError:
+    """Return the error that a source has no rows, or none but bad ones.
+
+    Parameters
+    ----------
+    description
+        That of the source.
+    bad
+        How many rows could not be read, by kind.
+    """
+    if not bad:
+        return DataError(f"{description}: no rows")
+    return DataError(
+        f"{description}: no row could be read, {sum(bad.values()):,} are bad ({', '.join(bad)}); a job with "
+        "--on-bad-row quarantine keeps them, to be looked at"
+    )
 
 
 class Quality:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from connectors import BadRow, RowError
+from connectors import BadRow, Note, RowError
 from stream_bp.config import JobConfig
 from stream_bp.journal import Journal
 from stream_bp.quality import Quality
@@ -56,20 +56,20 @@ class Quarantine:
         self._limit = _Limit(0) if config.on_bad_row == "error" else _Limit(config.most_bad_rows, config.most_bad_share)
         self._journal = journal if config.on_bad_row == "quarantine" else None
 
-    def first_excess(self, bad: Sequence[BadRow]) -> tuple[int, RowError] | None:
-        """Return the index of the first of the next bad rows that is one too many, and the error that says so."""
+    def first_excess(self, notes: Sequence[Note]) -> tuple[BadRow, RowError] | None:
+        """Return the first bad row among the next notes that is one too many, and the error that says so."""
         n_bad = self._quality.n_bad
-        for i, row in enumerate(bad):
+        for row in _bad(notes):
             n_bad += row.n_counted
             if self._limit.is_passed(n_bad, row.row, is_known=row.n_rows > 0):
-                return i, self._excess(row, n_bad)
+                return row, self._excess(row, n_bad)
         return None
 
-    def excess_at_end(self, bad: Sequence[BadRow], n_rows: int) -> RowError | None:
+    def excess_at_end(self, notes: Sequence[Note], n_rows: int) -> RowError | None:
         """Return the error that there are too many bad rows, with those behind the last of all rows; None if not."""
-        if (excess := self.first_excess(bad)) is not None:
+        if (excess := self.first_excess(notes)) is not None:
             return excess[1]
-        n_bad = self._quality.n_bad + sum(row.n_counted for row in bad)
+        n_bad = self._quality.n_bad + sum(row.n_counted for row in _bad(notes))
         if self._limit.is_passed(n_bad, n_rows, is_end=True):
             return RowError(f"{n_bad:,} of {n_bad + n_rows:,} rows are bad, and --max-bad-rows allows for fewer")
         return None
@@ -82,14 +82,18 @@ class Quarantine:
             return RowError(f"{where}; nobody knows how many rows are lost, and --max-bad-rows sets a limit")
         return RowError(f"{where}; this is bad row number {n_bad:,}, and --max-bad-rows allows for fewer")
 
-    def take(self, bad: Sequence[BadRow]) -> None:
-        """Count bad rows, and keep them."""
-        for row in bad:
+    def take(self, notes: Sequence[Note]) -> None:
+        """Count the bad rows among notes, and keep them."""
+        for row in _bad(notes):
             self._quality.count_bad(row.kind, row.n_counted)
             if self._journal is not None:
                 content = escaped(row.content)
                 cells = (row.row, row.place, row.offset, row.kind, row.reason, content)
                 self._journal.append(dict(zip(COLUMNS, cells, strict=True)))
+
+
+def _bad(notes: Sequence[Note]) -> Iterator[BadRow]:
+    return (note for note in notes if isinstance(note, BadRow))
 
 
 def escaped(content: bytes) -> str:

@@ -50,8 +50,9 @@ def place(tmp_path: Path) -> Path:
 
 
 def environment(place: Path) -> dict[str, str]:
-    """Return that of a process which sees a package."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(place)])}
+    """Return that of a process which sees a package, and none of the options that this run of pytest was given."""
+    others = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    return {**others, "PYTHONPATH": os.pathsep.join([str(ROOT), str(place)])}
 
 
 def run(*arguments: str, place: Path) -> str:

@@ -185,13 +185,14 @@ def test_a_job_that_slips_in_before_the_lock_is_not_overwritten(
     source = tmp_path / "rows.parquet"
     pq.write_table(rows(), source)
     late = Job(open_source(source), target="label", batch_size=500, run_dir=str(tmp_path / "run"))
-    begin = late._begin_or_restore
+    look = late._find_checkpoint
 
-    def slip_in(resumed: Any) -> Any:
+    def slip_in() -> Any:
+        found = look()
         undisturbed(source, tmp_path / "run", target="label")
-        return begin(resumed)
+        return found
 
-    monkeypatch.setattr(late, "_begin_or_restore", slip_in)
+    monkeypatch.setattr(late, "_find_checkpoint", slip_in)
     with pytest.raises(LockedError, match="run again"):
         late.run()
     undisturbed(source, tmp_path / "alone", target="label")

@@ -14,7 +14,7 @@ NUMERIC = {"arrays", "network", "activations", "losses", "backprop", "optimizers
 NUMERIC |= {"compiled", "diagnostics", "engine", "learner"}
 STANDARD = {"abc", "collections", "dataclasses", "functools", "hashlib", "itertools", "math", "operator", "typing"}
 # The job names the type of its model alone; what brings River along at its top is itself imported when it is needed.
-RIVER = {"compare", "demo", "estimator", "foreign", "job", "river", "zoo"}
+RIVER = {"compare", "demo", "estimator", "foreign", "job", "origin", "river", "zoo"}
 BRING_RIVER = {"estimator", "foreign", "river"}
 
 
