@@ -158,6 +158,13 @@ def predict(
     checkpoint_every: Annotated[
         str | None, typer.Option(help="with --follow: time (30s, 5m, 1h) or minibatches (500) between parts")
     ] = None,
+    max_bad_rows: Annotated[
+        str | None, typer.Option(help="with --follow: end at more than so many (100) or such a share (1%) of bad rows")
+    ] = None,
+    spool: Annotated[str | None, typer.Option(help="with --follow: folder that keeps what comes from a pipe")] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="with --follow: start over, removing what was predicted before")
+    ] = False,
     allow_different_numerics: OtherNumerics = False,
 ) -> None:
     """Predict every row of a source: the label and the probability of each class, or the value."""
@@ -168,13 +175,16 @@ def predict(
         idle_timeout=idle_timeout,
         flush_after=flush_after,
         checkpoint_every=checkpoint_every,
+        max_bad_rows=max_bad_rows,
+        spool=spool,
     )
     kept = keep_columns or []
     if follow:
         job |= {**settings, "predictions": output, "keep_columns": kept}
-        how = {"allow_different_numerics": allow_different_numerics}
+        how = {"fresh": fresh, "allow_different_numerics": allow_different_numerics}
         raise typer.Exit(_commands().predict_what_comes(model, sources, job, **how))
-    raise typer.Exit(_commands().predict(model, sources, output, kept, settings, following=job))
+    following = [*job, *(["fresh"] if fresh else [])]
+    raise typer.Exit(_commands().predict(model, sources, output, kept, settings, following=following))
 
 
 @app.command()

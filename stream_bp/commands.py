@@ -94,11 +94,11 @@ def predict(
     keep_columns: list[str],
     reading: dict[str, Any],
     *,
-    following: dict[str, Any],
+    following: list[str],
 ) -> int:
     """Predict every row of some places, read as the checkpoint's own unless said otherwise, into a file."""
     if following:
-        raise ConfigError(f"{next(iter(following))}: it goes with --follow")
+        raise ConfigError(f"{following[0]}: it goes with --follow")
     loaded = checkpoint.load(model)
     written = inference.predict(loaded, _open_beside(loaded, sources, reading), output, keep_columns)
     for line in (f"{written['rows']:,} predictions in {output}", *tell_bad(written["bad_rows"])):
@@ -107,7 +107,7 @@ def predict(
 
 
 def predict_what_comes(
-    model: str, sources: list[str], settings: dict[str, Any], *, allow_different_numerics: bool
+    model: str, sources: list[str], settings: dict[str, Any], *, fresh: bool, allow_different_numerics: bool
 ) -> int:
     """Predict rows as they come to a place, into a folder; asked again, go on."""
     loaded = checkpoint.load(model)
@@ -117,8 +117,8 @@ def predict_what_comes(
     config = inference.following(loaded, {**settings, **places})
     source = _open(config)
     with Panel(Console(stderr=True)) as panel:
-        job = Job(source, config, frozen=loaded, allow_different_numerics=allow_different_numerics, observer=panel)
-        summary = job.run()
+        how: dict[str, Any] = {"fresh": fresh, "allow_different_numerics": allow_different_numerics}
+        summary = Job(source, config, frozen=loaded, observer=panel, **how).run()
     lines = f"{summary.rows:,} predictions in {config.predictions}", *tell_bad(summary.quality["bad_rows"])
     for line in lines:
         Console(stderr=True).print(escape(line), highlight=False, soft_wrap=True)

@@ -182,9 +182,36 @@ def test_from_the_command_line_and_on_with_what_came(place: Path) -> None:
     assert run("inspect", "asked", cwd=place).returncode == 0
 
 
+def test_too_many_bad_rows_end_it_and_it_starts_over(place: Path) -> None:
+    """With a limit it ends behind the whole minibatches before; --fresh removes what was predicted, and begins anew."""
+    text = (place / "new" / "a.csv").read_text()
+    (place / "new" / "b.csv").write_text(text + "1,2\n")
+    ended = run("predict", "run", "new", *FOLLOW, "--on-bad-row", "skip", "--max-bad-rows", "0", cwd=place)
+    assert ended.returncode == 1
+    assert "b.csv, row 1000" in ended.stderr
+    (place / "new" / "b.csv").write_text(text)
+    again = run("predict", "run", "new", *FOLLOW, "--fresh", cwd=place)
+    assert again.returncode == 0, again.stderr
+    rows = [pq.read_table(path, columns=["row"]) for path in sorted((place / "out").glob("part-*"))]
+    assert pa.concat_tables(rows)["row"].to_pylist() == list(range(1_000))
+
+
+def test_what_comes_from_a_pipe_is_kept_in_a_spool(place: Path) -> None:
+    """With --spool a job goes on from what an earlier one read of a pipe: each row is predicted once."""
+    rows = (place / "new" / "a.csv").read_bytes()
+    for text in (rows, rows):
+        command = [sys.executable, "-m", "stream_bp", "predict", "run", "-", *FOLLOW, "--spool", "spool"]
+        done = subprocess.run(command, cwd=place, input=text, check=False, capture_output=True)
+        assert done.returncode == 0, done.stderr
+        assert b"standard input is read once" not in done.stderr
+    found = [pq.read_table(path, columns=["row", "n"]) for path in sorted((place / "out").glob("part-*"))]
+    assert pa.concat_tables(found)["n"].to_pylist() == [*range(500)] * 2
+
+
 WRONG = {
     "no run directory": (["new", "--follow", "--output", "out"], 2, "run_dir: "),
     "no following": (["rows.csv", "--output", "p.csv", "--run-dir", "asked"], 2, "run_dir: it goes with --follow"),
+    "nothing to start over": (["rows.csv", "--output", "p.csv", "--fresh"], 2, "fresh: it goes with --follow"),
     "a wrong order": (["new", *FOLLOW, "--follow-order", "size"], 2, "follow_order: expected one of name, time"),
     "that of the job": (
         ["new", "--follow", "--output", "out", "--run-dir", "run", "--idle-timeout", "0.5s"],
