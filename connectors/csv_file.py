@@ -73,6 +73,7 @@ class CsvFormat:
             if not header:
                 return FileFacts(name, None, n_bytes=n_bytes)
             names = parse_header(header, name, text.dialect)
+            text.skip_blank()
             return FileFacts(name, infer_schema(text.sample(), names, text.dialect), n_bytes=n_bytes)
 
     def merge(self, first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
@@ -142,6 +143,7 @@ class _CsvPart(Iterator[Piece]):
     def _cut(self, parser: RecordParser) -> Iterator[_Block]:
         """Yield the text in blocks of whole records, each of which is being parsed by then."""
         while True:
+            self._text.skip_blank()
             offset, before = self._text.offset, self._text.hash.copy()
             text, complaint = self._text.records()
             if complaint is not None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -44,7 +45,9 @@ _LIKELY = (
     (pa.date32(), _DAY),
     (pa.time32("s"), "[0-9]{2}:[0-9]{2}(?::[0-9]{2})?"),
     (pa.timestamp("us"), f"{_DAY}(?:[ T]{_HOUR})?"),
+    (pa.timestamp("ns"), f"{_DAY}(?:[ T]{_HOUR})?"),
     (pa.timestamp("us", "UTC"), f"{_DAY}[ T]{_HOUR}{_ZONE}"),
+    (pa.timestamp("ns", "UTC"), f"{_DAY}[ T]{_HOUR}{_ZONE}"),
 )
 # What certainly is of a type.
 _PLAIN = (
@@ -99,7 +102,10 @@ def _settled(field: pa.Field, text: bytes, header: list[str], dialect: Dialect) 
     for type_, pattern in _LIKELY:
         matching = pc.sum(pc.match_substring_regex(words, rf"^\s*(?:{pattern})\s*$")).as_py() or 0
         if matching >= _MOST * has_value:
-            return type_
+            # What looks like it may yet be none: a moment beyond the years of its unit, a truth value between blanks.
+            parser = RecordParser(header, pa.schema([(field.name, type_)]), "", dialect)
+            if parser.n_bad(text) <= (1 - _MOST) * has_value:
+                return type_
     return pa.string()
 
 
@@ -236,6 +242,12 @@ class RecordParser:
         bad = np.fromiter(self._complaints(text, ends), np.int64)
         return self._joined(text, ends, np.setdiff1d(np.arange(len(ends)), bad))
 
+    def n_bad(self, text: bytes) -> int:
+        """Return how many records cannot be read."""
+        if self._table(text) is not None:
+            return 0
+        return len(self._complaints(text, record_ends(text, is_last=True, dialect=self._dialect)))
+
     def _rows(self, text: bytes, ends: Positions, which: Positions) -> pa.RecordBatch:
         """Parse some of the records, all of which can be read."""
         if not len(which):
@@ -280,7 +292,8 @@ class RecordParser:
             found.setdefault(record, complaint)
         rest = np.setdiff1d(rest, np.fromiter(found, np.int64))
         # All is found by now, unless Arrow reads a record in another way than we do.
-        found |= dict.fromkeys(self._failing(text, ends, rest), ("quotes", "its fields cannot be told apart"))
+        failing = self._failing(text, ends, rest, lambda records: self._table(records) is not None)
+        found |= dict.fromkeys(failing, ("quotes", "its fields cannot be told apart"))
         return dict(sorted(found.items()))
 
     def _ill_formed(self, text: bytes, ends: Positions) -> dict[int, tuple[str, str]]:
@@ -309,26 +322,34 @@ class RecordParser:
         for field, column in zip(self._schema, cells.columns, strict=True):
             if field.name not in self.header:
                 continue
-            for i in _suspicious(column.combine_chunks(), field.type):
-                record = text[slice(*self._span(text, ends, int(which[i])))]
-                if self._fails(record, field):
-                    yield int(which[i]), _complaint(field, column[i].as_py())
+            cells = column.combine_chunks()
+            suspicious = _suspicious(cells, field.type)
+            # What is wrong with one cell is wrong with all that are the same.
+            indices = pa.Array.from_buffers(pa.int64(), len(suspicious), [None, pa.py_buffer(suspicious)])
+            words = cells.take(indices).dictionary_encode()
+            word_of = np.from_dlpack(words.indices)
+            _, first = np.unique(word_of, return_index=True)
+            failing = self._failing(text, ends, which[suspicious[first]], partial(self._column_parses, field))
+            is_bad = np.isin(which[suspicious[first]], failing)[word_of]
+            for i in suspicious[is_bad]:
+                yield int(which[i]), _complaint(field, cells[int(i)].as_py())
 
-    def _fails(self, record: bytes, field: pa.Field) -> bool:
+    def _column_parses(self, field: pa.Field, text: bytes) -> bool:
         try:
-            _read(record, self.header, self._convert([field]), self._dialect)
+            _read(text, self.header, self._convert([field]), self._dialect)
         except pa.ArrowInvalid:
-            return True
-        return False
+            return False
+        return True
 
-    def _failing(self, text: bytes, ends: Positions, which: Positions) -> list[int]:
+    def _failing(self, text: bytes, ends: Positions, which: Positions, parses: Callable[[bytes], bool]) -> list[int]:
         """Return which of some records do not parse, by halving: all do if and only if each does."""
-        if not len(which) or self._table(self._joined(text, ends, which)) is not None:
+        if not len(which) or parses(self._joined(text, ends, which)):
             return []
         if len(which) == 1:
             return [int(which[0])]
         middle = len(which) // 2
-        return [*self._failing(text, ends, which[:middle]), *self._failing(text, ends, which[middle:])]
+        first, second = which[:middle], which[middle:]
+        return [*self._failing(text, ends, first, parses), *self._failing(text, ends, second, parses)]
 
     def _span(self, text: bytes, ends: Positions, record: int) -> tuple[int, int]:
         """Return where a record begins and ends, without the blank lines before it."""
@@ -337,20 +358,26 @@ class RecordParser:
 
     def _joined(self, text: bytes, ends: Positions, which: Positions) -> bytes:
         """Return some records as one text; one without terminator is the last one."""
-        starts = np.concatenate(([0], ends[:-1]))
-        runs = np.split(which, np.flatnonzero(np.diff(which) != 1) + 1) if len(which) else []
-        return b"".join(text[starts[run[0]] : ends[run[-1]]] for run in runs)
+        if not len(which):
+            return b""
+        breaks = np.flatnonzero(np.diff(which) != 1)
+        first = which[np.concatenate(([0], breaks + 1))]
+        last = which[np.concatenate((breaks, [len(which) - 1]))]
+        starts = np.where(first > 0, ends[first - 1], 0)
+        return b"".join(text[start:stop] for start, stop in zip(starts.tolist(), ends[last].tolist(), strict=True))
 
 
-def _suspicious(cells: pa.Array, type_: pa.DataType) -> list[int]:
-    """Return the indices of cells that are not plainly of a type: nearly all of them are not."""
+def _suspicious(cells: pa.Array, type_: pa.DataType) -> Positions:
+    """Return the indices of cells that are not plainly of a type: where some are not, nearly all others are."""
+    if pa.types.is_binary(type_):
+        return np.empty(0, np.int64)
     if pa.types.is_string(type_) or pa.types.is_large_string(type_):
-        return failures(cells, pa.string())
+        return np.array(failures(cells, pa.string()), np.int64)
     pattern = next((pattern for is_it, pattern in _PLAIN if is_it(type_)), None)
     if pattern is None:
-        return list(range(len(cells)))
+        return np.arange(len(cells))
     plain = pc.match_substring_regex(cells, f"^(?:{pattern})?$")
-    return np.flatnonzero(~np.from_dlpack(plain.cast(pa.uint8())).view(bool)).tolist()
+    return np.flatnonzero(~np.from_dlpack(plain.cast(pa.uint8())).view(bool))
 
 
 def _complaint(field: pa.Field, cell: bytes) -> tuple[str, str]:

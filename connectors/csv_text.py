@@ -122,11 +122,16 @@ class TextFile:
         if not self._complete():
             if self.damage is not None:
                 raise self.damage
-            if self._pending.strip(b"\r\n") and not self.is_growing:
+            if self._is_long or (self._pending.strip(b"\r\n") and not self.is_growing):
                 raise self._error(self._complaint())
             return b""
         length = int(record_ends(self._pending, self._is_last, self.dialect)[0])
         return self._checked(self._take(length))
+
+    def skip_blank(self) -> None:
+        """Take the blank lines that come next, however many: they are of no record."""
+        while self._pending[:1] in {b"", b"\r", b"\n"} and (self._pending or self._grow()):
+            self._take(len(self._pending) - len(self._pending.lstrip(b"\r\n")))
 
     def records(self) -> tuple[bytes, str | None]:
         """Take the next whole records, as many as have been read.

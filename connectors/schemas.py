@@ -90,11 +90,22 @@ def wider_type(first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
     """Return the type of numbers, of moments, of words … that holds both of two; None where they are of other kinds."""
     if first == second:
         return first
+    if _is_of_ns(first) != _is_of_ns(second) and type(first) is type(second):
+        # Nanoseconds end with the year 2262, and files that say "for ever" by a later one are usual.
+        first, second = (_in_us(type_) if _is_of_ns(type_) else type_ for type_ in (first, second))
     schemas = [pa.schema([("", first)]), pa.schema([("", second)])]
     try:
         return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
     except (pa.ArrowTypeError, pa.ArrowInvalid):
         return None
+
+
+def _is_of_ns(type_: pa.DataType) -> bool:
+    return bool((pa.types.is_timestamp(type_) or pa.types.is_duration(type_)) and type_.unit == "ns")
+
+
+def _in_us(type_: pa.DataType) -> pa.DataType:
+    return pa.timestamp("us", type_.tz) if pa.types.is_timestamp(type_) else pa.duration("us")
 
 
 def unify(schemas: Iterable[tuple[str, pa.Schema]], merge: Merge) -> pa.Schema:
@@ -195,7 +206,7 @@ def _wanted(records: pa.RecordBatch, schema: pa.Schema) -> Iterator[tuple[pa.Fie
     pairs = zip(records.schema, records.columns, strict=True)
     found = dict(leaf for field, column in pairs for leaf in _columns(field.name, column, names))
     nothing = pa.nulls(records.num_rows)
-    return ((field, _words_of_numbers(found.get(field.name, nothing), field.type)) for field in schema)
+    return ((field, _prepared(found.get(field.name, nothing), field.type)) for field in schema)
 
 
 def _complaint(field: pa.Field, column: pa.Array, row: int) -> tuple[str, bytes]:
@@ -219,12 +230,19 @@ def _cast(column: pa.Array, field: pa.Field, place: str) -> pa.Array | None:
         return None
 
 
-def _words_of_numbers(column: pa.Array, wanted: pa.DataType) -> pa.Array:
-    """Return words that are wanted as numbers without blanks around, null where they are words for nothing."""
-    if not (pa.types.is_string(column.type) and pa.types.is_floating(wanted)):
-        return column
-    trimmed = pc.utf8_trim_whitespace(column)
-    return pc.if_else(pc.is_in(trimmed, value_set=pa.array(NOTHING)), pa.scalar(None, pa.string()), trimmed)
+def _prepared(column: pa.Array, wanted: pa.DataType) -> pa.Array:
+    """Return a column as it can be cast: what a cast would refuse or tell apart, and we do not, is made the same."""
+    if pa.types.is_string(column.type) and pa.types.is_floating(wanted):
+        trimmed = pc.utf8_trim_whitespace(column)
+        return pc.if_else(pc.is_in(trimmed, value_set=pa.array(NOTHING)), pa.scalar(None, pa.string()), trimmed)
+    if pa.types.is_floating(column.type) and pa.types.is_string(wanted):
+        # NaN and the infinities are missing, as among numbers; there is one zero.
+        finite = pc.if_else(pc.is_finite(column), column, None)
+        return finite if pa.types.is_float16(column.type) else pc.add(finite, pa.scalar(0.0, column.type))
+    if _is_of_ns(column.type) and wanted == _in_us(column.type):
+        whole = np.floor_divide(np.from_dlpack(pc.fill_null(column.view(pa.int64()), 0)), 1_000)
+        return pc.if_else(pc.is_valid(column), pa.array(whole).view(wanted), None)
+    return column
 
 
 def failures(column: pa.Array, wanted: pa.DataType, start: int = 0) -> list[int]:

@@ -407,6 +407,9 @@ def _codes(array: pa.Array, vocabulary: Vocabulary) -> Ints:
 
     What finds it full has a code by its hash.
     """
+    if pa.types.is_floating(array.type):
+        zeros = pa.py_buffer(np.zeros(len(array), array.type.to_pandas_dtype()))
+        array = pc.add(array, pa.Array.from_buffers(array.type, len(array), [None, zeros]))  # there is one zero
     codes = pc.index_in(array, value_set=value_array(vocabulary.values, array.type), skip_nulls=True)
     if not vocabulary.is_full and codes.null_count > array.null_count:
         new = pc.unique(array.filter(pc.and_(pc.is_null(codes), pc.is_valid(array)))).to_pylist()

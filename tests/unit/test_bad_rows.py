@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from connectors import ConnectorError, RowError, SourceError, open_source
+from connectors import ConnectorError, RowError, SourceError, csv_parser, open_source
 from connectors import files as files_module
 from stream_bp.checkpoint import load
 from stream_bp.config import JobConfig
@@ -42,6 +42,34 @@ def quarantined(run_dir: Path) -> list[dict[str, str]]:
     """Return what was kept."""
     with (run_dir / "quarantine.csv").open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("cell", ["2024-03-01 10:00:{}", "True", "1.5e{}", "{}", "word"])
+@pytest.mark.parametrize("wrong", ["short", "oops,1,a", "oops,1,a,more"])
+def test_a_bad_row_is_found_in_few_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cell: str, wrong: str
+) -> None:
+    """Whatever the types of the columns are: no cell is parsed by itself for nothing, neither to tell types."""
+    lines = [f"{i},{cell.format(10 + i % 50)},{cell.format(10 + i % 50)}" for i in range(2_000)]
+    for at in (1_900, 1_000, 100):
+        lines[at:at] = [wrong]
+    path = tmp_path / "rows.csv"
+    path.write_text("\n".join(["i,x,label", *lines]) + "\n")
+    texts: list[int] = []
+    parse = csv_parser._read
+
+    def counted(text: bytes, *rest: Any) -> Any:
+        texts.append(len(text))
+        return parse(text, *rest)
+
+    monkeypatch.setattr(csv_parser, "_read", counted)
+    source = open_source(path, keeps_bad_rows=True)
+    with source.open(source.schema) as reader:
+        blocks = list(reader)
+        bad = [*(row for block in blocks for row in block.bad), *reader.bad]
+    assert (sum(map(len, blocks)), len(bad)) == (2_000, 3)
+    assert len(texts) < 100
+    assert sum(texts) < 100 * path.stat().st_size
 
 
 def test_bad_rows_are_kept_with_their_place_reason_and_bytes(tmp_path: Path) -> None:

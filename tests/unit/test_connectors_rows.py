@@ -1,5 +1,6 @@
 """Rows: what a cell may be, and which message comes when it is something else."""
 
+import datetime as dt
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +42,68 @@ def test_every_kind_of_line_end_and_blank_line(tmp_path: Path, block_size: int) 
     content = b"\r\n\nx,w\r\n\r\n\n1,a\r2,b\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n3,c\r\n\r\n4,d"
     rows = values(text(tmp_path, content, block_size), pa.int64(), pa.string())
     assert rows == [(1, "a"), (2, "b"), (3, "c"), (4, "d")]
+
+
+@pytest.mark.parametrize("block_size", [16, 1 << 12, 1 << 20])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_there_may_be_any_number_of_blank_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block_size: int, end: bytes
+) -> None:
+    """They are no record that is too long, nor the end of the file: what stands behind them is read."""
+    monkeypatch.setattr(csv_text, "MAX_RECORD", 1 << 10)
+    content = b"x,w\n" + 5_000 * end + b"1,a\n" + 5_000 * end + b'2,"b"\n' + 1_000 * end + b"3,c\n" + 5_000 * end
+    rows = values(text(tmp_path, content, block_size), pa.int64(), pa.string())
+    assert rows == [(1, "a"), (2, "b"), (3, "c")]
+    with pytest.raises(RowError, match="never closed"):
+        text(tmp_path, 5_000 * end + content, block_size)
+
+
+FOR_EVER, STAMP = "9999-12-31 00:00:00", "2024-01-01 00:00:01.000000001"
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind", "n_bad"),
+    [
+        ([STAMP] * 300 + ["oops"], pa.timestamp("ns"), 1),
+        ([STAMP] * 300 + [FOR_EVER], pa.timestamp("ns"), 1),
+        (["2024-01-01 00:00:01.5"] * 300 + [FOR_EVER, "oops"], pa.timestamp("us"), 1),
+        (["2024-01-01 00:00:01Z"] * 300 + ["oops"], pa.timestamp("us", "UTC"), 1),
+        ([" 2024-01-01 00:00:01"] * 300, pa.string(), 0),
+        (["true "] * 300, pa.string(), 0),
+        (["true", " true"] * 300, pa.string(), 0),
+        (["true"] * 300 + ["oops"], pa.bool_(), 1),
+        (["2024-01-01"] * 300 + ["oops"], pa.date32(), 1),
+        ([" 7"] * 300 + ["oops"], pa.int64(), 1),
+    ],
+)
+def test_a_type_that_is_told_is_one_that_the_cells_are_of(
+    tmp_path: Path, cells: list[str], kind: pa.DataType, n_bad: int
+) -> None:
+    """Not only do they look like it: nearly all of them are read."""
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(["x,w", *(f"{cell},b" for cell in cells)]) + "\n")
+    source = open_source(path, keeps_bad_rows=True)
+    assert source.schema.field("x").type == kind
+    with source.open(source.schema) as reader:
+        blocks = list(reader)
+    assert sum(map(len, blocks)) == len(cells) - n_bad
+    assert sum(len(block.bad) for block in blocks) + len(reader.bad) == n_bad
+
+
+def test_a_moment_that_means_for_ever_may_stand_beside_nanoseconds(tmp_path: Path) -> None:
+    """Files of both units are one column, of microseconds; before 1970 they are rounded as after it."""
+    for_ever, early = dt.datetime(9999, 12, 31), dt.datetime(1969, 12, 31, 23, 59, 59, 999_999)
+    pq.write_table(pa.table({"t": pa.array([for_ever, None], pa.timestamp("us"))}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"t": pa.array([-1, 1_999, None], pa.timestamp("ns"))}), tmp_path / "b.parquet")
+    source = open_source(tmp_path)
+    assert source.schema.types == [pa.timestamp("us")]
+    assert values(source, pa.timestamp("us")) == [
+        (for_ever,),
+        (None,),
+        (early,),
+        (dt.datetime(1970, 1, 1, 0, 0, 0, 1),),
+        (None,),
+    ]
 
 
 @pytest.mark.parametrize("block_size", [16, 1 << 20])

@@ -1,5 +1,6 @@
 """What is missing or impossible: the four policies, what they count, and that nothing of it does harm."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,28 @@ def test_every_gap_is_counted_by_column() -> None:
     assert quality["missing"] == {"x": gaps, "word": rows["word"].null_count, "nothing": N}
     assert quality["without_target"] == {"label": N // 50}
     assert quality["skipped"] == 0
+
+
+@pytest.mark.parametrize("kind", [pa.float64(), pa.float32(), pa.float16()])
+def test_a_number_that_is_none_is_no_category(kind: pa.DataType) -> None:
+    """Numbers read as categories are missing where they are as numbers; and 0 is one of them, not two."""
+    numbers = [math.nan, 1.0, math.inf, 0.0, None, 2.0]
+    rows = pa.table({"x": pa.array(numbers * 20).cast(kind), "label": ["a", "b"] * 60})
+    summary = run(rows, categorical=["x"])
+    assert summary.quality["missing"] == {"x": 60}
+    assert summary.model == "layers 4-8-2", "three numbers, and an input for what is missing"
+    with pytest.raises(MissingValueError, match="'x'"):
+        run(rows, categorical=["x"], missing="error")
+
+
+@pytest.mark.parametrize("kind", [pa.float64(), pa.float32()])
+def test_there_is_one_zero(kind: pa.DataType) -> None:
+    """A label of -0.0 is the class 0, and as a category -0.0 is that of 0.0."""
+    zeros = pa.array([-0.0, 1.0, 0.0, 1.0] * 50, kind)
+    labels = run(pa.table({"x": pa.array(range(200)), "label": zeros}), task="classification")
+    assert labels.quality["without_target"] == {}
+    assert labels.model == "layers 1-8-2"
+    assert run(pa.table({"x": zeros, "label": ["a", "b"] * 100}), categorical=["x"]).model == "layers 2-8-2"
 
 
 def test_wild_values_are_cut_off_and_counted() -> None:
