@@ -84,7 +84,14 @@ class CsvFormat:
         return pa.string() if merged is None and pa.string() in (first, second) else merged
 
     def open(
-        self, name: str, schema: pa.Schema, row: int, seen: FileIdentity | None, *, is_growing: bool = False
+        self,
+        name: str,
+        schema: pa.Schema,
+        row: int,
+        seen: FileIdentity | None,
+        *,
+        is_growing: bool = False,
+        until: int | None = None,
     ) -> Part | None:
         """Open a file at a byte of its text; return None for one that is being written, and has no header yet.
 
@@ -95,7 +102,9 @@ class CsvFormat:
                 return None
             is_growing = False  # it was whole when it was read
         with ExitStack() as stack:
-            text = TextFile(name, self._block_size, self._dialect, is_growing=is_growing, storage=self._storage)
+            text = TextFile(
+                name, self._block_size, self._dialect, is_growing=is_growing, until=until, storage=self._storage
+            )
             stack.enter_context(closing(text))
             header = text.header()
             if is_growing and not header:
@@ -106,6 +115,13 @@ class CsvFormat:
             part = _CsvPart(name, self._storage, text, parser, row, keeps_bad_rows=self._keeps_bad_rows)
             stack.pop_all()
             return part
+
+    def head(self, name: str) -> FileIdentity | None:
+        """Return the identity of the first records; None if there is but a header, or not even that."""
+        with closing(TextFile(name, _SAMPLE, self._dialect, is_growing=True, storage=self._storage)) as text:
+            text.header()
+            has_rows = text.sample() != b""
+            return identify(name, text.status, text.offset, text.hash.hexdigest()) if has_rows else None
 
     def compare(self, name: str, seen: FileIdentity, *, may_grow: bool) -> None:
         """Read again what was read."""
@@ -243,9 +259,14 @@ class _CsvPart(Iterator[Piece]):
         """Whether a record was begun and not ended."""
         return self._text.has_rest
 
-    def settle(self) -> None:
-        """Take the file for whole: what ends it ends a record."""
-        self._text.is_growing = False
+    @property
+    def read_to(self) -> int:
+        """Up to which byte of its text it was read, handed on or held back."""
+        return self._text.read_to
+
+    def settle(self, until: int | None) -> None:
+        """Take the file for whole: what ends it, or stands before a byte of its text, ends a record."""
+        self._text.settle(until)
 
     def close(self) -> None:
         if self._blocks is not None:

@@ -41,7 +41,9 @@ class TextFile:
     dialect
         How it is written, as far as that was said.
     is_growing
-        Whether more may be written at its end: a record without terminator is held back then. It may be set to False.
+        Whether more may be written at its end: a record without terminator is held back then; see :meth:`settle`.
+    until
+        The byte of its text where it ends, whatever was written behind that; ``None`` to read what is there.
     storage
         Where it is.
 
@@ -68,9 +70,11 @@ class TextFile:
         dialect: Dialect = _UNTOLD,
         *,
         is_growing: bool = False,
+        until: int | None = None,
         storage: Storage = DISK,
     ) -> None:
-        self._name, self._block_size, self.is_growing, self._storage = name, block_size, is_growing, storage
+        self._name, self._block_size, self._storage = name, block_size, storage
+        self.is_growing, self._until = is_growing and until is None, until
         self._file = storage.open(name)
         self.status = self._file.opened
         self._stream = _decompressed(self._file, name)
@@ -171,6 +175,21 @@ class TextFile:
             raise self.damage
         return self.offset == end
 
+    @property
+    def read_to(self) -> int:
+        """Bytes of text read so far, handed out or not."""
+        return self.offset + len(self._pending)
+
+    def settle(self, until: int | None) -> None:
+        """Take a file that grows for one that ends, at a byte of its text where that is given."""
+        self.is_growing, self._until = False, until
+        self._cut_off()
+
+    def _cut_off(self) -> None:
+        """Read no further than to where the file is to end."""
+        if self._until is not None and self.read_to >= self._until:
+            self._pending, self._is_at_end = self._pending[: self._until - self.offset], True
+
     def next_byte(self) -> bytes:
         """Return the byte after the last one taken, without taking it; empty at the end."""
         while not self._pending and self._grow():
@@ -193,7 +212,9 @@ class TextFile:
 
     def _grow(self) -> bool:
         """Read on; a record longer than a block is read in ever larger steps, lest it be looked through too often."""
-        if self.damage is not None:  # a stream that has failed says anything when it is asked again
+        # A stream that has failed says anything when it is asked again.
+        if self.damage is not None or (self._until is not None and self.read_to >= self._until):
+            self._is_at_end = True
             return False
         try:
             more = self._stream.read(max(self._block_size, len(self._pending)))
@@ -204,6 +225,7 @@ class TextFile:
             self._is_at_end = True
         self._pending += more
         self._is_at_end |= not more and not self.is_growing
+        self._cut_off()
         return bool(more)
 
     def _salvaged(self) -> bytes:

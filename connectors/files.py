@@ -126,8 +126,12 @@ class Part(Iterator[Piece], Protocol):
     def has_rest(self) -> bool:
         """Whether what was read last, of a file that grows, is part of a row."""
 
-    def settle(self) -> None:
-        """Take a file that grows for whole: the next pieces are what was held back."""
+    @property
+    def read_to(self) -> int:
+        """Up to which offset a file that grows was read, whether that ends a row or not."""
+
+    def settle(self, until: int | None) -> None:
+        """Take a file that grows for whole, up to an offset if one is given; the next pieces are what was held back."""
 
 
 class Format(Protocol):
@@ -143,14 +147,25 @@ class Format(Protocol):
         """Return the type of a column that is of two types in two files, None where they exclude each other."""
 
     def open(
-        self, name: str, schema: pa.Schema, row: int, seen: FileIdentity | None, *, is_growing: bool = False
+        self,
+        name: str,
+        schema: pa.Schema,
+        row: int,
+        seen: FileIdentity | None,
+        *,
+        is_growing: bool = False,
+        until: int | None = None,
     ) -> Part | None:
         """Open a file where `seen` ends, at its beginning without; the stream's row `row` begins there.
 
         With `seen`, check first that the file still holds what was read up to there; else `CursorError`. Of a file that
         is growing, the part ends where nothing more is there for now, and goes on if it is asked again; there is none
-        yet, None, as long as nothing can be told of it.
+        yet, None, as long as nothing can be told of it. One that was read up to an offset `until` and left there ends
+        there.
         """
+
+    def head(self, name: str) -> FileIdentity | None:
+        """Return what a file that may grow is known by later on: its first rows; None if it has none yet."""
 
     def compare(self, name: str, seen: FileIdentity, *, may_grow: bool) -> None:
         """Check that a file which was touched after it was read to its end is still the same; else `CursorError`."""
@@ -425,8 +440,9 @@ class DamagedPart(Iterator[Piece]):
         return self._storage.status(self._name)
 
     has_rest = False
+    read_to = 0
 
-    def settle(self) -> None:
+    def settle(self, until: int | None) -> None:
         """Do nothing."""
 
     def close(self) -> None:

@@ -9,8 +9,9 @@ Files are read one after the other, like those of a source that ends. What is ne
 - a file whose name begins with ``.`` or ``_``, or ends otherwise than data do, is not looked at: so an upload under
   such a name is invisible until it is renamed. A Parquet file without a footer and compressed text are read once
   nothing was written to them for a while;
-- which file comes next is decided once, and whoever opens the source can keep that (`Decisions`): so a run that goes on
-  from an earlier position reads the files in the order of the first one, though others have come in between.
+- which file comes next, and where the one before is left, is decided once, and whoever opens the source can keep that
+  (`Decisions`): so a run that goes on from an earlier position reads the files in the order of the first one, though
+  others have come in between, and whatever they are called by then.
 
 The identities of the last 256 files are kept in a cursor; an older one is known by its place in the order: one that
 comes before these, and later than they, is a bad row.
@@ -18,14 +19,16 @@ comes before these, and later than they, is a bad row.
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import json
 import os
 import re
+import stat
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -49,6 +52,7 @@ from connectors.files import (
     file_start,
     first_columns,
     identify,
+    refusal,
     schema_of,
 )
 from connectors.schemas import refuse_strangers
@@ -63,6 +67,8 @@ _LIST_S = 5.0  # between two looks at the whole place where nothing is told
 _QUIET_S = 1.0  # a file of text is left for another one
 _WHOLE_S = 10.0  # what stands at its end is a whole record; a file that cannot be read yet is no longer written
 _LATE = "late "  # what decisions about such files begin with
+_TURN = "[0-9]{1,4}"  # what a rotated log is called by: a number, or a time
+_TIMES = r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}[0-9T:._\-]*"
 _KEPT = 256  # files that a cursor knows
 _LOOKED_AT = 16  # files that types are told from
 
@@ -133,21 +139,37 @@ class FollowedSource(Source):
 
     def _first_schema(self) -> pa.Schema:
         """Wait for a file that has rows, and return the columns of the first files."""
-        watch, began = self._files.watch(), time.monotonic()
-        while True:
-            has_ended = self._spool is not None and self._spool.has_ended()
-            facts = [fact for found in self._files.listed()[:_LOOKED_AT] if (fact := self._peek(found.name))]
-            if any(fact.schema is not None if has_ended else _has_rows(fact) for fact in facts):
-                if not has_ended:  # the more rows there are, the more types are known
-                    time.sleep(_QUIET_S)
-                    facts = [self._peek(fact.name) or fact for fact in facts]
-                watch.close()
-                return first_columns(facts, schema_of(facts, self._files.format))
-            if has_ended:
-                raise SourceError("what came through the pipe has no rows; expected a header, and records")
-            if self._follow.idle_timeout_s is not None and time.monotonic() - began > self._follow.idle_timeout_s:
-                raise SourceError(f"{self._files.place}: nothing to read came within {self._follow.idle_timeout_s:g} s")
-            watch.wait(_LOOK_S)
+        began = time.monotonic()
+        with contextlib.closing(self._files.watch()) as watch:
+            while True:
+                has_ended = self._spool is not None and self._spool.has_ended
+                facts = self._first_facts()
+                if any(fact.schema is not None if has_ended else _has_rows(fact) for fact in facts):
+                    if not has_ended:  # the more rows there are, the more types are known
+                        time.sleep(_QUIET_S)
+                        facts = [self._peek(fact.name) or fact for fact in facts]
+                    return first_columns(facts, schema_of(facts, self._files.format))
+                if self._spool is not None and has_ended:
+                    self._spool.refuse_failure()
+                    raise SourceError("what came through the pipe has no rows; expected a header, and records")
+                if self._follow.idle_timeout_s is not None and time.monotonic() - began > self._follow.idle_timeout_s:
+                    raise SourceError(
+                        f"{self._files.place}: nothing to read came within {self._follow.idle_timeout_s:g} s"
+                    )
+                watch.wait(_LOOK_S)
+
+    def _first_facts(self) -> list[FileFacts]:
+        """Look at the first files, as far as some that have rows; of a log that has none yet, at what it was before."""
+        facts: list[FileFacts] = []
+        for found in self._files.listed():
+            if (fact := self._peek(found.name)) is not None:
+                facts.append(fact)
+            if sum(map(_has_rows, facts)) == _LOOKED_AT:
+                return facts
+        if not any(map(_has_rows, facts)):
+            rotated = reversed(self._files.listed(0))
+            facts += [fact for found in rotated if (fact := self._peek(found.name)) is not None and _has_rows(fact)]
+        return facts
 
     def _peek(self, name: str) -> FileFacts | None:
         """Look at a file; None if it cannot be looked at yet."""
@@ -218,6 +240,10 @@ class _Files:
         self._is_file = not self._is_folder and not self._is_pattern
         if self._is_file:
             self.format(place)
+        name, stem, end = (re.escape(part) for part in (Path(place).name, Path(place).stem, Path(place).suffix))
+        self._rotated = re.compile(
+            rf"{name}[.\-_](?:{_TIMES}|{_TURN}|old|prev)|{stem}[.\-_]{_TIMES}{end}|{stem}\.{_TURN}{end}"
+        )
 
     def format(self, name: str) -> Format:
         """Return how a file is read; a rotated one as the one that it was."""
@@ -233,16 +259,24 @@ class _Files:
             folder = folder.parent
         return Watch(str(folder), is_deep="**" in self.place)
 
-    def listed(self, newer_ns: int | None = None) -> list[_Found]:
-        """Return the files; of one that is rotated those, too, that were changed at a time or later."""
+    def listed(self, newer_ns: int | None = None, inodes: Collection[int] = ()) -> list[_Found]:
+        """Return the files; of one that is rotated those, too, that were changed at a time or later, or have a number.
+
+        Parameters
+        ----------
+        newer_ns
+            The time, in nanoseconds since 1970; ``None`` for the file alone.
+        inodes
+            The numbers of files that may go by any name now.
+        """
         with foreign_errors(self.place):
-            found = [self._found(name) for name in self._names(newer_ns is not None)]
+            found = [self._found(name) for name in self._names(newer_ns is not None, inodes)]
         files = [file for file in found if file is not None]
         if self._is_file:
             files = [f for f in files if f.name == self.place or f.status.st_mtime_ns >= (newer_ns or 0)]
         return sorted(files, key=lambda file: file.key)
 
-    def _names(self, with_rotated: bool) -> list[str]:
+    def _names(self, with_rotated: bool, inodes: Collection[int]) -> list[str]:
         place = Path(self.place)
         if self._is_pattern:
             found = glob.glob(self.place, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
@@ -250,11 +284,11 @@ class _Files:
         if self._is_folder:
             names = [os.path.join(self.place, entry.name) for entry in os.scandir(place)]  # noqa: PTH118 - as given
             return [name for name in names if self._is_data(name)]
-        rotated = re.compile(rf"{re.escape(place.stem)}[.\-_].*")
-        siblings = (
-            [entry.path for entry in os.scandir(place.parent) if rotated.fullmatch(entry.name)] if with_rotated else []
-        )
-        return [self.place, *(name for name in siblings if Path(name).name != place.name and _is_plain(name))]
+        if not with_rotated:
+            return [self.place]
+        siblings = [entry for entry in os.scandir(place.parent) if entry.name != place.name]
+        rotated = [e.path for e in siblings if self._rotated.fullmatch(e.name) or e.inode() in inodes]
+        return [self.place, *rotated]
 
     def _is_data(self, name: str) -> bool:
         return not Path(name).name.startswith((".", "_")) and self._format_of(name) is not None
@@ -264,13 +298,11 @@ class _Files:
             status = Path(name).stat()
         except FileNotFoundError:  # it was renamed in this very moment
             return None
+        if not stat.S_ISREG(status.st_mode):
+            return None
         is_last = self._is_file and name == self.place
         by_time = self._order == "time" or self._is_file
         return _Found((2**63 if is_last else status.st_mtime_ns if by_time else 0, name), name, status)
-
-
-def _is_plain(name: str) -> bool:
-    return not name.endswith((".gz", ".zst", ".tmp", ".swp"))
 
 
 class _Following(Iterator[Block]):
@@ -304,6 +336,8 @@ class _Following(Iterator[Block]):
         self._listed = -_LIST_S
         self._touched: set[tuple[int, int, int]] = set()
         self._truncated: FileIdentity | None = None
+        self._largest, self._ended_at = 0, (-1, 0)
+        self._missed = 0.0
         # What was told of files that came too late is told again where it was.
         names = [name for name in decisions.names() if name.startswith(_LATE)]
         told = [(name.removeprefix(_LATE), int(decisions.recall(name) or 0)) for name in names]
@@ -313,7 +347,7 @@ class _Following(Iterator[Block]):
 
     def _resume(self, seen: FileIdentity) -> None:
         """Open the file that holds the last row, by whatever name it goes by now."""
-        found = self._files.listed(seen.mtime_ns)
+        found = self._files.listed(seen.mtime_ns, {seen.inode})
         found.sort(key=lambda file: (file.status.st_ino != seen.inode, file.name != seen.name))
         failure: ConnectorError | None = None
         for file in found:
@@ -327,20 +361,26 @@ class _Following(Iterator[Block]):
         raise failure or CursorError(f"{seen.name}: the file that the checkpoint stands in is gone; put it back")
 
     def _opened(self, name: str, seen: FileIdentity | None, *, is_growing: bool = True) -> Part | None:
+        left = self._left()
+        until = left.offset if left is not None else None
         with foreign_errors(name):
-            return self._files.format(name).open(name, self._schema, self._cursor.row, seen, is_growing=is_growing)
+            return self._files.format(name).open(
+                name, self._schema, self._cursor.row, seen, is_growing=is_growing, until=until
+            )
 
     def __next__(self) -> Block:
-        if self._must_wait and self._watch.wait(_LOOK_S):
+        has_happened = self._must_wait and self._watch.wait(_LOOK_S)
+        has_ended = self._spool is not None and self._spool.has_ended
+        if has_happened or has_ended:
             self._listed = -_LIST_S
-        has_ended = self._spool is not None and self._spool.has_ended()
         while self._part is not None or self._open_next():
             block = self._read(self._part)
             if block is not None:
                 return block
             if self._part is not None and not self._leaves(self._part):
                 break
-        if has_ended and self._part is None:
+        if self._spool is not None and has_ended and self._part is None:
+            self._spool.refuse_failure()
             raise StopIteration
         if self._follow.idle_timeout_s is not None and time.monotonic() - self._came > self._follow.idle_timeout_s:
             raise StopIteration
@@ -364,9 +404,14 @@ class _Following(Iterator[Block]):
                 self._status.st_mtime_ns,
             ):
                 self._changed = time.monotonic()
-            self._status = status
+            self._status, self._largest = status, max(self._largest, status.st_size)
             with foreign_errors(self._files.place):
                 piece = next(part, None)
+            self._largest = max(self._largest, part.status_now().st_size)
+            if piece is None and self._ended_at != (status.st_size, status.st_mtime_ns):
+                # What was read ahead may have ended before that was written.
+                self._ended_at = status.st_size, status.st_mtime_ns
+                continue
             if piece is None:
                 return None
             self._came, self._must_wait = time.monotonic(), False
@@ -380,25 +425,44 @@ class _Following(Iterator[Block]):
         if self._is_leaving or not part.is_growing:
             self._finish(part)
             return True
-        if self._status is not None and self._status.st_size < part.identity().offset:
+        if part.status_now().st_size < self._largest:
             # What the file holds from now on is another content, though it is the same file.
             self._truncated = replace(part.identity(), inode=0)
             self._finish(part)
             return True
-        if self._spool is not None and self._spool.is_whole(part.identity().name):
-            self._is_leaving = True
-            part.settle()
-            return True
-        if self._decisions.recall(f"file {self._cursor.file + 1}") is None:
-            name = self._next_name()
+        if self._spool is None:
             # One that lies there for long needs no waiting; clocks of other machines may be wrong.
             quiet_s = max(time.monotonic() - self._changed, time.time() - self._written)
-            if name is None or quiet_s < (_WHOLE_S if part.has_rest else _QUIET_S):
+            if quiet_s < (_WHOLE_S if part.has_rest else _QUIET_S) or self._next_name() is None:
                 return False
-            self._decide(name)
+        elif not self._spool.is_whole(part.identity().name):
+            return False
+        until = None
+        if self._spool is None and self._status is not None:
+            # What is written to it from now on comes behind the files that come next.
+            until = part.read_to
+            left = identify(part.identity().name, self._status, until, "")
+            self._decisions.note(self._cursor.row, self._left_key, json.dumps(asdict(left)))
         self._is_leaving = True
-        part.settle()
+        part.settle(until)
         return True
+
+    @property
+    def _left_key(self) -> str:
+        return f"left {self._cursor.file}"
+
+    def _left(self) -> FileIdentity | None:
+        """Return how the present file was when it was left, and where it ended then, if that was decided."""
+        return self._decided(self._left_key)
+
+    def _decided(self, key: str) -> FileIdentity | None:
+        decision = self._decisions.recall(key)
+        if decision is None:
+            return None
+        try:
+            return FileIdentity(**json.loads(decision))
+        except (TypeError, ValueError) as error:
+            raise CursorError(f"what was decided about {key!r} cannot be read: {decision[:200]!r}") from error
 
     @property
     def _written(self) -> float:
@@ -410,6 +474,12 @@ class _Following(Iterator[Block]):
         if self._status is not None and part.whole is None:
             # As it was when it was last read: what was written since shows.
             identity = identify(identity.name, self._status, identity.offset, identity.digest)
+        left = self._left()
+        if left is not None:
+            if identity.offset < left.offset:
+                what = f"the file was truncated (expected {left.offset} bytes of text, found {identity.offset})"
+                raise refusal(identity.name, left, what)
+            identity = replace(identity, size=left.size, mtime_ns=left.mtime_ns)
         if self._truncated is not None:
             identity = self._truncated
         part.close()
@@ -422,25 +492,53 @@ class _Following(Iterator[Block]):
             horizon = (*max(horizon[:2], self._place_in_order(one)), max(horizon[2], one.mtime_ns))
         self._cursor = replace(self._cursor, seen=kept, file=self._cursor.file + 1, horizon=horizon)
         self._part, self._is_leaving, self._status = None, False, None
+        self._largest, self._ended_at = 0, (-1, 0)
 
     def _place_in_order(self, identity: FileIdentity) -> tuple[int, str]:
         return (identity.mtime_ns if self._follow.order == "time" else 0, identity.name)
 
     def _next_name(self) -> str | None:
         """Return the file that comes behind this one: the one that was decided for, or the first that is there."""
-        key = f"file {self._cursor.file + (self._part is not None)}"
-        decided = self._decisions.recall(key)
+        decided = self._decided(f"file {self._cursor.file + (self._part is not None)}")
         if decided is not None:
-            return str(json.loads(decided))
+            return self._found_again(decided)
         if time.monotonic() - self._listed > (_LOOK_S if self._queue else _LIST_S):
             self._queue, self._listed = deque(self._candidates()), time.monotonic()
         return self._queue[0] if self._queue else None
 
-    def _decide(self, name: str) -> None:
-        """Let a file be the next one, whatever comes meanwhile."""
-        key = f"file {self._cursor.file + (self._part is not None)}"
+    def _found_again(self, decided: FileIdentity) -> str | None:
+        """Return by what name a file goes now that came next before; None if it is not seen in this moment.
+
+        It is known by its first rows; one that had none, by its number.
+        """
+        found = self._files.listed(0, {decided.inode})
+        for file in sorted(found, key=lambda one: (one.status.st_ino != decided.inode, one.name != decided.name)):
+            if self._holds(file.name, decided) if decided.digest else file.status.st_ino == decided.inode:
+                self._missed = 0.0
+                return file.name
+        if not self._missed:  # it may be renamed in this very moment
+            self._missed = time.monotonic()
+        elif time.monotonic() - self._missed > _QUIET_S:
+            raise CursorError(
+                f"{decided.name}: the file that came next is gone or changed, and rows of it may have been learned; "
+                "put it back"
+            )
+        return None
+
+    def _decide(self, head: FileIdentity) -> None:
+        """Let a file be the one that is read now, whatever comes meanwhile."""
+        key = f"file {self._cursor.file}"
         if self._decisions.recall(key) is None:
-            self._decisions.note(self._cursor.row, key, json.dumps(name))
+            self._decisions.note(self._cursor.row, key, json.dumps(asdict(head)))
+
+    def _head(self, name: str, part: Part) -> FileIdentity:
+        """Return what a file is known by later on; nothing but its number, if it has no rows yet, or is damaged."""
+        nothing = identify(name, part.status_now(), 0, "")
+        try:
+            head = self._files.format(name).head(name)
+        except (ConnectorError, OSError, pa.ArrowException):
+            return nothing
+        return head if head is not None and head.inode == nothing.inode else nothing
 
     def _candidates(self) -> list[str]:
         """Return the files that were not read, or not to their end, in their order."""
@@ -451,7 +549,7 @@ class _Following(Iterator[Block]):
         current = self._part.status_now() if self._part is not None else None
         named = {(identity.name, identity.size, identity.mtime_ns) for identity in seen}
         numbered = {(identity.inode, identity.size): identity for identity in seen}
-        found = self._files.listed(newest)
+        found = self._files.listed(newest, {identity.inode for identity in seen})
         horizon = self._cursor.horizon
         for file in found:
             if file.key <= horizon[:2] and file.status.st_mtime_ns > horizon[2]:
@@ -508,7 +606,7 @@ class _Following(Iterator[Block]):
             part = DamagedPart(name, str(error).removeprefix(f"{name}: "), self._schema)
         if part is None:
             return False
-        self._decide(name)
+        self._decide(self._head(name, part))
         if name in self._queue:
             self._queue.remove(name)
         if part.columns:
@@ -530,10 +628,10 @@ class _Following(Iterator[Block]):
         status = Path(name).stat()
         for identity in reversed(self._cursor.seen):
             # The number of a file that was removed may be that of another one since.
-            if identity.inode == status.st_ino and status.st_size > identity.size and self._holds(name, identity):
+            if identity.inode == status.st_ino and status.st_size >= identity.size and self._holds(name, identity):
                 return identity
         truncated = self._truncated
-        if truncated is not None and status.st_size >= truncated.offset and self._holds(name, truncated):
+        if truncated is not None and self._holds(name, truncated):
             return truncated
         return None
 

@@ -61,7 +61,14 @@ class ParquetFormat:
         return wider_type(first, second)
 
     def open(
-        self, name: str, schema: pa.Schema, row: int, seen: FileIdentity | None, *, is_growing: bool = False
+        self,
+        name: str,
+        schema: pa.Schema,
+        row: int,
+        seen: FileIdentity | None,
+        *,
+        is_growing: bool = False,
+        until: int | None = None,
     ) -> Part | None:
         """Open a file at a row of it; return None for one that is being written, and has no footer yet."""
         if is_growing and not _has_footer(name):
@@ -73,6 +80,10 @@ class ParquetFormat:
         return _ParquetPart(
             name, identity, schema, row, offset, storage=self._storage, keeps_bad_rows=self._keeps_bad_rows
         )
+
+    def head(self, name: str) -> FileIdentity:
+        """Return what the footer tells."""
+        return _identity(name, self._storage)
 
     def compare(self, name: str, seen: FileIdentity, *, may_grow: bool) -> None:
         """Compare what is known without reading the pages."""
@@ -165,8 +176,9 @@ class _ParquetPart(Iterator[Piece]):
         return self._storage.status(self._name)
 
     is_growing = has_rest = False
+    read_to = 0
 
-    def settle(self) -> None:
+    def settle(self, until: int | None) -> None:
         """Do nothing: a file with a footer is whole."""
 
     def close(self) -> None:

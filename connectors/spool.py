@@ -117,19 +117,23 @@ class Spool:
         with self._changed:
             return self._has_ended or (match is not None and int(match[1]) < self._newest)
 
+    @property
     def has_ended(self) -> bool:
-        """Tell whether all that will come is written.
+        """Whether all that will come is written; what could not be read or written, `refuse_failure` tells."""
+        with self._changed:
+            return self._has_ended
+
+    def refuse_failure(self) -> None:
+        """Raise what ended it, once all that came before that was read.
 
         Raises
         ------
         SourceError
             What came could not be read, or written.
         """
-        with self._changed:
-            if self._failure is not None:
-                with foreign_errors(self._place):
-                    raise self._failure
-            return self._has_ended
+        if self._failure is not None:
+            with foreign_errors(self.description):
+                raise self._failure
 
     def leave(self, name: str) -> None:
         """Hear that a file was read to its end; one that need not stay is removed."""
@@ -203,11 +207,11 @@ class Spool:
                 pending, length = pending[header:], length - header
             if file is not None and length:
                 file = self._next_text(file)
-                file.write(pending[:length])
+                # What comes later, through another opening, begins with a record of its own.
+                is_ended = data != b"" or pending[:length].endswith((b"\n", b"\r"))
+                file.write(pending[:length] + (b"" if is_ended else b"\n"))
                 pending = pending[length:]
         if file is not None:
-            if pending.strip(b"\r\n"):
-                file.write(pending + b"\n")
             file.close()
 
     def _text(self, header: bytes, dialect: Dialect) -> _Text:
@@ -252,6 +256,8 @@ class Spool:
             except queue.Empty:
                 batch = waiting[-1].slice(0, 0)
             if isinstance(batch, BaseException):
+                if waiting:
+                    self._write_batches(waiting)
                 raise batch
             is_idle = batch is not None and not batch.num_rows
             if batch is not None and batch.num_rows:

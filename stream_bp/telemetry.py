@@ -104,7 +104,8 @@ class Panel(Observer):
         if self._title:
             self._say(model.description)
             return
-        what = f"{len(model.encoder.features)} features, {model.description}"
+        n_features = len(model.encoder.features)
+        what = f"{n_features} feature{'s' * (n_features != 1)}, {model.description}"
         what += ", compiled" if config.engine == "compiled" else ""
         target = ", ".join(config.target)
         chosen = " (told from the target; --task changes it)" if config.task == "auto" else ""

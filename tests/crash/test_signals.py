@@ -102,6 +102,23 @@ def test_a_signal_that_is_not_heeded_saves_nothing(tmp_path: Path, campaign: Cam
     campaign.tell(SIGNALS, unheeded_caught=1)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_job_that_waits_for_its_first_rows_can_be_stopped(tmp_path: Path, number: int) -> None:
+    """Whatever listens for files meanwhile does not swallow the signal."""
+    (tmp_path / "data").mkdir()
+    command = [sys.executable, "-m", "stream_bp", "train", "data", "--target", "label", "--follow"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        assert b"following" in process.stderr.readline()
+        time.sleep(0.5)  # it has begun to wait, in whatever it waits
+        assert process.poll() is None
+        process.send_signal(number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(30)
+        process.kill()
+    assert process.returncode == 128 + number
+
+
 def test_what_is_ignored_stays_ignored(source: Path, tmp_path: Path) -> None:
     """Under nohup a job goes on when its terminal is closed."""
     command = ["nohup", sys.executable, "-m", "stream_bp", *arguments(source, tmp_path / "run")]

@@ -245,6 +245,153 @@ def test_text_that_was_left_and_grows_is_gone_on_with(tmp_path: Path) -> None:
     assert Following(tmp_path, following.cursor).rest() == []
 
 
+def test_what_was_written_to_a_file_that_was_left_comes_behind_the_next(tmp_path: Path) -> None:
+    """So it is for a run that goes on from before, though all of it is there by then."""
+    a = write(tmp_path / "a.csv", 1)
+    following = Following(tmp_path)
+    following.read(1)
+    write(a, 2, header=False)
+    following.read(1)
+    cursor = following.cursor
+    write(tmp_path / "b.csv", 3)
+    assert following.read(1) == [3]
+    write(a, 4, header=False)
+    assert following.rest() == [4]
+    assert Following(tmp_path, cursor, following.decisions).rest() == [3, 4]
+    assert Following(tmp_path, None, following.decisions).rest() == [1, 2, 3, 4]
+    assert Following(tmp_path, cursor).rest() == [4, 3], "the control: without decisions it is one file"
+    a.write_text("n\n1\n")
+    with pytest.raises(CursorError, match=r"a\.csv: the file was truncated"):
+        Following(tmp_path, None, following.decisions).rest()
+
+
+def test_a_log_that_is_turned_while_nobody_looks_is_known_by_what_is_in_it(tmp_path: Path) -> None:
+    """A run that goes on from before finds what was read by whatever name it goes now, and in the same order."""
+    path = write(tmp_path / "log.csv", 1, 2)
+    following = Following(path)
+    assert following.read(2) == [1, 2]
+    cursor = following.cursor
+    path.rename(tmp_path / "log.csv.1")
+    write(path, 3, 4)
+    assert following.read(2) == [3, 4]
+    following.reader.close()
+    (tmp_path / "log.csv.1").rename(tmp_path / "log.csv.2")
+    path.rename(tmp_path / "log.csv.1")
+    write(path, 5)
+    for start, rest in ((None, [1, 2, 3, 4, 5]), (cursor, [3, 4, 5])):
+        assert Following(path, start, following.decisions).rest() == rest
+    assert Following(path).rest() == [5], "the control: a run that begins reads the log that is there"
+    for name in ("log.csv.1", "log.csv.2"):  # as from a copy of the folder: by other numbers
+        shutil.copy(tmp_path / name, tmp_path / "copy")
+        os.replace(tmp_path / "copy", tmp_path / name)  # noqa: PTH105
+    assert Following(path, cursor, following.decisions).rest() == [3, 4, 5]
+
+
+def test_a_copy_that_was_read_is_not_read_again(tmp_path: Path) -> None:
+    """A run that goes on from before the log was copied and truncated finds its place in the copy."""
+    path = write(tmp_path / "log.csv", 1, 2)
+    following = Following(path)
+    assert following.read(2) == [1, 2]
+    cursor = following.cursor
+    write(path, 3, header=False)
+    shutil.copy(path, tmp_path / "log.csv.1")
+    with path.open("w") as file:
+        file.write("n\n4\n")
+    assert following.read(2) == [3, 4]
+    following.reader.close()
+    assert Following(path, cursor, following.decisions).rest() == [3, 4]
+    assert Following(path, following.cursor, following.decisions).rest() == []
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_a_log_in_another_encoding_is_read_once(tmp_path: Path, encoding: str) -> None:
+    """Its bytes are not those of its text: that it has fewer of them does not mean that it was truncated."""
+    path = tmp_path / "log.csv"
+    path.write_text("n,w\n1,éééééé\n2,日本語日本語\n" if encoding == "utf-16" else "n,w\n1,éééééé\n2,éé\n", encoding)
+    source = open_source(path, follow=Follow(idle_timeout_s=0.5), encoding=encoding)
+    found = []
+    with source.open(SCHEMA) as reader:
+        for block in reader:
+            found += block.records["n"].to_pylist()
+            if len(found) < 4 and len(block):
+                with path.open("a", encoding="utf-16-le" if encoding == "utf-16" else encoding) as file:
+                    file.write(f"{len(found) + 1},é\n")
+    assert found == [1, 2, 3, 4]
+
+
+def test_a_file_that_goes_before_it_was_opened_is_not_waited_for(tmp_path: Path) -> None:
+    """What was begun may be taken back; of what was opened, rows may have been learned."""
+    write(tmp_path / "a.csv", 1)
+    following = Following(tmp_path)
+    assert following.read(1) == [1]
+    cursor = following.cursor
+    (tmp_path / "b.csv").touch()
+    for _ in range(4):
+        assert following.is_idle()
+    assert following.decisions.recall("left 0") is not None, "it would be next"
+    (tmp_path / "b.csv").unlink()
+    write(tmp_path / "c.csv", 3)
+    assert following.rest() == [3]
+    (tmp_path / "c.csv").unlink()
+    write(tmp_path / "d.csv", 4)
+    with pytest.raises(CursorError, match=r"c\.csv: the file that came next is gone or changed.*put it back"):
+        Following(tmp_path, cursor, following.decisions).rest()
+    write(tmp_path / "c.csv", 3)
+    assert Following(tmp_path, cursor, following.decisions).rest() == [3, 4]
+
+
+def test_neighbours_of_a_file_are_not_what_it_was(tmp_path: Path) -> None:
+    """Only what bears its name with a number or a time, or is the very file."""
+    path = write(tmp_path / "rows.csv", 1)
+    others = [
+        "rows_test.csv",
+        "rows.schema.json",
+        "rows-old.csv",
+        "rows_2.csv",
+        "rows.csv.gz",
+        "rows.csv.bak",
+        "rowsx.csv.1",
+    ]
+    for name in others:
+        write(tmp_path / name, 99)
+    (tmp_path / "rows.csv.7").mkdir()
+    following = Following(path)
+    assert following.read(1) == [1]
+    for i, name in enumerate(("rows.csv.1", "rows-20240131.csv", "rows.csv.2024-01-31_10", "rows.3.csv", "anything")):
+        path.rename(tmp_path / name)
+        write(path, 2 + i)
+        assert following.read(1) == [2 + i]
+    write(tmp_path / "anything", 50, header=False)
+    assert following.rest() == [50], "the control: one that was read under its name is read on under another"
+
+
+def test_a_folder_is_no_file_whatever_its_name_ends_with(tmp_path: Path) -> None:
+    """Folders named like data, as other programs write them, hold files, and are none."""
+    for name in ("x", "y"):
+        (tmp_path / f"{name}.csv").mkdir()
+        write(tmp_path / f"{name}.csv" / "part-0.csv", ord(name))
+    assert Following(f"{tmp_path}/**/*.csv").rest() == [ord("x"), ord("y")]
+    write(tmp_path / "z.csv", 7)
+    assert Following(tmp_path).rest() == [7]
+
+
+def test_types_are_told_from_files_that_have_rows(tmp_path: Path) -> None:
+    """However many empty ones stand before them; and of a log that was just turned, from what it was before."""
+    (tmp_path / "many").mkdir()
+    for i in range(30):
+        write(tmp_path / "many" / f"{i:02}.csv", end="")
+    write(tmp_path / "many" / "last.csv", 1)
+    assert Following(tmp_path / "many").rest() == [1]
+    path = write(tmp_path / "log.csv", 1)
+    following = Following(path)
+    assert following.rest() == [1]
+    write(path, 2, header=False)
+    path.rename(tmp_path / "log.csv.1")
+    assert Following(path, following.cursor).rest() == [2]
+    write(path, end="")
+    assert Following(path, following.cursor).rest() == [2]
+
+
 def test_a_last_record_without_end_is_whole_after_a_while(tmp_path: Path) -> None:
     """A file may end without a line break; if it then goes on, that is told."""
     a = write(tmp_path / "a.csv", 1, 2, end="")

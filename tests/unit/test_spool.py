@@ -169,7 +169,7 @@ def test_a_spool_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.Monkey
         block = next(block for block in reader if len(block))
         cursor = block.cursor(3)
     thread.join()
-    while not source._spool.has_ended():  # type: ignore[attr-defined]
+    while not source._spool.has_ended:  # type: ignore[attr-defined]
         time.sleep(0.01)
     newest = max(folder.iterdir())
     newest.write_bytes(newest.read_bytes() + b'60,"half')
@@ -187,6 +187,44 @@ def test_a_spool_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.Monkey
     (folder / "notes.txt").write_text("mine")
     with pytest.raises(SourceError, match=r"notes\.txt is not of a spool"):
         open_source(pipe, spool=str(folder))
+
+
+def test_a_last_record_without_end_is_whole_when_its_writer_has_gone(tmp_path: Path) -> None:
+    """What comes later, by another process too, does not stand on its line, and it is not taken back."""
+    pipe, folder = fifo(tmp_path), tmp_path / "spool"
+    thread = pour(pipe, text(0, 10).rstrip(b"\n"))
+    found, end = rows(open_source(pipe, spool=str(folder)))
+    assert found == list(range(10))
+    thread.join()
+    thread = pour(pipe, text(10, 20))
+    assert rows(open_source(pipe, spool=str(folder)), end)[0] == list(range(10, 20))
+    thread.join()
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_what_came_before_a_stream_broke_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_kept: bool
+) -> None:
+    """All whole batches are; then the error is told, and what is kept stays."""
+    monkeypatch.setattr(spool, "_FILE_ROWS", 50)
+    table = pa.table({"n": range(300), "w": ["w"] * 300})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table, max_chunksize=20)
+    pipe, folder = fifo(tmp_path), str(tmp_path / "spool") if is_kept else None
+    data = sink.getvalue().to_pybytes()
+    thread = pour(pipe, data[: len(data) // 2])
+    source = open_source(pipe, spool=folder)
+    found: list[int] = []
+    with source.open(SCHEMA) as reader, pytest.raises(SourceError, match="pipe"):
+        found.extend(n for block in reader for n in block.records["n"].to_pylist())
+    thread.join()
+    assert len(found) > 100
+    assert found == list(range(len(found)))
+    if is_kept:
+        thread = pour(pipe, b"")
+        assert rows(open_source(pipe, spool=folder))[0] == found
+        thread.join()
 
 
 def test_a_named_pipe_is_opened_again_to_be_followed(tmp_path: Path) -> None:
