@@ -26,6 +26,7 @@ _BOMS = {
     codecs.BOM_UTF16_BE: "utf-16",
     codecs.BOM_UTF8: "utf-8",
 }
+_QUOTED = re.compile(r'(?:[^"\r\n]|"[^"]*")*(?=[\r\n])')
 _SPECIAL = ("\n", "\r", "\0", '"', "'")
 
 
@@ -81,10 +82,13 @@ class Dialect:
         Parameters
         ----------
         header
-            The beginning of the file, with at least its first line.
+            The beginning of the file, with at least its first line; with more, if that opens a quote.
         """
         encoding = self.encoding or _encoding(header)
-        line = re.split(r"[\r\n]", header.decode(encoding, "replace").lstrip("\ufeff\r\n"), maxsplit=1)[0]
+        text = header.decode(encoding, "replace").lstrip("\ufeff\r\n")
+        line = re.split(r"[\r\n]", text, maxsplit=1)[0]
+        if line.count('"') % 2 and self.quote in {None, '"'} and (whole := _QUOTED.match(text)):
+            line = whole[0]  # a name with a line break
         quote = self.quote or ("'" if '"' not in line and len(line) > 1 and line[0] == line[-1] == "'" else '"')
         outside = re.sub(f"{quote}[^{quote}]*{quote}", "", line)
         delimiter = self.delimiter or max(DELIMITERS, key=outside.count)

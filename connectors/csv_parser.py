@@ -1,11 +1,12 @@
 """Whole records of CSV text to typed columns, by Arrow; and where the first mistake is, when Arrow finds one.
 
-An empty cell is null, whatever the type. In a number or truth value so are Arrow's usual words (NA, NaN, null …); in a
-string they are strings: ``NA`` is Namibia.
+An empty cell is null, whatever the type. In a number or truth value so are blanks, and Arrow's usual words (NA, NaN,
+null …); in a string they are strings: ``NA`` is Namibia.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import re
 from collections.abc import Callable, Iterator
@@ -31,7 +32,8 @@ pa.enable_signal_handlers(False)
 _INFERRED = (pa.null(), pa.bool_(), pa.int64(), pa.float64(), pa.date32(), pa.time32("s"))
 _BOM = b"\xef\xbb\xbf"
 _MOST = 0.99  # of the cells with a value; the rest are mistakes then
-_NOTHING = "^(?:" + "|".join(map(re.escape, NOTHING)) + ")$"
+_BLANKS = (*(" " * n for n in range(1, 17)), "\t")
+_NOTHING = "^(?:" + "|".join(map(re.escape, (*NOTHING, *_BLANKS))) + ")$"
 _NUMBER = r"-?[0-9]{1,17}"
 _DECIMAL = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?"
 _DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
@@ -198,7 +200,12 @@ class RecordParser:
     def _convert(self, wanted: list[pa.Field]) -> pacsv.ConvertOptions:
         names = [field.name for field in wanted]
         types = {field.name: field.type for field in wanted}
-        return pacsv.ConvertOptions(column_types=types, include_columns=names, include_missing_columns=True)
+        return pacsv.ConvertOptions(
+            column_types=types,
+            include_columns=names,
+            include_missing_columns=True,
+            null_values=[*NOTHING, *_BLANKS],
+        )
 
     def parse(self, text: bytes, keeps_bad_rows: bool) -> Parsed:
         """Parse whole records, at least one, in any thread.
@@ -261,13 +268,18 @@ class RecordParser:
         """Return what Arrow makes of whole records, None where one of them cannot be read."""
         if b"\0" in text:
             return None
-        # To compare every cell with the words for null takes a seventh of the time, and all of them have an n.
+        # To compare every cell with the words for null takes a seventh of the time, and all of them have an n; where
+        # blanks are meant, all else fails.
         may_have_words = b"n" in text or b"N" in text
-        try:
-            table = _read(
-                text, self.header, self._options if may_have_words else self._options_without_words, self._dialect
-            )
-        except pa.ArrowInvalid:
+        options = [] if may_have_words else [self._options_without_words]
+        if may_have_words or b" " in text or b"\t" in text:
+            options.append(self._options)
+        table = None
+        for option in options:
+            with contextlib.suppress(pa.ArrowInvalid):
+                table = _read(text, self.header, option, self._dialect)
+                break
+        if table is None:
             return None
         # Lines are counted faster than records, and are as many where nothing is quoted and no line is blank.
         n_records = count_lines(text)

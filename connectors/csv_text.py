@@ -24,6 +24,7 @@ __all__ = ["MAX_RECORD", "TextFile", "compression_of", "line_number", "transcode
 
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 MAX_RECORD = 16 << 20
+_LONG_HEADER = 1 << 16
 _UNTOLD = Dialect()
 _EVER_LESS = (1 << 12, 1 << 6, 1)
 _BOM = b"\xef\xbb\xbf"
@@ -91,10 +92,25 @@ class TextFile:
             self._stream = self._restarted()
 
     def _beginning(self) -> bytes:
-        """Return what tells how the file is written: as much as has its first line."""
+        """Return what tells how the file is written: as much as has its first line, or what that opens a quote in."""
         while not re.search(rb"[^\r\n][\r\n]", self._pending) and len(self._pending) <= MAX_RECORD and self._grow():
             pass
+        while self._opens_quote() and len(self._pending) <= _LONG_HEADER and self._grow():
+            pass
         return self._pending
+
+    def _opens_quote(self) -> bool:
+        """Whether a quote is opened in the first line, and the record not ended in what was read."""
+        first = re.match(rb"[\r\n]*([^\r\n]*)", self._pending)
+        if first is None or not first[1].count(b'"') % 2:
+            return False
+        lines = self._pending[:_LONG_HEADER].lstrip(b"\r\n").splitlines(keepends=True)
+        quotes = 0
+        for line in lines:
+            quotes += line.count(b'"')
+            if not quotes % 2 and line.endswith((b"\r", b"\n")):
+                return False
+        return bool(lines)
 
     def _restarted(self, *, salvages: bool = False) -> Any:
         """Return the text from its beginning; to be salvaged, by what tells the most of what is damaged."""

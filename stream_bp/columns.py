@@ -34,6 +34,7 @@ __all__ = [
     "is_number",
     "kept_columns",
     "learnable",
+    "present",
     "target_columns",
     "type_in",
     "with_kept",
@@ -164,12 +165,21 @@ def _expand(role: str, names: Iterable[str], found: Sequence[str]) -> list[str]:
     """Return the columns that names stand for: themselves, or those of a struct or a list."""
     columns = []
     for name in names:
-        group = [name] if name in found else [leaf for leaf in found if leaf.startswith((f"{name}.", f"{name}["))]
+        group = _group(name, found)
         if not group or (role == "target" and name not in found):
             hint = nearest(name, found) or _listed(found)
             raise ConfigError(f"{role} column {name!r} is not in the source{hint}")
         columns += group
     return columns
+
+
+def _group(name: str, found: Sequence[str]) -> list[str]:
+    return [name] if name in found else [leaf for leaf in found if leaf.startswith((f"{name}.", f"{name}["))]
+
+
+def present(names: Iterable[str], found: Sequence[str]) -> list[str]:
+    """Return those of some names that stand for columns which are there."""
+    return [name for name in names if _group(name, found)]
 
 
 def _listed(names: Sequence[str]) -> str:

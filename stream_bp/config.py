@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from connectors.csv_dialect import Dialect
+from connectors.errors import SchemaError
 from connectors.wording import nearest
 from stream_bp.errors import ConfigError
 from stream_bp.schedules import ScheduleName
@@ -279,6 +281,14 @@ class JobConfig(BaseModel):
                 raise ValueError(f"a {role} column is given twice")
         if any("\0" in path for path in (*self.source, self.run_dir or "", self.predictions or "")):
             raise ValueError("a path holds a NUL character")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_written(self) -> "JobConfig":
+        try:
+            Dialect(self.delimiter, self.quote, self.encoding)
+        except SchemaError as error:
+            raise ValueError(str(error)) from error
         return self
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from connectors import Source
-from stream_bp.columns import Task, is_number
+from stream_bp.columns import Task, is_number, present
 from stream_bp.config import JobConfig
 from stream_bp.encoder import Encoder, distinct
 from stream_bp.errors import DataError
@@ -39,10 +39,13 @@ def plan(source: Source, config: JobConfig) -> Encoder:
     schema = source.schema
     # A first plan finds wrong names and types before anything is read.
     draft: Task = "regression" if config.task == "regression" else "classification"
-    encoder = Encoder.plan(schema, config.target, draft, **config.encoder_settings)
+    settings = config.encoder_settings
+    if config.new_columns == "learn":  # one that comes later may be left out, too
+        settings["ignore"] = present(config.ignore, schema.names)
+    encoder = Encoder.plan(schema, config.target, draft, **settings)
     task = config.task if config.task != "auto" else _guess(source, config, encoder)
     if task != draft:
-        encoder = Encoder.plan(schema, config.target, task, **config.encoder_settings)
+        encoder = Encoder.plan(schema, config.target, task, **settings)
     if not source.is_endless:
         _refuse_hopeless(source, encoder)
     return encoder

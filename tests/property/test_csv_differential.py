@@ -35,9 +35,9 @@ WORDS = [
     "two\nlines",
 ]
 WORDS += ["cr\rlf", "crlf\r\nend", '"', '""', "'", "''", "null", "x" * 300, " padded ", "\\", "#", "0"]
-NUMBERS = ["0", "7", "-3", "1234567890123", "", "NA", "null", "nan", "0", "12"]
-FLOATS = ["0.5", "1e3", "-2.25", "", "nan", "7", "1.5E-2", "NULL"]
-NOTHING = {"", "NA", "null", "nan", "NULL", "N/A", "NaN"}
+NUMBERS = ["0", "7", "-3", "1234567890123", "", "NA", "null", "nan", "0", "12", "  ", " 5"]
+FLOATS = ["0.5", "1e3", "-2.25", "", "nan", "7", "1.5E-2", "NULL", " ", " 2.5 "]
+NOTHING = {"", " ", "  ", "NA", "null", "nan", "NULL", "N/A", "NaN"}
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,17 @@ def test_new_columns_can_be_learned(tmp_path: Path, kind: str, follows: bool) ->
     assert blind.model == "layers 1-6-2"
 
 
+def test_a_new_column_can_be_left_out(tmp_path: Path) -> None:
+    """By a name that the first file does not have; where nothing new is learned, such a name is a mistake."""
+    folder = write(tmp_path / "in", "csv", table(0, 40, "x", "label"), table(40, 40, "x", "z", "word", "label"))
+    summary = run(folder, tmp_path / "run", new_columns="learn", ignore=["z"])
+    assert summary.rows == 80
+    assert (40, "columns_learned", "word") in events(tmp_path / "run")
+    assert list(summary.quality["missing"]) == []
+    with pytest.raises(ConfigError, match="ignored column 'z' is not in the source"):
+        run(folder, ignore=["z"])
+
+
 def test_a_job_that_learned_new_columns_resumes_and_predicts(tmp_path: Path) -> None:
     """After the border, too, at every checkpoint."""
     folder = write(tmp_path / "in", "csv", table(0, 21, "x", "label"), table(21, 30, "x", "word", "label"))

@@ -66,6 +66,8 @@ CASES = {
     ),
     "unknown choice": (["rows.parquet", "--target", "label", "--optimizer", "addam"], 2, "did you mean 'adam'?"),
     "bad interval": (["rows.parquet", "--target", "label", "--checkpoint-every", "often"], 2, "checkpoint_every: "),
+    "no encoding": (["rows.parquet", "--target", "label", "--encoding", "nope"], 2, "encoding: 'nope' is no encoding"),
+    "no delimiter": (["rows.parquet", "--target", "label", "--delimiter", "xx"], 2, "delimiter: expected one ASCII"),
     "batch of 0": (["rows.parquet", "--target", "label", "--batch-size", "0"], 2, "batch_size: "),
     "contradiction": (
         ["rows.parquet", "--target", "label", "--task", "regression", "--output", "softmax"],

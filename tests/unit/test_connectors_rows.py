@@ -30,10 +30,17 @@ def text(folder: Path, content: bytes, block_size: int = 16) -> Source:
 
 
 def test_what_is_null(tmp_path: Path) -> None:
-    """An empty cell always; NA and its like in numbers, where they cannot mean anything; in words they are words."""
+    """An empty cell always; in numbers also NA and its like, and blanks, which mean nothing there; words are words."""
     content = b'x,w\n,\nNA,NA\nnan,""\nnull,null\n2,Namibia\n'
     rows = values(text(tmp_path, content), pa.float64(), pa.string())
     assert rows == [(None, None), (None, "NA"), (None, None), (None, "null"), (2.0, "Namibia")]
+    assert values(text(tmp_path, b"x,w\n ,  \n 7,a\n\t,b\n"), pa.int64(), pa.string()) == [
+        (None, "  "),
+        (7, "a"),
+        (None, "b"),
+    ]
+    source = text(tmp_path, b"x,w\n" + b"7,a\n" * 98 + b"  ,a\n ,b\n")
+    assert source.schema.field("x").type == pa.int64(), "a column of numbers with gaps"
 
 
 @pytest.mark.parametrize("block_size", [16, 17, 31, 1 << 20])

@@ -198,6 +198,8 @@ HEADERS = [
     (b"a|b\r", "|", '"', "utf-8"),
     (b'"a;x";"b,y,z"\n', ";", '"', "utf-8"),
     (b"'a';'b'\n", ";", "'", "utf-8"),
+    (b'"a\n(EUR, net)";"b"\n', ";", '"', "utf-8"),
+    (b'a 5";b\n', ";", '"', "utf-8"),
     (b"a\n", ",", '"', "utf-8"),
     (b"\xef\xbb\xbfa;b\n", ";", '"', "utf-8"),
     ("größe;b\n".encode("cp1252"), ";", '"', "cp1252"),
@@ -214,6 +216,17 @@ def test_the_header_tells_how_a_file_is_written(header: bytes, delimiter: str, q
     told = Dialect(delimiter, quote, encoding)
     assert Dialect().told_by(header) == told
     assert Dialect().told_by(header + b"1,2|3\xff\t4;5'6'\n" * 9) == told
+
+
+@pytest.mark.parametrize("block_size", [16, 1 << 20])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_name_may_have_a_line_break(tmp_path: Path, encoding: str, block_size: int) -> None:
+    """As in a cell of a table calculation; what is written behind it tells the delimiter, too."""
+    path = tmp_path / "a.csv"
+    path.write_text('"net\r\n(EUR, 2024)\nsum";b\n1;2\n', encoding, newline="")
+    source = open_source(path, block_size=block_size)
+    assert source.schema.names == ["net\r\n(EUR, 2024)\nsum", "b"]
+    assert source.schema.types == [pa.int64(), pa.int64()]
 
 
 @pytest.mark.parametrize("block_size", [16, 1 << 20])
