@@ -184,6 +184,8 @@ class FileSource(Source):
         Where the files are.
     keeps_bad_rows
         Whether what cannot be read is handed over beside the rows, as `BadRow`, instead of ending them with an error.
+    ignore
+        Columns on whose types the files need not agree, for nobody reads them.
 
     Raises
     ------
@@ -198,10 +200,11 @@ class FileSource(Source):
         storage: Storage = DISK,
         *,
         keeps_bad_rows: bool = False,
+        ignore: Collection[str] = (),
     ) -> None:
         self._format_of, self._storage, self._keeps_bad_rows = format_of, storage, keeps_bad_rows
         self._files = [self._peek(name) for name in names]
-        self._schema = schema_of(self._files, format_of)
+        self._schema = schema_of(self._files, format_of, ignore)
         for file in self._files:
             if file.schema is not None:
                 refuse_strangers(self.schema.names, file.schema.names, file.name)
@@ -277,7 +280,9 @@ def first_columns(files: Sequence[FileFacts], schema: pa.Schema) -> pa.Schema:
     return pa.schema([schema.field(name) for name in first.names])
 
 
-def schema_of(files: Sequence[FileFacts], format_of: Callable[[str], Format]) -> pa.Schema:
+def schema_of(
+    files: Sequence[FileFacts], format_of: Callable[[str], Format], ignore: Collection[str] = ()
+) -> pa.Schema:
     """Return every column of some files, with the type that fits them all.
 
     Raises
@@ -293,7 +298,7 @@ def schema_of(files: Sequence[FileFacts], format_of: Callable[[str], Format]) ->
         raise SourceError(f"{files[0].name}: {what}")
     formats = [format_of(name) for name, _ in schemas]
     guessing = next((one for one in formats if one.guesses_types), formats[0])
-    return unify(schemas, guessing.merge)
+    return unify(schemas, guessing.merge, ignore)
 
 
 class _Chain(Iterator[Block]):

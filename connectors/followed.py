@@ -109,7 +109,7 @@ class FollowedSource(Source):
         Returns the format of a file, None for what is no data.
     follow
         In what order, for how long.
-    keeps_bad_rows
+    keeps_bad_rows, ignore
         As in `files.FileSource`.
     spool
         What writes the files, if the place is its folder.
@@ -132,9 +132,11 @@ class FollowedSource(Source):
         *,
         keeps_bad_rows: bool = False,
         spool: Spool | None = None,
+        ignore: Collection[str] = (),
     ) -> None:
         self._files = _Files(place, format_of, follow.order)
         self._follow, self._keeps_bad_rows, self._spool = follow, keeps_bad_rows, spool
+        self._ignore = ignore
         self._schema = self._first_schema()
 
     def _first_schema(self) -> pa.Schema:
@@ -148,7 +150,7 @@ class FollowedSource(Source):
                     if not has_ended:  # the more rows there are, the more types are known
                         time.sleep(_QUIET_S)
                         facts = [self._peek(fact.name) or fact for fact in facts]
-                    return first_columns(facts, schema_of(facts, self._files.format))
+                    return first_columns(facts, schema_of(facts, self._files.format, self._ignore))
                 if self._spool is not None and has_ended:
                     self._spool.refuse_failure()
                     raise SourceError("what came through the pipe has no rows; expected a header, and records")

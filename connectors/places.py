@@ -42,6 +42,7 @@ def open_source(
     keeps_bad_rows: bool = False,
     follow: Follow | None = None,
     spool: str | None = None,
+    ignore: Sequence[str] = (),
 ) -> Source:
     """Return the source for one or more places.
 
@@ -63,6 +64,8 @@ def open_source(
         How to go on with what comes: rows written at the end of a file, files that land in a folder.
     spool
         A folder that keeps what comes through a pipe, so that a reader can be opened at any position of it.
+    ignore
+        Columns on whose types files need not agree, for nobody reads them.
 
     Raises
     ------
@@ -98,6 +101,7 @@ def open_source(
             how,
             keeps_bad_rows=keeps_bad_rows,
             spool=pump,
+            ignore=ignore,
         )
     if spool is not None:
         raise SourceError(
@@ -110,12 +114,14 @@ def open_source(
         if is_address(name):
             raise SourceError(f"{told(name)}: only local files, folders and patterns can be followed")
         return FollowedSource(
-            name, lambda name: formats.get(_extension(name) or ""), follow, keeps_bad_rows=keeps_bad_rows
+            name, lambda name: formats.get(_extension(name) or ""), follow, keeps_bad_rows=keeps_bad_rows, ignore=ignore
         )
     names = [name for place in places for name in _expand(_as_name(place), storage)]
     if not names:
         raise SourceError("no place to read from was given")
-    return FileSource(names, lambda name: formats[_extension(name) or ""], storage, keeps_bad_rows=keeps_bad_rows)
+    return FileSource(
+        names, lambda name: formats[_extension(name) or ""], storage, keeps_bad_rows=keeps_bad_rows, ignore=ignore
+    )
 
 
 def _elsewhere(places: Sequence[Place | pa.Table], settings: Mapping[str, Any]) -> Source | None:

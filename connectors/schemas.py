@@ -5,7 +5,7 @@ A struct is its fields, ``place.city``; a list of a fixed size its elements, ``p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,7 @@ __all__ = [
     "cast_what_can_be",
     "check_names",
     "failures",
+    "is_among",
     "plain",
     "refuse_strangers",
     "require",
@@ -108,7 +109,12 @@ def _in_us(type_: pa.DataType) -> pa.DataType:
     return pa.timestamp("us", type_.tz) if pa.types.is_timestamp(type_) else pa.duration("us")
 
 
-def unify(schemas: Iterable[tuple[str, pa.Schema]], merge: Merge) -> pa.Schema:
+def is_among(name: str, columns: Iterable[str]) -> bool:
+    """Tell whether a column is one of some, or part of one."""
+    return any(name == column or name.startswith((f"{column}.", f"{column}[")) for column in columns)
+
+
+def unify(schemas: Iterable[tuple[str, pa.Schema]], merge: Merge, ignore: Collection[str] = ()) -> pa.Schema:
     """Return every column of every file, in order of appearance, with the type that fits them all.
 
     Parameters
@@ -117,6 +123,8 @@ def unify(schemas: Iterable[tuple[str, pa.Schema]], merge: Merge) -> pa.Schema:
         Name and schema of each file.
     merge
         The type that holds both of two types, or None where there is none.
+    ignore
+        Columns that nobody reads: the first type is as good as another.
 
     Raises
     ------
@@ -128,10 +136,12 @@ def unify(schemas: Iterable[tuple[str, pa.Schema]], merge: Merge) -> pa.Schema:
     for place, schema in schemas:
         for field in schema:
             merged = merge(types.setdefault(field.name, field.type), field.type)
+            if merged is None and is_among(field.name, ignore):
+                continue
             if merged is None:
                 raise SchemaError(
                     f"{place}: column {field.name!r} is {field.type}, but {types[field.name]} in "
-                    f"{owners[field.name]}; files of one stream must agree"
+                    f"{owners[field.name]}; files of one stream must agree on what is read (--ignore leaves it out)"
                 )
             # The file that settled the type is the one to show when another disagrees.
             if field.name not in owners or merged != types[field.name]:

@@ -354,8 +354,9 @@ class JobConfig(BaseModel):
     @property
     def source_settings(self) -> dict[str, Any]:
         """What :func:`connectors.open_source` takes beside the places."""
-        text = self.model_dump(include={"delimiter", "quote", "encoding"})
-        return {**text, "keeps_bad_rows": self.on_bad_row != "error", "spool": self.spool}
+        given = self.model_dump(include={"delimiter", "quote", "encoding", "spool"})
+        unread = [name for name in self.ignore if name not in self.keep_columns]
+        return {**given, "keeps_bad_rows": self.on_bad_row != "error", "ignore": unread}
 
     @property
     def encoder_settings(self) -> dict[str, Any]:

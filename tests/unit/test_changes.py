@@ -126,6 +126,18 @@ def test_new_columns_can_be_learned(tmp_path: Path, kind: str, follows: bool) ->
     assert blind.model == "layers 1-6-2"
 
 
+@pytest.mark.parametrize("follows", [False, True])
+def test_files_may_disagree_on_what_is_left_out(tmp_path: Path, follows: bool) -> None:
+    """On a column that is learned from they may not, and the error says how to leave it out."""
+    folder = write(tmp_path / "in", "parquet", table(0, 40, "x", "word", "label"))
+    write(folder, "parquet", pa.table({"word": [1.5] * 40, **{n: table(40, 40, n)[n] for n in ("x", "label")}}))
+    with pytest.raises(SchemaError, match=r"'word' is double, but string in .*--ignore leaves it out"):
+        run(folder, follows=follows)
+    assert run(folder, ignore=["word"], follows=follows).rows == 80
+    with pytest.raises(SchemaError, match="'word' is double, but string"):
+        run(folder, tmp_path / "run", ignore=["word"], keep_columns=["word"], predictions=str(tmp_path / "out"))
+
+
 def test_a_new_column_can_be_left_out(tmp_path: Path) -> None:
     """By a name that the first file does not have; where nothing new is learned, such a name is a mistake."""
     folder = write(tmp_path / "in", "csv", table(0, 40, "x", "label"), table(40, 40, "x", "z", "word", "label"))
