@@ -20,11 +20,8 @@ comes before these, and later than they, is a bad row.
 from __future__ import annotations
 
 import contextlib
-import glob
 import json
 import os
-import re
-import stat
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -55,10 +52,10 @@ from connectors.files import (
     refusal,
     schema_of,
 )
+from connectors.listing import Found, Listing
 from connectors.schemas import refuse_strangers
 from connectors.spool import Spool
 from connectors.storage import Status
-from connectors.watching import Watch
 
 __all__ = ["Follow", "FollowedSource"]
 
@@ -67,8 +64,6 @@ _LIST_S = 5.0  # between two looks at the whole place where nothing is told
 _QUIET_S = 1.0  # a file of text is left for another one
 _WHOLE_S = 10.0  # what stands at its end is a whole record; a file that cannot be read yet is no longer written
 _LATE = "late "  # what decisions about such files begin with
-_TURN = "[0-9]{1,4}"  # what a rotated log is called by: a number, or a time
-_TIMES = r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}[0-9T:._\-]*"
 _KEPT = 256  # files that a cursor knows
 _LOOKED_AT = 16  # files that types are told from
 
@@ -87,15 +82,6 @@ class Follow:
 
     order: str = "name"
     idle_timeout_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """A file as it is found in the place."""
-
-    key: tuple[int, str]
-    name: str
-    status: Status
 
 
 class FollowedSource(Source):
@@ -134,7 +120,7 @@ class FollowedSource(Source):
         spool: Spool | None = None,
         ignore: Collection[str] = (),
     ) -> None:
-        self._files = _Files(place, format_of, follow.order)
+        self._files = Listing(place, format_of, follow.order)
         self._follow, self._keeps_bad_rows, self._spool = follow, keeps_bad_rows, spool
         self._ignore = ignore
         self._schema = self._first_schema()
@@ -229,90 +215,12 @@ class FollowedSource(Source):
         return Reader(blocks, self.description, blocks.again, blocks.notes)
 
 
-class _Files:
-    """The files of a place, in their order."""
-
-    def __init__(self, place: str, format_of: Callable[[str], Format | None], order: str) -> None:
-        self.place, self._format_of, self._order = place, format_of, order
-        self._is_folder, self._is_pattern = Path(place).is_dir(), False
-        if not self._is_folder and not Path(place).exists():
-            self._is_pattern = glob.has_magic(place)
-            if not self._is_pattern and not Path(place).parent.is_dir():
-                raise SourceError(f"{place}: no such file or folder")
-        self._is_file = not self._is_folder and not self._is_pattern
-        if self._is_file:
-            self.format(place)
-        name, stem, end = (re.escape(part) for part in (Path(place).name, Path(place).stem, Path(place).suffix))
-        self._rotated = re.compile(
-            rf"{name}[.\-_](?:{_TIMES}|{_TURN}|old|prev)|{stem}[.\-_]{_TIMES}{end}|{stem}\.{_TURN}{end}"
-        )
-
-    def format(self, name: str) -> Format:
-        """Return how a file is read; a rotated one as the one that it was."""
-        found = self._format_of(self.place if self._is_file else name)
-        if found is None:
-            raise SourceError(f"{name}: unknown kind of file")
-        return found
-
-    def watch(self) -> Watch:
-        """Return what tells when something happens."""
-        folder = Path(self.place)
-        while not folder.is_dir() or glob.has_magic(str(folder)):
-            folder = folder.parent
-        return Watch(str(folder), is_deep="**" in self.place)
-
-    def listed(self, newer_ns: int | None = None, inodes: Collection[int] = ()) -> list[_Found]:
-        """Return the files; of one that is rotated those, too, that were changed at a time or later, or have a number.
-
-        Parameters
-        ----------
-        newer_ns
-            The time, in nanoseconds since 1970; ``None`` for the file alone.
-        inodes
-            The numbers of files that may go by any name now.
-        """
-        with foreign_errors(self.place):
-            found = [self._found(name) for name in self._names(newer_ns is not None, inodes)]
-        files = [file for file in found if file is not None]
-        if self._is_file:
-            files = [f for f in files if f.name == self.place or f.status.st_mtime_ns >= (newer_ns or 0)]
-        return sorted(files, key=lambda file: file.key)
-
-    def _names(self, with_rotated: bool, inodes: Collection[int]) -> list[str]:
-        place = Path(self.place)
-        if self._is_pattern:
-            found = glob.glob(self.place, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
-            return [name for name in found if self._is_data(name)]
-        if self._is_folder:
-            names = [os.path.join(self.place, entry.name) for entry in os.scandir(place)]  # noqa: PTH118 - as given
-            return [name for name in names if self._is_data(name)]
-        if not with_rotated:
-            return [self.place]
-        siblings = [entry for entry in os.scandir(place.parent) if entry.name != place.name]
-        rotated = [e.path for e in siblings if self._rotated.fullmatch(e.name) or e.inode() in inodes]
-        return [self.place, *rotated]
-
-    def _is_data(self, name: str) -> bool:
-        return not Path(name).name.startswith((".", "_")) and self._format_of(name) is not None
-
-    def _found(self, name: str) -> _Found | None:
-        try:
-            status = Path(name).stat()
-        except FileNotFoundError:  # it was renamed in this very moment
-            return None
-        if not stat.S_ISREG(status.st_mode):
-            return None
-        is_last = self._is_file and name == self.place
-        by_time = self._order == "time" or self._is_file
-        return _Found((2**63 if is_last else status.st_mtime_ns if by_time else 0, name), name, status)
-
-
 class _Following(Iterator[Block]):
     """The blocks of files that come, from a cursor on; an empty one says that there is nothing for now."""
 
     def __init__(
         self,
-        files: _Files,
+        files: Listing,
         schema: pa.Schema,
         cursor: Cursor,
         decisions: Decisions,
@@ -565,7 +473,7 @@ class _Following(Iterator[Block]):
             and not self._is_finished(file, numbered)
         ]
 
-    def _tell_late(self, file: _Found) -> None:
+    def _tell_late(self, file: Found) -> None:
         """Tell, once, of a file that came later than those behind it in the order are known."""
         known = {(identity.inode, identity.size) for identity in self._cursor.seen}
         if (file.status.st_ino, file.status.st_size) in known or self._decisions.recall(_LATE + file.name) is not None:
@@ -576,7 +484,7 @@ class _Following(Iterator[Block]):
         self._decisions.note(row, _LATE + file.name, str(row))
         self._notes.append(_late(file.name, row))
 
-    def _is_finished(self, file: _Found, numbered: dict[tuple[int, int], FileIdentity]) -> bool:
+    def _is_finished(self, file: Found, numbered: dict[tuple[int, int], FileIdentity]) -> bool:
         """Tell whether a file is one that was read under whatever name, and nothing was written to it since."""
         status = file.status
         identity = numbered.get((status.st_ino, status.st_size))
@@ -608,11 +516,11 @@ class _Following(Iterator[Block]):
             part = DamagedPart(name, str(error).removeprefix(f"{name}: "), self._schema)
         if part is None:
             return False
+        if part.columns:
+            refuse_strangers(self._columns, part.columns, name)
         self._decide(self._head(name, part))
         if name in self._queue:
             self._queue.remove(name)
-        if part.columns:
-            refuse_strangers(self._columns, part.columns, name)
         if left_at is None:
             self._notes.append(file_start(name, part, self._cursor.row, self._known, self._files.format(name)))
         self._part, self._truncated = part, None
