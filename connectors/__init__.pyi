@@ -1,5 +1,5 @@
 from .addresses import told
-from .base import BadRow, Block, Cursor, Decisions, FileIdentity, FileStart, Note, Reader, Source
+from .base import LASTING, BadRow, Block, Cursor, Decisions, FileIdentity, FileStart, Note, Reader, Source
 from .errors import (
     ConnectorError,
     CursorError,
@@ -19,6 +19,7 @@ from .writer import open_writer
 
 __all__ = [
     "EXTENSIONS",
+    "LASTING",
     "BadRow",
     "Block",
     "ConnectorError",

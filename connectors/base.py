@@ -30,8 +30,11 @@ import pyarrow as pa
 
 from connectors.errors import CursorError, SourceError
 
-__all__ = ["BadRow", "Block", "Cursor", "Decisions", "FileIdentity", "FileStart", "Note", "Reader", "Source"]
+__all__ = ["LASTING", "BadRow", "Block", "Cursor", "Decisions", "FileIdentity", "FileStart", "Note", "Reader", "Source"]
 
+
+LASTING = "late "
+"""What begins a decision that is needed however long ago it was made: that a file came too late, which is told once."""
 
 _MOST_DECISIONS = 100_000  # the last ones are remembered
 

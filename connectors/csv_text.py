@@ -121,7 +121,9 @@ class TextFile:
         self._file = file
         is_gzip = compression_of(self._name) == "gzip"
         stream = gzip.GzipFile(fileobj=self._file) if salvages and is_gzip else _decompressed(self._file, self._name)
-        return stream if self.dialect.is_utf8 else _Transcoded(stream, str(self.dialect.encoding))
+        if self.dialect.is_utf8:
+            return stream
+        return _Transcoded(stream, str(self.dialect.encoding), lambda: self.is_growing)
 
     @property
     def is_plain(self) -> bool:
@@ -329,16 +331,16 @@ def transcoded(encoding: str) -> Callable[[bytes], bytes]:
 
 
 class _Transcoded:
-    """A stream of text of another encoding, as UTF-8."""
+    """A stream of text of another encoding, as UTF-8; while it grows, what is half a letter at its end is held back."""
 
-    def __init__(self, stream: Any, encoding: str) -> None:
-        self._stream, self._decode = stream, transcoded(encoding)
+    def __init__(self, stream: Any, encoding: str, is_growing: Callable[[], bool] = lambda: False) -> None:
+        self._stream, self._decode, self._is_growing = stream, transcoded(encoding), is_growing
 
     def read(self, n: int) -> bytes:
         """Return some bytes, of the next `n` of the stream or more; none at its end."""
         while True:
             read = self._stream.read(n)
-            text = self._decode(read)
+            text = self._decode(read) if read or not self._is_growing() else b""
             if text or not read:
                 return text
 

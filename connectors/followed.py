@@ -30,7 +30,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from connectors.base import BadRow, Block, Cursor, Decisions, FileIdentity, Note, Reader, Source
+from connectors.base import LASTING, BadRow, Block, Cursor, Decisions, FileIdentity, FileStart, Note, Reader, Source
 from connectors.errors import (
     ConnectorError,
     ContinuedError,
@@ -63,7 +63,6 @@ _LOOK_S = 1.0  # between two looks where nothing is told
 _LIST_S = 5.0  # between two looks at the whole place where nothing is told
 _QUIET_S = 1.0  # a file of text is left for another one
 _WHOLE_S = 10.0  # what stands at its end is a whole record; a file that cannot be read yet is no longer written
-_LATE = "late "  # what decisions about such files begin with
 _KEPT = 256  # files that a cursor knows
 _LOOKED_AT = 16  # files that types are told from
 
@@ -239,18 +238,21 @@ class _Following(Iterator[Block]):
         self._known = known
         self._notes: list[Note] = []
         self._part: Part | None = None
+        self._name = ""
         self._is_leaving = self._must_wait = False
         self._came = self._changed = time.monotonic()
         self._status: Status | None = None
         self._queue: deque[str] = deque()
         self._listed = -_LIST_S
         self._touched: set[tuple[int, int, int]] = set()
-        self._truncated: FileIdentity | None = None
         self._largest, self._ended_at = 0, (-1, 0)
+        self._is_decided = True
+        self._left_now: FileIdentity | None = None
+        self._begun: FileStart | None = None
         self._missed = 0.0
         # What was told of files that came too late is told again where it was.
-        names = [name for name in decisions.names() if name.startswith(_LATE)]
-        told = [(name.removeprefix(_LATE), int(decisions.recall(name) or 0)) for name in names]
+        names = [name for name in decisions.names() if name.startswith(LASTING)]
+        told = [(name.removeprefix(LASTING), int(decisions.recall(name) or 0)) for name in names]
         self._notes += [_late(name, row) for name, row in told if row >= cursor.row]
         if cursor.seen:
             self._resume(cursor.seen[-1])
@@ -266,6 +268,7 @@ class _Following(Iterator[Block]):
             except (ConnectorError, OSError) as error:
                 failure = failure or (error if isinstance(error, ConnectorError) else None)
             if self._part is not None:
+                self._name = file.name
                 self._cursor = replace(self._cursor, seen=self._cursor.seen[:-1], file=self._cursor.file)
                 return
         raise failure or CursorError(f"{seen.name}: the file that the checkpoint stands in is gone; put it back")
@@ -325,6 +328,8 @@ class _Following(Iterator[Block]):
             if piece is None:
                 return None
             self._came, self._must_wait = time.monotonic(), False
+            if not self._is_decided and (piece.records.num_rows or piece.bad):
+                self._decide(self._head(self._name, part))
             block, self._cursor, self._notes = block_of(piece, self._cursor, self._notes)
             if block is not None:
                 return block
@@ -336,34 +341,28 @@ class _Following(Iterator[Block]):
             self._finish(part)
             return True
         if part.status_now().st_size < self._largest:
-            # What the file holds from now on is another content, though it is the same file.
-            self._truncated = replace(part.identity(), inode=0)
-            self._finish(part)
+            self._left_now = replace(part.identity(), size=0)
+            self._finish(part, is_truncated=True)
             return True
         if self._spool is None:
             # One that lies there for long needs no waiting; clocks of other machines may be wrong.
             quiet_s = max(time.monotonic() - self._changed, time.time() - self._written)
             if quiet_s < (_WHOLE_S if part.has_rest else _QUIET_S) or self._next_name() is None:
                 return False
-        elif not self._spool.is_whole(part.identity().name):
+        elif not self._spool.is_whole(self._name):
             return False
         until = None
         if self._spool is None and self._status is not None:
             # What is written to it from now on comes behind the files that come next.
             until = part.read_to
-            left = identify(part.identity().name, self._status, until, "")
-            self._decisions.note(self._cursor.row, self._left_key, json.dumps(asdict(left)))
+            self._left_now = identify(self._name, self._status, until, "")
         self._is_leaving = True
         part.settle(until)
         return True
 
-    @property
-    def _left_key(self) -> str:
-        return f"left {self._cursor.file}"
-
     def _left(self) -> FileIdentity | None:
         """Return how the present file was when it was left, and where it ended then, if that was decided."""
-        return self._decided(self._left_key)
+        return self._decided(f"left {self._cursor.file}")
 
     def _decided(self, key: str) -> FileIdentity | None:
         decision = self._decisions.recall(key)
@@ -374,35 +373,50 @@ class _Following(Iterator[Block]):
         except (TypeError, ValueError) as error:
             raise CursorError(f"what was decided about {key!r} cannot be read: {decision[:200]!r}") from error
 
+    def _note(self, key: str, identity: FileIdentity, **more: object) -> None:
+        """Write a decision down, if it is one."""
+        if self._decisions.recall(key) is None:
+            self._decisions.note(self._cursor.row, key, json.dumps({**asdict(identity), **more}))
+
     @property
     def _written(self) -> float:
         """When the present file was last written, in seconds since 1970."""
         return self._status.st_mtime_ns / 1e9 if self._status is not None else time.time()
 
-    def _finish(self, part: Part) -> None:
+    def _finish(self, part: Part, *, is_truncated: bool = False) -> None:
         identity = part.identity()
         if self._status is not None and part.whole is None:
             # As it was when it was last read: what was written since shows.
             identity = identify(identity.name, self._status, identity.offset, identity.digest)
-        left = self._left()
+        left = self._left() or self._left_now
         if left is not None:
             if identity.offset < left.offset:
                 what = f"the file was truncated (expected {left.offset} bytes of text, found {identity.offset})"
                 raise refusal(identity.name, left, what)
             identity = replace(identity, size=left.size, mtime_ns=left.mtime_ns)
-        if self._truncated is not None:
-            identity = self._truncated
+        if is_truncated:
+            # What the file holds from now on is another content, though it is the same file.
+            identity = replace(part.identity(), inode=0)
+        if not self._is_decided:
+            columns = self._begun.columns if self._begun is not None else None
+            self._note(f"empty {self._cursor.file}", identity, columns=columns)
+        elif self._left_now is not None:
+            self._note(f"left {self._cursor.file}", self._left_now)
         part.close()
         if self._spool is not None:
             self._spool.leave(identity.name)
+        self._pass_by(identity)
+        self._part, self._is_leaving, self._status, self._left_now = None, False, None, None
+        self._largest, self._ended_at = 0, (-1, 0)
+
+    def _pass_by(self, identity: FileIdentity) -> None:
+        """Stand behind a file."""
         kept = (*self._cursor.seen, identity)[-_KEPT:]
         dropped = (*self._cursor.seen, identity)[: -len(kept)]
         horizon = self._cursor.horizon
         for one in dropped:
             horizon = (*max(horizon[:2], self._place_in_order(one)), max(horizon[2], one.mtime_ns))
         self._cursor = replace(self._cursor, seen=kept, file=self._cursor.file + 1, horizon=horizon)
-        self._part, self._is_leaving, self._status = None, False, None
-        self._largest, self._ended_at = 0, (-1, 0)
 
     def _place_in_order(self, identity: FileIdentity) -> tuple[int, str]:
         return (identity.mtime_ns if self._follow.order == "time" else 0, identity.name)
@@ -436,19 +450,37 @@ class _Following(Iterator[Block]):
         return None
 
     def _decide(self, head: FileIdentity) -> None:
-        """Let a file be the one that is read now, whatever comes meanwhile."""
-        key = f"file {self._cursor.file}"
-        if self._decisions.recall(key) is None:
-            self._decisions.note(self._cursor.row, key, json.dumps(asdict(head)))
+        """Let a file be the one whose rows come now, whatever comes meanwhile."""
+        self._note(f"file {self._cursor.file}", head)
+        self._is_decided = True
 
     def _head(self, name: str, part: Part) -> FileIdentity:
-        """Return what a file is known by later on; nothing but its number, if it has no rows yet, or is damaged."""
-        nothing = identify(name, part.status_now(), 0, "")
+        """Return what a file is known by later on: its first rows; its number alone, if these cannot be had."""
+        status = part.status_now()
+        others = [file.name for file in self._files.listed(0, {status.st_ino}) if file.status.st_ino == status.st_ino]
+        for called in (name, *others):  # it may have been renamed since
+            with contextlib.suppress(ConnectorError, OSError, pa.ArrowException):
+                head = self._files.format(called).head(called)
+                if head is not None and head.inode == status.st_ino:
+                    return replace(head, name=name)
+        return identify(name, status, 0, "")
+
+    def _pass_by_empty(self) -> bool:
+        """Pass by a file that had no rows when its turn was, whatever became of it; tell whether it was one."""
+        key = f"empty {self._cursor.file}"
+        decision = self._decisions.recall(key)
+        if decision is None:
+            return False
         try:
-            head = self._files.format(name).head(name)
-        except (ConnectorError, OSError, pa.ArrowException):
-            return nothing
-        return head if head is not None and head.inode == nothing.inode else nothing
+            passed = json.loads(decision)
+            columns = passed.pop("columns")
+            identity = FileIdentity(**passed)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise CursorError(f"what was decided about {key!r} cannot be read: {decision[:200]!r}") from error
+        if columns is not None:
+            self._notes.append(FileStart(self._cursor.row, identity.name, tuple(columns)))
+        self._pass_by(identity)
+        return True
 
     def _candidates(self) -> list[str]:
         """Return the files that were not read, or not to their end, in their order."""
@@ -458,11 +490,14 @@ class _Following(Iterator[Block]):
             newest = self._part.identity().mtime_ns
         current = self._part.status_now() if self._part is not None else None
         named = {(identity.name, identity.size, identity.mtime_ns) for identity in seen}
-        numbered = {(identity.inode, identity.size): identity for identity in seen}
+        numbered: dict[tuple[int | str, int], FileIdentity] = {}
+        for identity in seen:
+            numbered[identity.inode, identity.size] = numbered[identity.name, identity.size] = identity
         found = self._files.listed(newest, {identity.inode for identity in seen})
         horizon = self._cursor.horizon
         for file in found:
-            if file.key <= horizon[:2] and file.status.st_mtime_ns > horizon[2]:
+            is_here = current is not None and _is_same(file.status, current)
+            if not is_here and file.key <= horizon[:2] and file.status.st_mtime_ns > horizon[2]:
                 self._tell_late(file)
         return [
             file.name
@@ -476,55 +511,73 @@ class _Following(Iterator[Block]):
     def _tell_late(self, file: Found) -> None:
         """Tell, once, of a file that came later than those behind it in the order are known."""
         known = {(identity.inode, identity.size) for identity in self._cursor.seen}
-        if (file.status.st_ino, file.status.st_size) in known or self._decisions.recall(_LATE + file.name) is not None:
+        if (file.status.st_ino, file.status.st_size) in known or self._decisions.recall(
+            LASTING + file.name
+        ) is not None:
             return
         row = self._cursor.row
         if not self._keeps_bad_rows:
             raise SourceError(f"{file.name}: {_late(file.name, row).reason}; rename it, so that it comes last")
-        self._decisions.note(row, _LATE + file.name, str(row))
+        self._decisions.note(row, LASTING + file.name, str(row))
         self._notes.append(_late(file.name, row))
 
-    def _is_finished(self, file: Found, numbered: dict[tuple[int, int], FileIdentity]) -> bool:
-        """Tell whether a file is one that was read under whatever name, and nothing was written to it since."""
+    def _is_finished(self, file: Found, numbered: dict[tuple[int | str, int], FileIdentity]) -> bool:
+        """Tell whether a file is one that was read, and nothing was written to it since.
+
+        It may have been renamed since, or touched, or replaced by the same. One of another name and time is another
+        one: the number of a file that was removed is used again.
+        """
         status = file.status
-        identity = numbered.get((status.st_ino, status.st_size))
+        identity = numbered.get((status.st_ino, status.st_size)) or numbered.get((file.name, status.st_size))
         if identity is None:
             return False
         touched = (status.st_ino, status.st_size, status.st_mtime_ns)
-        if status.st_mtime_ns != identity.mtime_ns and touched not in self._touched:
-            if not self._holds(file.name, identity):
-                return False
-            self._touched.add(touched)
+        if (identity.inode, identity.mtime_ns) == (status.st_ino, status.st_mtime_ns) or touched in self._touched:
+            return True
+        if identity.name != file.name or not self._holds(file.name, identity):
+            return False
+        self._touched.add(touched)
         return True
 
     def _open_next(self) -> bool:
         """Open the file that comes next; tell whether there is one that can be read."""
+        while self._pass_by_empty():
+            pass
         name = self._next_name()
         if name is None:
             return False
         try:
             left_at = self._left_at(name)
-            part = self._opened(name, left_at)
-            if part is None and not self._is_being_written(name):
-                part = self._opened(name, None, is_growing=False)
+            part = self._opened_or_damaged(name, left_at)
         except FileNotFoundError:  # it was renamed in this very moment
             self._listed = -_LIST_S
             return False
-        except (RowError, SourceError) as error:
-            if not self._keeps_bad_rows:
-                raise
-            part = DamagedPart(name, str(error).removeprefix(f"{name}: "), self._schema)
         if part is None:
             return False
         if part.columns:
             refuse_strangers(self._columns, part.columns, name)
-        self._decide(self._head(name, part))
         if name in self._queue:
             self._queue.remove(name)
+        self._begun = None
         if left_at is None:
-            self._notes.append(file_start(name, part, self._cursor.row, self._known, self._files.format(name)))
-        self._part, self._truncated = part, None
+            self._begun = file_start(name, part, self._cursor.row, self._known, self._files.format(name))
+            self._notes.append(self._begun)
+        self._part, self._name = part, name
+        self._is_decided = self._decisions.recall(f"file {self._cursor.file}") is not None
         return True
+
+    def _opened_or_damaged(self, name: str, left_at: FileIdentity | None) -> Part | None:
+        try:
+            part = self._opened(name, left_at)
+            if part is None and not self._is_being_written(name):
+                part = self._opened(name, None, is_growing=False)
+        except (RowError, SourceError) as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                raise error.__cause__ from None
+            if not self._keeps_bad_rows:
+                raise
+            return DamagedPart(name, str(error).removeprefix(f"{name}: "), self._schema)
+        return part
 
     def _is_being_written(self, name: str) -> bool:
         """Tell whether a file was written a moment ago: then there is something that comes."""
@@ -538,11 +591,13 @@ class _Following(Iterator[Block]):
         status = Path(name).stat()
         for identity in reversed(self._cursor.seen):
             # The number of a file that was removed may be that of another one since.
-            if identity.inode == status.st_ino and status.st_size >= identity.size and self._holds(name, identity):
+            is_it = status.st_ino == identity.inode or name == identity.name
+            is_same_time = identity.mtime_ns == status.st_mtime_ns
+            has_grown = status.st_size > identity.size
+            is_like_it = has_grown or (status.st_size == identity.size and (is_same_time or name == identity.name))
+            is_copy = identity.inode == 0
+            if (is_copy or (is_it and is_like_it)) and self._holds(name, identity):
                 return identity
-        truncated = self._truncated
-        if truncated is not None and self._holds(name, truncated):
-            return truncated
         return None
 
     def _holds(self, name: str, identity: FileIdentity) -> bool:

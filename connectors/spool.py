@@ -154,19 +154,23 @@ class Spool:
 
     def _run(self) -> None:
         try:
+            stream = self._opened()
             while True:
-                with self._opened() as stream:
+                with stream:
                     self._take(stream)
-                if self._is_over or not self._reopens or self._place == STANDARD_INPUT:
-                    break
+                    if self._is_over or not self._reopens or self._place == STANDARD_INPUT:
+                        break
+                    # Before this end is closed: what comes between two openings would have nobody to go to.
+                    stream = self._opened()
         except BaseException as error:
             self._failure = error
         with self._changed:
             self._has_ended = True
 
     def _opened(self) -> io.BufferedReader:
-        # Opening a named pipe waits for somebody who writes to it.
-        self._pipe = _Pipe(os.dup(0) if self._place == STANDARD_INPUT else os.open(self._place, os.O_RDONLY))
+        is_input = self._place == STANDARD_INPUT
+        # Without waiting for somebody who writes: that is done where it can be told that it is over.
+        self._pipe = _Pipe(os.dup(0) if is_input else os.open(self._place, os.O_RDONLY | os.O_NONBLOCK))
         return io.BufferedReader(self._pipe, _READ_BYTES)
 
     def end(self) -> None:
@@ -296,29 +300,34 @@ class _Pipe(io.RawIOBase):
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._over, self._tell = os.pipe()
+        self._lock = threading.Lock()  # a number is that of another file, once it was closed
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        ready, _, _ = select.select([self._fd, self._over], [], [])
-        if self._over in ready:
-            return 0
-        data = os.read(self._fd, len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
+        while True:
+            ready, _, _ = select.select([self._fd, self._over], [], [])
+            if self._over in ready:
+                return 0
+            with contextlib.suppress(BlockingIOError):
+                data = os.read(self._fd, len(buffer))
+                buffer[: len(data)] = data
+                return len(data)
 
     def end(self) -> None:
         """Let it be as if nobody wrote any more."""
-        with contextlib.suppress(OSError):  # it was closed in this very moment
-            os.write(self._tell, b".")
+        with self._lock:
+            if not self.closed:
+                os.write(self._tell, b".")
 
     def close(self) -> None:
         """Close it: whoever writes has nobody to write to then."""
-        if not self.closed:
-            for fd in (self._fd, self._over, self._tell):
-                os.close(fd)
-        super().close()
+        with self._lock:
+            if not self.closed:
+                for fd in (self._fd, self._over, self._tell):
+                    os.close(fd)
+            super().close()
 
 
 class _Text:

@@ -14,7 +14,7 @@ from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
-from connectors import Decisions
+from connectors import LASTING, Decisions
 from stream_bp.disk import Disk
 from stream_bp.errors import DiskError
 
@@ -96,7 +96,8 @@ class KeptDecisions(Decisions):
                 self._drop_old()
 
     def _drop_old(self) -> None:
-        self._lines = [line for line in self._lines if line[0] >= self._saved_rows[0]]
+        first = self._saved_rows[0]
+        self._lines = [line for line in self._lines if line[0] >= first or line[1].startswith(LASTING)]
         temporary = self._path.with_name(f".{self._path.name}.tmp")
         try:
             self.close()

@@ -18,6 +18,7 @@ from connectors import (
     Decisions,
     Follow,
     Reader,
+    RowError,
     SourceError,
     followed,
     open_source,
@@ -317,6 +318,107 @@ def test_a_log_in_another_encoding_is_read_once(tmp_path: Path, encoding: str) -
                 with path.open("a", encoding="utf-16-le" if encoding == "utf-16" else encoding) as file:
                     file.write(f"{len(found) + 1},é\n")
     assert found == [1, 2, 3, 4]
+
+
+def test_a_log_that_has_but_its_header_is_known_by_the_rows_that_come(tmp_path: Path) -> None:
+    """A new log has none yet: when it is turned before it has some, a run that goes on is not misled by its number."""
+    path = write(tmp_path / "log.csv", 1, 2)
+    following = Following(path)
+    assert following.read(2) == [1, 2]
+    cursor = following.cursor
+
+    def turn(copy: str, *numbers: int) -> None:
+        shutil.copy(path, tmp_path / copy)
+        with path.open("w") as file:
+            file.write("n\n")
+        if numbers:
+            write(path, *numbers, header=False)
+
+    turn("log.csv.1")
+    for _ in range(4):
+        assert following.is_idle()
+    following.reader.close()
+    write(path, 3, header=False)
+    turn("log.csv.2", 4)
+    later = Following(path, cursor, following.decisions)
+    assert later.rest() == [3, 4]
+    assert Following(path, cursor, later.decisions).rest() == [3, 4]
+
+
+def test_half_a_letter_at_the_end_is_held_back(tmp_path: Path) -> None:
+    """In an encoding whose letters have several bytes a write may end within one."""
+    path = tmp_path / "log.csv"
+    path.write_text("n\n1\n", "utf-16-le")
+    source = open_source(path, follow=Follow(idle_timeout_s=0.5), encoding="utf-16-le")
+    pieces = ["22\n33".encode("utf-16-le")[:9], "22\n33".encode("utf-16-le")[9:] + "\n".encode("utf-16-le")]
+    found = []
+    with source.open(SCHEMA) as reader:
+        for block in reader:
+            found += block.records["n"].to_pylist()
+            if pieces:
+                with path.open("ab") as file:
+                    file.write(pieces.pop(0))
+    assert found == [1, 22, 33]
+
+
+def test_a_file_that_is_written_anew_with_more_is_gone_on_with(tmp_path: Path) -> None:
+    """As a copying program does it, by another file of the same name; one of another name is another file."""
+    a = write(tmp_path / "a.csv", 1, 2)
+    following = Following(tmp_path)
+    assert following.read(2) == [1, 2]
+    write(tmp_path / "b.csv", 7)
+    assert following.read(1) == [7]
+    shutil.copy(a, tmp_path / ".a.tmp")
+    write(tmp_path / ".a.tmp", 3, header=False)
+    (tmp_path / ".a.tmp").rename(a)
+    assert following.rest() == [3]
+    number = (tmp_path / "b.csv").stat().st_ino
+    (tmp_path / "b.csv").rename(tmp_path / "d.csv")  # as if its number were used again for the same content
+    os.utime(tmp_path / "d.csv")
+    assert (tmp_path / "d.csv").stat().st_ino == number
+    assert Following(tmp_path, following.cursor).rest() == [7]
+
+
+def test_where_a_log_was_truncated_is_decided(tmp_path: Path) -> None:
+    """What was not read of it comes, in its copy, when that is its turn: also for a run that goes on from before."""
+    m = write(tmp_path / "m.csv", 1, 2)
+    following = Following(tmp_path)
+    assert following.read(2) == [1, 2]
+    cursor = following.cursor
+    write(m, 3, header=False)
+    shutil.copy(m, tmp_path / ".n")
+    with m.open("w") as file:
+        file.write("")
+    (tmp_path / ".n").rename(tmp_path / "n.csv")
+    write(tmp_path / "b.csv", 7)
+    rest = following.rest()
+    assert sorted(rest) == [3, 7]
+    assert Following(tmp_path, cursor, following.decisions).rest() == rest
+
+
+def test_a_record_that_was_left_without_end_can_be_mended(tmp_path: Path) -> None:
+    """What ends the run is not decided: it is read again as it is by then."""
+    a = write(tmp_path / "a.csv", 1, end="\n2x")
+    write(tmp_path / "b.csv", 9)
+    following = Following(tmp_path)
+    assert following.read(1) == [1]
+    with pytest.raises(RowError, match="2x"):
+        following.rest()
+    a.write_text("n\n1\n22\n")
+    assert Following(tmp_path, following.cursor, following.decisions).rest() == [22, 9]
+
+
+def test_the_file_that_is_read_is_not_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though it stands before the last of those that are not known any more, once these are more."""
+    monkeypatch.setattr(followed, "_KEPT", 10)
+    for i in range(20):
+        parquet(tmp_path / f"{i:03}.parquet", i)
+    following = Following(tmp_path)
+    assert following.read(20) == list(range(20))
+    write(tmp_path / "009b.csv", 100)
+    assert following.read(1) == [100]
+    write(tmp_path / "009b.csv", 101, header=False)
+    assert following.rest() == [101]
 
 
 def test_a_file_that_goes_before_it_was_opened_is_not_waited_for(tmp_path: Path) -> None:

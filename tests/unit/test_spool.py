@@ -227,6 +227,39 @@ def test_what_came_before_a_stream_broke_is_read(
         thread.join()
 
 
+def test_nothing_is_lost_between_two_writers(tmp_path: Path) -> None:
+    """However fast one follows the other: somebody is there to read at every moment."""
+    pipe = fifo(tmp_path)
+    source_of: list[Any] = []
+    opening = threading.Thread(
+        target=lambda: source_of.append(
+            open_source(pipe, spool=str(tmp_path / "spool"), follow=Follow(idle_timeout_s=1))
+        )
+    )
+    opening.start()
+    pipe.write_bytes(b"n,w\n")
+    for n in range(2_000):
+        pipe.write_bytes(b"%d,w\n" % n)
+        time.sleep(0.001 * (n % 3 == 0))
+    opening.join()
+    assert rows(source_of[0])[0] == list(range(2_000))
+
+
+def test_who_waits_for_a_writer_can_be_told_to_end(tmp_path: Path) -> None:
+    """Nothing is written to what became of a pipe that was closed."""
+    pipe = fifo(tmp_path)
+    thread = pour(pipe, text(0, 10))
+    source = open_source(pipe, follow=Follow(idle_timeout_s=0.5))
+    assert rows(source)[0] == list(range(10))
+    thread.join()
+    began = time.monotonic()
+    pump = source._spool  # type: ignore[attr-defined]
+    pump.end()
+    assert not pump._thread.is_alive()
+    assert time.monotonic() - began < spool._PATIENCE_S, "it did not wait in vain"
+    pump.end()
+
+
 def test_a_named_pipe_is_opened_again_to_be_followed(tmp_path: Path) -> None:
     """One writer after the other, each with the header."""
     pipe = fifo(tmp_path)
