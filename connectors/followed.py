@@ -26,6 +26,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -457,13 +458,17 @@ class _Following(Iterator[Block]):
     def _head(self, name: str, part: Part) -> FileIdentity:
         """Return what a file is known by later on: its first rows; its number alone, if these cannot be had."""
         status = part.status_now()
-        others = [file.name for file in self._files.listed(0, {status.st_ino}) if file.status.st_ino == status.st_ino]
-        for called in (name, *others):  # it may have been renamed since
+        # It may have been renamed since; most have not, and a place may hold many files.
+        for called in chain([name], self._named(status.st_ino)):
             with contextlib.suppress(ConnectorError, OSError, pa.ArrowException):
                 head = self._files.format(called).head(called)
                 if head is not None and head.inode == status.st_ino:
                     return replace(head, name=name)
         return identify(name, status, 0, "")
+
+    def _named(self, inode: int) -> Iterator[str]:
+        """Yield by what names a file goes, by its number."""
+        yield from (file.name for file in self._files.listed(0, {inode}) if file.status.st_ino == inode)
 
     def _pass_by_empty(self) -> bool:
         """Pass by a file that had no rows when its turn was, whatever became of it; tell whether it was one."""
@@ -588,17 +593,17 @@ class _Following(Iterator[Block]):
 
     def _left_at(self, name: str) -> FileIdentity | None:
         """Return what was read of a file before; of one that was copied and truncated, what was read of that one."""
-        status = Path(name).stat()
-        for identity in reversed(self._cursor.seen):
+        status, seen = Path(name).stat(), self._cursor.seen
+        for identity in reversed(seen):
             # The number of a file that was removed may be that of another one since.
             is_it = status.st_ino == identity.inode or name == identity.name
             is_same_time = identity.mtime_ns == status.st_mtime_ns
             has_grown = status.st_size > identity.size
             is_like_it = has_grown or (status.st_size == identity.size and (is_same_time or name == identity.name))
-            is_copy = identity.inode == 0
-            if (is_copy or (is_it and is_like_it)) and self._holds(name, identity):
+            if is_it and is_like_it and self._holds(name, identity):
                 return identity
-        return None
+        truncated = next((identity for identity in reversed(seen) if not identity.inode), None)
+        return truncated if truncated is not None and self._holds(name, truncated) else None
 
     def _holds(self, name: str, identity: FileIdentity) -> bool:
         """Tell whether a file begins with what was read of one."""
