@@ -184,6 +184,8 @@ class RecordParser:
         for field in schema:
             self._probe(field)
         self._options = self._convert(list(schema))
+        self._options_without_blanks = self._convert(list(schema))
+        self._options_without_blanks.null_values = list(NOTHING)
         self._options_without_words = self._convert(list(schema))
         self._options_without_words.null_values = [""]
 
@@ -271,8 +273,8 @@ class RecordParser:
         # To compare every cell with the words for null takes a seventh of the time, and all of them have an n; where
         # blanks are meant, all else fails.
         may_have_words = b"n" in text or b"N" in text
-        options = [] if may_have_words else [self._options_without_words]
-        if may_have_words or b" " in text or b"\t" in text:
+        options = [self._options_without_blanks if may_have_words else self._options_without_words]
+        if b" " in text or b"\t" in text:
             options.append(self._options)
         table = None
         for option in options:
