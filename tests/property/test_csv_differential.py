@@ -1,7 +1,8 @@
 """CSV text that may be broken in every way, against Python's own csv: rows, values, bad records and where each stands.
 
-What is expected is found by Python's ``csv`` alone, record by record: read leniently it tells where a record ends, read
-strictly whether it is well quoted. Then block sizes and places to resume are drawn, and must show nowhere.
+What is expected is found by Python's ``csv`` alone, record by record: read leniently it tells where a record ends, and
+whether it does, read strictly whether it is well quoted. Then block sizes and places to resume are drawn, and must show
+nowhere.
 """
 
 import csv
@@ -114,14 +115,15 @@ def first_record(lines: list[str], dialect: Dialect) -> tuple[int, list[str], st
     """Return how many lines the first record has, its fields, and whether its quotes are ``unclosed`` or ``stray``."""
     settings: dict[str, Any] = {"delimiter": dialect.delimiter}
     settings |= {"quoting": csv.QUOTE_NONE} if dialect.quote == "none" else {"quotechar": dialect.quote}
-    reader = csv.reader(iter(lines), **settings)
+    reader = csv.reader(iter([*lines, "further\n"]), **settings)
     fields = next(reader)
+    if reader.line_num > len(lines):
+        # Of a quote that is never closed only the line is given up, not all that follows, whatever else is wrong.
+        return 1, fields, "unclosed"
     try:
         next(csv.reader(iter(lines[: reader.line_num]), strict=True, **settings))
-    except csv.Error as error:
-        # Of a quote that is never closed only the line is given up, not all that follows.
-        is_unclosed = "unexpected end of data" in str(error)
-        return (1, fields, "unclosed") if is_unclosed else (reader.line_num, fields, "stray")
+    except csv.Error:
+        return reader.line_num, fields, "stray"
     return reader.line_num, fields, ""
 
 
