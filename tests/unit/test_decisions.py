@@ -1,0 +1,40 @@
+"""What a job without end decided: kept as long as a checkpoint may need it, and no longer."""
+
+from pathlib import Path
+
+import pytest
+
+from connectors import LASTING
+from stream_bp import decisions
+from stream_bp.decisions import KeptDecisions
+from stream_bp.disk import Disk
+
+
+def test_what_no_checkpoint_needs_is_dropped_and_what_was_told_once_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that came too late is told once, however long ago that was; the rest is of checkpoints that are kept."""
+    monkeypatch.setattr(decisions, "_LARGE_BYTES", 1_000)
+    path = tmp_path / "decisions.csv"
+    kept = KeptDecisions(path, 1, Disk())
+    kept.note(0, LASTING + "a.csv", "0")
+    for row in range(100):
+        kept.note(row, f"file {row}", "x" * 20)
+        kept.saved(row)
+    kept.close()
+    assert path.stat().st_size < 1_500
+    again = KeptDecisions(path, 1, Disk())
+    assert again.recall(LASTING + "a.csv") == "0"
+    assert again.recall("file 0") is None
+    assert again.recall("file 99") == "x" * 20
+
+
+def test_a_line_that_was_torn_is_no_decision(tmp_path: Path) -> None:
+    """Nothing followed from it; what is decided next stands behind the last whole one."""
+    path = tmp_path / "decisions.csv"
+    path.write_text("0,file 0,a\n7,file 1,b")
+    kept = KeptDecisions(path, 1, Disk())
+    assert (kept.recall("file 0"), kept.recall("file 1")) == ("a", None)
+    kept.note(8, "file 1", "c")
+    kept.close()
+    assert path.read_text() == "0,file 0,a\n8,file 1,c\n"
