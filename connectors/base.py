@@ -70,6 +70,13 @@ class FileIdentity:
     digest: str
     version: str = ""
 
+    @classmethod
+    def from_json(cls, data: object) -> FileIdentity:
+        """Rebuild an identity from plain values; a `CursorError` if they are none."""
+        if isinstance(data, dict):  # files were on disks once
+            data = {"version": "", **data}
+        return cls(**_checked(cls, data, "cursor, file"))
+
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
@@ -137,7 +144,7 @@ class Cursor:
         for key in ("seen", "before"):
             if not isinstance(values[key], list | tuple):
                 raise CursorError(f"cursor: {key!r} should be a list of files, found {values[key]!r}")
-            values[key] = tuple(map(_file_identity, values[key]))
+            values[key] = tuple(map(FileIdentity.from_json, values[key]))
         cursor = cls(**values)
         n_missing = cursor.file + 1 - len(cursor.seen)
         is_start = cursor == cls.start(cursor.before)
@@ -146,12 +153,6 @@ class Cursor:
                 f"cursor: it stands in file {cursor.file} and should know {cursor.file + 1}, found {len(cursor.seen)}"
             )
         return cursor
-
-
-def _file_identity(data: object) -> FileIdentity:
-    if isinstance(data, dict):  # files were on disks once
-        data = {"version": "", **data}
-    return FileIdentity(**_checked(FileIdentity, data, "cursor, file"))
 
 
 def _checked(kind: type[Cursor | FileIdentity], data: object, what: str) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -50,6 +51,7 @@ from connectors.files import (
     file_start,
     first_columns,
     identify,
+    is_absent,
     refusal,
     schema_of,
 )
@@ -149,12 +151,14 @@ class FollowedSource(Source):
     def _first_facts(self) -> list[FileFacts]:
         """Look at the first files, as far as some that have rows; of a log that has none yet, at what it was before."""
         facts: list[FileFacts] = []
+        n_with_rows = 0
         for found in self._files.listed():
             if (fact := self._peek(found.name)) is not None:
                 facts.append(fact)
-            if sum(map(_has_rows, facts)) == _LOOKED_AT:
-                return facts
-        if not any(map(_has_rows, facts)):
+                n_with_rows += _has_rows(fact)
+            if n_with_rows == _LOOKED_AT:
+                break
+        if not n_with_rows:
             rotated = reversed(self._files.listed(0))
             facts += [fact for found in rotated if (fact := self._peek(found.name)) is not None and _has_rows(fact)]
         return facts
@@ -366,12 +370,19 @@ class _Following(Iterator[Block]):
         return self._decided(f"left {self._cursor.file}")
 
     def _decided(self, key: str) -> FileIdentity | None:
+        recalled = self._recalled(key)
+        return recalled and recalled[0]
+
+    def _recalled(self, key: str) -> tuple[FileIdentity, Any] | None:
+        """Return the file that was decided about, and the columns that were noted with it."""
         decision = self._decisions.recall(key)
         if decision is None:
             return None
         try:
-            return FileIdentity(**json.loads(decision))
-        except (TypeError, ValueError) as error:
+            noted = json.loads(decision)
+            columns = noted.pop("columns", None)
+            return FileIdentity.from_json(noted), columns
+        except (AttributeError, CursorError, TypeError, ValueError) as error:
             raise CursorError(f"what was decided about {key!r} cannot be read: {decision[:200]!r}") from error
 
     def _note(self, key: str, identity: FileIdentity, **more: object) -> None:
@@ -472,16 +483,10 @@ class _Following(Iterator[Block]):
 
     def _pass_by_empty(self) -> bool:
         """Pass by a file that had no rows when its turn was, whatever became of it; tell whether it was one."""
-        key = f"empty {self._cursor.file}"
-        decision = self._decisions.recall(key)
-        if decision is None:
+        recalled = self._recalled(f"empty {self._cursor.file}")
+        if recalled is None:
             return False
-        try:
-            passed = json.loads(decision)
-            columns = passed.pop("columns")
-            identity = FileIdentity(**passed)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise CursorError(f"what was decided about {key!r} cannot be read: {decision[:200]!r}") from error
+        identity, columns = recalled
         if columns is not None:
             self._notes.append(FileStart(self._cursor.row, identity.name, tuple(columns)))
         self._pass_by(identity)
@@ -498,17 +503,16 @@ class _Following(Iterator[Block]):
         numbered: dict[tuple[int | str, int], FileIdentity] = {}
         for identity in seen:
             numbered[identity.inode, identity.size] = numbered[identity.name, identity.size] = identity
-        found = self._files.listed(newest, {identity.inode for identity in seen})
+        listed = self._files.listed(newest, {identity.inode for identity in seen})
+        found = [file for file in listed if current is None or not _is_same(file.status, current)]
         horizon = self._cursor.horizon
         for file in found:
-            is_here = current is not None and _is_same(file.status, current)
-            if not is_here and file.key <= horizon[:2] and file.status.st_mtime_ns > horizon[2]:
+            if file.key <= horizon[:2] and file.status.st_mtime_ns > horizon[2]:
                 self._tell_late(file)
         return [
             file.name
             for file in found
             if file.key > horizon[:2]
-            and not (current is not None and _is_same(file.status, current))
             and (file.name, file.status.st_size, file.status.st_mtime_ns) not in named
             and not self._is_finished(file, numbered)
         ]
@@ -552,10 +556,13 @@ class _Following(Iterator[Block]):
         if name is None:
             return False
         try:
-            left_at = self._left_at(name)
-            part = self._opened_or_damaged(name, left_at)
-        except FileNotFoundError:  # it was renamed in this very moment
-            self._listed = -_LIST_S
+            with foreign_errors(name):
+                left_at = self._left_at(name)
+                part = self._opened_or_damaged(name, left_at)
+        except SourceError as error:
+            if not is_absent(error):
+                raise
+            self._listed = -_LIST_S  # it was renamed in this very moment
             return False
         if part is None:
             return False
@@ -577,9 +584,7 @@ class _Following(Iterator[Block]):
             if part is None and not self._is_being_written(name):
                 part = self._opened(name, None, is_growing=False)
         except (RowError, SourceError) as error:
-            if isinstance(error.__cause__, FileNotFoundError):
-                raise error.__cause__ from None
-            if not self._keeps_bad_rows:
+            if not self._keeps_bad_rows or is_absent(error):
                 raise
             return DamagedPart(name, str(error).removeprefix(f"{name}: "), self._schema)
         return part
