@@ -437,3 +437,7 @@ class Source(ABC):
     @abstractmethod
     def fraction(self, cursor: Cursor) -> float | None:
         """Return how much of the source lies before `cursor`, 0 to 1; None where it cannot be known."""
+
+    def lag(self, cursor: Cursor) -> int | None:
+        """Return how many bytes lie there behind `cursor`; None where it cannot be known. Any thread may ask."""
+        return None

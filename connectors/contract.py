@@ -201,6 +201,14 @@ class SourceContract(ABC):
         assert known == sorted(known)
         assert not known or known[-1] == pytest.approx(1.0)
 
+    def test_what_is_left_becomes_nothing(self, source: Source) -> None:
+        """The bytes behind a cursor never grow while nothing is written, and are none at the end, where known."""
+        some = blocks(source, 10)
+        left = [source.lag(b.cursor(len(b))) for b in some]
+        known = [n_bytes for n_bytes in left if n_bytes is not None]
+        assert known == sorted(known, reverse=True)
+        assert not known or known[-1] == 0
+
     def test_an_absent_column_is_named(self, source: Source) -> None:
         """A column that is not there is refused with the nearest name."""
         with (

@@ -254,6 +254,11 @@ class FileSource(Source):
         # A file may have grown since it was looked at.
         return min(1.0, done / whole) if whole else 1.0
 
+    def lag(self, cursor: Cursor) -> int | None:
+        """Return the share of all bytes that is not before `cursor`; None for compressed text."""
+        n_bytes, done = _total([file.n_bytes for file in self._files]), self.fraction(cursor)
+        return None if n_bytes is None or done is None else round(n_bytes * (1 - done))
+
     def open(
         self,
         schema: pa.Schema,

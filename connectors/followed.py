@@ -188,6 +188,21 @@ class FollowedSource(Source):
     def fraction(self, cursor: Cursor) -> None:
         """Nobody knows."""
 
+    def lag(self, cursor: Cursor) -> int | None:
+        """Return the bytes that were not read; a Parquet file counts until its first row is."""
+        seen = {identity.inode or identity.name: identity for identity in cursor.seen}
+        n_bytes = 0
+        with contextlib.suppress(ConnectorError):
+            for file in self._files.listed(min((one.mtime_ns for one in cursor.seen), default=0)):
+                status = file.status
+                identity = seen.get(status.st_ino) or seen.get(file.name)
+                if identity is None:
+                    n_bytes += status.st_size if file.key > cursor.horizon[:2] else 0
+                elif self._files.format(file.name).guesses_types:  # of text, offsets are bytes
+                    n_bytes += max(0, status.st_size - identity.offset)
+            return n_bytes
+        return None
+
     def acknowledge(self, cursor: Cursor) -> None:
         """Let what no checkpoint needs any more be removed, if it is ours; see `Source.acknowledge`."""
         if self._spool is not None and cursor.seen:

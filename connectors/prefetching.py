@@ -47,6 +47,11 @@ class Prefetcher(Iterator[T], Generic[T]):
                 self._changed.notify_all()
             return not self._is_closed
 
+    @property
+    def n_ready(self) -> int:
+        """How many items are held ready."""
+        return len(self._ready)
+
     def __next__(self) -> T:
         if self._is_closed:
             raise StopIteration

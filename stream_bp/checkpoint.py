@@ -62,9 +62,15 @@ class Checkpointer:
     ------
     ConfigError
         If ``keep`` is less than 1.
+
+    Attributes
+    ----------
+    n_bytes
+        Size of the file that was saved last.
     """
 
     def __init__(self, folder: str | Path, *, keep: int = 3, disk: Disk | None = None) -> None:
+        self.n_bytes = 0
         if keep < 1:
             raise ConfigError(f"cannot keep {keep} checkpoints; expected at least 1")
         self.folder = Path(folder)
@@ -103,7 +109,7 @@ class Checkpointer:
                 f"cannot save the checkpoint to {path}: {error.strerror}; earlier checkpoints are intact: once that is "
                 "mended, the same command goes on"
             ) from error
-        self._is_valid[path.name] = True
+        self._is_valid[path.name], self.n_bytes = True, len(data)
         self._rotate(names, path, snapshot.step)
         return path
 

@@ -117,23 +117,17 @@ def compare(
     raise typer.Exit(_commands().compare(sources or [], names, settings, as_json=as_json))
 
 
-_WITH_SETTINGS: dict[str, Callable[..., None]] = {"train": train, "compare": compare}
-for _name, _function in _WITH_SETTINGS.items():
-    app.command(_name, help=_function.__doc__)(lambda: None)
-
-
-@app.command()
 def resume(
     run_dir: Annotated[str, typer.Argument(metavar="RUN_DIR", help="run directory of the job")],
     allow_different_numerics: OtherNumerics = False,
     as_json: AsJson = False,
+    **watching: Any,
 ) -> None:
     """Go on with the job in a run directory, with the settings it was started with."""
     how = {"allow_different_numerics": allow_different_numerics, "as_json": as_json}
-    raise typer.Exit(_commands().resume(run_dir, **how))
+    raise typer.Exit(_commands().resume(run_dir, watching, **how))
 
 
-@app.command()
 def predict(
     model: Checkpoint,
     sources: Sources,
@@ -166,6 +160,7 @@ def predict(
         bool, typer.Option("--fresh", help="with --follow: start over, removing what was predicted before")
     ] = False,
     allow_different_numerics: OtherNumerics = False,
+    **watching: Any,
 ) -> None:
     """Predict every row of a source: the label and the probability of each class, or the value."""
     settings = _given(delimiter=delimiter, quote=quote, encoding=encoding, on_bad_row=on_bad_row)
@@ -182,9 +177,22 @@ def predict(
     if follow:
         job |= {**settings, "predictions": output, "keep_columns": kept}
         how = {"fresh": fresh, "allow_different_numerics": allow_different_numerics}
-        raise typer.Exit(_commands().predict_what_comes(model, sources, job, **how))
-    following = [*job, *(["fresh"] if fresh else [])]
-    raise typer.Exit(_commands().predict(model, sources, output, kept, settings, following=following))
+        raise typer.Exit(_commands().predict_what_comes(model, sources, job, watching, **how))
+    following = [*job, *(["fresh"] if fresh else []), *(name for name in watching if name != "quiet")]
+    is_quiet = watching.get("quiet", False)
+    raise typer.Exit(
+        _commands().predict(model, sources, output, kept, settings, following=following, is_quiet=is_quiet)
+    )
+
+
+_WITH_SETTINGS: dict[str, Callable[..., None]] = {
+    "train": train,
+    "compare": compare,
+    "resume": resume,
+    "predict": predict,
+}
+for _name, _function in _WITH_SETTINGS.items():
+    app.command(_name, help=_function.__doc__)(lambda: None)
 
 
 @app.command()
@@ -220,7 +228,8 @@ def main() -> None:
     except (StreamBPError, ConnectorError) as error:
         if "--debug" in sys.argv:
             raise
-        print(f"stream-bp: {error}", file=sys.stderr)  # noqa: T201
+        if not getattr(error, "is_told", False):
+            print(f"stream-bp: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(getattr(error, "exit_code", 1))
     except MemoryError as error:
         print(f"stream-bp: not enough memory: {error}", file=sys.stderr)  # noqa: T201

@@ -21,9 +21,12 @@ from stream_bp.config import SINGLE_ROWS, JobConfig, read_toml
 from stream_bp.drawing import draw
 from stream_bp.errors import CheckpointError, ConfigError
 from stream_bp.job import Job
+from stream_bp.observer import Observer
+from stream_bp.observing import observing
 from stream_bp.saved import saved_config, saved_job
 from stream_bp.summary import Summary
-from stream_bp.telemetry import Panel, comparison_table, show, table, tell_bad, tell_change, tell_quality
+from stream_bp.telemetry import comparison_table, show, table, tell_bad, tell_change, tell_quality
+from stream_bp.watching import Watching
 
 __all__ = ["compare", "evaluate", "inspect", "predict", "predict_what_comes", "resume", "train"]
 
@@ -43,6 +46,7 @@ def train(
 ) -> int:
     """Learn the rows of some places, under the settings of a TOML file and those given, which win."""
     settings = {**(read_toml(config) if config is not None else {}), **settings}
+    watching = _watching(settings)
     if sources:
         settings["source"] = sources
     job_config = JobConfig.of(settings)
@@ -53,11 +57,13 @@ def train(
     if job_config.predictions is not None:
         places["predictions"] = _absolute(job_config.predictions)
     job_config = job_config.model_copy(update=places)
-    return _run(job_config, fresh=fresh, allow_different_numerics=allow_different_numerics, as_json=as_json)
+    how: dict[str, Any] = {"fresh": fresh, "allow_different_numerics": allow_different_numerics}
+    return _run(job_config, watching, as_json=as_json, **how)
 
 
-def resume(run_dir: str, *, allow_different_numerics: bool, as_json: bool) -> int:
+def resume(run_dir: str, watching: dict[str, Any], *, allow_different_numerics: bool, as_json: bool) -> int:
     """Go on with the job in a run directory."""
+    watched = Watching.of(watching)
     if not Path(run_dir).is_dir():
         raise ConfigError(f"{run_dir} is not a run directory")
     loaded = checkpoint.load(run_dir)
@@ -66,18 +72,17 @@ def resume(run_dir: str, *, allow_different_numerics: bool, as_json: bool) -> in
     if not sources:
         raise CheckpointError(f"{run_dir} was learned from rows in memory; resume it from Python with the same rows")
     config = config.model_copy(update={"run_dir": run_dir, "source": sources})
-    return _run(config, fresh=False, allow_different_numerics=allow_different_numerics, as_json=as_json)
+    return _run(config, watched, as_json=as_json, fresh=False, allow_different_numerics=allow_different_numerics)
 
 
 def compare(sources: list[str], models: list[str], settings: dict[str, Any], *, as_json: bool) -> int:
     """Let models learn the same rows, one model after the other, under settings that suit single rows."""
     if not sources:
         raise ConfigError("no source: name the files, folders or patterns to learn from")
+    watching = _watching(settings)
     config = JobConfig.of({"batch_size": 1, **SINGLE_ROWS, **settings})
-    progress = Console(stderr=True)
-    comparison = run_comparison(
-        open_source(*sources, **config.source_settings), config, models, lambda name: Panel(progress, name)
-    )
+    observe = partial(observing, watching, Console(stderr=True))
+    comparison = run_comparison(open_source(*sources, **config.source_settings), config, models, observe)
     if as_json:
         _write_json(comparison.to_json())
     else:
@@ -95,19 +100,26 @@ def predict(
     reading: dict[str, Any],
     *,
     following: list[str],
+    is_quiet: bool,
 ) -> int:
     """Predict every row of some places, read as the checkpoint's own unless said otherwise, into a file."""
     if following:
         raise ConfigError(f"{following[0]}: it goes with --follow")
     loaded = checkpoint.load(model)
     written = inference.predict(loaded, _open_beside(loaded, sources, reading), output, keep_columns)
-    for line in (f"{written['rows']:,} predictions in {output}", *tell_bad(written["bad_rows"])):
-        Console(stderr=True).print(escape(line), highlight=False, soft_wrap=True)
+    if not is_quiet:
+        _tell(f"{written['rows']:,} predictions in {output}", *tell_bad(written["bad_rows"]))
     return 0
 
 
 def predict_what_comes(
-    model: str, sources: list[str], settings: dict[str, Any], *, fresh: bool, allow_different_numerics: bool
+    model: str,
+    sources: list[str],
+    settings: dict[str, Any],
+    watching: dict[str, Any],
+    *,
+    fresh: bool,
+    allow_different_numerics: bool,
 ) -> int:
     """Predict rows as they come to a place, into a folder; asked again, go on."""
     loaded = checkpoint.load(model)
@@ -115,13 +127,12 @@ def predict_what_comes(
         raise ConfigError("run_dir: what follows keeps there how far it is; name one with --run-dir")
     places = {"source": tuple(map(_absolute, sources)), "predictions": _absolute(settings["predictions"])}
     config = inference.following(loaded, {**settings, **places})
-    source = _open(config)
-    with Panel(Console(stderr=True)) as panel:
-        how: dict[str, Any] = {"fresh": fresh, "allow_different_numerics": allow_different_numerics}
-        summary = Job(source, config, frozen=loaded, observer=panel, **how).run()
-    lines = f"{summary.rows:,} predictions in {config.predictions}", *tell_bad(summary.quality["bad_rows"])
-    for line in lines:
-        Console(stderr=True).print(escape(line), highlight=False, soft_wrap=True)
+    watched = Watching.of(watching)
+    how: dict[str, Any] = {"fresh": fresh, "allow_different_numerics": allow_different_numerics}
+    with observing(watched, Console(stderr=True)) as observer:
+        summary = Job(_open(config, observer), config, frozen=loaded, observer=observer, **how).run()
+    if not watched.quiet:
+        _tell(f"{summary.rows:,} predictions in {config.predictions}", *tell_bad(summary.quality["bad_rows"]))
     return _EXIT_CODES.get(summary.stop_reason, 0)
 
 
@@ -154,19 +165,27 @@ def _absolute(place: str) -> str:
     return place if "://" in place or place == "-" else str(Path.cwd() / place)
 
 
-def _open(config: JobConfig) -> Source:
+def _watching(settings: dict[str, Any]) -> Watching:
+    """Take out of settings those of the process."""
+    return Watching.of({name: settings.pop(name) for name in [*settings] if name in Watching.model_fields})
+
+
+def _tell(*lines: str) -> None:
+    """Say something beside the result."""
+    for line in lines:
+        Console(stderr=True).print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _open(config: JobConfig, observer: Observer) -> Source:
     """Open the places of a job; of one that follows, wait for the first of its rows, and say so."""
     follow = Follow(config.follow_order, config.idle_timeout_s) if config.follow else None
     if "-" in config.source and config.spool is None and config.run_dir is not None:
-        _say(
+        observer.note(
             "standard input is read once: what comes after the last checkpoint is lost with this process; --spool DIR "
-            "keeps it",
-            file=sys.stderr,
+            "keeps it"
         )
     if follow is not None:
-        Console(stderr=True).print(
-            escape(f"following {', '.join(map(told, config.source))}"), highlight=False, soft_wrap=True
-        )
+        observer.note(f"following {', '.join(map(told, config.source))}")
     return open_source(*config.source, **config.source_settings, follow=follow)
 
 
@@ -180,11 +199,9 @@ def _open_beside(loaded: checkpoint.Loaded, sources: list[str], reading: dict[st
     return open_source(*sources, **config.source_settings)
 
 
-def _run(config: JobConfig, *, fresh: bool, allow_different_numerics: bool, as_json: bool) -> int:
-    source = _open(config)
-    with Panel(Console(stderr=True)) as panel:
-        job = Job(source, config, fresh=fresh, allow_different_numerics=allow_different_numerics, observer=panel)
-        summary = job.run()
+def _run(config: JobConfig, watching: Watching, *, as_json: bool, **how: Any) -> int:
+    with observing(watching, Console(stderr=True)) as observer:
+        summary = Job(_open(config, observer), config, observer=observer, **how).run()
     if as_json:
         _write_json(summary.to_json())
     else:

@@ -5,19 +5,19 @@ description is the flag's help.
 """
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from connectors.csv_dialect import Dialect
 from connectors.errors import SchemaError
-from connectors.wording import nearest
 from stream_bp.errors import ConfigError
 from stream_bp.schedules import ScheduleName
+from stream_bp.settings import Columns, Delimiter, Duration, Interval, Limit, Settings, Sizes, seconds
 
 __all__ = ["IDENTITY", "NETWORK", "SINGLE_ROWS", "JobConfig", "choose_engine", "read_toml"]
 
@@ -80,70 +80,9 @@ SINGLE_ROWS = {"hidden": (32,), "activation": "tanh", "optimizer": "rmsprop", "c
 # Up to so many rows, and b² times the number of parameters, NumPy's calls cost more than its products save: they are as
 # fast at b = 31 with 418 parameters, at 14 with 2,114, at 4 with 85,002 (measured with tanh and Adam).
 _FEW_ROWS, _SMALL = 16, 400_000
-_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-def _split(value: Any) -> Any:
-    """Read ``a,b`` as a list, and a single name or number as a list of one."""
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    if isinstance(value, int) and not isinstance(value, bool):
-        return (value,)
-    return value
-
-
-def _words(value: Any) -> Any:
-    """Read a column's name as a list of one; names may hold commas, so they are not split."""
-    return (value,) if isinstance(value, str) else value
-
-
-def _interval(value: Any) -> Any:
-    """Keep ``500`` (minibatches) or ``30s`` (time) as it was written, and refuse anything else."""
-    text = str(value).strip()
-    number, unit = (text[:-1], text[-1]) if text[-1:] in _SECONDS else (text, "")
-    try:
-        amount = float(number) if unit else int(number)
-    except ValueError:
-        amount = 0
-    if not 0 < amount < 1e12:
-        raise ValueError("expected a number of minibatches (500) or a time (30s, 5m, 1h)")
-    return text if unit else str(amount)
-
-
-def _limit(value: Any) -> Any:
-    """Keep ``100`` (rows) or ``1%`` (of all rows) as it was written, and refuse anything else."""
-    text = str(value).strip()
-    try:
-        amount = float(text.removesuffix("%")) if text.endswith("%") else int(text)
-    except ValueError:
-        amount = -1
-    if not 0 <= amount < (100.1 if text.endswith("%") else 2**63):
-        raise ValueError("expected a number of rows (100) or a share of them (1%)")
-    return text
-
-
-def _tab(value: Any) -> Any:
-    r"""Read ``\t`` and ``tab`` as a tab: it is hard to type."""
-    return "\t" if value in {"\\t", "tab"} else value
-
-
-def _duration(value: Any) -> Any:
-    """Keep ``30s`` as it was written, and refuse what is no time."""
-    text = _interval(value)
-    if text.isdigit():
-        raise ValueError("expected a time (30s, 5m, 1h)")
-    return text
-
-
-Columns = Annotated[tuple[str, ...], BeforeValidator(_words)]
-Sizes = Annotated[tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...], BeforeValidator(_split)]
-Interval = Annotated[str, BeforeValidator(_interval)]
-Duration = Annotated[str, BeforeValidator(_duration)]
-Delimiter = Annotated[str, BeforeValidator(_tab)]
-Limit = Annotated[str, BeforeValidator(_limit)]
-
-
-class JobConfig(BaseModel):
+class JobConfig(Settings):
     """The settings of one training job.
 
     Raises
@@ -151,8 +90,6 @@ class JobConfig(BaseModel):
     ConfigError
         From :meth:`of`: one line that names the setting, what was found and what is expected.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     source: Columns = Field((), description="files, folders or patterns to read, in this order")
     target: Columns = Field(min_length=1, description="column to predict; give it again for several")
@@ -305,20 +242,6 @@ class JobConfig(BaseModel):
             raise ValueError("keep_columns: they are copied beside predictions; name a folder with --predictions")
         return self
 
-    @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> "JobConfig":
-        """Check settings, and give one line for the first that is wrong."""
-        for key in settings:
-            if key not in cls.model_fields:
-                hint = (
-                    nearest(key.replace("-", "_"), cls.model_fields) or f"; the keys are {', '.join(cls.model_fields)}"
-                )
-                raise ConfigError(f"unknown setting {key!r}{hint}")
-        try:
-            return cls(**settings)
-        except ValidationError as error:
-            raise ConfigError(_first_line(error)) from None
-
     @property
     def checkpoint_minibatches(self) -> int | None:
         """Minibatches between checkpoints, if they are counted in minibatches."""
@@ -327,17 +250,17 @@ class JobConfig(BaseModel):
     @property
     def checkpoint_interval_s(self) -> float | None:
         """Seconds between checkpoints, if they are counted in time."""
-        return None if self.checkpoint_every.isdigit() else _seconds(self.checkpoint_every)
+        return None if self.checkpoint_every.isdigit() else seconds(self.checkpoint_every)
 
     @property
     def flush_after_s(self) -> float | None:
         """For how long the rows of a minibatch that is not full wait."""
-        return None if self.flush_after is None else _seconds(self.flush_after)
+        return None if self.flush_after is None else seconds(self.flush_after)
 
     @property
     def idle_timeout_s(self) -> float | None:
         """For how long a job that follows waits for rows."""
-        return None if self.idle_timeout is None else _seconds(self.idle_timeout)
+        return None if self.idle_timeout is None else seconds(self.idle_timeout)
 
     @property
     def most_bad_rows(self) -> int | None:
@@ -379,10 +302,6 @@ class JobConfig(BaseModel):
             if mine != its:
                 return f"{name} is {_shown(mine)} here and {_shown(its)} there"
         return None
-
-
-def _seconds(duration: str) -> float:
-    return float(duration[:-1]) * _SECONDS[duration[-1]]
 
 
 def choose_engine(engine: str, batch_size: int, layer_sizes: Sequence[int]) -> str:
@@ -431,30 +350,6 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     if len(words) < len(settings):
         raise ConfigError(f"{path}: a key is given twice, with - and with _")
     return words
-
-
-def _first_line(error: ValidationError) -> str:
-    first = error.errors()[0]
-    message = first["msg"].removeprefix("Value error, ")
-    if not first["loc"]:
-        return message
-    name = str(first["loc"][0])
-    if first["type"] == "missing" and name == "target":
-        return "no target: name the column to predict with --target"
-    if first["type"] == "missing":
-        return f"{name}: required, and not given"
-    if first["type"] == "literal_error":
-        choices = _choices(JobConfig.model_fields[name].annotation)
-        hint = nearest(str(first["input"]), choices)
-        return f"{name}: expected one of {', '.join(choices)}; found {first['input']!r}{hint}"
-    return f"{name}: {message[0].lower() + message[1:]}; found {first['input']!r}"
-
-
-def _choices(annotation: Any) -> list[str]:
-    """Return the words that a setting may be."""
-    inner = get_args(annotation)
-    words = [word for word in inner if isinstance(word, str)]
-    return words or [word for part in inner for word in _choices(part)]
 
 
 def _shown(value: Any) -> str:

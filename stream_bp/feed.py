@@ -33,6 +33,7 @@ from connectors import (
 from stream_bp.config import JobConfig
 from stream_bp.errors import MissingValueError
 from stream_bp.quality import Rows
+from stream_bp.work import Work
 
 __all__ = ["Chunk", "Feed", "Position"]
 
@@ -123,6 +124,8 @@ class Feed:
         Which of the columns are handed on as they were read.
     known
         Names of all columns that are known, where others are to be told of.
+    work
+        Is told how long chunks took, and how many are ready.
 
     Attributes
     ----------
@@ -139,8 +142,10 @@ class Feed:
         decisions: Decisions | None = None,
         kept: Sequence[str] = (),
         known: Collection[str] | None = None,
+        work: Work | None = None,
     ) -> None:
         self._source = source
+        self._work = work or Work()
         self._decisions = decisions or Decisions()
         self._patience_s = config.flush_after_s
         self._schema = schema
@@ -162,7 +167,8 @@ class Feed:
         with self._source.open(self._schema, position.cursor, self._decisions, self._known) as reader:
             blocks = self._rebatched(reader, position)
             records = self._records(blocks, position)
-            with prefetch(self._chunks(records, prepare), _AHEAD) as ahead:
+            with prefetch(self._work.reading(self._chunks(records, prepare)), _AHEAD) as ahead:
+                self._work.n_ready = lambda: ahead.n_ready
                 yield ahead
             self._again = reader.again
             self.notes = self._new(reader.notes, position)

@@ -1,4 +1,4 @@
-"""The flags that a command gets from the settings of a job: each field of :class:`JobConfig` is one."""
+"""The flags that a command gets: each field of :class:`JobConfig`, and of :class:`Watching`, is one."""
 
 import inspect
 from collections.abc import Callable
@@ -8,17 +8,25 @@ from typing import Annotated, Any, get_args
 import typer
 
 from stream_bp.config import IDENTITY, SINGLE_ROWS, JobConfig
+from stream_bp.settings import Settings
+from stream_bp.watching import Watching
 
 __all__ = ["command"]
 
-# The fields that each command takes, and its defaults where they are not the job's.
-_FIELDS: dict[str, tuple[list[str], dict[str, Any]]] = {
-    "train": ([name for name in JobConfig.model_fields if name != "source"], {}),
-    "compare": (
-        [*(name for name in IDENTITY if name != "target"), "on_bad_row", "max_bad_rows", "max_rows"],
-        {"batch_size": 1, **SINGLE_ROWS},
-    ),
+_WATCHING = list(Watching.model_fields)
+_NAMES = {
+    "train": [*(name for name in JobConfig.model_fields if name != "source"), *_WATCHING],
+    "compare": [
+        *(name for name in IDENTITY if name != "target"),
+        *("on_bad_row", "max_bad_rows", "max_rows", "quiet", "log_format"),
+    ],
+    "resume": _WATCHING,
+    "predict": _WATCHING,
 }
+"""The fields that each command takes."""
+
+_DEFAULTS: dict[str, dict[str, Any]] = {"compare": {"batch_size": 1, **SINGLE_ROWS}}
+"""The defaults of a command where they are not those of the field."""
 
 
 def command(function: Callable[..., None]) -> Any:
@@ -36,7 +44,7 @@ def command(function: Callable[..., None]) -> Any:
         Typer's command.
     """
     own = [p for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_KEYWORD]
-    names, defaults = _FIELDS[function.__name__]
+    names, defaults = _NAMES[function.__name__], _DEFAULTS.get(function.__name__, {})
     settings = [
         inspect.Parameter(
             name, inspect.Parameter.KEYWORD_ONLY, annotation=_flag(name, defaults.get(name)), default=None
@@ -64,9 +72,14 @@ def _flag(name: str, default: object) -> Any:
     return Annotated[_type(name), typer.Option(help=_help(name, default), show_default=False)]
 
 
+def _fields(name: str) -> type[Settings]:
+    """Return the settings that a flag is one of."""
+    return Watching if name in Watching.model_fields else JobConfig
+
+
 def _type(name: str) -> Any:
     """Return the type of a flag: numbers as numbers, columns as a list, everything else as it is written."""
-    annotation = JobConfig.model_fields[name].annotation
+    annotation = _fields(name).model_fields[name].annotation
     if name in {"target", "features", "ignore", "categorical", "numeric", "keep_columns"}:
         return list[str] | None
     for kind in (bool, int, float):
@@ -76,7 +89,7 @@ def _type(name: str) -> Any:
 
 
 def _help(name: str, default: object) -> str:
-    field = JobConfig.model_fields[name]
+    field = _fields(name).model_fields[name]
     choices = get_args(field.annotation)
     text = str(field.description)
     if choices and all(isinstance(choice, str) for choice in choices):

@@ -46,6 +46,7 @@ from stream_bp.saver import Saver
 from stream_bp.snapshot import Snapshot
 from stream_bp.summary import Summary, peak_rss_bytes
 from stream_bp.training import Training
+from stream_bp.work import Work
 
 if TYPE_CHECKING:
     from river.base import Estimator
@@ -115,7 +116,8 @@ class Job:
         self._frozen = frozen
         self._is_fresh = fresh
         self._may_differ = allow_different_numerics
-        self._observer = observer
+        self._observer = observer or Observer()
+        self._work = Work()
         self._disk = disk or Disk()
         self._directory: RunDirectory | None = None
         if self.config.on_bad_row == "quarantine" and self.config.run_dir is None:
@@ -132,6 +134,7 @@ class Job:
         self._needed: deque[Cursor] = deque()
         self._predictions: Predictions | None = None
         self._signal: int | None = None
+        self._is_idle = False
 
     def _refuse_predictions(self, folder: Path) -> None:
         """Refuse predictions that could not be written once each, or would be read."""
@@ -193,7 +196,7 @@ class Job:
         ready = threading.Thread(target=compiled.prepare, args=(self.config.dtype,), daemon=True)
         ready.start()
         ready.join(_PATIENCE_S)
-        if ready.is_alive() and self._observer is not None:
+        if ready.is_alive():
             self._observer.note("compiling the step for this processor; later runs find it in Numba's cache")
         ready.join()
 
@@ -201,8 +204,17 @@ class Job:
         self._started, self._first_row, self._saved = time.monotonic(), training.rows, time.monotonic()
         self._saved_rows = training.rows
         self._glance_minibatches = 1
-        if self._observer is not None:
-            self._observer.begin(training, resumed)
+        self._work.rate.update(self._started, training.rows)
+        self._observer.begin(training, resumed)
+        try:
+            summary = self._run_observed(training, resumed)
+        except BaseException as error:
+            self._observer.end(self._status(training), str(error) or type(error).__name__)
+            raise
+        self._observer.end(self._status(training), summary.stop_reason)
+        return summary
+
+    def _run_observed(self, training: Training, resumed: Loaded | None) -> Summary:
         if resumed is None:
             self._save(training)
         if self._journals is None:
@@ -269,7 +281,7 @@ class Job:
                 return
             if self._predictions is not None:
                 stack.enter_context(self._predictions)
-            self._saver = Saver(self._checkpointer, self._journals, newest, self._predictions)
+            self._saver = Saver(self._checkpointer, self._journals, newest, self._predictions, self._work)
             if self.source.is_endless:
                 kept = KeptDecisions(self._directory.decisions_path, self.config.keep, self._disk)
                 self._decisions = stack.enter_context(contextlib.closing(kept))
@@ -311,6 +323,7 @@ class Job:
                 decisions=self._decisions,
                 kept=kept_columns(self.source.schema, self.config.keep_columns, self.config.target),
                 known=self._known_columns(training),
+                work=self._work,
             )
             try:
                 self._learn_epoch(training, feed, position)
@@ -330,6 +343,7 @@ class Job:
         """Learn from a position to the end of its epoch, or until a rule says stop."""
         with feed.open(position, training.model.preparation(self.config.batch_size)) as chunks:
             for chunk in self._readable(chunks, training):
+                self._is_idle = chunk is None
                 if chunk is None:
                     self._look_up(training)
                 else:
@@ -406,8 +420,7 @@ class Job:
         """Take to protocol what was said of rows that were learned."""
         self._quarantine.take(notes)
         for line in training.changes.take(notes):
-            if self._observer is not None:
-                self._observer.note(line)
+            self._observer.note(line)
 
     def _stretches(self, training: Training, chunk: Chunk, end: int) -> Iterator[int]:
         """Learn the first rows of a chunk in stretches of about a tenth of a second; yield where each ends."""
@@ -417,7 +430,9 @@ class Job:
             stop = min(end, start + n_minibatches * b)
             began = time.monotonic()
             self._learn_stretch(training, chunk, start, stop)
-            self._pace(time.monotonic() - began, n_minibatches)
+            seconds = time.monotonic() - began
+            self._pace(seconds, n_minibatches)
+            self._work.steps.observe(seconds, -(-(stop - start) // b))
             start = stop
             training.locate = partial(chunk.position, stop)
             yield stop
@@ -489,13 +504,12 @@ class Job:
         return self._saver.newest if self._saver is not None else None
 
     def _tell(self, training: Training) -> None:
-        if self._observer is None:
-            return
-        run_rows, seconds = training.rows - self._first_row, time.monotonic() - self._started
-        self._observer.update(Status(training, partial(self._fraction, training), run_rows, seconds, self._newest))
+        self._work.rate.update(time.monotonic(), training.rows)
+        self._observer.update(self._status(training))
 
-    def _fraction(self, training: Training) -> float | None:
-        return self.source.fraction(training.locate().cursor)
+    def _status(self, training: Training) -> Status:
+        run_rows, seconds = training.rows - self._first_row, time.monotonic() - self._started
+        return Status(training, self.source, self._work, run_rows, seconds, self._newest, self._is_idle)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

@@ -1,5 +1,6 @@
 """Checkpoints written in the background: the learner's thread only copies."""
 
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +11,7 @@ from stream_bp.checkpoint import Checkpointer
 from stream_bp.journals import Journals
 from stream_bp.predictions import Predictions
 from stream_bp.snapshot import Snapshot
+from stream_bp.work import Save, Work
 
 __all__ = ["Saver"]
 
@@ -27,6 +29,8 @@ class Saver:
         The checkpoint that the job goes on from, if there is one.
     predictions
         Parts that a checkpoint vouches for, if there are any: synced first, and given their names afterwards.
+    work
+        Is told how long each took.
 
     Attributes
     ----------
@@ -47,7 +51,9 @@ class Saver:
         journals: Journals,
         newest: Path | None = None,
         predictions: Predictions | None = None,
+        work: Work | None = None,
     ) -> None:
+        self._work = work or Work()
         self.newest = newest
         self.acknowledged: list[Callable[[Snapshot], None]] = []
         self._checkpointer = checkpointer
@@ -86,14 +92,26 @@ class Saver:
             self._in_hand = None
 
     def _save(self, snapshot: Snapshot, marks: Mapping[str, Any]) -> None:
+        began = time.monotonic()
+        try:
+            path = self._write(snapshot, marks)
+        except BaseException:
+            self._work.n_failed_saves += 1
+            raise
+        seconds = time.monotonic() - began
+        self._work.saves.observe(seconds)
+        self._work.saved = Save(path, self._checkpointer.n_bytes, seconds, time.time())
+        for hear in self.acknowledged:
+            hear(snapshot)
+
+    def _write(self, snapshot: Snapshot, marks: Mapping[str, Any]) -> Path:
         self._journals.sync(marks)
         if self._predictions is not None:
             self._predictions.sync(marks["predictions"])
-        self.newest = self._checkpointer.save(snapshot)
+        self.newest = path = self._checkpointer.save(snapshot)
         if self._predictions is not None:
             self._predictions.publish(marks["predictions"])
-        for hear in self.acknowledged:
-            hear(snapshot)
+        return path
 
     def __enter__(self) -> Self:
         return self

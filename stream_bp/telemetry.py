@@ -1,38 +1,77 @@
-"""What a person sees of a running job: one live line on a terminal, a plain line now and then elsewhere."""
+"""The words in which a job is told of to people: its metrics, its baselines, what was amiss."""
 
-import time
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from rich.console import Console
-from rich.live import Live
-from rich.markup import escape
+from rich import filesize
 from rich.table import Table
-from rich.text import Text
 
 from stream_bp.checkpoint import Loaded
-from stream_bp.observer import Observer, Status
 from stream_bp.training import Training
 
-__all__ = ["Panel", "comparison_table", "headline", "show", "table", "tell_bad", "tell_change", "tell_quality"]
+__all__ = [
+    "HEADLINES",
+    "comparison_table",
+    "headline",
+    "introduction",
+    "show",
+    "show_bytes",
+    "show_duration",
+    "table",
+    "tell_bad",
+    "tell_change",
+    "tell_quality",
+]
 
-_LIVE_S = 0.5
-_LINE_S = 10.0
 _NAMED = 8  # columns in a line
 
 _COMPARED = {"classification": ("accuracy", "kappa"), "regression": ("mae", "rmse", "r2")}
-_HEADLINES = {"classification": ("accuracy", "last_label"), "regression": ("mae", "last_value")}
+HEADLINES = {"classification": ("accuracy", "last_label"), "regression": ("mae", "last_value")}
 
 
 def headline(task: str, metrics: dict[str, float | None], baselines: dict[str, dict[str, float | None]]) -> str:
     """Return the metric to look at first beside the baseline to beat, as ``accuracy 0.911 (last label 0.853)``."""
-    name, baseline = _HEADLINES[task]
+    name, baseline = HEADLINES[task]
     return f"{name} {show(metrics[name])} ({baseline.replace('_', ' ')} {show(baselines[baseline][name])})"
 
 
 def show(value: float | None) -> str:
     """Write a metric for people: four significant digits."""
     return "-" if value is None else f"{value:.4g}"
+
+
+def show_bytes(n_bytes: float) -> str:
+    """Write a size for people, as ``12.3 MB``."""
+    return filesize.decimal(round(n_bytes))
+
+
+def show_duration(seconds: float) -> str:
+    """Write a duration for people in two units at most, as ``3 d 4 h`` or ``12 s``."""
+    whole = round(seconds)
+    for unit, length, smaller, part in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
+        if whole >= length:
+            rest = whole % length // part
+            return f"{whole // length} {unit}" + (f" {rest} {smaller}" if rest else "")
+    return f"{whole} s"
+
+
+def introduction(training: Training, resumed: Loaded | None) -> list[str]:
+    """Say what is learned, and where it goes on."""
+    model, config = training.model, training.config
+    n_features = len(model.encoder.features)
+    what = f"{n_features} feature{'s' * (n_features != 1)}, {model.description}"
+    what += ", compiled" if config.engine == "compiled" else ""
+    chosen = " (told from the target; --task changes it)" if config.task == "auto" else ""
+    lines = [f"{model.encoder.task} of {', '.join(config.target)}{chosen}, {what}"]
+    lines += [f"passed over a damaged checkpoint: {why}" for _, why in (resumed.rejected if resumed else ())]
+    if resumed:
+        lines.append(f"going on after {training.rows:,} rows, from {resumed.path}")
+    lines += map(tell_change, training.numerics_changes)
+    if not model.is_resumable:
+        lines.append("this model cannot be resumed: no checkpoint of it is written")
+    if config.run_dir is None:
+        kept = "checkpoints and history" if model.is_resumable else "the history"
+        lines.append(f"nothing is kept: give --run-dir for {kept}")
+    return lines
 
 
 def tell_quality(quality: dict[str, Any]) -> list[str]:
@@ -62,99 +101,6 @@ def tell_bad(counts: dict[str, int]) -> list[str]:
 def tell_change(change: dict[str, Any]) -> str:
     """Say that a job is not what it would have been: it went on under other numerics."""
     return f"since row {change['rows']:,} under other numerics, so not to the same bits: {change['change']}"
-
-
-class Panel(Observer):
-    """Progress on the console that is given; nothing on standard output. A context manager.
-
-    Parameters
-    ----------
-    console
-        Where to write; standard error.
-    title
-        What the lines begin with, where several jobs follow each other; the job is then introduced in few words.
-    """
-
-    def __init__(self, console: Console, title: str = "") -> None:
-        self._console = console
-        self._title = f"{title}: " if title else ""
-        self._live = Live(console=console, transient=True, auto_refresh=False) if console.is_terminal else None
-        self._last = 0.0
-        self._every = _LIVE_S if self._live else _LINE_S
-
-    def __enter__(self) -> Self:
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live:
-            self._live.stop()
-
-    def note(self, line: str) -> None:
-        """Tell why it takes a while."""
-        self._say(line)
-
-    def begin(self, training: Training, resumed: Loaded | None) -> None:
-        """Say what is learned, and where it goes on."""
-        self._last = time.monotonic()
-        model, config = training.model, training.config
-        if self._title:
-            self._say(model.description)
-            return
-        n_features = len(model.encoder.features)
-        what = f"{n_features} feature{'s' * (n_features != 1)}, {model.description}"
-        what += ", compiled" if config.engine == "compiled" else ""
-        target = ", ".join(config.target)
-        chosen = " (told from the target; --task changes it)" if config.task == "auto" else ""
-        self._say(f"{model.encoder.task} of {target}{chosen}, {what}")
-        for _, why in resumed.rejected if resumed else ():
-            self._say(f"passed over a damaged checkpoint: {why}")
-        if resumed:
-            self._say(f"going on after {training.rows:,} rows, from {resumed.path}")
-        for change in training.numerics_changes:
-            self._say(tell_change(change))
-        if not model.is_resumable:
-            self._say("this model cannot be resumed: no checkpoint of it is written")
-        if config.run_dir is None:
-            what = "checkpoints and history" if model.is_resumable else "the history"
-            self._say(f"nothing is kept: give --run-dir for {what}")
-
-    def update(self, status: Status) -> None:
-        """Show how far the job is; most calls do nothing."""
-        now = time.monotonic()
-        if now - self._last < self._every:
-            return
-        self._last = now
-        line = self._line(status)
-        if self._live:
-            self._live.update(Text(self._title + line, no_wrap=True, overflow="ellipsis"), refresh=True)
-        else:
-            self._say(line)
-
-    def _line(self, status: Status) -> str:
-        training = status.training
-        rate = status.run_rows / status.seconds if status.seconds else 0.0
-        parts = [f"{training.rows:,} rows", f"{rate:,.0f} rows/s"]
-        fraction = status.fraction()
-        if fraction is not None:
-            epochs = training.config.epochs
-            parts.append(f"{fraction:.0%}" + (f" of epoch {training.epoch + 1}/{epochs}" if epochs > 1 else ""))
-        evaluation = training.evaluation
-        parts.append(headline(evaluation.task, evaluation.metrics(), evaluation.baselines()))
-        parts.append(
-            f"last 1000: {headline(evaluation.task, evaluation.windowed(), evaluation.baselines(windowed=True))}"
-        )
-        if training.stopping.loss is not None:
-            parts.append(f"loss {show(training.stopping.loss)}")
-        if status.checkpoint is not None:
-            parts.append(status.checkpoint.stem)
-        return " · ".join(parts)
-
-    def _say(self, line: str) -> None:
-        self._console.print(escape(self._title + line), highlight=False, soft_wrap=True)
 
 
 def table(summary: dict[str, Any]) -> Table:

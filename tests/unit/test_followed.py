@@ -695,3 +695,18 @@ def test_closing_does_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     waiting.join(10)
     assert not waiting.is_alive()
     assert time.monotonic() - began < 10
+
+
+def test_what_lies_there_unread_is_told_in_bytes(tmp_path: Path) -> None:
+    """Text counts from the last row on, a Parquet file until its first row is read, new files whole."""
+    text = write(tmp_path / "a.csv", *range(100, 200))
+    size = text.stat().st_size
+    packed = parquet(tmp_path / "b.parquet", 1, 2).stat().st_size
+    following = Following(tmp_path)
+    assert following.source.lag(Cursor.start()) == size + packed
+    n_read = len(following.read(1))
+    assert following.source.lag(following.cursor) == size - 2 - 4 * n_read + packed
+    following.rest()
+    assert following.source.lag(following.cursor) == 0
+    write(tmp_path / "c.csv", 7)
+    assert following.source.lag(following.cursor) == 4

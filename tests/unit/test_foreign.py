@@ -11,16 +11,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from rich.console import Console
 from river import base, compose, evaluate, linear_model, metrics, preprocessing, tree
 
 from connectors import open_source
 from stream_bp.checkpoint import load
 from stream_bp.errors import CheckpointError, ConfigError, DataError, DivergenceError
 from stream_bp.job import Job
+from stream_bp.log import Log
 from stream_bp.river import MLPClassifier, MLPRegressor
 from stream_bp.summary import Summary
-from stream_bp.telemetry import Panel
 from tests.crash.jobs import forked
 
 N_ROWS = 2_500
@@ -199,15 +198,12 @@ def test_two_runs_have_the_same_history(tmp_path: Path) -> None:
     assert not list((tmp_path / "first" / "checkpoints").iterdir())
 
 
-def test_it_is_said_at_the_start_that_it_cannot_be_resumed(tmp_path: Path) -> None:
+def test_it_is_said_at_the_start_that_it_cannot_be_resumed() -> None:
     """One line before the first row; the summary names the model and has no digest, no layers and no checkpoint."""
-    console = Console(record=True, width=200, file=(tmp_path / "said").open("w"))
-    with Panel(console) as panel:
-        summary = Job(
-            open_source(table()), target="label", features=["x"], model=tree.HoeffdingTreeClassifier(), observer=panel
-        ).run()
-    console.file.close()
-    said = console.export_text()
+    lines: list[str] = []
+    model = tree.HoeffdingTreeClassifier()
+    summary = Job(open_source(table()), target="label", features=["x"], model=model, observer=Log(lines.append)).run()
+    said = "\n".join([*lines, ""])
     assert "HoeffdingTreeClassifier\nthis model cannot be resumed: no checkpoint of it is written\n" in said
     assert "nothing is kept: give --run-dir for the history\n" in said
     assert summary.model == "HoeffdingTreeClassifier"

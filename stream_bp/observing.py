@@ -1,0 +1,68 @@
+"""Who hears of a job that a command runs: a panel or a log, and whoever asks over HTTP."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+from rich.console import Console
+
+from connectors.errors import ConnectorError
+from stream_bp.errors import StreamBPError
+from stream_bp.log import JsonLog, Log, json_line
+from stream_bp.observer import Observer, Observers
+from stream_bp.panel import Panel
+from stream_bp.settings import seconds
+from stream_bp.watching import Watching
+
+__all__ = ["observing"]
+
+
+@contextmanager
+def observing(watching: Watching, console: Console, title: str = "") -> Iterator[Observer]:
+    """Give whoever hears how a job goes.
+
+    Parameters
+    ----------
+    watching
+        The settings.
+    console
+        Where progress is written.
+    title
+        What the job is called, where several follow each other.
+
+    Raises
+    ------
+    ConfigError
+        If nothing can be served where that was asked for.
+    """
+    with ExitStack() as stack:
+        observers: list[Observer] = []
+        if not watching.quiet:
+            observers.append(stack.enter_context(_progress(watching, console, title)))
+        if watching.metrics_port is not None:
+            from stream_bp.metrics import Metrics  # noqa: PLC0415 - only where they are asked for
+
+            metrics = stack.enter_context(
+                Metrics(watching.metrics_port, watching.metrics_host, seconds(watching.ready_within))
+            )
+            observers.append(metrics)
+            for observer in observers:
+                observer.note(f"metrics on {metrics.url}")
+        try:
+            yield Observers(observers)
+        except (StreamBPError, ConnectorError) as error:
+            if watching.log_format == "json":
+                _write(console, json_line("error", str(error), exit_code=getattr(error, "exit_code", 1)))
+                error.is_told = True  # type: ignore[union-attr]
+            raise
+
+
+def _progress(watching: Watching, console: Console, title: str) -> Panel | Log:
+    if watching.log_format == "text" and console.is_terminal:
+        return Panel(console, title)
+    log = JsonLog if watching.log_format == "json" else Log
+    return log(partial(_write, console), title)
+
+
+def _write(console: Console, line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
