@@ -151,6 +151,11 @@ class ClassificationTally:
             for field, value in ((PREDICTED, -1.0), (P_TRUE, np.nan), (P_POSITIVE, 0.0)):
                 out[field, nothing] = value
 
+    @staticmethod
+    def write_errors(rows: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+        """Write for each row, shape (6, n), whether another class was predicted than the true one."""
+        np.not_equal(rows[PREDICTED], rows[TRUE], out=out, casting="unsafe")
+
     def fill_baselines(self, rows: NDArray[np.float64]) -> None:
         """Write what the baselines predict for rows that follow the ones counted so far.
 

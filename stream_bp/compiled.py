@@ -21,7 +21,7 @@ from stream_bp.diagnostics import KEEP, SAMPLED_EVERY, Diagnostics
 from stream_bp.engine import Rule
 from stream_bp.network import Network
 from stream_bp.scaling import CLIP, LEAST_VARIANCE, NextRow
-from stream_bp.schedules import Schedule
+from stream_bp.schedules import BOOST, BOOST_STEPS, Schedule
 
 __all__ = ["CompiledEngine", "describe", "prepare"]
 
@@ -33,6 +33,7 @@ _FORWARD, _BACKWARD, _UPDATE = 1, 2, 4  # phases
 _PSI = {"relu": 0, "sigmoid": 1, "tanh": 2, "identity": 3}
 _OUTPUT = {"softmax": 0, "sigmoid": 1, "identity": 2}
 _DECAY = {"constant": 0, "inverse-time": 1, "inverse-sqrt": 2, "cosine": 3}
+_Schedule = tuple[int, bool, float, int, int, int, int]  # that of a rule, and where its optimiser began
 _OPTIMIZER = {"sgd": 0, "momentum": 1, "nesterov": 2, "adagrad": 3, "rmsprop": 4, "adam": 5}
 
 
@@ -266,21 +267,24 @@ def _clip(grad: Floats, most: float) -> None:
 
 
 @_part_of_kernel
-def _rate(schedule: tuple[int, bool, float, int, int], step: int) -> float:
+def _rate(schedule: _Schedule, step: int) -> float:
     """Return η⁽ᵗ⁾, as :class:`~stream_bp.schedules.Schedule` does."""
-    decay, climbs, rate, decay_steps, warmup_steps = schedule
+    decay, climbs, rate, decay_steps, warmup_steps, boosted, _ = schedule
+    boost = 1.0
+    if boosted >= 0 and step < boosted + BOOST_STEPS:
+        boost = 1 + (BOOST - 1) * (1 - (step - boosted) / BOOST_STEPS)
     if climbs:
         if step < warmup_steps:
-            return rate * (step + 1) / warmup_steps
+            return rate * (step + 1) / warmup_steps * boost
         step -= warmup_steps
     u = step / decay_steps
     if decay == 1:
-        return rate / (1 + u)
+        return rate / (1 + u) * boost
     if decay == 2:
-        return rate / math.sqrt(1 + u)
+        return rate / math.sqrt(1 + u) * boost
     if decay == 3:
-        return rate * max(0.01, (1 + math.cos(math.pi * min(u, 1.0))) / 2)
-    return rate
+        return rate * max(0.01, (1 + math.cos(math.pi * min(u, 1.0))) / 2) * boost
+    return rate * boost
 
 
 @_part_of_kernel
@@ -346,7 +350,7 @@ def _run(
     slots: Floats,
     sizes: Array,
     codes: tuple[int, int, int],
-    schedule: tuple[int, bool, float, int, int],
+    schedule: _Schedule,
     clip_norm: float,
     decay: float,
     X: Floats,
@@ -418,7 +422,7 @@ def _run(
                 sampled[1] += (1 - KEEP) * (1 - sampled[1])
             if clip_norm < np.inf:
                 _clip(grad, clip_norm)
-            _apply(theta, grad, slots, sizes, optimizer, _rate(schedule, step), decay, step)
+            _apply(theta, grad, slots, sizes, optimizer, _rate(schedule, step), decay, step - schedule[6])
             step += 1
     return step
 
@@ -495,6 +499,8 @@ class CompiledEngine:
                 float(rule.schedule.learning_rate),
                 rule.schedule.decay_steps,
                 rule.schedule.warmup_steps,
+                rule.schedule.boosted,
+                rule.restarted,
             ),
             np.inf if rule.clip_norm is None else float(rule.clip_norm),
             float(rule.weight_decay),

@@ -48,6 +48,8 @@ IDENTITY = (
     "scale_features",
     "scale_target",
     "shuffle_window",
+    "drift",
+    "on_drift",
     "dtype",
     "seed",
 )
@@ -71,7 +73,7 @@ _MODEL = (
     "engine",
 )
 
-NETWORK = (*_MODEL, "output", "stop_loss", "stop_delta", "keep")
+NETWORK = (*_MODEL, "output", "on_drift", "stop_loss", "stop_delta", "keep")
 """What is said of the network, its loss and its checkpoints: it means nothing to another model."""
 
 SINGLE_ROWS = {"hidden": (32,), "activation": "tanh", "optimizer": "rmsprop", "clip_norm": 1.0}
@@ -133,6 +135,12 @@ class JobConfig(Settings):
     weight_decay: float = Field(0.0, ge=0, description="pull of every weight (not bias) towards 0, per step and rate")
     scale_features: bool = Field(True, description="standardise numbers by their running mean and deviation")
     scale_target: bool = Field(True, description="standardise values to predict, while they are learned")
+    drift: Literal["adwin", "page-hinkley", "kswin", "none"] = Field(
+        "adwin", description="what watches the prequential error; the features are watched with it"
+    )
+    on_drift: Literal["none", "boost-learning-rate", "reset-optimizer", "reset-head"] = Field(
+        "none", description="what a network does when its error has grown"
+    )
     new_columns: Literal["ignore", "learn"] = Field(
         "ignore", description="what becomes of columns that a later file has, and the first one had not"
     )
@@ -232,6 +240,8 @@ class JobConfig(Settings):
     def _go_together(self) -> "JobConfig":
         if self.follow and (self.epochs > 1 or self.shuffle_window is not None):
             raise ValueError("follow: what does not end is read once, and in its order: no epochs, no shuffle_window")
+        if self.drift == "none" and self.on_drift != "none":
+            raise ValueError("on_drift: nothing watches the error; leave drift at a detector")
         if self.new_columns == "learn" and self.features:
             raise ValueError("new_columns: with features named one by one, no others are learned; leave one out")
         if not self.follow and (self.idle_timeout or self.flush_after):

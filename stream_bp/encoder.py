@@ -67,10 +67,14 @@ class Encoded:
     missing: Mask | None = None
     skipped: Mask | None = None
 
-    clipped = None  # nothing was scaled yet
+    clipped = moments = None  # nothing was scaled yet
 
     def __len__(self) -> int:
         return int(self.numbers.shape[1])
+
+    def border(self, row: int) -> int:
+        """Return that no minibatch is known."""
+        return 0
 
 
 class Encoder:

@@ -36,6 +36,8 @@ class Rule:
         Largest norm of the mean gradient, or ``None``.
     weight_decay
         λ.
+    restarted
+        The step at which the optimiser began with empty slots.
     """
 
     activation: str
@@ -44,6 +46,7 @@ class Rule:
     schedule: Schedule
     clip_norm: float | None
     weight_decay: float
+    restarted: int = 0
 
 
 class Engine(Protocol):
@@ -116,6 +119,7 @@ class NumPyEngine:
         self._psi, self._loss = ACTIVATIONS[rule.activation], LOSSES[rule.output]
         self._optimizer = OPTIMIZERS[rule.optimizer]
         self._schedule, self._clip_norm, self._weight_decay = rule.schedule, rule.clip_norm, rule.weight_decay
+        self._restarted = rule.restarted
         self._diagnostics = diagnostics
         self._buffers: dict[int, Buffers] = {}
         self._last = Buffers(network, 0, theta.dtype)
@@ -223,4 +227,4 @@ class NumPyEngine:
         if self._weight_decay:
             for W in self._W:
                 W[:, :-1] *= 1 - rate * self._weight_decay
-        self._optimizer.update(self._theta, self._grad, self._slots, rate, step)
+        self._optimizer.update(self._theta, self._grad, self._slots, rate, step - self._restarted)

@@ -20,6 +20,7 @@ from typing import Any, Literal, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_bp.arrays import Floats
 from stream_bp.classification import ClassificationTally
 from stream_bp.errors import CheckpointError, ConfigError
 from stream_bp.regression import RegressionTally
@@ -76,7 +77,7 @@ class Evaluation:
         """Number of rows given to :meth:`update`, those with a missing target included."""
         return self._n_rows
 
-    def update(self, y: NDArray[Any], predictions: Sequence[NDArray[Any]] | NDArray[Any]) -> None:
+    def update(self, y: NDArray[Any], predictions: Sequence[NDArray[Any]] | NDArray[Any]) -> Floats:
         """Score one minibatch, of any number of rows.
 
         Parameters
@@ -88,6 +89,12 @@ class Evaluation:
             What the learner said before it learned these rows, float32 or float64. Classification: per target the
             probabilities of the classes it knew, shape (n_classes, n); a column with a NaN predicts nothing, and a
             row of a class not yet known is an error without a log loss. Regression: shape (n_targets, n), finite.
+
+        Returns
+        -------
+        Floats
+            The error of each row, shape (n,), NaN where it was not scored: 0 or 1 of a class, the distance of a
+            value; of several targets the mean.
 
         Raises
         ------
@@ -105,9 +112,16 @@ class Evaluation:
             )
         for scorecard, truth, prediction in zip(self._scorecards, y, predictions, strict=True):
             scorecard.tally.check(truth, prediction)
-        for scorecard, truth, prediction in zip(self._scorecards, y, predictions, strict=True):
-            scorecard.update(truth, prediction)
+        errors = np.empty(y.shape)
+        for scorecard, truth, prediction, error in zip(self._scorecards, y, predictions, errors, strict=True):
+            scorecard.update(truth, prediction, error)
         self._n_rows += y.shape[1]
+        if len(errors) == 1:
+            only: Floats = errors[0]
+            return only
+        with np.errstate(invalid="ignore"):
+            mean: Floats = np.nansum(errors, axis=0) / (~np.isnan(errors)).sum(axis=0)
+            return mean
 
     def metrics(self) -> Metrics:
         """Return every metric over all rows so far.
@@ -228,6 +242,8 @@ class _Tally(Protocol):
     def present(y: NDArray[Any]) -> NDArray[np.bool_]: ...
     @staticmethod
     def score(y: NDArray[Any], prediction: NDArray[Any], out: NDArray[np.float64]) -> None: ...
+    @staticmethod
+    def write_errors(rows: NDArray[np.float64], out: NDArray[np.float64]) -> None: ...
     def fill_baselines(self, rows: NDArray[np.float64]) -> None: ...
     def add(self, rows: NDArray[np.float64]) -> None: ...
     def could_have_counted(self, rows: NDArray[np.float64]) -> bool: ...
@@ -255,16 +271,21 @@ class _Scorecard:
         self._n_noted = 0
         self._ring = np.zeros((tally.N_FIELDS, window))
 
-    def update(self, y: NDArray[Any], prediction: NDArray[Any]) -> None:
-        """Note the rows whose target is present, counting whenever a block is full."""
+    def update(self, y: NDArray[Any], prediction: NDArray[Any], errors: NDArray[np.float64]) -> None:
+        """Note the rows whose target is present, counting whenever a block is full; write the error of each."""
         present = self.tally.present(y)
         if not present.all():
-            y, prediction = y[present], prediction[..., present]
+            errors[:] = np.nan
+            found = np.empty(np.count_nonzero(present))
+            self.update(y[present], prediction[..., present], found)
+            errors[present] = found
+            return
         start = 0
         while start < len(y):
             n = min(len(y) - start, BLOCK_ROWS - self._n_noted)
             note = self._noted[:, self._n_noted : self._n_noted + n]
             self.tally.score(y[start : start + n], prediction[..., start : start + n], note)
+            self.tally.write_errors(note, errors[start : start + n])
             start += n
             self._n_noted += n
             if self._n_noted == BLOCK_ROWS:

@@ -96,6 +96,9 @@ class ForeignModel:
         for column in columns:
             self.encoder.add(column)
 
+    def react(self, how: str) -> None:
+        """Do nothing: settings that ask for it are refused."""
+
     def counters(self) -> dict[str, float]:
         """Return nothing: whether it counts steps is not known."""
         return {}

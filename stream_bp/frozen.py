@@ -143,6 +143,9 @@ class Frozen:
         nothing = np.zeros(len(said))
         yield Outcome(y, predictions, nothing, nothing)
 
+    def react(self, how: str) -> None:
+        """Do nothing: settings that ask for it are refused."""
+
     def counters(self) -> dict[str, float]:
         """Return the step at which the network stands."""
         return {"step": self._model.learner.step}

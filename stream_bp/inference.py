@@ -135,7 +135,8 @@ def following(loaded: Loaded, settings: dict[str, Any]) -> JobConfig:
     saved = saved_config(loaded.snapshot)
     own = {name: getattr(saved, name) for name in (*IDENTITY, "on_bad_row")}
     task = restore_model(loaded.snapshot, engine="numpy").encoder.task
-    return JobConfig.of({**own, "task": task, "engine": "numpy", "shuffle_window": None, "follow": True, **settings})
+    other = {"task": task, "engine": "numpy", "shuffle_window": None, "on_drift": "none", "follow": True}
+    return JobConfig.of({**own, **other, **settings})
 
 
 def _inspect_job(snapshot: Snapshot, model: Model) -> dict[str, Any]:

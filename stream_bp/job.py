@@ -220,6 +220,8 @@ class Job:
         if self._journals is None:
             training.mark = _NEVER  # nobody reads a line
         training.changes.journal = self._journals["events"] if self._journals is not None else None
+        if training.drift is not None:
+            training.drift.journals = self._journals
         kept = self._journals["quarantine"] if self._journals is not None else None
         self._quarantine = Quarantine(training.quality, self.config, kept)
         self._notes_at_end: Sequence[Note] = ()
@@ -439,6 +441,8 @@ class Job:
 
     def _look_up(self, training: Training) -> None:
         """Do what is due at a border."""
+        for line in training.drift.lines() if training.drift is not None else ():
+            self._observer.note(line)
         if self._saver is not None:
             self._saver.check()
         if training.rows >= training.mark:

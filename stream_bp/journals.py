@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
-from stream_bp import changes, quarantine
+from stream_bp import changes, feature_drift, quarantine
 from stream_bp.disk import Disk
 from stream_bp.journal import Journal, Mark
 from stream_bp.run_directory import RunDirectory
@@ -73,6 +73,7 @@ def open_journals(
         "history": (directory.history_path, columns, False),
         "quarantine": (directory.quarantine_path, quarantine.COLUMNS, True),
         "events": (directory.events_path, changes.COLUMNS, True),
+        "psi": (directory.drift_path, feature_drift.COLUMNS, True),
     }
     journals = {}
     for name, (path, names, is_optional) in files.items():

@@ -7,7 +7,7 @@ those rows: :meth:`Learner.learn` returns it, and scoring costs nothing more.
 import hashlib
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -377,6 +377,21 @@ class Learner:
         self.network = grown
         self._lay_out(theta, np.array(slots, self._dtype).reshape(len(slots), theta.size))
 
+    def boost(self) -> None:
+        """Let the learning rate be higher for a while (:data:`~stream_bp.schedules.BOOST`)."""
+        self._rule = replace(self._rule, schedule=replace(self._rule.schedule, boosted=self.step))
+        self._lay_out(self.theta, self._slots[:-1])
+
+    def reset_optimizer(self) -> None:
+        """Let the optimiser begin anew, with empty slots; the schedule goes on."""
+        self._rule = replace(self._rule, restarted=self.step)
+        self._lay_out(self.theta, np.zeros_like(self._slots[:-1]))
+
+    def reset_head(self) -> None:
+        """Let the output layer begin anew, at zero, and the optimiser with it; the layers below stay as they are."""
+        self.W[-1][:] = 0
+        self.reset_optimizer()
+
     def tensors(self) -> dict[str, Floats]:
         """Return copies of W⁽¹⁾ … W⁽ᴷ⁾ as ``W1`` … and of the optimiser's slots as ``optimizer``."""
         named = {f"W{layer}": W.copy() for layer, W in enumerate(self.W, start=1)}
@@ -384,7 +399,9 @@ class Learner:
 
     def state(self) -> dict[str, Any]:
         """Return the rest of what :meth:`restore` needs, JSON-able."""
-        return {"step": self.step, "rows": self.rows, "diagnostics": self.diagnostics.state()}
+        rule = self._rule
+        since = {"boosted": rule.schedule.boosted, "restarted": rule.restarted}
+        return {"step": self.step, "rows": self.rows, **since, "diagnostics": self.diagnostics.state()}
 
     def restore(self, tensors: dict[str, Floats], state: dict[str, Any]) -> None:
         """Go on from :meth:`tensors` and :meth:`state` of a learner with the same settings.
@@ -403,10 +420,14 @@ class Learner:
         theta = np.concatenate([tensors[name].ravel() for name in expected])
         if not np.isfinite(theta).all():
             raise CheckpointError("a weight is not finite; no job saves such a checkpoint")
-        self._lay_out(theta, tensors["optimizer"])
         self.step, self.rows = (operator.index(state[name]) for name in ("step", "rows"))
-        if not 0 <= self.step < 2**63 or not 0 <= self.rows < 2**63:
+        # Release 0.1.0 had no reactions to drift.
+        boosted, restarted = operator.index(state.get("boosted", -1)), operator.index(state.get("restarted", 0))
+        if not 0 <= restarted <= self.step < 2**63 or not 0 <= self.rows < 2**63 or not -1 <= boosted <= self.step:
             raise CheckpointError("the learner has a number of steps, or of rows, that no job comes to")
+        schedule = replace(self._rule.schedule, boosted=boosted)
+        self._rule = replace(self._rule, schedule=schedule, restarted=restarted)
+        self._lay_out(theta, tensors["optimizer"])
         self.diagnostics.restore(state["diagnostics"])
 
     def _refuse_divergence(self, loss: Floats, first_step: int) -> None:

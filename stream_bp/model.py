@@ -286,6 +286,14 @@ class Model:
         self.scaler.grow(len(names))
         self.learner.grow(names, at=at)
 
+    def react(self, how: str) -> None:
+        """Do what a drift of the error calls for: ``boost-learning-rate``, ``reset-optimizer`` or ``reset-head``."""
+        {
+            "boost-learning-rate": self.learner.boost,
+            "reset-optimizer": self.learner.reset_optimizer,
+            "reset-head": self.learner.reset_head,
+        }[how]()
+
     def grow(self, rows: Encoded, start: int, stop: int) -> None:
         """Give every category, class and gap of one minibatch its input or output.
 

@@ -58,7 +58,7 @@ class Optimizer(ABC):
         learning_rate
             η⁽ᵗ⁾.
         step
-            t, from 0.
+            t, from 0 where the slots were empty.
         """
 
 

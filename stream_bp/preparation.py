@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from stream_bp.arrays import Array, Floats, Mask
+from stream_bp.arrays import Array, Floats, Ints, Mask
 from stream_bp.encoder import Encoded, Encoder
 from stream_bp.scaling import CLIP, Moments, Scaler
 
@@ -50,6 +50,11 @@ class Prepared:
     def y(self) -> Array:
         """The targets, as they were encoded."""
         return self.rows.y
+
+    @property
+    def categories(self) -> list[Ints]:
+        """The codes of categories, as they were encoded."""
+        return self.rows.categories
 
     @property
     def missing(self) -> Mask | None:

@@ -1,6 +1,6 @@
 """What was amiss in a stream: values that were missing, or cut off; rows without a target, or that are none."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from stream_bp.arrays import Array, Ints, Mask
 from stream_bp.encoder import Encoder
 from stream_bp.errors import CheckpointError, DataError
+from stream_bp.scaling import Moments
 
 __all__ = ["Quality", "Rows", "no_rows"]
 
@@ -21,6 +22,17 @@ class Rows(Protocol):
     @property
     def y(self) -> Array:
         """Targets, shape (n_targets, n); -1 or NaN where missing."""
+
+    @property
+    def categories(self) -> Sequence[Ints]:
+        """For each column of categories its codes, shape (n,), below 0 where there is none."""
+
+    @property
+    def moments(self) -> Moments | None:
+        """Those of the numbers at the borders of minibatches; ``None`` where they are not scaled."""
+
+    def border(self, row: int) -> int:
+        """Return which of these borders is behind so many rows."""
 
     @property
     def missing(self) -> Mask | None:

@@ -104,6 +104,11 @@ class RegressionTally:
         out[TRUE] = y
         out[PREDICTED] = prediction
 
+    @staticmethod
+    def write_errors(rows: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+        """Write for each row, shape (4, n), how far its prediction is from its target."""
+        np.abs(np.subtract(rows[PREDICTED], rows[TRUE], out=out), out=out)
+
     def fill_baselines(self, rows: NDArray[np.float64]) -> None:
         """Write what the baselines predict for rows that follow the ones counted so far.
 

@@ -83,9 +83,14 @@ class RunDirectory:
         return self.path / "events.csv"
 
     @property
+    def drift_path(self) -> Path:
+        """The CSV file of how far features moved."""
+        return self.path / "drift.csv"
+
+    @property
     def _journals(self) -> tuple[Path, ...]:
         """All files that grow with a job; the history last, for checkpoints without it are refused."""
-        return self.decisions_path, self.events_path, self.quarantine_path, self.history_path
+        return self.decisions_path, self.drift_path, self.events_path, self.quarantine_path, self.history_path
 
     @property
     def lock_path(self) -> Path:

@@ -86,9 +86,11 @@ class _JobState(_ModelState):
     loss: Annotated[list[float], Field(min_length=2, max_length=2)]
     stop_reason: Literal["end_of_stream", "max_rows", "max_minibatches", "stop_loss", "stop_delta"] | None
     history: _Mark
-    quarantine: _Mark | None = None  # not in release 0.1.0; so are the next two
+    quarantine: _Mark | None = None  # neither this nor the next five are in release 0.1.0
     events: _Mark | None = None
+    psi: _Mark | None = None
     changes: dict[str, Any] | None = None
+    drift: dict[str, Any] | None = None
     predictions: _PartsMark | None = None
     quality: dict[str, Any] | None = None  # not in release 0.1.0, whose jobs can be looked at, not resumed
     numerics_changes: list[_NumericsChange]

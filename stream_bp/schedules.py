@@ -8,7 +8,8 @@
 | cosine       | ½ (1 + cos(π min(t/d, 1))), never under 0.01: a stream goes on after d  |
 
 d is ``decay_steps``. ``warmup-NAME`` climbs in a straight line over the first ``warmup_steps`` steps to η, then
-follows NAME from there: η⁽ᵗ⁾ is a function of t alone, so a schedule has no state to save.
+follows NAME from there. A *boost* at step t₀ multiplies all that by 1 + (:data:`BOOST` - 1) (1 - (t - t₀) /
+:data:`BOOST_STEPS`) until it has faded; η⁽ᵗ⁾ is a function of t and t₀ alone.
 """
 
 import math
@@ -16,7 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-__all__ = ["SCHEDULES", "Schedule", "ScheduleName"]
+__all__ = ["BOOST", "BOOST_STEPS", "SCHEDULES", "Schedule", "ScheduleName"]
+
+BOOST, BOOST_STEPS = 4.0, 1_000
+"""By how much a boost multiplies the learning rate at first, and in how many steps that fades."""
 
 ScheduleName = Literal[
     "constant",
@@ -57,6 +61,8 @@ class Schedule:
         d, in steps.
     warmup_steps
         Length of the climb, in steps; used by the ``warmup-`` schedules.
+    boosted
+        The step of the last boost; -1 where there was none.
 
     Examples
     --------
@@ -69,6 +75,7 @@ class Schedule:
     learning_rate: float
     decay_steps: int = 10_000
     warmup_steps: int = 1_000
+    boosted: int = -1
 
     @property
     def climbs(self) -> bool:
@@ -82,6 +89,11 @@ class Schedule:
 
     def __call__(self, step: int) -> float:
         """Return η⁽ᵗ⁾ at step t."""
+        if self.boosted >= 0 and step < self.boosted + BOOST_STEPS:
+            return self._unboosted(step) * (1 + (BOOST - 1) * (1 - (step - self.boosted) / BOOST_STEPS))
+        return self._unboosted(step)
+
+    def _unboosted(self, step: int) -> float:
         if self.name == "constant":  # the usual one, at every step
             return self.learning_rate
         decay = _DECAYS[self.decay]

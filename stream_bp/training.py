@@ -9,8 +9,10 @@ from stream_bp.arrays import running_sum
 from stream_bp.changes import Changes
 from stream_bp.columns import Column
 from stream_bp.config import JobConfig
+from stream_bp.drift import Drift
 from stream_bp.encoder import Encoder
 from stream_bp.evaluation import Evaluation
+from stream_bp.feature_drift import next_mark
 from stream_bp.feed import Position
 from stream_bp.model import Model, Outcome
 from stream_bp.quality import Quality, Rows
@@ -18,12 +20,9 @@ from stream_bp.saved import EVALUATION, fitting, restore_evaluation, restore_mod
 from stream_bp.snapshot import Snapshot
 from stream_bp.stopping import Stopping
 
-__all__ = ["StreamModel", "Training", "new_model", "next_mark"]
+__all__ = ["StreamModel", "Training", "new_model"]
 
-
-def next_mark(rows: int) -> int:
-    """Return after how many rows the history gets its next line: 1000 apart at first, then 1 %, at most 100,000."""
-    return rows + min(max(1_000, rows // 100), 100_000)
+_DRIFT = "drift."  # what the names of its arrays begin with, among the tensors
 
 
 class StreamModel(Protocol):
@@ -54,6 +53,9 @@ class StreamModel(Protocol):
 
     def add_columns(self, columns: Sequence[Column]) -> None:
         """Let rows have further features, which were missing so far."""
+
+    def react(self, how: str) -> None:
+        """Do what a drift of the error calls for: ``boost-learning-rate``, ``reset-optimizer``, ``reset-head``."""
 
     def counters(self) -> dict[str, float]:
         """Return what the history tells of its progress, by column."""
@@ -91,6 +93,8 @@ class Training:
         Is told of every outcome: the passes finished, the rows, where among them it begins, and the outcome.
     changes
         The columns of the files, and how they changed.
+    drift
+        What watches the error and the features; ``None`` where nothing does.
     numerics_changes
         Where it went on under other numerics: after how many ``rows``, and the ``change``.
     """
@@ -102,6 +106,7 @@ class Training:
         self.stopping = Stopping(config.batch_size, config.stop_loss, config.stop_delta)
         self.quality = Quality(model.encoder)
         self.changes = Changes([column.name for column in [*model.encoder.features, *model.encoder.targets]])
+        self.drift = Drift(config.drift, model.encoder) if config.drift != "none" else None
         self.rows = 0
         self.minibatches = 0
         self.locate: Callable[[], Position]
@@ -117,7 +122,7 @@ class Training:
     def learn(self, rows: Rows, start: int, stop: int) -> None:
         """Predict, score and learn the minibatches of rows[start:stop]; a stop rule may set ``stop_reason``."""
         for outcome in self.model.learn(rows, start, stop):
-            self.evaluation.update(outcome.y, outcome.predictions)
+            errors = self.evaluation.update(outcome.y, outcome.predictions)
             self.stop_reason = self.stopping.update(outcome.loss, outcome.count)
             self._loss = running_sum(self._loss, outcome.loss)
             self._loss_rows = running_sum(self._loss_rows, outcome.count)
@@ -125,11 +130,23 @@ class Training:
                 self.witness(self.epoch, rows, start, outcome)
             n_rows = outcome.y.shape[1]
             self.quality.update(rows, start, start + n_rows)
+            if self.drift is not None:
+                self.drift.update(rows, start, errors, self.rows)
             start += n_rows
             self.rows += n_rows
             self.minibatches += len(outcome.loss)
+        if self.drift is not None:
+            self._watch(self.drift, rows, start)
         if self.stop_reason is None:
             self.stop_reason = self.limit_reached()
+
+    def _watch(self, drift: Drift, rows: Rows, stop: int) -> None:
+        """Look at the features where a window ends, and react where the error grew."""
+        if self.rows >= drift.features.mark:
+            drift.look(self.rows, rows, stop)
+        if drift.has_grown and self.config.on_drift != "none":
+            self.model.react(self.config.on_drift)
+        drift.has_grown = False
 
     def add_columns(self, columns: Sequence[Column], found: Sequence[str], row: int, place: str) -> None:
         """Let the rows that come next have further features: of those found, what can be learned from.
@@ -145,6 +162,8 @@ class Training:
         """
         self.model.add_columns(columns)
         self.quality.grow()
+        if self.drift is not None:
+            self.drift.grow()
         self.changes.learn(row, place, [column.name for column in columns], found)
 
     def limit_reached(self) -> str | None:
@@ -167,6 +186,10 @@ class Training:
             due.append(config.checkpoint_minibatches - self.minibatches % config.checkpoint_minibatches)
         if self.stopping.is_watching:
             due.append(self.stopping.minibatches_left)
+        if self.drift is not None:
+            due.append(-(-(self.drift.features.mark - self.rows) // b))
+            if config.on_drift != "none":
+                due.append(-(-self.drift.errors.rows_left // b))
         return max(1, min(due))
 
     @property
@@ -224,6 +247,10 @@ class Training:
         tensors, model = self.model.state()
         arrays, evaluation = self.evaluation.state()
         tensors.update({EVALUATION + name: array for name, array in arrays.items()})
+        drift = None
+        if self.drift is not None:
+            arrays, drift = self.drift.state()
+            tensors.update({_DRIFT + name: array for name, array in arrays.items()})
         state = {
             "version": stream_bp.__version__,
             # Not where the file itself is: a run directory may be moved.
@@ -233,6 +260,7 @@ class Training:
             "stopping": self.stopping.state(),
             "quality": self.quality.state(),
             "changes": self.changes.state(),
+            "drift": drift,
             "position": self.locate().to_json(),
             "rows": self.rows,
             "minibatches": self.minibatches,
@@ -272,6 +300,9 @@ class Training:
             if state.get("quality") is not None:  # release 0.1.0 did not count
                 training.quality.restore(state["quality"])
                 training.changes.restore(state["changes"])
+            if training.drift is not None and state.get("drift") is not None:  # neither did it watch
+                arrays = {name.removeprefix(_DRIFT): array for name, array in snapshot.tensors.items()}
+                training.drift.restore(arrays, state["drift"])
             training.begin(Position.from_json(state["position"]))
             training.rows, training.minibatches = int(state["rows"]), int(state["minibatches"])
             training.mark, training._reported_rows = int(state["mark"]), int(state["reported_rows"])

@@ -1,6 +1,7 @@
 """Jobs to be stopped, killed and starved: their rows, their settings, and what of them must be equal in the end."""
 
 import gzip
+import importlib
 import io
 import multiprocessing
 import os
@@ -19,7 +20,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from connectors import Follow, Source, followed, open_source
-from stream_bp import __main__, training
+from stream_bp import __main__
 from stream_bp.checkpoint import Checkpointer, Snapshot, decode, encode, load
 from stream_bp.config import JobConfig
 from stream_bp.disk import Disk
@@ -35,6 +36,7 @@ __all__ = [
     "comparable",
     "forked",
     "is_ahead",
+    "look_often",
     "newest_step",
     "opened",
     "predicted",
@@ -72,12 +74,23 @@ def _write_bad_csv(table: pa.Table, path: Path) -> None:
     path.write_bytes(b"\n".join([*written, b'8,"never closed', b""]))
 
 
+def _write_drifting_csv(table: pa.Table, path: Path) -> None:
+    """Write rows as CSV; from the middle on one number is another, and two of the classes are each other."""
+    half = len(table) // 2
+    x = table["x"].to_numpy() + np.where(np.arange(len(table)) < half, 0, 4)
+    swapped = {"up": "down", "down": "up", "far": "far", None: None}
+    labels = [label if i < half else swapped[label] for i, label in enumerate(table["label"].to_pylist())]
+    for name, column in (("x", x), ("label", labels)):
+        table = table.set_column(table.schema.get_field_index(name), name, pa.array(column))
+    pacsv.write_csv(table, path)
+
+
 WRITERS: dict[str, Callable[[pa.Table, Path], None]] = {
     "rows.parquet": lambda table, path: pq.write_table(table, path, row_group_size=700),
     "rows.csv": write_csv,
     "rows.csv.gz": _write_gzip,
 }
-ODD_WRITERS = {**WRITERS, "bad.csv": _write_bad_csv, "wider.csv": write_csv}
+ODD_WRITERS = {**WRITERS, "bad.csv": _write_bad_csv, "wider.csv": write_csv, "drifting.csv": _write_drifting_csv}
 """With those of rows that not every job takes."""
 
 
@@ -180,6 +193,14 @@ CONFIGURATIONS = {
         },
         n_files=2,
     ),
+    "drift": Configuration("drifting.csv", {"batch_size": 5}),
+    "drift, boosted": Configuration("drifting.csv", {"on_drift": "boost-learning-rate", "schedule": "inverse-time"}),
+    "drift, optimizer reset": Configuration(
+        "drifting.csv", {"on_drift": "reset-optimizer", "optimizer": "adam", "engine": "compiled", "batch_size": 3}
+    ),
+    "drift, head reset": Configuration(
+        "drifting.csv", {"on_drift": "reset-head", "optimizer": "momentum", "drift": "page-hinkley", "epochs": 2}
+    ),
     "loss watched": Configuration(settings={"stop_loss": 1e-9, "epochs": 2}),
     **{f"optimizer {name}": Configuration(settings={"optimizer": name}) for name in OPTIMIZERS},
 }
@@ -246,10 +267,35 @@ def opened(paths: Sequence[str], config: JobConfig) -> Source:
     return open_source(*paths, **config.source_settings, follow=follow)
 
 
+def look_often(every: int = 80, patch: Callable[[str, Any], None] | None = None) -> None:
+    """Let journals have a line every few rows, so that there is something to cut off, and drift be found in few.
+
+    Parameters
+    ----------
+    every
+        Rows.
+    patch
+        Sets what is named; for ever, unless it is monkeypatch's.
+    """
+    often = {
+        "training.next_mark": lambda rows: rows + every,
+        "feature_drift.next_mark": lambda rows: rows + every,
+        "feature_drift._FEW": 10,
+        "error_drift._LEAST_SPAN": 1,
+        "error_drift._GROUP": 8,
+        "error_drift.MOST_VALUES": 64,
+    }
+    for name, value in often.items():
+        if patch is not None:
+            patch(f"stream_bp.{name}", value)
+        else:
+            module, _, attribute = name.partition(".")
+            setattr(importlib.import_module(f"stream_bp.{module}"), attribute, value)
+
+
 def run_job(paths: Sequence[str], config: JobConfig, disk: Disk | None = None, gate: Connection | None = None) -> None:
     """Run a job to its end, in a process of its own; with a gate, not before something comes through it."""
-    # A line of the history every 80 rows, so that there is something to cut off.
-    training.next_mark = lambda rows: rows + 80
+    look_often()
     if gate is not None:
         gate.recv()
     Job(opened(paths, config), config, disk=disk).run()
@@ -259,7 +305,7 @@ def run_frozen(
     paths: Sequence[str], config: JobConfig, disk: Disk | None = None, gate: Connection | None = None
 ) -> None:
     """Run a job that predicts, with the network that a job of half of the rows has learned once and for all."""
-    training.next_mark = lambda rows: rows + 80
+    look_often()
     learned = Path(paths[0]).with_name("learned.safetensors")
     if not learned.exists():
         place = learned.with_suffix("")

@@ -17,7 +17,7 @@ from stream_bp.disk import Disk
 from stream_bp.errors import CheckpointError, ConfigError, DiskError
 from stream_bp.job import Job
 from tests.conftest import Campaign
-from tests.crash.jobs import CONFIGURATIONS, comparable
+from tests.crash.jobs import CONFIGURATIONS, comparable, look_often
 from tests.crash.test_power_cut import RUN_DIR, ends
 from tests.simulated_disk import Inode, SimulatedDisk
 
@@ -98,7 +98,7 @@ def test_any_failure_at_any_operation(
     is_lasting: bool,
 ) -> None:
     """One line tells it, nothing stays open, what was saved stands: the job then goes on to the same bytes."""
-    monkeypatch.setattr("stream_bp.training.next_mark", lambda rows: rows + 16)
+    look_often(16, monkeypatch.setattr)
     ward = Ward(tmp_path, is_resumed=is_resumed, name=name)
     points = [(at, code) for at in range(1, len(ward.operations) + 1) for code in ERRNOS]
     points = campaign.random.sample(points, campaign.size(30, len(points)))

@@ -16,7 +16,7 @@ from stream_bp.job import Job
 from stream_bp.journal import Journal
 from stream_bp.run_directory import RunDirectory
 from tests.conftest import Campaign
-from tests.crash.jobs import CONFIGURATIONS, predicted, predictions_of
+from tests.crash.jobs import CONFIGURATIONS, look_often, predicted, predictions_of
 from tests.simulated_disk import Inode, SimulatedDisk, WithoutFolderFsync, WithoutFsync
 
 CUTS = "power cut"
@@ -207,7 +207,7 @@ def test_a_job_goes_on_from_what_is_left(
     tmp_path: Path, name: str, campaign: Campaign, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A whole job, cut off at any operation, resumes from the medium and ends in the same bytes."""
-    monkeypatch.setattr("stream_bp.training.next_mark", lambda rows: rows + 16)
+    look_often(16, monkeypatch.setattr)
     configuration = CONFIGURATIONS[name]
     paths = configuration.write(tmp_path, 80)
     config = configuration.config(RUN_DIR)

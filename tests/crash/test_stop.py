@@ -13,7 +13,16 @@ from stream_bp.observer import Observer
 from stream_bp.preparation import Preparation, Prepared
 from stream_bp.training import Training
 from tests.conftest import Campaign
-from tests.crash.jobs import CONFIGURATIONS, Configuration, comparable, newest_step, opened, remove, saved_bytes
+from tests.crash.jobs import (
+    CONFIGURATIONS,
+    Configuration,
+    comparable,
+    look_often,
+    newest_step,
+    opened,
+    remove,
+    saved_bytes,
+)
 
 STOPS = "stop after every minibatch"
 N_ROWS = 150
@@ -105,7 +114,7 @@ def test_a_stop_after_every_minibatch(
     tmp_path: Path, name: str, campaign: Campaign, applied: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At each stop the state is that of the undisturbed run, and in the end every row was applied once, in order."""
-    monkeypatch.setattr("stream_bp.training.next_mark", lambda rows: rows + 40)
+    look_often(40, monkeypatch.setattr)
     configuration = CONFIGURATIONS[name]
     paths = configuration.write(tmp_path, N_ROWS)
     config = configuration.config(tmp_path / "whole", keep=10_000)

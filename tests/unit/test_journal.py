@@ -238,3 +238,18 @@ def test_a_power_cut_loses_no_mark() -> None:
 def test_the_power_cut_test_catches_a_wrong_protocol(broken: type[SimulatedDisk]) -> None:
     """The test above would notice a history that leaves out either fsync."""
     assert lost_by_power_cuts(broken)[0] > 0
+
+
+def test_what_a_power_cut_left_of_one_without_rows_is_replaced(tmp_path: Path) -> None:
+    """Part of its header, or zeros in its place, are ours; what somebody else wrote is left alone."""
+    path, mark = tmp_path / "events.csv", Mark(size=10, sha256="", rows=0)
+    for left in (b"", b"ste", b"step\0\0\0\0\0\0", bytes(10), b"step,loss\n1,2\n"):
+        path.write_bytes(left)
+        with Journal.resume(path, COLUMNS, mark, is_optional=True) as journal:
+            journal.append(row(1))
+            journal.sync()
+        assert path.read_text().splitlines()[0] == "step,loss"
+    path.write_bytes(b"day,loss\n")
+    with pytest.raises(CheckpointError, match="was not written by stream-bp"):
+        Journal.resume(path, COLUMNS, mark, is_optional=True)
+    assert path.read_bytes() == b"day,loss\n"

@@ -14,7 +14,7 @@ NUMERIC = {"arrays", "network", "activations", "losses", "backprop", "optimizers
 NUMERIC |= {"compiled", "diagnostics", "engine", "learner"}
 STANDARD = {"abc", "collections", "dataclasses", "functools", "hashlib", "itertools", "math", "operator", "typing"}
 # The job names the type of its model alone; what brings River along at its top is itself imported when it is needed.
-RIVER = {"compare", "demo", "estimator", "foreign", "job", "origin", "river", "zoo"}
+RIVER = {"compare", "demo", "error_drift", "estimator", "foreign", "job", "origin", "river", "zoo"}
 BRING_RIVER = {"estimator", "foreign", "river"}
 
 
@@ -150,14 +150,15 @@ def test_a_help_text_needs_no_arrays() -> None:
     assert not loaded_by(code.format(["train", "--help"])) & heavy
 
 
-def test_a_job_of_the_network_brings_no_river() -> None:
-    """Learning and scoring rows imports neither River nor SciPy, which take a second and 100 MiB."""
+def test_a_job_of_the_network_brings_little_of_river() -> None:
+    """Learning, scoring and watching rows imports neither SciPy nor pandas, which take a second and 130 MiB."""
     code = (
         "import pyarrow as pa; from connectors import open_source; from stream_bp import Job; "
-        "rows = pa.table({'x': [0.0, 1.0] * 50, 'y': ['no', 'yes'] * 50}); "
+        "rows = pa.table({'x': [0.0, 1.0] * 1000, 'y': ['no', 'yes'] * 1000}); "
         "assert Job(open_source(rows), target='y').run().metrics['accuracy'] > 0"
     )
     loaded = loaded_by(code)
     assert "numpy" in loaded
-    assert not loaded & {"river", "scipy", "typer"}
-    assert "river" in loaded_by("import stream_bp.foreign")
+    assert "river" in loaded  # one detector of it
+    assert not loaded & {"pandas", "scipy", "typer"}
+    assert "scipy" in loaded_by("import stream_bp.foreign")

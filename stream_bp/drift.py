@@ -1,0 +1,124 @@
+"""Drift: what watches the error and the features of a job, and tells of them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from stream_bp.arrays import Floats
+from stream_bp.encoder import Encoder
+from stream_bp.error_drift import ErrorDrift
+from stream_bp.feature_drift import SETTLED, FeatureDrift
+from stream_bp.journals import Journals
+from stream_bp.quality import Rows
+
+__all__ = ["Drift"]
+
+_TOLD = 20  # features of a window
+_NAMED = 8  # of them in a line
+
+
+class Drift:
+    """The watch over a job, up to the last row learned.
+
+    Parameters
+    ----------
+    detector
+        What watches the error, one of :data:`~stream_bp.error_drift.DETECTORS`.
+    encoder
+        Says which features there are, and what the target is.
+
+    Attributes
+    ----------
+    errors, features
+        What watches them.
+    journals
+        Where it is written; ``None`` for nowhere.
+    has_grown
+        Whether the error grew since this was last looked at, and set back.
+    """
+
+    def __init__(self, detector: str, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self.errors = ErrorDrift(detector, is_bounded=encoder.task == "classification")
+        self.features = FeatureDrift(*_names(encoder))
+        self.journals: Journals | None = None
+        self.has_grown = False
+        self._lines: list[str] = []
+
+    def grow(self) -> None:
+        """Watch the features, too, that were added behind the others."""
+        self.features.grow(*_names(self._encoder))
+
+    def update(self, rows: Rows, start: int, errors: Floats, first_row: int) -> None:
+        """Take in rows that were learned.
+
+        Parameters
+        ----------
+        rows, start
+            They, from the one at a place on.
+        errors
+            Of each of them, shape (n,), NaN where it was not scored.
+        first_row
+            How many rows were learned before them.
+        """
+        stop = start + len(errors)
+        self.features.count([codes[start:stop] for codes in rows.categories])
+        for row, before, now in self.errors.update(errors, first_row):
+            self.has_grown = True
+            grew = f"{before:.4g} to {now:.4g}"
+            self._tell(row, "error_drift", grew, f"the error grew from {grew}")
+
+    def look(self, n_rows: int, rows: Rows, stop: int) -> None:
+        """Compare the features where a window ends: behind so many rows in all, the last of them at a place in some."""
+        drifted, settled = self.features.look(n_rows, rows.moments, rows.border(stop))
+        psi = self.features.psi
+        if drifted:
+            named = _listed([f"{name} ({psi[name]:.2g})" for name in drifted])
+            self._tell(n_rows, "feature_drift", named, f"distributed in another way than before: {named}")
+        if settled:
+            named = _listed(settled)
+            self._tell(n_rows, "feature_settled", named, f"distributed as before again: {named}")
+        if self.journals is not None:
+            for name in self.features.furthest(SETTLED)[:_TOLD]:
+                self.journals["psi"].append({"row": n_rows, "feature": name, "psi": psi[name]})
+
+    def _tell(self, row: int, event: str, detail: str, words: str) -> None:
+        self._lines.append(f"row {row:,}: {words}")
+        if self.journals is not None:
+            self.journals["events"].append({"row": row, "event": event, "source": "", "detail": detail})
+
+    def lines(self) -> list[str]:
+        """Return what is to be said, once."""
+        lines, self._lines = self._lines, []
+        return lines
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return arrays and a JSON-able rest, from which :meth:`restore` goes on."""
+        arrays: dict[str, NDArray[Any]] = {}
+        rest = {}
+        for part, watch in (("errors", self.errors), ("features", self.features)):
+            found, rest[part] = watch.state()
+            arrays.update({f"{part}.{name}": array for name, array in found.items()})
+        return arrays, rest
+
+    def restore(self, arrays: dict[str, NDArray[Any]], rest: dict[str, Any]) -> None:
+        """Go on from a state.
+
+        Raises
+        ------
+        CheckpointError
+            If it is none, or of other columns.
+        """
+        for part, watch in (("errors", self.errors), ("features", self.features)):
+            start = f"{part}."
+            own = {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
+            watch.restore(own, rest[part])
+
+
+def _names(encoder: Encoder) -> tuple[list[str], list[str]]:
+    return encoder.numbers, [column.name for column in encoder.categorical]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")

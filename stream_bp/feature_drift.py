@@ -1,0 +1,215 @@
+r"""Whether a feature is distributed in another way than before.
+
+It is watched by its moments, which the scaling has anyway. At the end of each window of rows (1,000 at first, then 1 %
+of all, at most 100,000) it is compared with the windows before, each of which counts 0.9 times as much as the next one.
+The figure is the population stability index
+
+.. math:: \sum_k (p_k - q_k) \ln (p_k / q_k)
+
+over the categories of a column and its gaps. For numbers it is taken between the normal distributions of their means
+and variances, :math:`\frac12 [(v + d^2)/w + (w + d^2)/v] - 1`, and over gap or none. What chance alone lets expect is
+taken off. A feature has drifted at 0.25 (where its mean moved by half a deviation), and has settled under 0.1.
+
+All of it is a function of the rows alone, and in the checkpoint.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_bp.arrays import Floats, Ints
+from stream_bp.errors import CheckpointError
+from stream_bp.scaling import Moments
+
+__all__ = ["COLUMNS", "DRIFTED", "SETTLED", "FeatureDrift", "next_mark"]
+
+COLUMNS = ("row", "feature", "psi")
+"""Those of ``drift.csv``: the rows learned at the end of a window, a feature, and how far it moved."""
+
+DRIFTED, SETTLED = 0.25, 0.1
+"""Population stability index from which a feature has drifted, and under which it has settled again."""
+
+_KEEP = 0.9  # what a window leaves of those before it
+_LARGEST = 10.0
+_FEW = 100  # values of a window that say nothing
+
+
+def next_mark(rows: int) -> int:
+    """Return after how many rows what is due now and then is due next: 1000 apart at first, then 1 %, then 100,000."""
+    return rows + min(max(1_000, rows // 100), 100_000)
+
+
+class FeatureDrift:
+    """Watches how each feature is distributed, window after window.
+
+    Parameters
+    ----------
+    numbers, categorical
+        Names of the numbers, and of the columns of categories.
+
+    Attributes
+    ----------
+    mark
+        After how many rows the present window ends.
+    psi
+        The population stability index of each feature in the last window; none before the second one.
+    drifted
+        Since which row each feature that has drifted did.
+    """
+
+    def __init__(self, numbers: Sequence[str], categorical: Sequence[str]) -> None:
+        self._numbers, self._categorical = list(numbers), list(categorical)
+        self.mark = next_mark(0)
+        self.psi: dict[str, float] = {}
+        self.drifted: dict[str, int] = {}
+        self._begun = 0
+        self._n_rows = 0.0
+        self._sums: Floats = np.zeros((3, len(numbers)))
+        self._reference: Floats = np.zeros((3, len(numbers)))
+        self._counts: list[Floats] = [np.zeros(0) for _ in categorical]
+        self._references: list[Floats] = [np.zeros(0) for _ in categorical]
+
+    def grow(self, numbers: Sequence[str], categorical: Sequence[str]) -> None:
+        """Watch the features, too, that were added behind the others; these are all names."""
+        n_new = len(numbers) - len(self._numbers)
+        self._sums, self._reference = (
+            np.concatenate([sums, np.zeros((3, n_new))], axis=1) for sums in (self._sums, self._reference)
+        )
+        for kept in (self._counts, self._references):
+            kept += [np.zeros(0) for _ in categorical[len(kept) :]]
+        self._numbers, self._categorical = list(numbers), list(categorical)
+
+    def count(self, categories: Sequence[Ints]) -> None:
+        """Take in the codes of rows that were learned: for each column of categories (n,), below 0 where there is none.
+
+        They are only counted: how they are cut means nothing.
+        """
+        for column, codes in enumerate(categories):
+            counted = np.bincount(np.maximum(codes, -1) + 1)
+            self._counts[column] = _added(self._counts[column], counted)
+
+    def look(self, rows: int, moments: Moments | None, border: int) -> tuple[list[str], list[str]]:
+        """End a window.
+
+        Parameters
+        ----------
+        rows
+            How many were learned.
+        moments, border
+            Those of the numbers, and which of their borders is here; ``None`` where they are not scaled.
+
+        Returns
+        -------
+        drifted, settled : list[str]
+            Names of the features that have drifted since the window before, the furthest first, and of those that have
+            settled again.
+        """
+        n_rows = float(rows - self._begun)
+        counts, self._counts = self._counts, [np.zeros(0) for _ in self._counts]
+        sums = moments.sums[:, :, border] if moments is not None else self._sums
+        window, self._sums = sums - self._sums, sums.copy()
+        if self._n_rows:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                psi: list[float] = _psi_of_numbers(window, n_rows, self._reference, self._n_rows).tolist()
+            psi += [float(_psi_of_counts(now, before)) for now, before in zip(counts, self._references, strict=True)]
+            self.psi = dict(zip([*self._numbers, *self._categorical], psi, strict=True))
+        self._reference = _KEEP * self._reference + window
+        self._references = [_added(_KEEP * old, new) for old, new in zip(self._references, counts, strict=True)]
+        self._n_rows = _KEEP * self._n_rows + n_rows
+        self._begun, self.mark = rows, next_mark(rows)
+        settled = [name for name in self.drifted if self.psi.get(name, 0.0) < SETTLED]
+        drifted = [name for name in self.furthest(DRIFTED) if name not in self.drifted]
+        for name in settled:
+            del self.drifted[name]
+        self.drifted.update(dict.fromkeys(drifted, rows))
+        return drifted, settled
+
+    def furthest(self, least: float) -> list[str]:
+        """Return the features that moved by so much or more in the last window, the furthest first."""
+        return sorted((name for name, psi in self.psi.items() if psi >= least), key=lambda name: -self.psi[name])
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return arrays and a JSON-able rest, from which :meth:`restore` goes on."""
+        arrays: dict[str, NDArray[Any]] = {"sums": self._sums.copy(), "reference": self._reference.copy()}
+        for column, (now, before) in enumerate(zip(self._counts, self._references, strict=True)):
+            arrays[f"counts.{column}"], arrays[f"references.{column}"] = now.copy(), before.copy()
+        rest: dict[str, Any] = {
+            "begun": self._begun,
+            "rows": self._n_rows,
+            "psi": list(self.psi.items()),
+            "drifted": list(self.drifted.items()),
+        }
+        return arrays, rest
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]], rest: Mapping[str, Any]) -> None:
+        """Go on from a state.
+
+        Raises
+        ------
+        CheckpointError
+            If it is none, or of other columns.
+        """
+        for name, array in self.state()[0].items():
+            found = arrays[name]
+            is_free = array.ndim == 1  # as many categories as there were
+            if found.dtype != np.float64 or (found.ndim != 1 if is_free else found.shape != array.shape):
+                raise CheckpointError(f"what watches the features has a {name} of shape {found.shape}")
+            if not np.isfinite(found).all():
+                raise CheckpointError(f"what watches the features has a {name} that is not finite")
+        self._sums, self._reference = arrays["sums"].copy(), arrays["reference"].copy()
+        for column in range(len(self._categorical)):
+            self._counts[column] = arrays[f"counts.{column}"].copy()
+            self._references[column] = arrays[f"references.{column}"].copy()
+        self._begun, self._n_rows = int(rest["begun"]), float(rest["rows"])
+        self.mark = next_mark(self._begun)
+        self.psi = {str(name): float(psi) for name, psi in rest["psi"]}
+        self.drifted = {str(name): int(row) for name, row in rest["drifted"]}
+
+
+def _added(one: Floats, other: Floats | Ints) -> Floats:
+    """Return the sum of two vectors of counts, as long as the longer one."""
+    total = np.zeros(max(len(one), len(other)))
+    total[: len(one)] += one
+    total[: len(other)] += other
+    return total
+
+
+def _psi_of_numbers(window: Floats, n_rows: float, reference: Floats, n_before: float) -> Floats:
+    """Return for each number how far it moved, given count, total and squares (3, n) of a window and of those before.
+
+    The shares of what is missing are of all rows.
+    """
+    (n, v, mean), (k, w, other) = (_moments(sums) for sums in (window, reference))
+    d = mean - other
+    # A constant has no deviation to measure by: a hundredth of what both have together is the least.
+    least = 0.01 * (v + w + d * d / 2) / 2
+    v, w = v + least, w + least
+    distance = ((v + d * d) / w + (w + d * d) / v) / 2 - 1 - 2 * (1 / n + 1 / k)
+    distance = np.where((n >= _FEW) & (k >= _FEW) & (least > 0), distance, 0)
+    gaps = _psi_of_counts(np.stack([n, n_rows - n]), np.stack([k, n_before - k]))
+    psi: Floats = np.clip(np.maximum(distance, 0) + gaps, 0, _LARGEST)
+    return psi
+
+
+def _moments(sums: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return count, variance and mean (about the same point) of sums (3, n)."""
+    count, total, squares = sums
+    mean = np.where(count > 0, total / np.maximum(count, 1), 0)
+    return count, np.maximum(squares / np.maximum(count, 1) - mean * mean, 0), mean
+
+
+def _psi_of_counts(now: Floats, before: Floats) -> Any:
+    """Return how far frequencies moved, given counts (k, …) of both; more than chance alone lets expect."""
+    k = max(len(now), len(before))
+    if not k:
+        return np.zeros(1)[0]
+    p, q = (np.zeros((k, *now.shape[1:])) for _ in range(2))
+    p[: len(now)], q[: len(before)] = now, before
+    n, m = np.maximum(p.sum(axis=0), 1), np.maximum(q.sum(axis=0), 1)
+    n_met = ((p > 0) | (q > 0)).sum(axis=0)
+    p, q = (p + 0.5) / (n + 0.5 * k), (q + 0.5) / (m + 0.5 * k)
+    psi = ((p - q) * np.log(p / q)).sum(axis=0) - np.maximum(n_met - 1, 0) * (1 / n + 1 / m)
+    is_known = (n >= _FEW) & (m >= _FEW)
+    return np.where(is_known, np.clip(psi, 0, _LARGEST), 0)
