@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help run test test-faults bench bench-quick bench-peers bench-river soak lint format wheel lock clean
+.PHONY: help run test test-faults bench bench-quick bench-peers bench-river soak docs lint format wheel lock clean
 .DEFAULT_GOAL := help
 
 help:            ## list the targets
@@ -40,6 +40,9 @@ soak: $(VENV)/.ready       ## ten minutes of a folder that is followed, with thi
 
 bench-river: $(VENV)/.ready  ## prequential tables on River's own streams, beside River's models (ARGS: options)
 	$(BIN)/python tests/benchmarks/river_streams.py $(ARGS)
+
+docs: $(VENV)/.ready       ## write the reference of the commands anew, from the command line itself
+	$(BIN)/python -m tests.reference
 
 lint: $(VENV)/.ready       ## ruff, ruff format, mypy strict
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """The flags that a command gets: each field of :class:`JobConfig`, and of :class:`Watching`, is one."""
 
 import inspect
+import re
 from collections.abc import Callable
 from functools import wraps
 from typing import Annotated, Any, get_args
@@ -94,6 +95,8 @@ def _help(name: str, default: object) -> str:
     text = str(field.description)
     if choices and all(isinstance(choice, str) for choice in choices):
         text += f": {', '.join(choices)}"
+    if default is not None:  # the command's own, whatever the job's is
+        text = re.sub(r" \[default: [^]]*\]", "", text)
     default = field.default if default is None else default
     if field.is_required() or default in (None, ()) or "[default" in text:
         return text
