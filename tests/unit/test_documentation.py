@@ -1,48 +1,123 @@
-"""The README does what it says."""
+"""The README, CONTRIBUTING and the pages of ``stream_bp/docs`` do what they say."""
 
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-import stream_bp
 from stream_bp.config import JobConfig
+from tests import reference
+from tests.pages import LANGUAGES, PAGES, Outcome, blocks, run
 
-ROOT = Path(stream_bp.__file__).parents[1]
-README = (ROOT / "README.md").read_text()
+README, CONTRIBUTING, *DOCS = PAGES
+TEXT = README.read_text()
+
+NOT_RUN = {
+    README: {
+        "make run": "minutes, and the suite itself; CI runs both",
+    },
+    CONTRIBUTING: {
+        "[project.entry-points": "tests/contract/test_other_package.py follows it word for word",
+        "from pathlib import Path\n\nimport pytest": "tests/contract/test_other_package.py runs it",
+    },
+}
+"""Blocks that are not run here, by how they begin, and why."""
+
+Ran = Callable[[Path], list[Outcome]]
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Return what each example of the README in Python writes, run as it stands, in an empty directory."""
-    place, outputs = tmp_path_factory.mktemp("readme"), []
-    for code in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL):
-        (place / "example.py").write_text(code)
-        done = subprocess.run([sys.executable, "example.py"], check=False, capture_output=True, text=True, cwd=place)
-        assert done.returncode == 0, done.stderr
-        outputs.append(done.stdout)
-    return outputs
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """Return what tells what became of the blocks of a page, which are run once."""
+    outcomes: dict[Path, list[Outcome]] = {}
+
+    def of(page: Path) -> list[Outcome]:
+        if page not in outcomes:
+            outcomes[page] = run(page, tmp_path_factory.mktemp(page.stem), NOT_RUN.get(page, {}))
+        return outcomes[page]
+
+    return of
 
 
-def test_the_example_of_a_job_runs(said: list[str]) -> None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_does_what_it_says(page: Path, ran: Ran, subtests: pytest.Subtests) -> None:
+    """Each block runs, in order, in a directory that was empty, and writes what is shown behind it."""
+    for outcome in ran(page):
+        with subtests.test(msg=outcome.block.place):
+            if outcome.skipped is not None:
+                pytest.skip(outcome.skipped)
+            assert outcome.failed is None, outcome.failed
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_of_a_page_has_a_language(page: Path) -> None:
+    """A fence that says nothing would never be run, nor would one that is not closed."""
+    found = list(blocks(page))
+    assert {block.language for block in found} <= LANGUAGES
+    assert len(re.findall("^ *```", page.read_text(), flags=re.MULTILINE)) == 2 * len(found)
+
+
+def test_what_is_not_run_is_there() -> None:
+    """The list of exceptions holds none that has no block any more."""
+    for page, allowed in NOT_RUN.items():
+        for first in allowed:
+            assert sum(block.code.startswith(first) for block in blocks(page)) == 1, first
+
+
+@pytest.mark.parametrize(
+    ("code", "failed"),
+    [
+        ("print('accuracy  0.91, all')", None),
+        ("print('accuracy 0.905, all')", None),
+        ("print('accuracy 0.80, all')", "expected"),
+        ("print('accuracy 0.91')", "expected"),
+        ("raise SystemExit(3)", "exit code 3"),
+    ],
+)
+def test_a_page_that_does_not_do_what_it_says_is_seen(tmp_path: Path, code: str, failed: str | None) -> None:
+    """The control: another word, a figure that is far off, a failure."""
+    page = tmp_path / "page.md"
+    page.write_text(f"```python\n{code}\n```\n\n```text\naccuracy 0.91, …\n```\n")
+    found = [outcome.failed for outcome in run(page, tmp_path, {}) if outcome.failed is not None]
+    assert bool(found) == (failed is not None)
+    assert failed is None or found[0].startswith(failed)
+
+
+def test_a_block_that_requires_what_is_not_there_is_skipped_alone(tmp_path: Path) -> None:
+    """With it goes what it would have written, and nothing else."""
+    page = tmp_path / "page.md"
+    page.write_text("```python requires=nowhere_to_be_found\n1 / 0\n```\n\n```text\n1\n```\n\n```sh\nfalse\n```\n")
+    found = run(page, tmp_path, {})
+    assert [outcome.skipped is not None for outcome in found] == [True, True, False]
+    assert found[2].failed is not None
+
+
+def said(outcomes: list[Outcome], language: str) -> list[str]:
+    """Return what the blocks in a language wrote."""
+    return [outcome.output for outcome in outcomes if outcome.block.language == language and outcome.skipped is None]
+
+
+def test_the_example_of_a_job_runs(ran: Ran) -> None:
     """It beats the baseline, and its weights have the shapes that are told."""
-    accuracy, baseline = map(float, said[0].splitlines()[0].split())
+    output = said(ran(README), "python")[0]
+    accuracy, baseline = map(float, output.splitlines()[0].split())
     assert accuracy > 0.9 > baseline
-    assert "'W1': (16, 3), 'W2': (2, 17)" in said[0]
+    assert "'W1': (16, 3), 'W2': (2, 17)" in output
 
 
-def test_the_example_of_river_runs(said: list[str]) -> None:
+def test_the_example_of_river_runs(ran: Ran) -> None:
     """Its scores are River's own words."""
-    accuracy, mae = said[1].splitlines()
+    accuracy, mae = said(ran(README), "python")[1].splitlines()
     assert float(accuracy.removeprefix("Accuracy: ").removesuffix("%")) > 89
     assert float(mae.removeprefix("MAE: ")) < 0.4
 
 
 def test_the_first_screen_has_the_two_commands() -> None:
     """Make run and make test are seen without scrolling."""
-    first = "\n".join(README.splitlines()[:15])
+    first = "\n".join(TEXT.splitlines()[:15])
     assert "make run" in first
     assert "make test" in first
 
@@ -68,7 +143,18 @@ def test_every_flag_has_help_with_its_default() -> None:
 
 def test_every_command_of_the_readme_exists() -> None:
     """The commands in the table are those of the command line."""
-    named = set(re.findall(r"stream-bp (\w+)", README)) - {"needed"}
+    named = set(re.findall(r"stream-bp (\w+)", TEXT)) - {"needed"}
     for command in named:
         subprocess.run([sys.executable, "-m", "stream_bp", command, "--help"], check=True, capture_output=True)
     assert {"train", "resume", "predict", "evaluate", "inspect", "compare"} <= named
+
+
+def test_the_reference_of_the_commands_is_what_is_generated() -> None:
+    """Whoever changes a flag, or its help, writes the page anew."""
+    assert reference.PATH.read_text() == reference.reference(), "make docs"
+
+
+def test_the_reference_tells_the_defaults_of_a_command_not_of_the_job() -> None:
+    """A comparison clips, where a job does not."""
+    train, compare = re.findall(r"`--clip-norm` \| number \| ([\w. ]+) \|", reference.reference())
+    assert (train, compare) == ("not clipped", "1.0")
