@@ -120,18 +120,18 @@ class _Run:
         if "file" in block.options:
             (self.folder / block.options["file"]).write_text(block.code)
             return Outcome(block)
-        match block.language:
-            case "sh":
-                return self._process(block, "sh", "-eu", "-c", block.code)
-            case "python":
-                (self.folder / "example.py").write_text(block.code)
-                return self._process(block, sys.executable, "example.py")
-            case "toml":
-                tomllib.loads(block.code)
-                return Outcome(block)
-            case "text":
-                return self._compared(block)
-        return Outcome(block, failed=f"nobody knows what to do with {block.language!r}")
+        return {"sh": self._sh, "python": self._python, "toml": self._toml, "text": self._text}[block.language](block)
+
+    def _sh(self, block: Block) -> Outcome:
+        return self._process(block, "sh", "-eu", "-c", block.code)
+
+    def _python(self, block: Block) -> Outcome:
+        (self.folder / "example.py").write_text(block.code)
+        return self._process(block, sys.executable, "example.py")
+
+    def _toml(self, block: Block) -> Outcome:
+        tomllib.loads(block.code)
+        return Outcome(block)
 
     def _process(self, block: Block, *command: str) -> Outcome:
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -142,7 +142,7 @@ class _Run:
         failed = f"exit code {done.returncode}: {done.stderr}" if done.returncode else None
         return Outcome(block, done.stdout, failed=failed)
 
-    def _compared(self, block: Block) -> Outcome:
+    def _text(self, block: Block) -> Outcome:
         if self.before is None or self.before.skipped is not None:
             return Outcome(block, skipped="the block that writes it was not run")
         return Outcome(block, failed=_difference(block.code, self.before.output))
