@@ -1,0 +1,53 @@
+"""The equations on the page of mathematics are those that the numeric core cites, and stand where it says."""
+
+import ast
+import re
+from pathlib import Path
+
+import stream_bp
+from stream_bp.activations import ACTIVATIONS
+from stream_bp.losses import LOSSES
+from stream_bp.optimizers import OPTIMIZERS
+from tests.unit.test_layering import NUMERIC
+
+PACKAGE = Path(stream_bp.__file__).parent
+PAGE = (PACKAGE / "docs" / "mathematics.md").read_text()
+CITED = re.compile(r"eq\. (\d+(?:-\d+)?(?:(?:, | and )\d+(?:-\d+)?)*)")
+TABLE = PAGE.partition("## Where it is in the code")[2]
+
+
+def equations(text: str) -> set[str]:
+    """Return the numbers, and ranges of numbers, that a text cites, as ``52`` and ``29-54``."""
+    return {number for cited in CITED.findall(text) for number in re.split(", | and ", cited)}
+
+
+def docstrings(module: str) -> str:
+    """Return all docstrings of a module of the package."""
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    return "\n".join(ast.get_docstring(node) or "" for node in ast.walk(tree) if isinstance(node, documented))
+
+
+def test_the_page_has_the_equations_of_the_docstrings_and_no_other() -> None:
+    """Each that the core cites is explained, and each that is explained is cited."""
+    assert equations(PAGE) == set().union(*(equations(docstrings(module)) for module in NUMERIC))
+
+
+def test_every_module_of_the_core_has_the_equations_that_the_page_says() -> None:
+    """In its docstrings and comments; what holds arrays has no mathematics."""
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| ([\d, -]*)\|", TABLE, flags=re.MULTILINE)
+    told = {
+        module: set(re.findall(r"[\d-]+", cited)) for modules, cited in rows for module in re.findall(r"\w+", modules)
+    }
+    assert told.keys() >= NUMERIC - {"arrays"}
+    for module, cited in told.items():
+        assert cited == equations((PACKAGE / f"{module}.py").read_text()), module
+
+
+def test_every_function_and_rule_is_explained_with_its_rates() -> None:
+    """Activation functions, outputs, and optimisers with what they learn with if no rate is given."""
+    for name in [*ACTIVATIONS, *LOSSES, *OPTIMIZERS]:
+        assert re.search(rf"^\| `{name}` \|", PAGE, flags=re.MULTILINE), name
+    for name, rule in OPTIMIZERS.items():
+        rates = f"{rule.default_learning_rate}, {rule.default_learning_rate_of_values}"
+        assert re.search(rf"^\| `{name}` \|.*\| {re.escape(rates)} \|$", PAGE, flags=re.MULTILINE), name
