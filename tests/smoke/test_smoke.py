@@ -45,9 +45,10 @@ def test_every_command_works_from_the_console(tmp_path: Path) -> None:
 
 
 def test_the_wheel_is_complete() -> None:
-    """Both packages are typed, the contract of sources is there, and the version is the package's own."""
+    """Both packages are typed, the contract of sources and the pages are there, the version is the package's own."""
     files = {str(file) for file in importlib.metadata.files("stream-bp") or ()}
     version = subprocess.run([COMMAND, "--version"], check=True, capture_output=True, text=True).stdout
     assert version == f"stream-bp {importlib.metadata.version('stream-bp')}\n"
     expected = {"stream_bp/py.typed", "connectors/py.typed", "connectors/contract.py"}
+    expected |= {"stream_bp/docs/README.md", "stream_bp/docs/checkpoint.md", "stream_bp/docs/commands.md"}
     assert expected <= files or any("editable" in file for file in files)

@@ -12,12 +12,12 @@ from stream_bp.config import JobConfig
 from tests import reference
 from tests.pages import LANGUAGES, PAGES, Outcome, blocks, run
 
-README, CONTRIBUTING, *DOCS = PAGES
+README, CONTRIBUTING = PAGES[:2]
 TEXT = README.read_text()
 
 NOT_RUN = {
     README: {
-        "make run": "minutes, and the suite itself; CI runs both",
+        "make run": "the first takes a minute or two, and the second is this suite",
     },
     CONTRIBUTING: {
         "[project.entry-points": "tests/contract/test_other_package.py follows it word for word",
@@ -25,6 +25,21 @@ NOT_RUN = {
     },
 }
 """Blocks that are not run here, by how they begin, and why."""
+
+OTHERS = {
+    "README.md": "--nn",
+    "stream_bp/docs/from-vowpal-wabbit.md": (
+        "--adaptive --bfgs --cubic --daemon --dropout --ftrl --holdout_off --inpass --l1 --l2 --loss_function --nn "
+        "--oaa --passes --power_t --quiet --random_seed --save_per_pass --save_resume --sgd"
+    ),
+}
+"""Flags on a page that are those of another program: of Vowpal Wabbit."""
+
+
+def name_of(page: Path) -> str:
+    """Return what a page is called, seen from the top of the tree."""
+    return str(page.relative_to(README.parent))
+
 
 Ran = Callable[[Path], list[Outcome]]
 
@@ -42,7 +57,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     return of
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_a_page_does_what_it_says(page: Path, ran: Ran, subtests: pytest.Subtests) -> None:
     """Each block runs, in order, in a directory that was empty, and writes what is shown behind it."""
     for outcome in ran(page):
@@ -52,7 +67,7 @@ def test_a_page_does_what_it_says(page: Path, ran: Ran, subtests: pytest.Subtest
             assert outcome.failed is None, outcome.failed
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_block_of_a_page_has_a_language(page: Path) -> None:
     """A fence that says nothing would never be run, nor would one that is not closed."""
     found = list(blocks(page))
@@ -147,6 +162,29 @@ def test_every_command_of_the_readme_exists() -> None:
     for command in named:
         subprocess.run([sys.executable, "-m", "stream_bp", command, "--help"], check=True, capture_output=True)
     assert {"train", "resume", "predict", "evaluate", "inspect", "compare"} <= named
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_flag_on_a_page_exists(page: Path) -> None:
+    """It is one of the command line, or known to be of another program."""
+    named = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", page.read_text()))
+    ours = {"--help", *re.findall(r"`(--[a-z-]+)`", reference.reference())}
+    assert named - ours == set(OTHERS.get(name_of(page), "").split())
+
+
+def test_every_target_on_a_page_exists() -> None:
+    """Whoever is told to make something can make it."""
+    makefile = (README.parent / "Makefile").read_text()
+    for page in PAGES:
+        for target in re.findall(r"`make ([a-z-]+)", page.read_text()):
+            assert f"\n{target}:" in makefile, target
+
+
+def test_every_link_of_a_page_leads_to_a_file() -> None:
+    """Between pages, and to what lies in the tree."""
+    for page in PAGES:
+        for place in re.findall(r"\]\(([^):#]+)\)", page.read_text()):
+            assert (page.parent / place).exists(), f"{name_of(page)}: {place}"
 
 
 def test_the_reference_of_the_commands_is_what_is_generated() -> None:

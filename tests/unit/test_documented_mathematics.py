@@ -18,7 +18,7 @@ TABLE = PAGE.partition("## Where it is in the code")[2]
 
 def equations(text: str) -> set[str]:
     """Return the numbers, and ranges of numbers, that a text cites, as ``52`` and ``29-54``."""
-    return {number for cited in CITED.findall(text) for number in re.split(", | and ", cited)}
+    return {number for cited in CITED.findall(" ".join(text.split())) for number in re.split(", | and ", cited)}
 
 
 def docstrings(module: str) -> str:
