@@ -88,6 +88,13 @@ class Drift:
         if self.journals is not None:
             self.journals["events"].append({"row": row, "event": event, "source": "", "detail": detail})
 
+    @property
+    def description(self) -> str | None:
+        """What a person is told of it, in a few words; nothing where there is nothing."""
+        told = [f"error grew at row {self.errors.last_row:,}"] if self.errors.last_row is not None else []
+        told += [f"{_listed([*self.features.drifted])} moved"] if self.features.drifted else []
+        return ", ".join(told) or None
+
     def lines(self) -> list[str]:
         """Return what is to be said, once."""
         lines, self._lines = self._lines, []

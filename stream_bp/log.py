@@ -107,6 +107,8 @@ def _figures(status: Status) -> dict[str, Any]:
         "windowed": training.evaluation.windowed(),
         "baselines": training.evaluation.baselines(),
         "bad_rows": training.quality.n_bad,
+        "error_drifts": training.drift.errors.count if training.drift is not None else None,
+        "drifted_features": list(training.drift.features.drifted) if training.drift is not None else None,
         "checkpoint": saved.path.name if saved is not None else None,
     }
 

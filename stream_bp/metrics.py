@@ -36,6 +36,7 @@ from prometheus_client.registry import Collector
 import stream_bp
 from connectors import Cursor, Source
 from stream_bp.checkpoint import Loaded
+from stream_bp.drift import Drift
 from stream_bp.errors import ConfigError
 from stream_bp.observer import Observer, Status
 from stream_bp.training import Training
@@ -45,6 +46,7 @@ __all__ = ["Metrics"]
 
 _EVERY_S = 1.0
 _PREFIX = "stream_bp_"
+_FEATURES, _LONGEST = 20, 100  # features that are told of one by one, and characters of a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,7 @@ def _counts(training: Training) -> dict[str, int]:
     return {
         "rows": training.rows,
         "minibatches": training.minibatches,
+        "drifts": training.drift.errors.count if training.drift is not None else 0,
         **training.quality.totals(),
         **{f"bad {kind}": count for kind, count in training.quality.bad.items()},
     }
@@ -214,6 +217,8 @@ def _of_training(status: Status, before: dict[str, int]) -> Iterator[Metric]:
     yield from _gauge("learning_rate", "Learning rate of the next step.", rate)
     yield _scores(training)
     yield from _layers(training)
+    if training.drift is not None:
+        yield from _drift(training.drift, done["drifts"])
 
 
 def _scores(training: Training) -> Metric:
@@ -242,6 +247,18 @@ def _layers(training: Training) -> Iterator[Metric]:
         for layer, sizes in enumerate(layers, start=1):
             family.add_metric([str(layer)], sizes[name])
         yield family
+
+
+def _drift(drift: Drift, count: int) -> Iterator[Metric]:
+    """Yield what the watch over the error and the features tells."""
+    yield CounterMetricFamily(_PREFIX + "drifts", "How often the prequential error was found to have grown.", count)
+    text = "Features that are distributed in another way than before."
+    yield from _gauge("drifted_features", text, len(drift.features.drifted))
+    text = "Population stability index of the features that moved furthest in the last window; 0.25 is drift."
+    family = GaugeMetricFamily(_PREFIX + "feature_psi", text, labels=["feature"])
+    for name in drift.features.furthest(0)[:_FEATURES]:
+        family.add_metric([name[:_LONGEST]], drift.features.psi[name])
+    yield family
 
 
 def _of_work(work: Work) -> Iterator[Metric]:

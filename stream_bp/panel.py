@@ -140,4 +140,6 @@ def _facts(status: Status, lag: int | None) -> Text:
         facts.append(f"checkpoint {show_duration(time.time() - saved.at)} ago, {show_bytes(saved.n_bytes)}")
     if training.quality.n_bad:
         facts.append(f"{training.quality.n_bad:,} bad rows")
+    if training.drift is not None and (drifted := training.drift.description) is not None:
+        facts.append(f"drift: {drifted}")
     return Text(" · ".join(facts))

@@ -30,7 +30,7 @@ OTHERS = {
     "README.md": "--nn",
     "stream_bp/docs/from-vowpal-wabbit.md": (
         "--adaptive --bfgs --cubic --daemon --dropout --ftrl --holdout_off --inpass --l1 --l2 --loss_function --nn "
-        "--oaa --passes --power_t --quiet --random_seed --save_per_pass --save_resume --sgd"
+        "--oaa --passes --power_t --random_seed --save_per_pass --save_resume --sgd"
     ),
 }
 """Flags on a page that are those of another program: of Vowpal Wabbit."""

@@ -222,7 +222,8 @@ def test_json_lines_have_stable_names() -> None:
     assert (end["message"], end["rows"], end["progress"]) == ("end_of_stream", N_ROWS, 1.0)
     assert list(end) == [
         *("time", "event", "message", "rows", "minibatches", "rows_per_second", "progress", "is_idle", "loss"),
-        *("learning_rate", "metrics", "windowed", "baselines", "bad_rows", "checkpoint"),
+        *("learning_rate", "metrics", "windowed", "baselines", "bad_rows", "error_drifts", "drifted_features"),
+        "checkpoint",
     ]
 
 
