@@ -199,7 +199,7 @@ CONFIGURATIONS = {
         "drifting.csv", {"on_drift": "reset-optimizer", "optimizer": "adam", "engine": "compiled", "batch_size": 3}
     ),
     "drift, head reset": Configuration(
-        "drifting.csv", {"on_drift": "reset-head", "optimizer": "momentum", "drift": "page-hinkley", "epochs": 2}
+        "drifting.csv", {"on_drift": "reset-head", "optimizer": "momentum", "epochs": 2}
     ),
     "loss watched": Configuration(settings={"stop_loss": 1e-9, "epochs": 2}),
     **{f"optimizer {name}": Configuration(settings={"optimizer": name}) for name in OPTIMIZERS},

@@ -39,7 +39,8 @@ class SickDisk(SimulatedDisk):
     def _call(self, name: str) -> None:
         if self.is_lasting and self.fired:
             self.calls.append(name)
-            raise self.failure
+            # A new one each time, as the system's are: an exception that is raised again makes a circle of causes.
+            raise OSError(*self.failure.args)
         super()._call(name)
 
     def fsync(self, fd: int) -> None:
