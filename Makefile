@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help run test test-faults bench bench-quick bench-peers bench-river soak docs lint format wheel lock clean
+.PHONY: help run test test-faults bench bench-quick bench-peers bench-drift bench-river soak docs lint format wheel lock clean
 .DEFAULT_GOAL := help
 
 help:            ## list the targets
@@ -37,6 +37,9 @@ bench-peers: $(VENV)/.ready  ## install what they are compared with: PyTorch, sc
 
 soak: $(VENV)/.ready       ## ten minutes of a folder that is followed, with thirty kills (ARGS: --minutes, --rate, --kills)
 	$(BIN)/python -m tests.benchmarks.soak $(ARGS)
+
+bench-drift: $(VENV)/.ready  ## what the reactions to drift are worth (ARGS: --rows)
+	$(BIN)/python -m tests.benchmarks.reactions $(ARGS)
 
 bench-river: $(VENV)/.ready  ## prequential tables on River's own streams, beside River's models (ARGS: options)
 	$(BIN)/python tests/benchmarks/river_streams.py $(ARGS)

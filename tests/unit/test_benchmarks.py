@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import contenders, rows
+from tests.benchmarks import contenders, reactions, rows
 
 
 def test_the_table_is_printed_and_written(tmp_path: Path) -> None:
@@ -45,3 +45,11 @@ def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None
         "sklearn_steps": "sklearn",
         "vowpal_wabbit": "vowpalwabbit",
     }
+
+
+def test_reactions_to_drift_are_measured() -> None:
+    """Around a change of rules accuracy falls, and each reaction gives figures."""
+    source = reactions.stream(20_000)
+    for how in reactions.REACTIONS:
+        figures = reactions.accuracies(source, 20_000, on_drift=how)
+        assert figures["before"] > figures["next tenth"] + 0.1

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
+import stream_bp
 from connectors import open_source
 from stream_bp import Job
 from stream_bp.errors import ConfigError
@@ -28,6 +30,7 @@ from stream_bp.panel import Panel
 from stream_bp.watching import Watching
 
 N_ROWS = 4000
+PAGE = Path(stream_bp.__file__).parent / "docs" / "watching.md"
 
 
 def table() -> pa.Table:
@@ -108,6 +111,29 @@ def test_a_scrape_tells_what_the_summary_tells(tmp_path: Path) -> None:
     assert found["stream_bp_score", key] == summary.baselines["last_label"]["kappa"]
     for layer, sizes in enumerate(summary.layers, start=1):
         assert found["stream_bp_delta_rms", (("layer", str(layer)),)] == sizes["delta_rms"]
+
+
+def test_the_page_names_what_is_served(tmp_path: Path) -> None:
+    """Each metric with its labels is on the page, and no other."""
+    path = tmp_path / "rows.csv"
+    lines = [*(f"{i % 7},{i % 5 if i < 3000 else 40},{i % 2}" for i in range(5000)), "few"]
+    path.write_text("\n".join(["x,z,y", *lines, ""]))
+    with served() as metrics:
+        source = open_source(path, keeps_bad_rows=True)
+        run_dir = str(tmp_path / "run")
+        Job(source, target="y", task="classification", on_bad_row="skip", run_dir=run_dir, observer=metrics).run()
+        status, text = fetch(metrics.url)
+    assert status == 200
+    found: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            name = re.sub("_(bucket|sum|count)$", "", sample.name) if family.type == "histogram" else sample.name
+            if name.startswith("stream_bp_") and not name.endswith("_created"):
+                found.setdefault(name, set()).update(sample.labels)
+    told = {}
+    for names, labels in re.findall(r"^\| ((?:`stream_bp_\w+`(?:, )?)+) \| (.*?) \|", PAGE.read_text(), re.MULTILINE):
+        told.update({name: set(re.findall(r"`(\w+)`", labels)) for name in re.findall(r"`(\w+)`", names)})
+    assert told == {**found, "stream_bp_lag_bytes": set()}
 
 
 def test_counters_count_what_the_process_did(tmp_path: Path) -> None:
