@@ -130,16 +130,19 @@ class ErrorDrift:
         list[tuple[int, float, float]]
             Where the error was found to have grown: after how many rows, the mean before, and lately.
         """
-        scored = np.flatnonzero(~np.isnan(errors))
-        n_before = len(self._pending)
-        fresh = np.concatenate([self._pending, errors if len(scored) == len(errors) else errors[scored]])
+        n_before, scored = len(self._pending), None
+        if math.isnan(errors.sum()):
+            scored = np.flatnonzero(~np.isnan(errors))
+            errors = errors[scored]
+        fresh = np.concatenate([self._pending, errors]) if n_before else errors
         grown, used = [], 0
         while (n_rows := self._rows_wanted()) <= len(fresh) - used:
             group, used = fresh[used : used + n_rows], used + n_rows
             found = self._take(group)
             if found is not None:
                 self.count += 1
-                self.last_row = first_row + int(scored[used - 1 - n_before]) + 1
+                last = used - 1 - n_before
+                self.last_row = first_row + 1 + (last if scored is None else int(scored[last]))
                 grown.append((self.last_row, *found))
         self._pending = fresh[used:].copy()
         return grown

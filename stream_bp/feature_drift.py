@@ -1,6 +1,6 @@
 r"""Whether a feature is distributed in another way than before.
 
-It is watched by its moments, which the scaling has anyway. At the end of each window of rows (1,000 at first, then 1 %
+It is watched by its moments, which the scaling has anyway. At the end of each window of rows (1,000 at first, then 5 %
 of all, at most 100,000) it is compared with the windows before, each of which counts 0.9 times as much as the next one.
 The figure is the population stability index
 
@@ -37,8 +37,8 @@ _FEW = 100  # values of a window that say nothing
 
 
 def next_mark(rows: int) -> int:
-    """Return after how many rows what is due now and then is due next: 1000 apart at first, then 1 %, then 100,000."""
-    return rows + min(max(1_000, rows // 100), 100_000)
+    """Return after how many rows the next window ends: 1000 apart at first, then 5 %, at most 100,000."""
+    return rows + min(max(1_000, rows // 20), 100_000)
 
 
 class FeatureDrift:
@@ -181,23 +181,21 @@ def _psi_of_numbers(window: Floats, n_rows: float, reference: Floats, n_before: 
 
     The shares of what is missing are of all rows.
     """
-    (n, v, mean), (k, w, other) = (_moments(sums) for sums in (window, reference))
-    d = mean - other
+    sums = np.stack([window, reference])  # (2, 3, n): few numbers, so what counts is how often NumPy is called
+    counts = sums[:, 0]
+    means, squares = (sums[:, 1:] / np.maximum(counts, 1)[:, None]).swapaxes(0, 1)
+    variances = np.maximum(squares - means * means, 0)
+    distance = (means[0] - means[1]) ** 2
     # A constant has no deviation to measure by: a hundredth of what both have together is the least.
-    least = 0.01 * (v + w + d * d / 2) / 2
-    v, w = v + least, w + least
-    distance = ((v + d * d) / w + (w + d * d) / v) / 2 - 1 - 2 * (1 / n + 1 / k)
-    distance = np.where((n >= _FEW) & (k >= _FEW) & (least > 0), distance, 0)
-    gaps = _psi_of_counts(np.stack([n, n_rows - n]), np.stack([k, n_before - k]))
-    psi: Floats = np.clip(np.maximum(distance, 0) + gaps, 0, _LARGEST)
-    return psi
-
-
-def _moments(sums: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return count, variance and mean (about the same point) of sums (3, n)."""
-    count, total, squares = sums
-    mean = np.where(count > 0, total / np.maximum(count, 1), 0)
-    return count, np.maximum(squares / np.maximum(count, 1) - mean * mean, 0), mean
+    least = 0.005 * (variances.sum(axis=0) + distance / 2)
+    v, w = variances + least
+    psi = ((v + distance) / w + (w + distance) / v) / 2 - 1 - 2 * (1 / counts).sum(axis=0)
+    psi[(counts < _FEW).any(axis=0) | (least == 0)] = 0
+    psi = np.maximum(psi, 0)
+    if (counts != [[n_rows], [n_before]]).any():
+        psi += _psi_of_counts(*(np.stack([n, rows - n]) for n, rows in zip(counts, (n_rows, n_before), strict=True)))
+    bounded: Floats = np.minimum(psi, _LARGEST)
+    return bounded
 
 
 def _psi_of_counts(now: Floats, before: Floats) -> Any:

@@ -12,7 +12,6 @@ from stream_bp.config import JobConfig
 from stream_bp.drift import Drift
 from stream_bp.encoder import Encoder
 from stream_bp.evaluation import Evaluation
-from stream_bp.feature_drift import next_mark
 from stream_bp.feed import Position
 from stream_bp.model import Model, Outcome
 from stream_bp.quality import Quality, Rows
@@ -20,9 +19,14 @@ from stream_bp.saved import EVALUATION, fitting, restore_evaluation, restore_mod
 from stream_bp.snapshot import Snapshot
 from stream_bp.stopping import Stopping
 
-__all__ = ["StreamModel", "Training", "new_model"]
+__all__ = ["StreamModel", "Training", "new_model", "next_mark"]
 
 _DRIFT = "drift."  # what the names of its arrays begin with, among the tensors
+
+
+def next_mark(rows: int) -> int:
+    """Return after how many rows the history gets its next line: 1000 apart at first, then 1 %, at most 100,000."""
+    return rows + min(max(1_000, rows // 100), 100_000)
 
 
 class StreamModel(Protocol):
