@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help run test test-faults bench bench-quick bench-peers bench-drift bench-river soak docs lint format wheel lock clean
+.PHONY: help run test test-faults bench bench-quick bench-peers bench-drift bench-river soak docs lint format wheel image lock clean
 .DEFAULT_GOAL := help
 
 help:            ## list the targets
@@ -59,9 +59,14 @@ format: $(VENV)/.ready     ## let ruff rewrite the tree
 wheel: $(VENV)/.ready      ## build the wheel, run the smoke tests against it, installed
 	./tests/wheel.sh $(PYTHON) $(BIN)
 
+image: $(VENV)/.ready      ## build the image with buildah, as root; run a job in it, read-only; some minutes
+	$(BIN)/python -m pytest -q -m image tests/deploy
+
 lock: $(VENV)/.ready       ## resolve the locks anew (hashes, no addresses)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras -c requirements-dev.lock pyproject.toml -o deploy/requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group wheel -c requirements-dev.lock -o deploy/requirements-build.lock
 
 clean:           ## remove the environment and what was built
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
