@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help run test test-faults bench bench-quick bench-peers bench-drift bench-river soak docs lint format wheel image lock clean
+.PHONY: help run test test-faults bench bench-quick bench-peers bench-drift bench-river soak docs lint format wheel image audit lock clean
 .DEFAULT_GOAL := help
 
 help:            ## list the targets
@@ -61,6 +61,9 @@ wheel: $(VENV)/.ready      ## build the wheel, run the smoke tests against it, i
 
 image: $(VENV)/.ready      ## build the image with buildah, as root; run a job in it, read-only; some minutes
 	$(BIN)/python -m pytest -q -m image tests/deploy
+
+audit: $(VENV)/.ready      ## ask PyPI for known vulnerabilities of what the locks name; one line where it does not tell
+	$(BIN)/python -m tests.audit requirements.lock deploy/requirements.lock
 
 lock: $(VENV)/.ready       ## resolve the locks anew (hashes, no addresses)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.lock
