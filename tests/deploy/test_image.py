@@ -1,27 +1,24 @@
 """The image: what it is made of, what may be remarked on it, and, built for real, whether a job runs in it."""
 
-import http.client
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import stream_bp
-from tests.deploy.files import DEPLOY, ROOT, instructions, judged, program, script
+from tests.deploy.files import DEPLOY, ROOT, instructions, judged, script
+from tests.deploy.machines import Image, ask
 from tests.deploy.watched import write_rows
 
-PYTHON = next(rest.partition("=")[2] for name, rest in instructions() if name == "ARG")
 USER = 10001
 
 
@@ -84,115 +81,6 @@ def test_what_is_copied_is_let_in() -> None:
                 assert any(Path(place).match(pattern) for pattern in let_in), place
 
 
-# Built, with buildah, on a base of the system's own packages: the real one is not to be had without its registry.
-
-
-@dataclass(frozen=True)
-class Image:
-    """An image that was built.
-
-    Parameters
-    ----------
-    root
-        Its file system.
-    config
-        What it says of itself.
-    """
-
-    root: Path
-    config: dict[str, Any]
-
-    def command(self, *arguments: str, **mounts: Path) -> list[str]:
-        """Return what runs it: read-only, as its user, without capabilities, the program as process 1.
-
-        Parameters
-        ----------
-        *arguments
-            In place of its own.
-        **mounts
-            ``run`` is written, ``incoming`` and ``settings`` are read.
-        """
-        places = {"run": "/var/lib/stream-bp", "incoming": "/incoming", "settings": "/etc/stream-bp"}
-        box = [program("bwrap"), "--unshare-pid", "--as-pid-1", "--unshare-ipc", "--unshare-uts", "--die-with-parent"]
-        box += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP"]
-        box += ["--ro-bind", str(self.root), "/", "--proc", "/proc", "--dev", "/dev"]
-        box += ["--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108
-        for name, place in mounts.items():
-            box += ["--bind" if name == "run" else "--ro-bind", str(place), places[name]]
-        box += ["--clearenv"]
-        for variable in self.config["Env"]:
-            box += ["--setenv", *variable.split("=", 1)]
-        box += ["--chdir", self.config["WorkingDir"]]
-        user, _, group = self.config["User"].partition(":")
-        box += ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", "--bounding-set=-all"]
-        box += ["--inh-caps=-all", "--no-new-privs", *self.config["Entrypoint"]]
-        return [*box, *(arguments or self.config["Cmd"])]
-
-
-def _buildah(folder: Path) -> Callable[..., str]:
-    """Return a function that calls buildah, with a store of its own, and without an engine."""
-    environment = {**os.environ, "BUILDAH_ISOLATION": "chroot"}
-    options = ["--root", folder / "store", "--runroot", folder / "running"]
-
-    def call(*arguments: str | Path) -> str:
-        done = subprocess.run(
-            [program("buildah"), *map(str, (*options, *arguments))],
-            check=False,
-            capture_output=True,
-            text=True,
-            env=environment,
-        )
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-        said: str = done.stdout.strip()
-        return said
-
-    return call
-
-
-def _make_base(folder: Path, buildah: Callable[..., str]) -> None:
-    """Make what goes by the name of the base: Debian of the same release, with its own Python of the same version."""
-    wanted = re.fullmatch(r"python:(3\.\d+)\.\d+-slim-(\w+)", PYTHON)
-    assert wanted, PYTHON
-    tree = folder / "debian"
-    included = "--include=ca-certificates,python3,python3-venv,util-linux"
-    judged(program("debootstrap"), "--variant=minbase", included, wanted[2], tree)
-    assert (tree / "usr/bin" / f"python{wanted[1]}").exists()
-    (tree / "usr/bin/python").symlink_to("python3")
-    # How this machine reaches its index is not for the image, but for whoever builds it here.
-    variables = {name: value for name, value in os.environ.items() if name.startswith("PIP_") and "LINKS" not in name}
-    certificates = variables.get("PIP_CERT")
-    if certificates is not None:
-        shutil.copyfile(certificates, tree / "etc/ssl/certs/ca-certificates.crt")
-        variables["PIP_CERT"] = "/etc/ssl/certs/ca-certificates.crt"
-    container = buildah("from", "scratch")
-    buildah("copy", "--quiet", container, tree, "/")
-    shutil.rmtree(tree)
-    for name, value in {"PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", **variables}.items():
-        buildah("config", "--env", f"{name}={value}", container)
-    buildah("commit", "--quiet", "--rm", container, f"docker.io/library/{PYTHON}")
-
-
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
-    """Build the image from this tree, with its Dockerfile as it stands."""
-    for name in ("buildah", "debootstrap", "bwrap"):
-        program(name)
-    folder = tmp_path_factory.mktemp("image")
-    buildah = _buildah(folder)
-    _make_base(folder, buildah)
-    buildah(
-        "bud", "--pull-never", "--format", "docker", "--file", DEPLOY / "Dockerfile", "--tag", "stream-bp:tested", ROOT
-    )
-    config = json.loads(buildah("inspect", "--type", "image", "stream-bp:tested"))["Docker"]["config"]
-    container = buildah("from", "--pull-never", "stream-bp:tested")
-    root = Path(buildah("mount", container))
-    for place in ("incoming", "etc/stream-bp"):  # engines make what is mounted over, in a layer above the image
-        (root / place).mkdir(parents=True)
-    yield Image(root, config)
-    buildah("umount", "--all")
-    shutil.rmtree(folder / "store", ignore_errors=True)
-
-
 @pytest.fixture
 def places(tmp_path: Path) -> dict[str, Path]:
     """Return what is mounted: a run directory of the user's, rows, settings."""
@@ -228,15 +116,6 @@ def running(image: Image, places: dict[str, Path]) -> Iterator[subprocess.Popen[
         process.communicate()
 
 
-def _is_idle() -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", 9464, timeout=10)
-    try:
-        connection.request("GET", "/metrics")
-        return b"stream_bp_source_idle 1.0\n" in connection.getresponse().read()
-    finally:
-        connection.close()
-
-
 def _job_in(process: subprocess.Popen[str]) -> int:
     """Return the number, out here, of the process that is number 1 in there."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
@@ -254,12 +133,12 @@ def test_a_job_runs_in_the_image_and_stops_when_it_is_told(image: Image, places:
     with running(image, places) as process:
         job = _job_in(process)
         deadline = time.monotonic() + 60
-        while not _is_idle():
+        while "stream_bp_source_idle 1.0\n" not in ask(job, "/metrics"):
             assert time.monotonic() < deadline
             time.sleep(0.2)
         check = image.config["Healthcheck"]["Test"]
         assert check[0] == "CMD"
-        inside = ["nsenter", f"--target={job}", "--mount", "--pid", f"--setuid={USER}", f"--setgid={USER}"]
+        inside = ["nsenter", f"--target={job}", "--mount", "--net", "--pid", f"--setuid={USER}", f"--setgid={USER}"]
         done = subprocess.run([*inside, "env", *image.config["Env"], *check[1:]], check=False, capture_output=True)
         assert done.returncode == 0, done.stderr
         os.kill(job, signal.SIGTERM)
@@ -309,6 +188,6 @@ def test_nothing_else_can_be_written(image: Image, places: dict[str, Path]) -> N
         "    except OSError:\n"
         "        pass\n"
     )
-    outer = Image(image.root, {**image.config, "Entrypoint": ["python", "-c", code]})
+    outer = replace(image, config={**image.config, "Entrypoint": ["python", "-c", code]})
     done = subprocess.run(outer.command("-", **places), check=True, capture_output=True, text=True)
     assert done.stdout.split() == ["/var/lib/stream-bp", "/tmp"]  # noqa: S108
