@@ -35,7 +35,7 @@ from stream_bp.disk import Disk
 from stream_bp.errors import CheckpointError, ConfigError, DataError, LockedError
 from stream_bp.feed import Chunk, Feed, Position
 from stream_bp.journals import Journals, open_journals
-from stream_bp.observer import Observer, Status
+from stream_bp.observer import Observer, Observers, Status
 from stream_bp.origin import Origin, find_checkpoint, schema_read
 from stream_bp.parts import refuse_place
 from stream_bp.predictions import Predictions
@@ -45,6 +45,7 @@ from stream_bp.run_directory import RunDirectory
 from stream_bp.saver import Saver
 from stream_bp.snapshot import Snapshot
 from stream_bp.summary import Summary, peak_rss_bytes
+from stream_bp.timeline import Timeline
 from stream_bp.training import Training
 from stream_bp.work import Work
 
@@ -128,6 +129,8 @@ class Job:
             self._directory = RunDirectory(self.config.run_dir, self._disk)
             folder = self._directory.checkpoints
             self._checkpointer = Checkpointer(folder, keep=self.config.keep, disk=self._disk)
+            timeline = Timeline(self._directory.timeline_path, self._disk, self._observer.note)
+            self._observer = Observers([self._observer, timeline])
         self._journals: Journals | None = None
         self._saver: Saver | None = None
         self._decisions: Decisions = Decisions()

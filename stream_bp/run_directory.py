@@ -9,6 +9,7 @@ r"""A run directory: all the files of one job, and the lock that gives it one wr
       decisions.csv    of a job without end: see :mod:`stream_bp.decisions`
       events.csv       columns that came or went: see :mod:`stream_bp.changes`
       quarantine.csv   rows that could not be read: see :mod:`stream_bp.quarantine`
+      timeline.csv     what happened by the clock: see :mod:`stream_bp.timeline`
 
 The lock is free again when its process dies, however it dies: no file needs to be cleaned away by hand, and the file
 itself is never removed, for a second process could then lock another file of the same name. Files of other names may
@@ -88,9 +89,21 @@ class RunDirectory:
         return self.path / "drift.csv"
 
     @property
+    def timeline_path(self) -> Path:
+        """The CSV file of what happened by the clock."""
+        return self.path / "timeline.csv"
+
+    @property
     def _journals(self) -> tuple[Path, ...]:
         """All files that grow with a job; the history last, for checkpoints without it are refused."""
-        return self.decisions_path, self.drift_path, self.events_path, self.quarantine_path, self.history_path
+        return (
+            self.timeline_path,
+            self.decisions_path,
+            self.drift_path,
+            self.events_path,
+            self.quarantine_path,
+            self.history_path,
+        )
 
     @property
     def lock_path(self) -> Path:

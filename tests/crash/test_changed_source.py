@@ -26,6 +26,7 @@ import pytest
 from connectors import Block, ConnectorError, Cursor, Reader, Source, csv_file, files, open_source, parquet_file
 from stream_bp import feed
 from stream_bp.job import Job
+from stream_bp.observer import Observer
 from stream_bp.summary import Summary
 from tests.conftest import Campaign
 
@@ -175,7 +176,7 @@ CHANGES: dict[str, Callable[[Place, int], None]] = {
 ALWAYS_REFUSED = {"truncated", "replaced", "rewritten behind", "forged", "removed", "exchanged"}  # what was read
 
 
-class Changing(Source):
+class Changing(Source, Observer):
     """A source that lets something happen before its reader goes on to the n-th block, counted over all epochs."""
 
     def __init__(self, source: Source, n_blocks: int, change: Callable[[Cursor], None]) -> None:

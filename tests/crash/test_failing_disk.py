@@ -16,6 +16,7 @@ from connectors import open_source
 from stream_bp.disk import Disk
 from stream_bp.errors import CheckpointError, ConfigError, DiskError
 from stream_bp.job import Job
+from stream_bp.observer import Observer
 from tests.conftest import Campaign
 from tests.crash.jobs import CONFIGURATIONS, comparable, look_often
 from tests.crash.test_power_cut import RUN_DIR, ends
@@ -54,6 +55,17 @@ class SickDisk(SimulatedDisk):
             raise
 
 
+class Heard(Observer):
+    """Keeps what is told of a job that goes on."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def note(self, line: str) -> None:
+        """Keep a line."""
+        self.lines.append(line)
+
+
 class Ward:
     """A job on a disk that will fail, and its undisturbed end."""
 
@@ -72,15 +84,15 @@ class Ward:
             Job(open_source(*self.paths), self.configuration.config(RUN_DIR, max_minibatches=4), disk=disk).run()
         return disk
 
-    def run(self, disk: SickDisk) -> None:
+    def run(self, disk: SickDisk, observer: Observer | None = None) -> None:
         """Run the job."""
-        Job(open_source(*self.paths), self.configuration.config(RUN_DIR), disk=disk).run()
+        Job(open_source(*self.paths), self.configuration.config(RUN_DIR), disk=disk, observer=observer).run()
 
 
-def error_of(ward: Ward, disk: SickDisk) -> CheckpointError | ConfigError | None:
+def error_of(ward: Ward, disk: SickDisk, heard: Heard) -> CheckpointError | ConfigError | None:
     """Run the job and return what it was ended by; an error of another kind goes through."""
     try:
-        ward.run(disk)
+        ward.run(disk, heard)
     except (CheckpointError, ConfigError) as error:
         return error
     return None
@@ -108,7 +120,11 @@ def test_any_failure_at_any_operation(
         disk = ward.prepared()
         disk.is_lasting = is_lasting
         disk.arm(at, OSError(ERRNOS[code], os.strerror(ERRNOS[code])))
-        told = error_of(ward, disk)
+        heard = Heard()
+        told = error_of(ward, disk, heard)
+        noted = [line for line in heard.lines if "timeline.csv" in line]
+        assert len(noted) <= 1
+        n_told += told is None and len(noted)  # a failure there ends no job
         if told is not None:
             n_told += 1
             assert "\n" not in str(told)
