@@ -217,6 +217,24 @@ def inspect(model: Checkpoint, as_json: AsJson = False) -> None:
     raise typer.Exit(_commands().inspect(model, as_json=as_json))
 
 
+@app.command()
+def report(
+    run_dirs: Annotated[list[str], typer.Argument(metavar="RUN_DIR...", help="run directory; several are compared")],
+    *,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="file to write [default: report.html]", show_default=False)
+    ] = None,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="serve the page on 127.0.0.1 instead, and keep it new while a job runs")
+    ] = False,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="with --serve: where [default: one that is free]")
+    ] = None,
+) -> None:
+    """Tell what a run came to, or how it goes, on one page for a browser: scores, gradients, drift, throughput."""
+    raise typer.Exit(_commands().report(run_dirs, output, serves=serve, port=port))
+
+
 def _given(**settings: str | None) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None}
 

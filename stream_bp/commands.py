@@ -28,7 +28,7 @@ from stream_bp.summary import Summary
 from stream_bp.telemetry import comparison_table, show, table, tell_bad, tell_change, tell_quality
 from stream_bp.watching import Watching
 
-__all__ = ["compare", "evaluate", "inspect", "predict", "predict_what_comes", "resume", "train"]
+__all__ = ["compare", "evaluate", "inspect", "predict", "predict_what_comes", "report", "resume", "train"]
 
 _say = partial(print, flush=True)  # at once, so that a closed pipe is met here
 
@@ -158,6 +158,30 @@ def inspect(model: str, *, as_json: bool) -> int:
         _write_json(content)
     else:
         _show_content(content)
+    return 0
+
+
+def report(run_dirs: list[str], output: str | None, *, serves: bool, port: int | None) -> int:
+    """Write what runs came to as a page, or serve it while they go on."""
+    try:
+        from stream_bp import page, record  # noqa: PLC0415 - an extra
+        from stream_bp.live import Live  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ConfigError(f'a report takes {error.name}: pip install "stream-bp[report]"') from None
+    runs = record.named(run_dirs)
+    if not serves and port is not None:
+        raise ConfigError("port: it goes with --serve")
+    if serves and output is not None:
+        raise ConfigError("output: a report is either written, or served with --serve")
+    if serves:
+        with Live(runs, port or 0) as live:
+            live.wait(lambda: _tell(f"report on {live.url}, until Ctrl-C"))
+        return 0
+    path = Path(output or "report.html")
+    page.refuse_foreign(path)
+    told = page.tell([record.read_record(place, name) for name, place in runs.items()])
+    page.save(path, page.document(told))
+    _tell(f"report in {path}")
     return 0
 
 

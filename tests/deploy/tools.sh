@@ -1,11 +1,12 @@
 #!/bin/sh
-# Install what the tests of deploy need beside Python, where it is missing; what stays missing, they skip. For a machine
+# Install what the tests need beside Python, where it is missing; what stays missing, they skip. For a machine
 # of Debian, as root: CI calls it. Nothing is started: no package's service runs afterwards that did not before.
 set -eu
 missing=
 need() { command -v "$1" >/dev/null || missing="$missing $2"; }
 need bwrap bubblewrap
 need buildah buildah
+need chromium chromium
 need debootstrap debootstrap
 need prometheus prometheus
 need promtool prometheus

@@ -26,7 +26,7 @@ def run(*arguments: str, cwd: Path) -> str:
 
 
 def test_every_command_works_from_the_console(tmp_path: Path) -> None:
-    """Train, resume, predict, evaluate, inspect and compare, on a file made here."""
+    """Train, resume, predict, evaluate, inspect, compare and report, on a file made here."""
     write_rows(tmp_path / "rows.csv")
     train = ["train", "rows.csv", "--target", "label", "--batch-size", "4", "--run-dir", "run", "--json"]
     summary = json.loads(run(*train, cwd=tmp_path))
@@ -37,6 +37,8 @@ def test_every_command_works_from_the_console(tmp_path: Path) -> None:
     assert len((tmp_path / "p.csv").read_text().splitlines()) == 401
     assert json.loads(run("evaluate", "run", "rows.csv", "--json", cwd=tmp_path))["metrics"]["accuracy"] > 0.8
     assert json.loads(run("inspect", "run", "--json", cwd=tmp_path))["rows"] == 400
+    run("report", "run", cwd=tmp_path)
+    assert "stream-bp report" in (tmp_path / "report.html").read_text()[:1024]
     compared = json.loads(
         run("compare", "rows.csv", "--target", "label", "--models", "mlp,arf", "--json", cwd=tmp_path)
     )
@@ -50,5 +52,6 @@ def test_the_wheel_is_complete() -> None:
     version = subprocess.run([COMMAND, "--version"], check=True, capture_output=True, text=True).stdout
     assert version == f"stream-bp {importlib.metadata.version('stream-bp')}\n"
     expected = {"stream_bp/py.typed", "connectors/py.typed", "connectors/contract.py"}
+    expected |= {"stream_bp/templates/report.html", "stream_bp/templates/report.js", "stream_bp/templates/report.css"}
     expected |= {"stream_bp/docs/README.md", "stream_bp/docs/checkpoint.md", "stream_bp/docs/commands.md"}
     assert expected <= files or any("editable" in file for file in files)

@@ -92,6 +92,17 @@ def test_arrow_and_typer_have_one_door_each() -> None:
     assert {name for name, names in found.items() if "stream_bp.cli" in names} == {"__main__"}
 
 
+def test_what_a_report_takes_is_an_extra() -> None:
+    """Plotly enters with its figures, Jinja with the page, and no module that a job needs knows one of them."""
+    found = modules("stream_bp")
+    figures = {"figures", "plots", "charts", "overlay"}
+    assert {name for name, names in found.items() if "plotly" in roots(names)} == figures
+    assert {name for name, names in found.items() if {"jinja2", "markupsafe"} & roots(names)} == {"page"}
+    behind = {f"stream_bp.{name}" for name in (*figures, "page", "live")}
+    at_the_top = {path.stem: top_imports(path) for path in (ROOT / "stream_bp").glob("*.py")}
+    assert {name for name, names in at_the_top.items() if names & behind} <= {*figures, "page", "live"}
+
+
 def test_river_has_few_doors() -> None:
     """River's models are known to the estimators, the foreign model and the zoo; a job of the network needs none."""
     found = modules("stream_bp")
