@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -259,12 +260,24 @@ def saving(path: str, rows: int, every: str) -> Figures:
     return figures
 
 
+def report(path: str, batch_size: int) -> Figures:
+    """Learn a file with a run directory, and tell how long a page of it takes, its imports too, and how large it is."""
+    from connectors import open_source
+    from stream_bp import Job
+
+    with tempfile.TemporaryDirectory() as folder:
+        run_dir, page = Path(folder) / "run", Path(folder) / "report.html"
+        Job(open_source(path), target="label", batch_size=batch_size, run_dir=str(run_dir)).run()
+        took = process(["-m", "stream_bp", "report", str(run_dir), "--output", str(page)])
+        return {**took, "MB": page.stat().st_size / 1e6}
+
+
 CONTENDERS: dict[str, Callable[..., Figures]] = {
     function.__name__: function
     for function in (
         *(job, learner, pytorch, sklearn, vowpal_wabbit, river, estimator, drain_csv),
         *(our_steps, pytorch_steps, sklearn_steps, matrix_products),
-        *(ready, process, bare_imports, saving),
+        *(ready, process, bare_imports, saving, report),
     )
 }
 _NEEDS = {"pytorch": "torch", "sklearn": "sklearn", "vowpal_wabbit": "vowpalwabbit"}

@@ -248,7 +248,15 @@ def rest(folder: Path, n: int) -> list[Experiment]:
         },
         [Goal("--help over import typer", ("stream-bp --help", second), ("import typer", second), most=2)],
     )
-    return [memory, saving, start, helping]
+    telling = Experiment(
+        f"a report of {n / 1e6:g} M rows",
+        {"a page": ("report", {"path": rows, "batch_size": 256})},
+        [
+            Goal("s until it is written", ("a page", second), None, most=5),
+            Goal("its size, MB", ("a page", "MB"), None, most=6),
+        ],
+    )
+    return [memory, saving, start, helping, telling]
 
 
 def measure(experiment: Experiment, repeats: int, console: Console) -> dict[str, list[Figures]]:
