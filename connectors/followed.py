@@ -280,7 +280,7 @@ class _Following(Iterator[Block]):
     def _resume(self, seen: FileIdentity) -> None:
         """Open the file that holds the last row, by whatever name it goes by now."""
         found = self._files.listed(seen.mtime_ns, {seen.inode})
-        found.sort(key=lambda file: (file.status.st_ino != seen.inode, file.name != seen.name))
+        found.sort(key=lambda one: (one.status.st_ino != seen.inode, not f"/{seen.name}".endswith(f"/{one.key[1]}")))
         failure: ConnectorError | None = None
         for file in found:
             try:
@@ -289,9 +289,17 @@ class _Following(Iterator[Block]):
                 failure = failure or (error if isinstance(error, ConnectorError) else None)
             if self._part is not None:
                 self._name = file.name
-                self._cursor = replace(self._cursor, seen=self._cursor.seen[:-1], file=self._cursor.file)
+                self._cursor = replace(self._cursor, seen=self._moved(file.name)[:-1], file=self._cursor.file)
                 return
         raise failure or CursorError(f"{seen.name}: the file that the checkpoint stands in is gone; put it back")
+
+    def _moved(self, name: str) -> tuple[FileIdentity, ...]:
+        """Return the files that were read, by their names in the place as it is called now, given that of the last."""
+        seen, within = self._cursor.seen, self._files.within(name)
+        before = seen[-1].name.removesuffix(within)
+        if before == seen[-1].name or before == self._files.root:
+            return seen
+        return tuple(replace(one, name=self._files.root + one.name.removeprefix(before)) for one in seen)
 
     def _opened(self, name: str, seen: FileIdentity | None, *, is_growing: bool = True) -> Part | None:
         left = self._left()
@@ -446,7 +454,7 @@ class _Following(Iterator[Block]):
         self._cursor = replace(self._cursor, seen=kept, file=self._cursor.file + 1, horizon=horizon)
 
     def _place_in_order(self, identity: FileIdentity) -> tuple[int, str]:
-        return (identity.mtime_ns if self._follow.order == "time" else 0, identity.name)
+        return (identity.mtime_ns if self._follow.order == "time" else 0, self._files.within(identity.name))
 
     def _next_name(self) -> str | None:
         """Return the file that comes behind this one: the one that was decided for, or the first that is there."""
@@ -552,9 +560,11 @@ class _Following(Iterator[Block]):
         one: the number of a file that was removed is used again.
         """
         status = file.status
-        identity = numbered.get((status.st_ino, status.st_size)) or numbered.get((file.name, status.st_size))
-        if identity is None:
-            return False
+        found = (numbered.get((key, status.st_size)) for key in (status.st_ino, file.name))
+        return any(identity is not None and self._was_read(file, identity) for identity in found)
+
+    def _was_read(self, file: Found, identity: FileIdentity) -> bool:
+        status = file.status
         touched = (status.st_ino, status.st_size, status.st_mtime_ns)
         if (identity.inode, identity.mtime_ns) == (status.st_ino, status.st_mtime_ns) or touched in self._touched:
             return True

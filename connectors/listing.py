@@ -28,7 +28,7 @@ class Found:
     Parameters
     ----------
     key
-        Its place in the order: a time in nanoseconds, or 0 where names alone count, and its name.
+        Its place in the order: a time in nanoseconds, or 0 where names alone count, and its name within the place.
     name
         Its path.
     status
@@ -67,12 +67,18 @@ class Listing:
             if not self._is_pattern and not Path(place).parent.is_dir():
                 raise SourceError(f"{place}: no such file or folder")
         self._is_file = not self._is_folder and not self._is_pattern
+        fixed = place if not self._is_pattern else place[: glob_start(place)]
+        self.root = os.path.join(place, "") if self._is_folder else fixed[: fixed.rfind(os.sep) + 1]  # noqa: PTH118
         if self._is_file:
             self.format(place)
         name, stem, end = (re.escape(part) for part in (Path(place).name, Path(place).stem, Path(place).suffix))
         self._rotated = re.compile(
             rf"{name}[.\-_](?:{_TIMES}|{_TURN}|old|prev)|{stem}[.\-_]{_TIMES}{end}|{stem}\.{_TURN}{end}"
         )
+
+    def within(self, name: str) -> str:
+        """Return what a file is called within the place: that stays, wherever the place is moved to."""
+        return name.removeprefix(self.root)
 
     def format(self, name: str) -> Format:
         """Return how a file is read; a rotated one as the one that it was."""
@@ -131,4 +137,10 @@ class Listing:
             return None
         is_last = self._is_file and name == self.place
         by_time = self._order == "time" or self._is_file
-        return Found((2**63 if is_last else status.st_mtime_ns if by_time else 0, name), name, status)
+        time_ns = 2**63 if is_last else status.st_mtime_ns if by_time else 0
+        return Found((time_ns, self.within(name)), name, status)
+
+
+def glob_start(pattern: str) -> int:
+    """Return where the first character of a pattern is that stands for others."""
+    return min(found for sign in "*?[" if (found := pattern.find(sign)) >= 0)

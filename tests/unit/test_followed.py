@@ -710,3 +710,40 @@ def test_what_lies_there_unread_is_told_in_bytes(tmp_path: Path) -> None:
     assert following.source.lag(following.cursor) == 0
     write(tmp_path / "c.csv", 7)
     assert following.source.lag(following.cursor) == 4
+
+
+@pytest.mark.parametrize("order", ["name", "time"])
+@pytest.mark.parametrize("pattern", ["", "/*.csv", "/**/*.csv"])
+def test_a_place_may_be_moved(tmp_path: Path, pattern: str, order: str) -> None:
+    """Copied to another path, nothing is read twice, whatever is there alike; what is new is read."""
+    place = tmp_path / "before"
+    for day in ("1", "2"):
+        folder = place / day if "**" in pattern else place
+        folder.mkdir(parents=True, exist_ok=True)
+        write(folder / f"a{day}.csv", 1, 2, 3)
+        write(folder / "same.csv" if "**" in pattern else folder / f"same{day}.csv", 7, 8)
+    first = Following(f"{place}{pattern}", order=order)
+    assert len(first.rest()) == 10
+    shutil.copytree(place, tmp_path / "after")
+    shutil.rmtree(place)
+    for day in ("3", "4"):
+        (tmp_path / "after" / day).mkdir()
+    write((tmp_path / "after" / "3" if "**" in pattern else tmp_path / "after") / "z.csv", 9)
+    second = Following(f"{tmp_path / 'after'}{pattern}", first.cursor, order=order)
+    assert second.rest() == [9]
+    write((tmp_path / "after" / "4" if "**" in pattern else tmp_path / "after") / "zz.csv", 10)
+    assert Following(f"{tmp_path / 'after'}{pattern}", second.cursor, order=order).rest() == [10]
+
+
+def test_places_that_are_moved_forget_in_the_same_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that are known by their place in the order alone are not read again under another path."""
+    monkeypatch.setattr(followed, "_KEPT", 2)
+    (tmp_path / "m").mkdir()
+    for i in range(6):
+        write(tmp_path / "m" / f"{i}.csv", i)
+    first = Following(tmp_path / "m")
+    assert first.rest() == [*range(6)]
+    for name in ("a", "z"):
+        shutil.copytree(tmp_path / "m", tmp_path / name)
+        write(tmp_path / name / "6.csv", 6)
+        assert Following(tmp_path / name, first.cursor).rest() == [6]
