@@ -195,7 +195,7 @@ def test_a_full_disk_is_told_in_a_line(tmp_path: Path, monkeypatch: pytest.Monke
     write, failing = Disk.write, [0]
 
     def fail(disk: Disk, fd: int, data: bytes) -> None:
-        failing[0] -= 1
+        failing[0] -= Path(f"/proc/self/fd/{fd}").readlink().name != "timeline.csv"  # which ends no job
         if failing[0] == 0:
             raise OSError(28, os.strerror(28))
         write(disk, fd, data)
