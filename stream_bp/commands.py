@@ -80,7 +80,7 @@ def compare(sources: list[str], models: list[str], settings: dict[str, Any], *, 
     if not sources:
         raise ConfigError("no source: name the files, folders or patterns to learn from")
     watching = _watching(settings)
-    config = JobConfig.of({"batch_size": 1, **SINGLE_ROWS, **settings})
+    config = JobConfig.of({"batch_size": 1, **SINGLE_ROWS, "drift": "none", **settings})
     observe = partial(observing, watching, Console(stderr=True))
     comparison = run_comparison(open_source(*sources, **config.source_settings), config, models, observe)
     if as_json:

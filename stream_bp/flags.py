@@ -18,7 +18,7 @@ _WATCHING = list(Watching.model_fields)
 _NAMES = {
     "train": [*(name for name in JobConfig.model_fields if name != "source"), *_WATCHING],
     "compare": [
-        *(name for name in IDENTITY if name != "target"),
+        *(name for name in IDENTITY if name not in {"target", "drift", "on_drift"}),
         *("on_bad_row", "max_bad_rows", "max_rows", "quiet", "log_format"),
     ],
     "resume": _WATCHING,
