@@ -8,6 +8,7 @@ imports are not on the clock: it runs from the opening of the file to the last r
 import importlib.util
 import itertools
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -42,6 +43,37 @@ def job(path: str, batch_size: int, **settings: Any) -> Figures:
     seconds = time.perf_counter() - began
     figures = {"rows/s": summary.rows / seconds, "accuracy": summary.metrics["accuracy"] or 0.0}
     return {**figures, "peak MiB": summary.peak_rss_bytes / 2**20}
+
+
+def watched(path: str, batch_size: int, **settings: Any) -> Figures:
+    """Learn a file with a panel on a terminal, metrics that are asked for every second, and a watch for drift."""
+    from threading import Event, Thread
+    from urllib.request import urlopen
+
+    from rich.console import Console
+
+    from connectors import open_source
+    from stream_bp import Job
+    from stream_bp.metrics import Metrics
+    from stream_bp.observer import Observers
+    from stream_bp.panel import Panel
+
+    over = Event()
+
+    def scrape(url: str) -> None:
+        while not over.wait(1):
+            urlopen(url).read()
+
+    settings |= {"target": "label", "hidden": (32,), "learning_rate": RATE, "batch_size": batch_size}
+    with Path(os.devnull).open("w") as terminal:
+        console = Console(file=terminal, force_terminal=True, width=100)
+        began = time.perf_counter()
+        with Panel(console) as panel, Metrics(0) as metrics:
+            Thread(target=scrape, args=[metrics.url], daemon=True).start()
+            summary = Job(open_source(path), observer=Observers([panel, metrics]), **settings).run()
+            seconds = time.perf_counter() - began
+            over.set()
+    return {"rows/s": summary.rows / seconds}
 
 
 def learner(path: str, batch_size: int, engine: str) -> Figures:
@@ -275,7 +307,7 @@ def report(path: str, batch_size: int) -> Figures:
 CONTENDERS: dict[str, Callable[..., Figures]] = {
     function.__name__: function
     for function in (
-        *(job, learner, pytorch, sklearn, vowpal_wabbit, river, estimator, drain_csv),
+        *(job, watched, learner, pytorch, sklearn, vowpal_wabbit, river, estimator, drain_csv),
         *(our_steps, pytorch_steps, sklearn_steps, matrix_products),
         *(ready, process, bare_imports, saving, report),
     )

@@ -133,6 +133,7 @@ def steps(seconds: float) -> list[Experiment]:
 def write(folder: Path, n: int) -> None:
     """Write the files that the contenders read."""
     write_parquet(folder / "rows.parquet", n)
+    write_parquet(folder / "long.parquet", 5 * n)
     write_parquet(folder / "few.parquet", n // 100)
     write_parquet(folder / "some.parquet", n // 10)
     write_parquet(folder / "grouped.parquet", max(n, 1_000_000), 1_000_000)
@@ -248,6 +249,15 @@ def rest(folder: Path, n: int) -> list[Experiment]:
         },
         [Goal("--help over import typer", ("stream-bp --help", second), ("import typer", second), most=2)],
     )
+    long = str(folder / "long.parquet")
+    watching = Experiment(
+        "a job with panel, metrics and drift, b=256, rows/s",
+        {
+            "watched": ("watched", {"path": long, "batch_size": 256}),
+            "unwatched": ("job", {"path": long, "batch_size": 256, "drift": "none"}),
+        },
+        [Goal("rows/s, watched, over unwatched", ("watched", "rows/s"), ("unwatched", "rows/s"), least=0.97)],
+    )
     telling = Experiment(
         f"a report of {n / 1e6:g} M rows",
         {"a page": ("report", {"path": rows, "batch_size": 256})},
@@ -256,7 +266,7 @@ def rest(folder: Path, n: int) -> list[Experiment]:
             Goal("its size, MB", ("a page", "MB"), None, most=6),
         ],
     )
-    return [memory, saving, start, helping, telling]
+    return [memory, saving, start, helping, watching, telling]
 
 
 def measure(experiment: Experiment, repeats: int, console: Console) -> dict[str, list[Figures]]:
