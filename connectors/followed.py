@@ -190,7 +190,7 @@ class FollowedSource(Source):
 
     def lag(self, cursor: Cursor) -> int | None:
         """Return the bytes that were not read; a Parquet file counts until its first row is."""
-        seen = {identity.inode or identity.name: identity for identity in cursor.seen}
+        seen = {key: one for one in cursor.seen for key in (one.inode, one.name) if key}
         n_bytes = 0
         with contextlib.suppress(ConnectorError):
             for file in self._files.listed(min((one.mtime_ns for one in cursor.seen), default=0)):

@@ -5,6 +5,7 @@ Results go to standard output, progress to standard error, an error is one line.
 130 SIGINT · 143 SIGTERM.
 """
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -241,6 +242,9 @@ def _given(**settings: str | None) -> dict[str, Any]:
 
 def main() -> None:
     """Run the command line; every error that is ours becomes one line and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names in the data are of any script
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except (StreamBPError, ConnectorError) as error:

@@ -22,7 +22,7 @@ from stream_bp.drawing import draw
 from stream_bp.errors import CheckpointError, ConfigError
 from stream_bp.job import Job
 from stream_bp.observer import Observer
-from stream_bp.observing import observing
+from stream_bp.observing import observing, telling_errors
 from stream_bp.saved import saved_config, saved_job
 from stream_bp.summary import Summary
 from stream_bp.telemetry import comparison_table, show, table, tell_bad, tell_change, tell_quality
@@ -46,50 +46,55 @@ def train(
 ) -> int:
     """Learn the rows of some places, under the settings of a TOML file and those given, which win."""
     settings = {**(read_toml(config) if config is not None else {}), **settings}
-    watching = _watching(settings)
-    if sources:
-        settings["source"] = sources
-    job_config = JobConfig.of(settings)
-    if not job_config.source:
-        raise ConfigError("no source: name the files, folders or patterns to learn from")
-    # Absolute, so that the job can be resumed from another folder; links and patterns stay what they are.
-    places: dict[str, Any] = {"source": tuple(map(_absolute, job_config.source))}
-    if job_config.predictions is not None:
-        places["predictions"] = _absolute(job_config.predictions)
-    job_config = job_config.model_copy(update=places)
-    how: dict[str, Any] = {"fresh": fresh, "allow_different_numerics": allow_different_numerics}
-    return _run(job_config, watching, as_json=as_json, **how)
+    watched = _watching(settings)
+    with telling_errors(watched, Console(stderr=True)):
+        if sources:
+            settings["source"] = sources
+        job_config = JobConfig.of(settings)
+        if not job_config.source:
+            raise ConfigError("no source: name the files, folders or patterns to learn from")
+        # Absolute, so that the job can be resumed from another folder; links and patterns stay what they are.
+        places: dict[str, Any] = {"source": tuple(map(_absolute, job_config.source))}
+        if job_config.predictions is not None:
+            places["predictions"] = _absolute(job_config.predictions)
+        job_config = job_config.model_copy(update=places)
+        how: dict[str, Any] = {"fresh": fresh, "allow_different_numerics": allow_different_numerics}
+        return _run(job_config, watched, as_json=as_json, **how)
 
 
 def resume(run_dir: str, watching: dict[str, Any], *, allow_different_numerics: bool, as_json: bool) -> int:
     """Go on with the job in a run directory."""
     watched = Watching.of(watching)
-    if not Path(run_dir).is_dir():
-        raise ConfigError(f"{run_dir} is not a run directory")
-    loaded = checkpoint.load(run_dir)
-    config = saved_job(loaded.snapshot)
-    sources = tuple(loaded.snapshot.state["sources"])
-    if not sources:
-        raise CheckpointError(f"{run_dir} was learned from rows in memory; resume it from Python with the same rows")
-    config = config.model_copy(update={"run_dir": run_dir, "source": sources})
-    return _run(config, watched, as_json=as_json, fresh=False, allow_different_numerics=allow_different_numerics)
+    with telling_errors(watched, Console(stderr=True)):
+        if not Path(run_dir).is_dir():
+            raise ConfigError(f"{run_dir} is not a run directory")
+        loaded = checkpoint.load(run_dir)
+        config = saved_job(loaded.snapshot)
+        sources = tuple(loaded.snapshot.state["sources"])
+        if not sources:
+            raise CheckpointError(
+                f"{run_dir} was learned from rows in memory; resume it from Python with the same rows"
+            )
+        config = config.model_copy(update={"run_dir": run_dir, "source": sources})
+        return _run(config, watched, as_json=as_json, fresh=False, allow_different_numerics=allow_different_numerics)
 
 
 def compare(sources: list[str], models: list[str], settings: dict[str, Any], *, as_json: bool) -> int:
     """Let models learn the same rows, one model after the other, under settings that suit single rows."""
-    if not sources:
-        raise ConfigError("no source: name the files, folders or patterns to learn from")
-    watching = _watching(settings)
-    config = JobConfig.of({"batch_size": 1, **SINGLE_ROWS, "drift": "none", **settings})
-    observe = partial(observing, watching, Console(stderr=True))
-    comparison = run_comparison(open_source(*sources, **config.source_settings), config, models, observe)
-    if as_json:
-        _write_json(comparison.to_json())
-    else:
-        _show_comparison(comparison)
-    for name, reason in comparison.failures.items():
-        _say(f"{name} is left out: {reason}", file=sys.stderr)
-    return _EXIT_CODES.get(str(comparison.stop_reason), 0)
+    watched = _watching(settings)
+    with telling_errors(watched, Console(stderr=True)):
+        if not sources:
+            raise ConfigError("no source: name the files, folders or patterns to learn from")
+        config = JobConfig.of({"batch_size": 1, **SINGLE_ROWS, "drift": "none", **settings})
+        observe = partial(observing, watched, Console(stderr=True))
+        comparison = run_comparison(open_source(*sources, **config.source_settings), config, models, observe)
+        if as_json:
+            _write_json(comparison.to_json())
+        else:
+            _show_comparison(comparison)
+        for name, reason in comparison.failures.items():
+            _say(f"{name} is left out: {reason}", file=sys.stderr)
+        return _EXIT_CODES.get(str(comparison.stop_reason), 0)
 
 
 def predict(
@@ -122,18 +127,19 @@ def predict_what_comes(
     allow_different_numerics: bool,
 ) -> int:
     """Predict rows as they come to a place, into a folder; asked again, go on."""
-    loaded = checkpoint.load(model)
-    if "run_dir" not in settings:
-        raise ConfigError("run_dir: what follows keeps there how far it is; name one with --run-dir")
-    places = {"source": tuple(map(_absolute, sources)), "predictions": _absolute(settings["predictions"])}
-    config = inference.following(loaded, {**settings, **places})
     watched = Watching.of(watching)
-    how: dict[str, Any] = {"fresh": fresh, "allow_different_numerics": allow_different_numerics}
-    with observing(watched, Console(stderr=True)) as observer:
-        summary = Job(_open(config, observer), config, frozen=loaded, observer=observer, **how).run()
-    if not watched.quiet:
-        _tell(f"{summary.rows:,} predictions in {config.predictions}", *tell_bad(summary.quality["bad_rows"]))
-    return _EXIT_CODES.get(summary.stop_reason, 0)
+    with telling_errors(watched, Console(stderr=True)):
+        loaded = checkpoint.load(model)
+        if "run_dir" not in settings:
+            raise ConfigError("run_dir: what follows keeps there how far it is; name one with --run-dir")
+        places = {"source": tuple(map(_absolute, sources)), "predictions": _absolute(settings["predictions"])}
+        config = inference.following(loaded, {**settings, **places})
+        how: dict[str, Any] = {"fresh": fresh, "allow_different_numerics": allow_different_numerics}
+        with observing(watched, Console(stderr=True)) as observer:
+            summary = Job(_open(config, observer), config, frozen=loaded, observer=observer, **how).run()
+        if not watched.quiet:
+            _tell(f"{summary.rows:,} predictions in {config.predictions}", *tell_bad(summary.quality["bad_rows"]))
+        return _EXIT_CODES.get(summary.stop_reason, 0)
 
 
 def evaluate(model: str, sources: list[str], reading: dict[str, Any], *, as_json: bool) -> int:
@@ -144,7 +150,7 @@ def evaluate(model: str, sources: list[str], reading: dict[str, Any], *, as_json
         _write_json(result)
     else:
         _say(f"{result['rows']:,} rows, not learned")
-        Console().print(table(result))
+        Console(emoji=False).print(table(result))
         for line in tell_bad(result["bad_rows"]):
             _say(line)
     return 0
@@ -197,7 +203,7 @@ def _watching(settings: dict[str, Any]) -> Watching:
 def _tell(*lines: str) -> None:
     """Say something beside the result."""
     for line in lines:
-        Console(stderr=True).print(line, markup=False, highlight=False, soft_wrap=True)
+        Console(stderr=True).print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def _open(config: JobConfig, observer: Observer) -> Source:
@@ -223,8 +229,8 @@ def _open_beside(loaded: checkpoint.Loaded, sources: list[str], reading: dict[st
     return open_source(*sources, **config.source_settings)
 
 
-def _run(config: JobConfig, watching: Watching, *, as_json: bool, **how: Any) -> int:
-    with observing(watching, Console(stderr=True)) as observer:
+def _run(config: JobConfig, watched: Watching, *, as_json: bool, **how: Any) -> int:
+    with observing(watched, Console(stderr=True)) as observer:
         summary = Job(_open(config, observer), config, observer=observer, **how).run()
     if as_json:
         _write_json(summary.to_json())
@@ -238,7 +244,7 @@ def _show(summary: Summary) -> None:
         f"{summary.rows:,} rows in {summary.minibatches:,} minibatches, {summary.stop_reason.replace('_', ' ')}; "
         f"{summary.rows_per_second:,.0f} rows/s, {summary.seconds:.1f} s, {summary.peak_rss_bytes / 2**20:,.0f} MiB"
     )
-    Console().print(table(summary.to_json()))
+    Console(emoji=False).print(table(summary.to_json()))
     for line in tell_quality(summary.quality):
         _say(line)
     for layer, sizes in enumerate(summary.layers, start=1):
@@ -254,7 +260,7 @@ def _show(summary: Summary) -> None:
 
 
 def _show_comparison(comparison: Comparison) -> None:
-    console = Console()
+    console = Console(emoji=False)
     n_rows = max((score.rows for score in comparison.scores), default=0)
     console.print(escape(f"{comparison.task} of {comparison.target}, {n_rows:,} rows"), highlight=False)
     console.print(comparison_table(comparison.to_json()))
@@ -271,7 +277,7 @@ def _show_comparison(comparison: Comparison) -> None:
 def _show_content(content: dict[str, Any]) -> None:
     for reason in content["rejected"]:
         _say(f"passed over: {reason}", file=sys.stderr)
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
     task = content["columns"]["task"]
     console.print(escape(f"{content['checkpoint']}: {task} of {', '.join(content['config']['target'])}"))
     is_job = "minibatches" in content
@@ -299,10 +305,10 @@ def _show_content(content: dict[str, Any]) -> None:
     )
     for change in content["numerics_changes"]:
         console.print(escape(tell_change(change)))
-    Console().print(table(content))
+    Console(emoji=False).print(table(content))
     for line in tell_quality(content["quality"]) if content["quality"] else ():
         _say(line)
 
 
 def _write_json(content: dict[str, Any]) -> None:
-    _say(json.dumps(content, ensure_ascii=False))
+    _say(json.dumps(content))

@@ -1,5 +1,6 @@
 """Drift: what watches the error and the features of a job, and tells of them."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,6 +46,7 @@ class Drift:
         self.journals: Journals | None = None
         self.has_grown = False
         self._lines: list[str] = []
+        self._events: list[dict[str, Any]] = []
 
     def grow(self) -> None:
         """Watch the features, too, that were added behind the others."""
@@ -85,8 +87,15 @@ class Drift:
 
     def _tell(self, row: int, event: str, detail: str, words: str) -> None:
         self._lines.append(f"row {row:,}: {words}")
+        self._events.append({"row": row, "event": event, "source": "", "detail": detail})
+
+    def write(self, row: float = math.inf) -> None:
+        """Write down what was found up to a row: others write of rows in the same journal, and all goes by the row."""
+        due = [event for event in self._events if event["row"] <= row]
+        self._events = self._events[len(due) :]
         if self.journals is not None:
-            self.journals["events"].append({"row": row, "event": event, "source": "", "detail": detail})
+            for event in due:
+                self.journals["events"].append(event)
 
     @property
     def description(self) -> str | None:

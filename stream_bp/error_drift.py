@@ -13,6 +13,7 @@ All of it is a function of the errors alone, and in the checkpoint.
 """
 
 import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -219,9 +220,17 @@ class ErrorDrift:
         scale, last_row = rest["scale"], rest["last_row"]
         if scale is not None and not 0 <= float(scale) < math.inf:
             raise CheckpointError("what watches the error has a scale that is none")
+        count = operator.index(rest["count"])
+        is_row = last_row is None or 0 <= operator.index(last_row) < 2**63
+        if (
+            not 0 <= count < 2**63
+            or not is_row
+            or (self._is_bounded and ((values > span).any() or (pending > 1).any()))
+        ):
+            raise CheckpointError("what watches the error holds what no job saves")
         self._span, self._scale = span, None if scale is None else float(scale)
         self._values, self._pending, self._detector = values.tolist(), pending.copy(), None
-        self.count, self.last_row = int(rest["count"]), None if last_row is None else int(last_row)
+        self.count, self.last_row = count, last_row
 
 
 def _feed(detector: Detector, values: Sequence[float]) -> bool:

@@ -424,8 +424,13 @@ class Job:
     def _pass_by(self, training: Training, notes: Sequence[Note]) -> None:
         """Take to protocol what was said of rows that were learned."""
         self._quarantine.take(notes)
-        for line in training.changes.take(notes):
-            self._observer.note(line)
+        for note in notes:
+            if training.drift is not None:
+                training.drift.write(note.row)
+            for line in training.changes.take([note]):
+                self._observer.note(line)
+        if training.drift is not None:
+            training.drift.write()
 
     def _stretches(self, training: Training, chunk: Chunk, end: int) -> Iterator[int]:
         """Learn the first rows of a chunk in stretches of about a tenth of a second; yield where each ends."""

@@ -72,7 +72,7 @@ class JsonLog(Log):
     def begin(self, training: Training, resumed: Loaded | None) -> None:
         """Write what is learned, and where it goes on."""
         self._last = time.monotonic()
-        for line in introduction(training, resumed):
+        for line in [training.model.description] if self._title else introduction(training, resumed):
             self._write(json_line("begin", line, rows=training.rows, **self._names()))
 
     def _progress(self, status: Status) -> None:
@@ -89,7 +89,7 @@ class JsonLog(Log):
 def json_line(event: str, message: str, **fields: Any) -> str:
     """Return a line of a JSON log: when (UTC), what, in words, and in figures."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return json.dumps({"time": now, "event": event, "message": message, **fields}, ensure_ascii=False)
+    return json.dumps({"time": now, "event": event, "message": message, **fields})
 
 
 def _figures(status: Status) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -95,7 +96,7 @@ class Metrics(Observer, Collector):
         self._exposition = make_wsgi_app(registry)
         try:
             self._server = _server(host, port, self._answer)
-        except (OSError, OverflowError) as error:
+        except (OSError, OverflowError, TypeError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise ConfigError(f"cannot serve metrics on {host}, port {port}: {reason}") from None
         shown = f"[{host}]" if ":" in host else host
@@ -163,14 +164,17 @@ class Metrics(Observer, Collector):
         if method not in {"GET", "HEAD"}:
             return _say(start_response, "405 Method Not Allowed", "GET or HEAD")
         if path == "/metrics":
-            exposition: Iterable[bytes] = self._exposition(environ, start_response)
-            return exposition
+            # The client's own application knows no HEAD.
+            exposition: Iterable[bytes] = self._exposition({**environ, "REQUEST_METHOD": "GET"}, start_response)
+            return exposition if method == "GET" else []
         if path == "/healthz":
-            return _say(start_response, "200 OK", "ok")
-        if path == "/readyz":
+            content = _say(start_response, "200 OK", "ok")
+        elif path == "/readyz":
             reason = self.not_ready()
-            return _say(start_response, "503 Service Unavailable" if reason else "200 OK", reason or "ready")
-        return _say(start_response, "404 Not Found", "there are /metrics, /healthz and /readyz")
+            content = _say(start_response, "503 Service Unavailable" if reason else "200 OK", reason or "ready")
+        else:
+            content = _say(start_response, "404 Not Found", "there are /metrics, /healthz and /readyz")
+        return content if method == "GET" else []
 
 
 def _counts(training: Training) -> dict[str, int]:
@@ -256,8 +260,11 @@ def _drift(drift: Drift, count: int) -> Iterator[Metric]:
     yield from _gauge("drifted_features", text, len(drift.features.drifted))
     text = "Population stability index of the features that moved furthest in the last window; 0.25 is drift."
     family = GaugeMetricFamily(_PREFIX + "feature_psi", text, labels=["feature"])
+    told: dict[str, float] = {}  # of several whose names begin alike, the one that moved furthest
     for name in drift.features.furthest(0)[:_FEATURES]:
-        family.add_metric([name[:_LONGEST]], drift.features.psi[name])
+        told.setdefault(name[:_LONGEST], drift.features.psi[name])
+    for name, psi in told.items():
+        family.add_metric([name], psi)
     yield family
 
 
@@ -281,8 +288,9 @@ def _of_places(seen: _Seen) -> Iterator[Metric]:
     """Yield what lies in the source, and in the run directory."""
     yield from _gauge("lag_bytes", "Bytes that lie in the source, and were not learned.", seen.source.lag(seen.cursor))
     if seen.run_dir is not None:
-        free = shutil.disk_usage(seen.run_dir).free if Path(seen.run_dir).is_dir() else None
-        yield from _gauge("run_directory_free_bytes", "Room on the disk of the run directory.", free)
+        with suppress(OSError):  # it is gone, or cannot be reached in this moment
+            free = shutil.disk_usage(seen.run_dir).free
+            yield from _gauge("run_directory_free_bytes", "Room on the disk of the run directory.", free)
         yield from _gauge("run_directory_bytes", "Size of the files in the run directory.", _size(seen.run_dir))
 
 

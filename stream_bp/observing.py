@@ -1,7 +1,7 @@
 """Who hears of a job that a command runs: a panel or a log, and whoever asks over HTTP."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 
 from rich.console import Console
@@ -14,7 +14,7 @@ from stream_bp.panel import Panel
 from stream_bp.settings import seconds
 from stream_bp.watching import Watching
 
-__all__ = ["observing"]
+__all__ = ["observing", "telling_errors"]
 
 
 @contextmanager
@@ -48,21 +48,28 @@ def observing(watching: Watching, console: Console, title: str = "") -> Iterator
             observers.append(metrics)
             for observer in observers:
                 observer.note(f"metrics on {metrics.url}")
-        try:
-            yield Observers(observers)
-        except (StreamBPError, ConnectorError) as error:
-            if watching.log_format == "json":
-                _write(console, json_line("error", str(error), exit_code=getattr(error, "exit_code", 1)))
-                error.is_told = True  # type: ignore[union-attr]
-            raise
+        yield Observers(observers)
+
+
+@contextmanager
+def telling_errors(watching: Watching, console: Console) -> Iterator[None]:
+    """Write an error as a line of the log where that is one of JSON, and say so by its ``is_told``."""
+    try:
+        yield
+    except (StreamBPError, ConnectorError) as error:
+        if watching.log_format == "json":
+            _write(console, json_line("error", str(error), exit_code=getattr(error, "exit_code", 1)))
+            error.is_told = True  # type: ignore[union-attr]
+        raise
 
 
 def _progress(watching: Watching, console: Console, title: str) -> Panel | Log:
-    if watching.log_format == "text" and console.is_terminal:
+    if watching.log_format == "text" and console.file.isatty() and not console.is_dumb_terminal:
         return Panel(console, title)
     log = JsonLog if watching.log_format == "json" else Log
     return log(partial(_write, console), title)
 
 
 def _write(console: Console, line: str) -> None:
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    with suppress(OSError):  # a log that cannot be written ends no job
+        console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)

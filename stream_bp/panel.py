@@ -1,12 +1,12 @@
 """A running job on a terminal: one panel that is drawn anew, twice a second."""
 
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.markup import escape
 from rich.panel import Panel as Frame
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -49,12 +49,14 @@ class Panel(Observer):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._live.stop()
+        with suppress(OSError):
+            self._live.stop()
 
     def note(self, line: str) -> None:
         """Tell why it takes a while, or what happened."""
         line = f"{self._title}: {line}" if self._title else line
-        self._console.print(escape(line), highlight=False, soft_wrap=True)
+        with suppress(OSError):  # a terminal that is gone ends no job
+            self._console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def begin(self, training: Training, resumed: Loaded | None) -> None:
         """Say what is learned, and where it goes on."""
@@ -74,11 +76,12 @@ class Panel(Observer):
         title = self._title or f"{training.model.encoder.task} of {', '.join(training.config.target)}"
         frame = Frame(
             Group(self._progress(status), _scores(training), _facts(status, self._lag)),
-            title=escape(title),
+            title=Text(title),
             title_align="left",
             border_style="dim",
         )
-        self._live.update(frame, refresh=True)
+        with suppress(OSError):
+            self._live.update(frame, refresh=True)
 
     def _progress(self, status: Status) -> Table:
         """Return rows and rate, and of a source that ends how much of it is left."""

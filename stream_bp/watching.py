@@ -18,6 +18,7 @@ class Watching(Settings):
     )
     metrics_port: int | None = Field(
         None,
+        strict=True,
         ge=0,
         le=65535,
         description="port for Prometheus' /metrics, /healthz and /readyz [default: none]",

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from connectors import open_source
@@ -302,3 +303,81 @@ def test_older_checkpoints_go_on_watched(tmp_path: Path) -> None:
     loaded = load(tmp_path / "run")
     assert loaded.snapshot.state["drift"] is None
     assert not [name for name in loaded.snapshot.tensors if name.startswith("drift.")]
+
+
+def test_events_of_files_and_of_drift_stand_in_the_order_of_their_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the stretches are in which a job learns: a column that vanishes is a drift in the same one."""
+    table = stream(8_000)
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    pq.write_table(table.slice(0, 3_100), folder / "1.parquet")
+    pq.write_table(table.slice(3_100).drop_columns(["z"]), folder / "2.parquet")
+    found = []
+    for seconds in (0.0, 10.0):
+        monkeypatch.setattr("stream_bp.job._GLANCE_S", seconds)
+        run_dir = tmp_path / f"run {seconds}"
+        Job(open_source(folder), target="label", ignore=["value"], batch_size=8, run_dir=str(run_dir)).run()
+        found.append((run_dir / "events.csv").read_bytes())
+    assert found[0] == found[1]
+    events = [(event["event"], int(event["row"])) for event in lines(tmp_path / "run 0.0" / "events.csv")]
+    assert ("columns_missing", 3_100) in events
+    assert [event for event, row in events if row > 3_100][:1] == ["feature_drift"]
+    assert [row for _, row in events] == sorted(row for _, row in events)
+
+
+def test_a_wild_value_is_not_remembered_for_ever() -> None:
+    """Ten windows later the feature is compared with what it is, and a shift of it is found again."""
+    random = np.random.default_rng(0)
+    scaler, drift = Scaler(1), FeatureDrift(["x"], [])
+    found = []
+    for window in range(30):
+        x = random.normal(size=(1, 1, 1000)) + 3 * (window >= 25)
+        x[0, 0, 50] = 1e6 if window == 0 else x[0, 0, 50]
+        _, moments = scaler.observe(x)
+        found.append(drift.look(1000 * (window + 1), moments, 1))
+    assert [window for window, (drifted, _) in enumerate(found) if drifted] == [1, 25]
+    assert [window for window, (_, settled) in enumerate(found) if settled] == [11]
+
+
+def test_a_column_that_comes_later_has_not_drifted() -> None:
+    """There is nothing that it was before."""
+    random = np.random.default_rng(0)
+    scaler, drift = Scaler(1), FeatureDrift(["x"], [])
+    for window in range(6):
+        if window == 3:
+            scaler.grow(1)
+            drift.grow(["x", "late"], ["word"])
+        _, moments = scaler.observe(random.normal(size=(1 + (window >= 3), 1, 1000)))
+        drift.count([random.integers(0, 3, 1000)] if window >= 3 else [])
+        assert drift.look(1000 * (window + 1), moments, 1) == ([], [])
+    assert drift.psi.keys() == {"x", "late", "word"}
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"begun": -1},
+        {"begun": 10**30},
+        {"psi": [["nothing", 0.1]]},
+        {"psi": [["x", float("nan")]]},
+        {"drifted": [["x", -5, 1]]},
+        {"drifted": [["y", 5, 1]]},
+        {"sums": np.full((3, 1), -1.0)},
+        {"reference": np.full((3, 1), 1e308)},
+        {"rows": np.full(1, np.nan)},
+        {"references.0": np.full(2, -1.0)},
+        {"counts.0": np.zeros((2, 2))},
+    ],
+)
+def test_a_watch_over_features_that_no_job_saves_is_refused(lie: dict[str, Any]) -> None:
+    """One error, before anything is watched by it."""
+    drift = FeatureDrift(["x"], ["kind"])
+    arrays, rest = drift.state()
+    drift.restore(arrays, rest)
+    with pytest.raises(CheckpointError, match="what watches"):
+        drift.restore(
+            {name: lie.get(name, array) for name, array in arrays.items()},
+            {name: lie.get(name, value) for name, value in rest.items()},
+        )

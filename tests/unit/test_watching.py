@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import socket
 import subprocess
@@ -271,3 +272,56 @@ def test_a_file_of_settings_may_say_how_to_watch(tmp_path: Path) -> None:
     assert done.stderr == ""
     (newest,) = (tmp_path / "run" / "checkpoints").glob("*13.safetensors")
     assert b"log_format" not in newest.read_bytes()
+
+
+@pytest.mark.parametrize("arguments", [["--learning-rate", "-1"], ["--metrics-port", "70000"], ["--config", "no.toml"]])
+def test_errors_before_anything_runs_are_told_once(tmp_path: Path, arguments: list[str]) -> None:
+    """As an object, if it is known by then that objects are wanted; as text if not."""
+    (tmp_path / "rows.csv").write_text("x,y\n1,2\n")
+    command = [sys.executable, "-m", "stream_bp", "train", "rows.csv", "--target", "y", "--log-format", "json"]
+    done = subprocess.run([*command, *arguments], check=False, capture_output=True, text=True, cwd=tmp_path)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert line.startswith("{" if arguments[0] == "--learning-rate" else "stream-bp: ")
+
+
+def test_names_of_any_script_are_valid_json(tmp_path: Path) -> None:
+    """Whatever standard error is encoded as, and whatever looks like the name of an emoji."""
+    (tmp_path / "rows.csv").write_text("a:key:b,prix_é🔑,y\n" + "".join(f"{i % 3},1,{i % 2}\n" for i in range(99)))
+    command = [sys.executable, "-m", "stream_bp", "train", "rows.csv", "--target", "a:key:b"]
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    for more in (["--log-format", "json"], ["--log-format", "json", "--json"], []):
+        done = subprocess.run([*command, *more], check=True, capture_output=True, cwd=tmp_path, env=ascii_only)
+        assert b"a:key:b" in done.stdout + done.stderr
+        for line in done.stderr.splitlines() if more else ():
+            json.loads(line)
+
+
+def test_a_log_that_cannot_be_written_ends_no_job(tmp_path: Path) -> None:
+    """A disk that is full of logs is no reason to stop learning."""
+    (tmp_path / "rows.csv").write_text("x,y\n" + "".join(f"{i % 3},{i % 2}\n" for i in range(400)))
+    command = [sys.executable, "-m", "stream_bp", "train", "rows.csv", "--target", "y", "--log-format", "json"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=full, cwd=tmp_path)
+    assert done.returncode == 0
+    assert b"400 rows" in done.stdout
+
+
+@pytest.mark.parametrize("variable", [{"FORCE_COLOR": "1"}, {"TERM": "dumb"}])
+def test_no_panel_where_none_can_be_seen(tmp_path: Path, variable: dict[str, str]) -> None:
+    """A file is no terminal, whatever the environment says."""
+    (tmp_path / "rows.csv").write_text("x,y\n" + "".join(f"{i % 3},{i % 2}\n" for i in range(400)))
+    command = [sys.executable, "-m", "stream_bp", "train", "rows.csv", "--target", "y"]
+    done = subprocess.run(command, check=True, capture_output=True, cwd=tmp_path, env={**os.environ, **variable})
+    assert b"classification of y" in done.stderr
+    assert b"\x1b[2K" not in done.stderr
+    assert b"rows/s" not in done.stderr
+
+
+def test_head_has_no_body() -> None:
+    """As HTTP wants it, for each of the pages."""
+    with served() as metrics:
+        place = metrics.url.removesuffix("/metrics")
+        assert fetch(metrics.url, "HEAD") == (200, "")
+        assert fetch(f"{place}/healthz", "HEAD") == (200, "")
+        assert fetch(f"{place}/readyz", "HEAD") == (503, "")
