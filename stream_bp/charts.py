@@ -33,10 +33,10 @@ _SHADE = [[0, "rgba(47,127,209,0.04)"], [1, "rgba(47,127,209,0.8)"]]
 _OTHER = "change of the source"
 _KIND_OF = {"error_drift": "error drift", "feature_drift": "feature drift", "feature_settled": "feature settled"}
 _EVENTS = {
-    "error drift": ("star", RED),
     "feature drift": ("diamond", PURPLE),
     "feature settled": ("diamond-open", PURPLE),
     _OTHER: ("triangle-up", BROWN),
+    "error drift": ("star", RED),  # the last one lies on top
 }
 _APART = 3  # windows between two figures, from which on there were some below the bound
 _FAR = 2.0  # from where on a logarithm keeps the bounds apart

@@ -176,7 +176,7 @@ def report(run_dirs: list[str], output: str | None, *, serves: bool, port: int |
         raise ConfigError(f'a report takes {error.name}: pip install "stream-bp[report]"') from None
     runs = record.named(run_dirs)
     if not serves and port is not None:
-        raise ConfigError("port: it goes with --serve")
+        raise ConfigError("port: it goes with --serve, which serves the page on loopback")
     if serves and output is not None:
         raise ConfigError("output: a report is either written, or served with --serve")
     if serves:

@@ -99,6 +99,7 @@ def tell(records: Sequence[Record], *, tag: str = "", again_s: float = 0.0) -> d
     if again_s:
         for plot, content in zip(plots, told["content"]["plots"], strict=True):
             content["html"] = str(parts.figure(plot))  # type: ignore[attr-defined]
+        told["content"]["title"] = told["title"]
         told["content"]["summary"] = str(parts.summary(told))  # type: ignore[attr-defined]
         told["content"]["tables"] = str(parts.tables(told["grids"]))  # type: ignore[attr-defined]
     return told

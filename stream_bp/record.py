@@ -4,6 +4,7 @@ Nothing is locked, and nothing is written.
 """
 
 import time
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -50,8 +51,11 @@ class Clock:
         for event, moment, n_rows in zip(events, self.moments, rows, strict=True):
             if np.isnan(moment) or np.isnan(n_rows):
                 continue
-            while event == "start" and path and path[-1][0] > n_rows:
-                path.pop()
+            if event == "start" and path:
+                stopped = _passed(path, n_rows)
+                while path and path[-1][0] >= n_rows:
+                    path.pop()
+                path.append((n_rows, min(stopped, moment)))
             if not path or path[-1] <= (n_rows, moment):
                 path.append((n_rows, moment))
         self._rows, self._moments = np.array(path or [(np.nan, np.nan)]).T
@@ -249,13 +253,23 @@ def _of_classes(name: str, labels: tuple[str, ...], arrays: dict[str, Any]) -> O
 
 def _of_values(name: str, labels: tuple[str, ...], arrays: dict[str, Any]) -> Outcomes:
     rows = _recent(arrays["ring"], int(arrays["running"][0]))
-    return Outcomes(name, labels, np.zeros((0, 0)), np.zeros(0), rows[regression.TRUE], rows[regression.PREDICTED])
+    support = arrays["running"][:1].astype(float)
+    return Outcomes(name, labels, np.zeros((0, 0)), support, rows[regression.TRUE], rows[regression.PREDICTED])
 
 
 def _recent(ring: Floats, n_rows: int) -> Floats:
     """Return the rows in a ring, (n_fields, window), oldest first."""
     window = ring.shape[1]
     return ring[:, np.arange(max(n_rows - window, 0), n_rows) % window]
+
+
+def _passed(path: Sequence[tuple[float, float]], n_rows: float) -> float:
+    """Return when a process had learned so many rows; beyond its last line, at the pace of the two before that."""
+    behind = min(max(bisect_left(path, (n_rows, -np.inf)), 1), len(path) - 1)
+    (first, began), (last, ended) = path[behind - 1], path[behind]
+    if len(path) < 2 or first == last:
+        return ended
+    return ended + max(ended - began, 0.0) / (last - first) * (n_rows - last)
 
 
 def _moment(cell: str) -> float:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from stream_bp import numerics
+from stream_bp.arrays import Floats, Mask
 from stream_bp.config import JobConfig
 from stream_bp.record import Record
-from stream_bp.scores import BASELINES, last, scores_of, verdict
+from stream_bp.scores import BASELINES, last, rows_learned, scores_of, verdict
 from stream_bp.telemetry import show, show_bytes, show_duration, tell_change, tell_quality
 from stream_bp.timeline import spacing
 
@@ -53,10 +54,9 @@ class Grid:
 
 def facts(record: Record) -> list[tuple[str, str]]:
     """Return key figures of a run, each with its name, in the order of their weight."""
-    scores, timeline = scores_of(record), record.timeline
+    timeline = record.timeline
     found = [("state", _state(record))]
-    if scores is not None:
-        found.append(("rows", f"{scores.rows:,}"))
+    found.append(("rows", f"{rows_learned(record):,}"))
     moments, rows = record.clock.moments, timeline.numbers("rows")
     busy_s, n_learned = _busy(record)
     if busy_s > 0:
@@ -90,6 +90,8 @@ def _state(record: Record) -> str:
     if events[-1] == "end":
         return _ending(record.timeline.words("detail")[-1])
     quiet_s = (record.read_at - moments[-1]) / 1000
+    if quiet_s < -_SILENT_S:
+        return f"last heard of at {told_moment(moments[-1])}, which is to come: clocks differ"
     if quiet_s > spacing((moments[-1] - moments[0]) / 1000) + _SILENT_S:
         return f"silent since {told_moment(moments[-1])}: killed, or its clock stands"
     return "running"
@@ -106,7 +108,7 @@ def _busy(record: Record) -> tuple[float, float]:
     is_start = np.array([event == "start" for event in record.timeline.words("event")], bool)
     if len(moments) < 2:
         return 0.0, 0.0
-    within = ~is_start[1:] & ~np.isnan(moments[1:] - moments[:-1])
+    within = ~is_start[1:] & (moments[1:] - moments[:-1] >= 0)  # a clock may be set back
     return float((moments[1:] - moments[:-1])[within].sum()) / 1000, float((rows[1:] - rows[:-1])[within].sum())
 
 
@@ -144,12 +146,24 @@ def _score_grid(record: Record) -> Grid:
 
 def _target_grid(record: Record) -> Grid:
     outcomes = record.saved.outcomes if record.saved is not None else ()
-    rows = tuple(
+    if len(outcomes) < 2:
+        return Grid("targets", "", "", (), ())
+    header: tuple[str, ...] = ("target", "classes", "rows")
+    rows: list[tuple[str, ...]] = [
         (one.name, f"{len(one.labels):,}" if one.labels else "values", f"{int(one.support.sum()):,}")
         for one in outcomes
-    )
-    is_several = len(outcomes) > 1
-    return Grid("targets", "Targets", "What is predicted.", ("target", "classes", "rows"), rows if is_several else ())
+    ]
+    if record.task == "classification":
+        rows = [(*row, show(_mean(one.true == one.predicted))) for row, one in zip(rows, outcomes, strict=True)]
+        return Grid("targets", "Targets", "What is predicted.", (*header, "right lately"), tuple(rows))
+    lately = [(_mean(abs(one.true - one.predicted)), _mean(abs(one.true - one.true.mean()))) for one in outcomes]
+    rows = [(*row, *map(show, figures)) for row, figures in zip(rows, lately, strict=True)]
+    caption = "What is predicted, and how far off lately, beside how far values are from their own mean."
+    return Grid("targets", "Targets", caption, (*header, "mean absolute error", "of their mean"), tuple(rows))
+
+
+def _mean(values: Floats | Mask) -> float | None:
+    return float(values.mean()) if len(values) else None
 
 
 def _process_grid(record: Record) -> Grid:
@@ -165,7 +179,7 @@ def _process_grid(record: Record) -> Grid:
         rows.append(
             (
                 told_moment(first[1]),
-                show_duration(seconds) if seconds >= 1 else f"{seconds:.2f} s",
+                _told_span(seconds),
                 f"{first[2]:,.0f}",
                 f"{newest[2]:,.0f}",
                 first[3],
@@ -175,6 +189,12 @@ def _process_grid(record: Record) -> Grid:
     caption = "Each process that worked for the job, the last ones first."
     header = ("start", "for", "from row", "to row", "began", "ended")
     return Grid("processes", "Processes", caption, header, tuple(rows[::-1][:_MOST_LINES]))
+
+
+def _told_span(seconds: float) -> str:
+    if seconds < 0:
+        return "not known: its clock was set back"
+    return show_duration(seconds) if seconds >= 1 else f"{seconds:.2f} s"
 
 
 def _event_grid(record: Record) -> Grid:

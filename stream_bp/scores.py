@@ -10,7 +10,7 @@ from stream_bp.arrays import Floats
 from stream_bp.record import Record
 from stream_bp.telemetry import HEADLINES, show
 
-__all__ = ["BASELINES", "PERCENT", "Scores", "Verdict", "last", "scores_of", "stretches", "verdict"]
+__all__ = ["BASELINES", "PERCENT", "Scores", "Verdict", "last", "rows_learned", "scores_of", "stretches", "verdict"]
 
 Metrics = Mapping[str, float | None]
 
@@ -96,6 +96,12 @@ def scores_of(record: Record) -> Scores | None:
     )
 
 
+def rows_learned(record: Record) -> int:
+    """Return how many rows a run had learned when it was last heard of; they may be scored later."""
+    scores = scores_of(record)
+    return max(scores.rows if scores is not None else 0, int(last(record.timeline.numbers("rows")) or 0))
+
+
 def stretches(record: Record, column: str) -> Floats:
     """Return a mean over all rows, of the history, as the means over the rows since the line before.
 
@@ -127,12 +133,20 @@ def verdict(record: Record) -> Verdict:
     """Say whether a run learns: whether it is ahead of the best baseline, over all rows and lately."""
     scores = scores_of(record)
     leads = [] if scores is None else list(_leads(record.task, scores))
+    learned = rows_learned(record)
     if scores is None or not leads:
-        return Verdict("early", "Nothing is scored yet", "No row with a target was predicted so far.")
+        told = "No row with a target was predicted so far."
+        if learned:
+            told = f"{learned:,} rows were learned; scores are told with the first checkpoint behind them."
+        return Verdict("early", "Nothing is scored yet", told)
     overall, lately = leads[0], leads[-1]
     text = overall.sentence("over all rows")
     if len(leads) > 1:
         text += " " + lately.sentence(f"over the last {min(scores.window, scores.rows):,}")
+    if learned > scores.rows:
+        text += f" That is as of row {scores.rows:,}, the last that a checkpoint covers."
+    if record.task == "regression" and record.saved is not None and len(record.saved.outcomes) > 1:
+        text += " Errors of several targets are averaged as they are, so the largest unit weighs most: see Targets."
     if scores.rows < _EARLY:
         return Verdict("early", f"Too early to tell, after {scores.rows:,} rows", text)
     kind = "even" if abs(lately.sigmas) < _SURE else "ahead" if lately.difference > 0 else "behind"

@@ -112,8 +112,10 @@
     for (const plot of told.plots.filter(isStreamed))
       for (const trace of plot.figure.data) {
         const at = told.axes[trace.meta.axis][axis].filter((value) => value !== null);
-        first = Math.min(first, at.length ? at[0] : Infinity);
-        last = Math.max(last, at.length ? at[at.length - 1] : -Infinity);
+        for (const value of at) { // a clock that was set back, or rows learned again: neither end need be the outermost
+          first = Math.min(first, value);
+          last = Math.max(last, value);
+        }
       }
     return first < last ? [first, last] : [first - 1, first + 1];
   }
@@ -188,6 +190,11 @@
         document.getElementById("summary").replaceChildren(fragment(told.summary));
         document.getElementById("tables").replaceChildren(fragment(told.tables));
         document.querySelector("input[value=time]").disabled = !told.has_time;
+        document.title = told.title;
+        const ids = new Set(told.plots.map((plot) => `figure-${plot.id}`));
+        for (const figure of document.querySelectorAll("figure")) if (!ids.has(figure.id)) figure.remove();
+        for (const group of document.querySelectorAll("main > section[id^=group-]"))
+          group.hidden = !group.querySelector("figure");
         told.plots.forEach(place);
         await drawAll();
       } else if (answer.status !== 204) throw new Error(answer.statusText);

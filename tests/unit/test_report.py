@@ -137,6 +137,51 @@ def test_a_damaged_checkpoint_is_told_on_the_page(runs: dict[str, Path], tmp_pat
     assert "Beats" in told["headline"]
 
 
+def test_rows_behind_the_last_sample_are_dated_to_the_process_that_learned_them() -> None:
+    """Not to the hours in which none was at work, whether it was killed before or behind its last checkpoint."""
+    told = [("09:50", "start", 0), ("10:00", "sample", 1000), ("16:00", "start", 1800), ("16:10", "sample", 2800)]
+    told += [("20:00", "start", 2300), ("20:10", "sample", 3300)]
+    rows = tuple((f"2026-01-01T{time}:00+00:00", event, str(n)) for time, event, n in told)
+    clock = Clock(Table(("time", "event", "rows"), rows, len(rows)))
+    minutes = (clock.at([500.0, 1400.0, 1799.0, 2200.0, 2800.0]) - clock.moments[0]) / 60_000
+    assert minutes[:2] == pytest.approx([5, 14])
+    assert minutes[2] == pytest.approx(18, abs=0.1)
+    assert minutes[3] == pytest.approx(374)
+    assert minutes[4] == pytest.approx(615)
+
+
+def test_a_clock_that_was_set_back_leaves_figures_that_can_be(runs: dict[str, Path], tmp_path: Path) -> None:
+    """No negative durations, and a last line that is to come is told as such."""
+    run = shutil.copytree(runs["values"], tmp_path / "run")
+    header, first, *_ = (run / "timeline.csv").read_text().splitlines()
+    early, late = (re.sub(r"^\d{4}", year, first).replace(",start,", ",sample,") for year in ("2020", "2999"))
+    (run / "timeline.csv").write_text("\n".join([header, first, early, ""]))
+    told = {grid.id: grid for grid in grids(read_record(run))}
+    assert told["processes"].rows[0][1] == "not known: its clock was set back"
+    (run / "timeline.csv").write_text("\n".join([header, first, late, ""]))
+    assert "which is to come: clocks differ" in dict(facts(read_record(run)))["state"]
+
+
+def test_rows_that_no_checkpoint_covers_yet_are_told(runs: dict[str, Path], tmp_path: Path) -> None:
+    """A job that runs is not said to have learned nothing, and its scores are dated."""
+    run = shutil.copytree(runs["values"], tmp_path / "run")
+    lines = (run / "timeline.csv").read_text().splitlines()
+    cells = lines[-1].split(",")
+    line = ",".join([cells[0], "sample", "999999", *cells[3:-1], ""])
+    (run / "timeline.csv").write_text("\n".join([*lines, line, ""]))
+    record = read_record(run)
+    assert dict(facts(record))["rows"] == "999,999"
+    assert "as of row" in scores.verdict(record).text
+
+
+def test_each_target_is_told_apart(records: dict[str, Record]) -> None:
+    """With its rows and errors, for the mean over several goes by the largest unit."""
+    (grid,) = [grid for grid in grids(records["several"]) if grid.id == "targets"]
+    assert [row[0] for row in grid.rows] == ["value", "x"]
+    assert all(int(row[2].replace(",", "")) > 1000 and float(row[3]) >= 0 for row in grid.rows)
+    assert "largest unit weighs most" in scores.verdict(records["several"]).text
+
+
 def test_a_run_without_a_timeline(runs: dict[str, Path], tmp_path: Path) -> None:
     """An older run has figures over rows, and none over time."""
     copy = tmp_path / "copy"
@@ -206,6 +251,7 @@ def scored(accuracy: float, recent: float, baseline: float, rows: int = 100_000)
             ("rows", "skipped", "without_target", "accuracy", "windowed_accuracy", "last_label_accuracy"), (), 0
         )
         saved = None
+        timeline = Table((), (), 0)
 
     stub = Stub()
     row = (str(rows), "0", "0", str(accuracy), str(recent), str(baseline))
