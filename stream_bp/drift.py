@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 from numpy.typing import NDArray
@@ -28,6 +29,8 @@ class Drift:
         What watches the error, one of :data:`~stream_bp.error_drift.DETECTORS`.
     encoder
         Says which features there are, and what the target is.
+    batch_size
+        Rows in a minibatch: windows end where one does.
 
     Attributes
     ----------
@@ -39,8 +42,8 @@ class Drift:
         Whether the error grew since this was last looked at, and set back.
     """
 
-    def __init__(self, detector: str, encoder: Encoder) -> None:
-        self._encoder = encoder
+    def __init__(self, detector: str, encoder: Encoder, batch_size: int) -> None:
+        self._encoder, self._batch_size = encoder, batch_size
         self.errors = ErrorDrift(detector, is_bounded=encoder.task == "classification")
         self.features = FeatureDrift(*_names(encoder))
         self.journals: Journals | None = None
@@ -58,20 +61,29 @@ class Drift:
         Parameters
         ----------
         rows, start
-            They, from the one at a place on.
+            They, from the one at a place on, where a minibatch begins.
         errors
             Of each of them, shape (n,), NaN where it was not scored.
         first_row
             How many rows were learned before them.
         """
-        stop = start + len(errors)
-        self.features.count([codes[start:stop] for codes in rows.categories])
+        stop, at = start + len(errors), start
+        while (end := self._window_end(start, first_row)) <= stop:
+            self.features.count([codes[at:end] for codes in rows.categories])
+            self._look(first_row + end - start, rows, end)
+            at = end
+        self.features.count([codes[at:stop] for codes in rows.categories])
         for row, before, now in self.errors.update(errors, first_row):
             self.has_grown = True
             grew = f"{before:.4g} to {now:.4g}"
             self._tell(row, "error_drift", grew, f"the error grew from {grew}")
 
-    def look(self, n_rows: int, rows: Rows, stop: int) -> None:
+    def _window_end(self, start: int, first_row: int) -> int:
+        """Return the place of the border of a minibatch at which the present window ends, given one and its row."""
+        n_minibatches = -(-(self.features.mark - first_row) // self._batch_size)
+        return start + max(n_minibatches, 0) * self._batch_size
+
+    def _look(self, n_rows: int, rows: Rows, stop: int) -> None:
         """Compare the features where a window ends: behind so many rows in all, the last of them at a place in some."""
         drifted, settled = self.features.look(n_rows, rows.moments, rows.border(stop))
         psi = self.features.psi
@@ -91,6 +103,7 @@ class Drift:
 
     def write(self, row: float = math.inf) -> None:
         """Write down what was found up to a row: others write of rows in the same journal, and all goes by the row."""
+        self._events.sort(key=itemgetter("row"))  # features are looked at before errors
         due = [event for event in self._events if event["row"] <= row]
         self._events = self._events[len(due) :]
         if self.journals is not None:

@@ -25,7 +25,7 @@ from stream_bp.errors import CheckpointError
 
 __all__ = ["DETECTORS", "MOST_VALUES", "ErrorDrift"]
 
-MOST_VALUES = 8192
+MOST_VALUES = 2048
 """Sums that a detector was given since it began, at most."""
 
 _LEAST_SPAN, _MOST_SPAN = 32, 1024
@@ -33,14 +33,10 @@ _GROUP = 32  # values that are looked at together
 
 
 class Detector(Protocol):
-    """What is asked of a detector of River."""
+    """What is asked of a detector."""
 
-    @property
-    def drift_detected(self) -> bool:
-        """Whether there is one at the last value."""
-
-    def update(self, x: float) -> object:
-        """Take in the next value."""
+    def feed(self, values: Sequence[float]) -> bool:
+        """Take in the next values, and tell whether there is a drift among them."""
 
 
 class _Adwin:
@@ -55,25 +51,42 @@ class _Adwin:
     def _begin(self) -> None:
         # The defaults of river.drift.ADWIN.
         self._window = self._make(delta=0.002, clock=32, max_buckets=5, min_window_length=5, grace_period=10)
-        self.drift_detected = False
 
-    def update(self, x: float) -> None:
-        """Take in the next value."""
-        if self.drift_detected:
-            self._begin()
-        self.drift_detected = bool(self._window.update(x))
+    def feed(self, values: Sequence[float]) -> bool:
+        """Take in the next values, and tell whether there is a drift among them: behind each it begins anew."""
+        has_drifted = False
+        for value in values:
+            if self._window.update(value):
+                has_drifted = True
+                self._begin()
+        return has_drifted
+
+
+class _River:
+    """Another detector of River."""
+
+    def __init__(self, detector: Any) -> None:
+        self._detector = detector
+
+    def feed(self, values: Sequence[float]) -> bool:
+        """Take in the next values, and tell whether there is a drift among them."""
+        has_drifted = False
+        for value in values:
+            self._detector.update(value)
+            has_drifted |= self._detector.drift_detected
+        return has_drifted
 
 
 def _page_hinkley(span: int) -> Detector:
     from river.drift import PageHinkley  # noqa: PLC0415
 
-    return PageHinkley(delta=0.005 * span, mode="up")
+    return _River(PageHinkley(delta=0.005 * span, mode="up"))
 
 
 def _kswin(span: int) -> Detector:
     from river.drift import KSWIN  # noqa: PLC0415
 
-    return KSWIN(seed=0)
+    return _River(KSWIN(seed=0))
 
 
 DETECTORS: dict[str, Callable[[int], Detector]] = {
@@ -165,8 +178,8 @@ class ErrorDrift:
         values = bounded.reshape(-1, self._span).sum(axis=1).tolist()
         if self._detector is None:
             self._detector = self._make(self._span)
-            _feed(self._detector, self._values)
-        if not _feed(self._detector, values):
+            self._detector.feed(self._values)
+        if not self._detector.feed(values):
             self._values += values
             if len(self._values) >= MOST_VALUES:
                 self._condense()
@@ -231,12 +244,3 @@ class ErrorDrift:
         self._span, self._scale = span, None if scale is None else float(scale)
         self._values, self._pending, self._detector = values.tolist(), pending.copy(), None
         self.count, self.last_row = count, last_row
-
-
-def _feed(detector: Detector, values: Sequence[float]) -> bool:
-    """Give a detector values, one by one; tell whether it found a drift among them."""
-    has_drifted = False
-    for value in values:
-        detector.update(value)
-        has_drifted |= detector.drift_detected
-    return has_drifted

@@ -1,7 +1,7 @@
 r"""Whether a feature is distributed in another way than before.
 
-It is watched by its moments, which the scaling has anyway. At the end of each window of rows (1,000 at first, then 5 %
-of all, at most 100,000) it is compared with the windows before, each of which counts 0.9 times as much as the next one.
+It is watched by its moments, which the scaling has anyway. At the end of each window of rows (1,000 at first, then 10 %
+of all, at most a million) it is compared with the windows before, each of which counts 0.9 times as much as the next.
 The figure is the population stability index
 
 .. math:: \sum_k (p_k - q_k) \ln (p_k / q_k)
@@ -41,8 +41,8 @@ _MOST = 1e300  # of sums of squares of values up to 1e100
 
 
 def next_mark(rows: int) -> int:
-    """Return after how many rows the next window ends: 1000 apart at first, then 5 %, at most 100,000."""
-    return rows + min(max(1_000, rows // 20), 100_000)
+    """Return after how many rows the next window ends: 1000 apart at first, then 10 %, at most a million."""
+    return rows + min(max(1_000, rows // 10), 1_000_000)
 
 
 class FeatureDrift:

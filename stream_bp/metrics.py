@@ -46,6 +46,7 @@ from stream_bp.work import Durations, Work
 __all__ = ["Metrics"]
 
 _EVERY_S = 1.0
+_POLL_S = 0.1  # until the end of a job is heeded
 _PREFIX = "stream_bp_"
 _FEATURES, _LONGEST = 20, 100  # features that are told of one by one, and characters of a name
 
@@ -101,7 +102,7 @@ class Metrics(Observer, Collector):
             raise ConfigError(f"cannot serve metrics on {host}, port {port}: {reason}") from None
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{self._server.server_port}/metrics"
-        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=[_POLL_S], name="metrics", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()

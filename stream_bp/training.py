@@ -110,7 +110,7 @@ class Training:
         self.stopping = Stopping(config.batch_size, config.stop_loss, config.stop_delta)
         self.quality = Quality(model.encoder)
         self.changes = Changes([column.name for column in [*model.encoder.features, *model.encoder.targets]])
-        self.drift = Drift(config.drift, model.encoder) if config.drift != "none" else None
+        self.drift = Drift(config.drift, model.encoder, config.batch_size) if config.drift != "none" else None
         self.rows = 0
         self.minibatches = 0
         self.locate: Callable[[], Position]
@@ -139,18 +139,12 @@ class Training:
             start += n_rows
             self.rows += n_rows
             self.minibatches += len(outcome.loss)
-        if self.drift is not None:
-            self._watch(self.drift, rows, start)
+        if self.drift is not None and self.drift.has_grown:
+            self.drift.has_grown = False
+            if self.config.on_drift != "none":
+                self.model.react(self.config.on_drift)
         if self.stop_reason is None:
             self.stop_reason = self.limit_reached()
-
-    def _watch(self, drift: Drift, rows: Rows, stop: int) -> None:
-        """Look at the features where a window ends, and react where the error grew."""
-        if self.rows >= drift.features.mark:
-            drift.look(self.rows, rows, stop)
-        if drift.has_grown and self.config.on_drift != "none":
-            self.model.react(self.config.on_drift)
-        drift.has_grown = False
 
     def add_columns(self, columns: Sequence[Column], found: Sequence[str], row: int, place: str) -> None:
         """Let the rows that come next have further features: of those found, what can be learned from.
@@ -190,10 +184,8 @@ class Training:
             due.append(config.checkpoint_minibatches - self.minibatches % config.checkpoint_minibatches)
         if self.stopping.is_watching:
             due.append(self.stopping.minibatches_left)
-        if self.drift is not None:
-            due.append(-(-(self.drift.features.mark - self.rows) // b))
-            if config.on_drift != "none":
-                due.append(-(-self.drift.errors.rows_left // b))
+        if self.drift is not None and config.on_drift != "none":
+            due.append(-(-self.drift.errors.rows_left // b))
         return max(1, min(due))
 
     @property

@@ -67,9 +67,9 @@ def watched(path: str, batch_size: int, **settings: Any) -> Figures:
     settings |= {"target": "label", "hidden": (32,), "learning_rate": RATE, "batch_size": batch_size}
     with Path(os.devnull).open("w") as terminal:
         console = Console(file=terminal, force_terminal=True, width=100)
-        began = time.perf_counter()
         with Panel(console) as panel, Metrics(0) as metrics:
             Thread(target=scrape, args=[metrics.url], daemon=True).start()
+            began = time.perf_counter()
             summary = Job(open_source(path), observer=Observers([panel, metrics]), **settings).run()
             seconds = time.perf_counter() - began
             over.set()

@@ -77,9 +77,8 @@ def test_adwin_is_that_of_river() -> None:
     found = []
     for value in values:
         theirs.update(value)
-        ours.update(value)
-        assert ours.drift_detected == theirs.drift_detected
-        found.append(ours.drift_detected)
+        found.append(ours.feed([value]))
+        assert found[-1] == theirs.drift_detected
     assert sum(found) == 3
 
 
