@@ -1,17 +1,23 @@
-"""The array types of the annotations, what a shape in a docstring is made of; and a sum that can go on."""
+"""The array types of the annotations, what a shape in a docstring is made of; a sum that can go on; names."""
 
+from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Array", "DType", "Floats", "Ints", "Mask", "running_sum"]
+__all__ = ["Array", "DType", "Floats", "Ints", "Mask", "running_sum", "under"]
 
 Array: TypeAlias = npt.NDArray[Any]
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 Ints: TypeAlias = npt.NDArray[np.int64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 DType: TypeAlias = Literal["float32", "float64"]
+
+
+def under(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the arrays whose names begin so, by the rest of their names."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def running_sum(so_far: float, terms: Floats) -> float:

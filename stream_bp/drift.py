@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from stream_bp.arrays import Floats
+from stream_bp.arrays import Floats, under
 from stream_bp.encoder import Encoder
 from stream_bp.error_drift import ErrorDrift
 from stream_bp.feature_drift import SETTLED, FeatureDrift
@@ -140,9 +140,7 @@ class Drift:
             If it is none, or of other columns.
         """
         for part, watch in (("errors", self.errors), ("features", self.features)):
-            start = f"{part}."
-            own = {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
-            watch.restore(own, rest[part])
+            watch.restore(under(f"{part}.", arrays), rest[part])
 
 
 def _names(encoder: Encoder) -> tuple[list[str], list[str]]:

@@ -27,7 +27,7 @@ import numpy as np
 from stream_bp.disk import Disk
 from stream_bp.errors import CheckpointError, DiskError
 
-__all__ = ["Journal", "Mark"]
+__all__ = ["Journal", "Mark", "csv_line"]
 
 BUFFER_BYTES = 1 << 16
 
@@ -209,7 +209,7 @@ class Journal:
         self.close()
 
     def _add(self, cells: Sequence[str]) -> None:
-        line = _line(cells)
+        line = csv_line(cells).encode()
         with self._lock:
             self._buffer += line
             self._size += len(line)
@@ -300,10 +300,11 @@ class Journal:
             raise kind(f"cannot {verb} journal {self.path}: {error.strerror}{advice}") from error
 
 
-def _line(cells: Sequence[str]) -> bytes:
+def csv_line(cells: Sequence[object]) -> str:
+    """Return a line of CSV, its end included; None is an empty cell."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(cells)
-    return text.getvalue().encode()
+    return text.getvalue()
 
 
 def _cell(value: object) -> str:

@@ -10,14 +10,14 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from connectors.errors import ConnectorError
 from stream_bp import page
-from stream_bp.errors import ConfigError, StreamBPError
+from stream_bp.errors import StreamBPError
 from stream_bp.record import read_record
+from stream_bp.serving import Serving
 
 __all__ = ["Live"]
 
@@ -28,7 +28,7 @@ _PATIENCE = 10  # how many times as long as a look took it is not looked again
 _STALE_S = 30.0  # after which a page is told anew although no file changed: a process may have fallen silent
 
 
-class Live:
+class Live(Serving):
     """A page of some runs, served until the context is left.
 
     Parameters
@@ -56,23 +56,8 @@ class Live:
         self._told: dict[str, Any] = {}
         self._looked = self._took_s = 0.0
         self.look()
-        try:
-            self._server = _Server(self, port)
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise ConfigError(f"cannot serve a report on {_HOST}, port {port}: {reason}") from None
-        self.url = f"http://{_HOST}:{self._server.server_port}/"
-        self._thread = threading.Thread(target=self._server.serve_forever, name="report", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__("a report", _HOST, port, lambda: _Server(self, port))
+        self.url = f"{self.root}/"
 
     def wait(self, ready: Callable[[], None]) -> None:
         """Wait for SIGINT, and say when it is heeded."""

@@ -10,7 +10,6 @@ import platform
 import shutil
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -18,8 +17,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from socketserver import ThreadingMixIn
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import numpy as np
@@ -38,15 +36,14 @@ import stream_bp
 from connectors import Cursor, Source
 from stream_bp.checkpoint import Loaded
 from stream_bp.drift import Drift
-from stream_bp.errors import ConfigError
 from stream_bp.observer import Observer, Status
+from stream_bp.serving import Serving
 from stream_bp.training import Training
 from stream_bp.work import Durations, Work
 
 __all__ = ["Metrics"]
 
 _EVERY_S = 1.0
-_POLL_S = 0.1  # until the end of a job is heeded
 _PREFIX = "stream_bp_"
 _FEATURES, _LONGEST = 20, 100  # features that are told of one by one, and characters of a name
 
@@ -62,7 +59,7 @@ class _Seen:
     run_dir: str | None
 
 
-class Metrics(Observer, Collector):
+class Metrics(Serving, Observer, Collector):
     """Figures of a job, served until the context is left.
 
     Parameters
@@ -95,24 +92,8 @@ class Metrics(Observer, Collector):
         registry.register(self)
         ProcessCollector(registry=registry)
         self._exposition = make_wsgi_app(registry)
-        try:
-            self._server = _server(host, port, self._answer)
-        except (OSError, OverflowError, TypeError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise ConfigError(f"cannot serve metrics on {host}, port {port}: {reason}") from None
-        shown = f"[{host}]" if ":" in host else host
-        self.url = f"http://{shown}:{self._server.server_port}/metrics"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=[_POLL_S], name="metrics", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__("metrics", host, port, lambda: _server(host, port, self._answer))
+        self.url = f"{self.root}/metrics"
 
     # What the job tells
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from stream_bp.arrays import Array, Floats, Ints, Mask
+from stream_bp.arrays import Array, Floats, Ints, Mask, under
 from stream_bp.columns import Column
 from stream_bp.encoder import MAX_CLASSES, Encoded, Encoder
 from stream_bp.errors import CheckpointError, DataError
@@ -361,8 +361,7 @@ class Model:
         model._known = [len(labels) for labels in state["labels"]]
         model.learner.grow(model._input_names(), sum(model._known) if model.output == "softmax" else 0)
         for prefix, scaler in (("scaler", model.scaler), ("target_scaler", model.target_scaler)):
-            start = f"{prefix}."
-            scaler.restore({name.removeprefix(start): tensors[name] for name in tensors if name.startswith(start)})
+            scaler.restore(under(f"{prefix}.", tensors))
         model.learner.restore(tensors, state["learner"])
         return model
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from connectors import ConnectorError
+from stream_bp.arrays import under
 from stream_bp.config import JobConfig
 from stream_bp.errors import CheckpointError
 from stream_bp.evaluation import Evaluation
@@ -176,11 +177,8 @@ def restore_model(snapshot: Snapshot, engine: str | None = None) -> Model:
 
 def restore_evaluation(snapshot: Snapshot) -> Evaluation:
     """Return the evaluation in a checkpoint; a CheckpointError if it does not fit together."""
-    arrays = {
-        name.removeprefix(EVALUATION): array for name, array in snapshot.tensors.items() if name.startswith(EVALUATION)
-    }
     with fitting():
-        evaluation = Evaluation.restore(arrays, snapshot.state["evaluation"])
+        evaluation = Evaluation.restore(under(EVALUATION, snapshot.tensors), snapshot.state["evaluation"])
         columns, rest = snapshot.state["model"]["columns"], snapshot.state["evaluation"]
         found, expected = (rest["task"], rest["n_targets"]), (columns["task"], len(columns["targets"]))
         if found != expected:

@@ -20,8 +20,6 @@ column                     what it tells
 """
 
 import contextlib
-import csv
-import io
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +29,7 @@ from pathlib import Path
 import stream_bp
 from stream_bp.checkpoint import Loaded
 from stream_bp.disk import Disk
+from stream_bp.journal import csv_line
 from stream_bp.observer import Observer, Status
 from stream_bp.summary import peak_rss_bytes
 from stream_bp.training import Training
@@ -214,6 +213,4 @@ def _age_s(lines: bytes) -> float:
 
 
 def _line(cells: Sequence[object]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(["" if cell is None else cell for cell in cells])
-    return text.getvalue().encode("utf-8", "backslashreplace")
+    return csv_line(cells).encode("utf-8", "backslashreplace")

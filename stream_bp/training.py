@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import stream_bp
 from connectors import Cursor
-from stream_bp.arrays import running_sum
+from stream_bp.arrays import running_sum, under
 from stream_bp.changes import Changes
 from stream_bp.columns import Column
 from stream_bp.config import JobConfig
@@ -297,8 +297,7 @@ class Training:
                 training.quality.restore(state["quality"])
                 training.changes.restore(state["changes"])
             if training.drift is not None and state.get("drift") is not None:  # neither did it watch
-                arrays = {name.removeprefix(_DRIFT): array for name, array in snapshot.tensors.items()}
-                training.drift.restore(arrays, state["drift"])
+                training.drift.restore(under(_DRIFT, snapshot.tensors), state["drift"])
             training.begin(Position.from_json(state["position"]))
             training.rows, training.minibatches = int(state["rows"]), int(state["minibatches"])
             training.mark, training._reported_rows = int(state["mark"]), int(state["reported_rows"])
