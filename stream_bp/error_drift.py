@@ -29,7 +29,7 @@ MOST_VALUES = 2048
 """Sums that a detector was given since it began, at most."""
 
 _LEAST_SPAN, _MOST_SPAN = 32, 1024
-_GROUP = 32  # values that are looked at together
+_GROUP = 32  # values that the detector is given together
 
 
 class Detector(Protocol):
@@ -150,9 +150,9 @@ class ErrorDrift:
             errors = errors[scored]
         fresh = np.concatenate([self._pending, errors]) if n_before else errors
         grown, used = [], 0
-        while (n_rows := self._rows_wanted()) <= len(fresh) - used:
-            group, used = fresh[used : used + n_rows], used + n_rows
-            found = self._take(group)
+        while n_values := self._values_due(len(fresh) - used):
+            complete, used = fresh[used : used + n_values * self._span], used + n_values * self._span
+            found = self._take(complete)
             if found is not None:
                 self.count += 1
                 last = used - 1 - n_before
@@ -161,30 +161,37 @@ class ErrorDrift:
         self._pending = fresh[used:].copy()
         return grown
 
-    def _rows_wanted(self) -> int:
-        """Return the rows up to the next look: those of the values that a group lacks."""
-        return (_GROUP - len(self._values) % _GROUP) * self._span
+    def _values_due(self, n_rows: int) -> int:
+        """Return how many values of so many rows are added at once: those that the group lacks, at most."""
+        n_values, n_lacking = n_rows // self._span, self._values_lacking()
+        is_too_soon = self._scale is None and n_values < n_lacking  # the scale is that of the first group
+        return 0 if is_too_soon else min(n_values, n_lacking)
+
+    def _values_lacking(self) -> int:
+        return _GROUP - len(self._values) % _GROUP
 
     @property
     def rows_left(self) -> int:
         """Rows, all of them scored, up to the next look."""
-        return self._rows_wanted() - len(self._pending)
+        return self._values_lacking() * self._span - len(self._pending)
 
     def _take(self, errors: Floats) -> tuple[float, float] | None:
-        """Give the detector a group of values; return the means before and in it, if they show that errors grew."""
+        """Add the values of rows; return the means before and in the group that they end, if it has grown there."""
         if self._scale is None:
             self._scale = float(errors.mean()) or 1.0
         bounded = errors if self._is_bounded else errors / (errors + self._scale)
-        values = bounded.reshape(-1, self._span).sum(axis=1).tolist()
+        self._values += bounded.reshape(-1, self._span).sum(axis=1).tolist()
+        if len(self._values) % _GROUP:
+            return None
+        before, group = self._values[:-_GROUP], self._values[-_GROUP:]
         if self._detector is None:
             self._detector = self._make(self._span)
-            self._detector.feed(self._values)
-        if not self._detector.feed(values):
-            self._values += values
+            self._detector.feed(before)
+        if not self._detector.feed(group):
             if len(self._values) >= MOST_VALUES:
                 self._condense()
             return None
-        means = [math.fsum(part) / (len(part) * self._span) if part else 0.0 for part in (self._values, values)]
+        means = [math.fsum(part) / (len(part) * self._span) if part else 0.0 for part in (before, group)]
         scale = self._scale
         self._begin()
         if means[1] <= means[0]:
@@ -226,12 +233,12 @@ class ErrorDrift:
         """
         values, pending, span = arrays["values"], arrays["pending"], int(rest["span"])
         is_span = _LEAST_SPAN <= span <= _MOST_SPAN and span & (span - 1) == 0
-        fits = is_span and len(values) < MOST_VALUES and len(values) % _GROUP == 0 and len(pending) < _GROUP * span
+        fits = is_span and len(values) < MOST_VALUES and len(pending) < (_GROUP - len(values) % _GROUP) * span
         for array in (values, pending):
             if not fits or array.dtype != np.float64 or array.ndim != 1 or not ((array >= 0) & (array < np.inf)).all():
                 raise CheckpointError("what watches the error holds what no job saves")
         scale, last_row = rest["scale"], rest["last_row"]
-        if scale is not None and not 0 <= float(scale) < math.inf:
+        if len(values) if scale is None else not 0 <= float(scale) < math.inf:
             raise CheckpointError("what watches the error has a scale that is none")
         count = operator.index(rest["count"])
         is_row = last_row is None or 0 <= operator.index(last_row) < 2**63

@@ -128,9 +128,24 @@ def test_the_memory_of_errors_is_bounded() -> None:
     for start in range(0, 12_000_000, 500_000):
         assert drift.update((random.random(500_000) < 0.1).astype(float), start) == []
         sizes.append(sum(array.nbytes for array in drift.state()[0].values()))
-    assert max(sizes) < 8 * (MOST_VALUES + 32 * 1024)
+    assert max(sizes) < 8 * (MOST_VALUES + 1024)
     assert drift.state()[1]["span"] == 1024
     assert drift.update((random.random(500_000) < 0.12).astype(float), 12_000_000)
+
+
+def test_a_watch_that_kept_the_errors_of_a_whole_group_goes_on() -> None:
+    """Some checkpoints hold errors, too, whose values are complete."""
+    told = np.concatenate([errors(HALF, 0.1), errors(HALF, 0.3, seed=1)])
+    drift = ErrorDrift("adwin", is_bounded=True)
+    drift.update(told[:HALF], 0)
+    arrays, rest = drift.state()
+    n_whole = len(arrays["values"]) // 32 * 32
+    n_rows = (len(arrays["values"]) - n_whole) * 32 + len(arrays["pending"])
+    assert n_rows > 32
+    older = ErrorDrift("adwin", is_bounded=True)
+    older.restore({"values": arrays["values"][:n_whole], "pending": told[HALF - n_rows : HALF]}, rest)
+    assert older.rows_left == drift.rows_left
+    assert older.update(told[HALF:], HALF) == drift.update(told[HALF:], HALF) != []
 
 
 @pytest.mark.parametrize(
@@ -139,7 +154,7 @@ def test_the_memory_of_errors_is_bounded() -> None:
         {"span": 33},
         {"span": 2048},
         {"scale": -1.0},
-        {"values": np.full(31, 1.0)},
+        {"scale": None},
         {"values": np.full(MOST_VALUES, 1.0)},
         {"values": np.full(32, np.nan)},
         {"pending": np.zeros(1024)},
