@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any, Protocol, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import pyarrow as pa
 from pyarrow import fs
@@ -42,10 +42,11 @@ _TAIL = 1 << 16  # where a footer is looked for
 
 _REFUSED = re.compile(
     r"ACCESS_DENIED|NO_SUCH|RESOURCE_NOT_FOUND|INVALID_|SIGNATURE|UNRECOGNIZED_CLIENT|EXPIRED|PERMISSION_DENIED|"
-    r"NOT_FOUND|UNAUTHENTICATED|AuthenticationFailed|AuthorizationFailure|NotFound|credential"
+    r"NOT_FOUND|UNAUTHENTICATED|Authentication(?:Failed|Exception)|AuthorizationFailure|NotFound|Base64|OAuth2|credential"
 )
 _HTTP_STATUS = re.compile(r"(?:HTTP status:? |status code:? |\] )(\d{3})\b")
 _REQUEST = re.compile(r"\s*\(Request ID: [^)]*\)")
+_TYPE = re.compile(r"\b(?:N\d\w+E|St\d+\w+): ")  # of C++, as its compiler writes it
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\")]*")
 
 
@@ -114,7 +115,8 @@ class _ArrowStore:
 
     def __init__(self, address: Address) -> None:
         self._head = address.head
-        self._files, self._root = _s3(address) if address.scheme == "s3" else _from_uri(address)
+        made_by = {"s3": _s3, "gs": _google, "gcs": _google}.get(address.scheme, _azure)
+        self._files, self._root = made_by(address)
 
     def status(self, name: str) -> ObjectStatus:
         handle = self.open(name)
@@ -168,11 +170,28 @@ def _s3(address: Address) -> tuple[Any, str]:
     return fs.S3FileSystem(**options, **limits, retry_strategy=retries), address.host
 
 
-def _from_uri(address: Address) -> tuple[Any, str]:
-    """Return what reads a bucket of Google's, or a container of Azure's."""
-    query = address.query
-    if address.scheme in {"gs", "gcs"} and "retry_limit_seconds" not in query:
-        query = f"{query}&retry_limit_seconds={_TIMEOUT_S:g}".removeprefix("&")
+def _google(address: Address) -> tuple[Any, str]:
+    """Return what reads a bucket of Google's."""
+    limit = {} if "retry_limit_seconds" in address.options else {"retry_limit_seconds": f"{_TIMEOUT_S:g}"}
+    return _by_uri(address, limit)
+
+
+def _azure(address: Address) -> tuple[Any, str]:
+    """Return what reads a container of Azure's, by the key or signature that the environment has, if there is one."""
+    signature = os.environ.get("AZURE_STORAGE_SAS_TOKEN", "").removeprefix("?")
+    key = os.environ.get("AZURE_STORAGE_KEY") or os.environ.get("AZURE_STORAGE_ACCOUNT_KEY")
+    if "credential_kind" in address.options or not (key or signature):
+        return _by_uri(address, {})
+    if not key:
+        return _by_uri(address, dict(parse_qsl(signature)))
+    files, root = _by_uri(address, {})
+    _, (settings,) = files.__reduce__()  # an address of Arrow's has no place for a key
+    return fs.AzureFileSystem(**{**{name: value or None for name, value in settings.items()}, "account_key": key}), root
+
+
+def _by_uri(address: Address, options: dict[str, str]) -> tuple[Any, str]:
+    """Return what reads a bucket or container, and what it calls that, by its address and further options."""
+    query = "&".join(part for part in (address.query, urlencode(options)) if part)
     path = address.path if len(address.path) > 1 else "/x"
     user = f"{address.user}@" if address.user else ""
     uri = f"{address.scheme}://{user}{address.host}{quote(path)}" + (f"?{query}" if query else "")
@@ -293,7 +312,8 @@ def patiently(name: str, ask: Callable[[], T], check: Callable[[], object] = lam
         if n_tries == _TRIES or time.monotonic() - began > _LIMIT_S:
             break
         time.sleep(_FIRST_WAIT_S * 2 ** (n_tries - 1) * random.uniform(0.5, 1))  # noqa: S311 - lest all ask at once
-    took = f"tried {n_tries} times within {time.monotonic() - began:.0f} s"
+    tried = f"tried {n_tries} times within" if n_tries > 1 else "tried for"
+    took = f"{tried} {time.monotonic() - began:.0f} s"
     raise UnavailableError(f"{name}: {reason} ({took}); the same command goes on when it can be reached")
 
 
@@ -321,7 +341,7 @@ def _reason(error: Exception, name: str) -> str:
         return "no such object"
     if status := getattr(error, "status", None):
         return f"HTTP status {status}, {getattr(error, 'message', '')}".rstrip(", ")
-    words = _URL.sub("…", _REQUEST.sub("", str(error))).strip() or type(error).__name__
+    words = _URL.sub("…", _TYPE.sub("", _REQUEST.sub("", str(error)))).strip() or type(error).__name__
     line = " ".join(words.split())
     return shorten(line if line[:2].isupper() else line[:1].lower() + line[1:], 300)
 

@@ -1,22 +1,36 @@
-"""Servers on loopback: of S3 and plain HTTP, one before it that fails as it is told, and a little of Google's store."""
+"""Servers on loopback: of S3, Google's and Azure's stores and plain HTTP, and one that fails as it is told."""
 
 import http.client
-import json
-import multiprocessing
 import os
+import shutil
 import socket
 import struct
+import subprocess
+import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from multiprocessing.connection import Connection
 from typing import Any, ClassVar
 
+import pytest
 from pyarrow import fs
 
-__all__ = ["ENVIRONMENT", "S3", "Faults", "faulty", "google_server", "s3_server"]
+__all__ = [
+    "ENVIRONMENT",
+    "S3",
+    "Azure",
+    "Bucket",
+    "Faults",
+    "Google",
+    "azure_server",
+    "faulty",
+    "google_server",
+    "s3_server",
+]
 
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -26,28 +40,23 @@ ENVIRONMENT = {
 }
 
 
-class S3:
-    """A server, and a bucket in it.
+class Bucket:
+    """A bucket, or container, of a server.
 
     Parameters
     ----------
+    files
+        Arrow's access to it.
     authority
-        Host and port.
+        Host and port of the server.
     bucket
-        It is made.
+        It is made where it is not there.
     """
 
-    def __init__(self, authority: str, bucket: str) -> None:
-        self.authority, self.bucket = authority, bucket
-        self.files = fs.S3FileSystem(
-            access_key="testing",
-            secret_key="testing",  # noqa: S106 - of nothing
-            endpoint_override=authority,
-            scheme="http",
-            region="us-east-1",
-            allow_bucket_creation=True,
-        )
-        self.files.create_dir(bucket)
+    def __init__(self, files: Any, authority: str, bucket: str) -> None:
+        self.files, self.authority, self.bucket = files, authority, bucket
+        if self.files.get_file_info(bucket).type == fs.FileType.NotFound:
+            self.files.create_dir(bucket)
 
     def put(self, key: str, content: bytes) -> None:
         """Write an object."""
@@ -58,6 +67,21 @@ class S3:
         """Remove an object."""
         self.files.delete_file(f"{self.bucket}/{key}")
 
+
+class S3(Bucket):
+    """A bucket of S3."""
+
+    def __init__(self, authority: str, bucket: str) -> None:
+        files = fs.S3FileSystem(
+            access_key="testing",
+            secret_key="testing",  # noqa: S106 - of nothing
+            endpoint_override=authority,
+            scheme="http",
+            region="us-east-1",
+            allow_bucket_creation=True,
+        )
+        super().__init__(files, authority, bucket)
+
     def s3(self, key: str, authority: str | None = None) -> str:
         """Return the address of an object, or of what begins so, in S3."""
         return f"s3://{self.bucket}/{key}?endpoint_override={authority or self.authority}&scheme=http"
@@ -65,6 +89,40 @@ class S3:
     def http(self, key: str, authority: str | None = None) -> str:
         """Return the address of an object on the web."""
         return f"http://{authority or self.authority}/{self.bucket}/{key}"
+
+
+class Google(Bucket):
+    """A bucket of Google's store."""
+
+    def __init__(self, authority: str, bucket: str) -> None:
+        options = {"scheme": "http", "project_id": "testing", "retry_time_limit": timedelta(seconds=10)}
+        super().__init__(fs.GcsFileSystem(anonymous=True, endpoint_override=authority, **options), authority, bucket)
+
+    def address(self, key: str, authority: str | None = None) -> str:
+        """Return the address of an object, or of what begins so."""
+        return f"gs://anonymous@{self.bucket}/{key}?endpoint_override={authority or self.authority}&scheme=http"
+
+
+class Azure(Bucket):
+    """A container of Azure's store."""
+
+    ACCOUNT = "devstoreaccount1"
+    KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+    """Known to all: that of every server of this kind, which keeps what tests write, in memory."""
+
+    def __init__(self, authority: str, container: str) -> None:
+        where = {"blob_storage_authority": authority, "dfs_storage_authority": authority}
+        how = {"blob_storage_scheme": "http", "dfs_storage_scheme": "http"}
+        super().__init__(fs.AzureFileSystem(self.ACCOUNT, account_key=self.KEY, **where, **how), authority, container)
+
+    def address(self, key: str, authority: str | None = None) -> str:
+        """Return the address of an object, or of what begins so."""
+        where = f"blob_storage_authority={authority or self.authority}&dfs_storage_authority={self.authority}"
+        return f"abfs://{self.bucket}@{self.ACCOUNT}.dfs.core.windows.net/{key}?{where}&enable_tls=false"
+
+    def address_by_server(self, key: str) -> str:
+        """Return the address of an object as those of servers on a machine of one's own are written."""
+        return f"abfs://{self.ACCOUNT}@{self.authority}/{self.bucket}/{key}?enable_tls=false"
 
 
 @contextmanager
@@ -131,10 +189,10 @@ class _Handler(BaseHTTPRequestHandler):
             body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>not now</Message></Error>".encode()
             self._send(status, {"Content-Type": "application/xml"}, body, len(body))
             return
-        upstream = http.client.HTTPConnection(self.faults.upstream)
-        upstream.request(self.command, self.path, headers=dict(self.headers))
-        answer = upstream.getresponse()
-        body = answer.read()
+        with closing(http.client.HTTPConnection(self.faults.upstream)) as upstream:
+            upstream.request(self.command, self.path, headers=dict(self.headers))
+            answer = upstream.getresponse()
+            body = answer.read()
         length = int(answer.headers.get("Content-Length", len(body)))
         self._send(answer.status, dict(answer.headers), body[: len(body) // 2] if fault == "short" else body, length)
         if fault == "short":
@@ -170,55 +228,49 @@ def faulty(authority: str) -> Iterator[Faults]:
         thread.join()
 
 
-class _Google(BaseHTTPRequestHandler):
-    """As much of Google's store as answers for one object, ``bucket/folder/a.csv``, and lists it."""
-
-    protocol_version = "HTTP/1.1"
-    content: ClassVar[bytes]
-
-    def do_GET(self) -> None:
-        path, _, query = self.path.partition("?")
-        about = {"bucket": "bucket", "name": "folder/a.csv", "size": str(len(self.content)), "generation": "17"}
-        about |= {"kind": "storage#object", "etag": "CBEQAQ==", "updated": "2026-01-01T00:00:00.5Z"}
-        if path.endswith("/o"):
-            found = [about] if "prefix=folder" in query else []
-            self._send(200, json.dumps({"kind": "storage#objects", "items": found}).encode())
-        elif not path.endswith("/folder%2Fa.csv"):
-            self._send(404, b"{}")
-        elif "alt=media" in query:
-            begin = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")[0])
-            self._send(206 if begin else 200, self.content[begin:])
-        else:
-            self._send(200, json.dumps(about).encode())
-
-    def _send(self, status: int, body: bytes) -> None:
-        self.send_response_only(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments: Any) -> None:
-        pass
-
-
-def _serve_google(content: bytes, port: Connection) -> None:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Google,), {"content": content}))
-    port.send(server.server_port)
-    server.serve_forever()
+@contextmanager
+def google_server() -> Iterator[str]:
+    """Run a server of Google's store, in a process of its own: Arrow asks it without letting others run."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    command = [
+        sys.executable,
+        "-m",
+        "gcp_storage_emulator",
+        "start",
+        "--host=127.0.0.1",
+        f"--port={port}",
+        "--in-memory",
+    ]
+    with _running(command) as server:
+        while server.poll() is None and not _listens(port):
+            time.sleep(0.05)
+        yield f"127.0.0.1:{port}"
 
 
 @contextmanager
-def google_server(content: bytes) -> Iterator[str]:
-    """Run what answers as Google's store does, in a process of its own: Arrow asks it without letting others run."""
-    context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe()
-    process = context.Process(target=_serve_google, args=(content, there), daemon=True)
-    process.start()
-    try:
-        yield f"127.0.0.1:{here.recv()}"
-    finally:
-        process.kill()
-        process.join()
-        here.close()
-        there.close()
+def azure_server() -> Iterator[str]:
+    """Run a server of Azure's store; skip the test where none is installed."""
+    program = shutil.which("azurite-blob")
+    if program is None:
+        pytest.skip("azurite-blob is not installed")
+    options = ["--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent"]
+    with _running([program, "--blobHost", "127.0.0.1", "--blobPort", "0", *options]) as server:
+        assert server.stdout is not None
+        said = next(line for line in server.stdout if b"successfully listens on" in line)
+        yield said.decode().strip().rpartition("//")[2]
+
+
+@contextmanager
+def _running(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server until it is not needed any more."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+def _listens(port: int) -> bool:
+    with closing(socket.socket()) as other:
+        return other.connect_ex(("127.0.0.1", port)) == 0

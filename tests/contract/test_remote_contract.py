@@ -1,4 +1,4 @@
-"""The contract, held to by what is read over the network: a server of S3, and the same objects by HTTP."""
+"""The contract, held to by what is read over the network: servers of S3, Google's and Azure's stores, and HTTP."""
 
 import gzip
 import io
@@ -13,13 +13,27 @@ import pytest
 from connectors import Source, open_source
 from connectors.contract import SourceContract
 from tests.contract.test_source_contract import split
-from tests.stores import S3, s3_server
+from tests.stores import S3, Azure, Google, azure_server, google_server, s3_server
 
 
 @pytest.fixture(scope="module")
 def authority() -> Iterator[str]:
-    """Run a server."""
+    """Run a server of S3."""
     with s3_server() as authority:
+        yield authority
+
+
+@pytest.fixture(scope="module")
+def google() -> Iterator[str]:
+    """Run a server of Google's store."""
+    with google_server() as authority:
+        yield authority
+
+
+@pytest.fixture(scope="module")
+def azure() -> Iterator[str]:
+    """Run a server of Azure's store."""
+    with azure_server() as authority:
         yield authority
 
 
@@ -102,3 +116,64 @@ class TestHttpParquet(RemoteContract):
         """Write one object."""
         self.store.put("a.parquet", parquet(rows))
         return open_source(f"{self.store.http('a.parquet')}?signature=canary")
+
+
+class GoogleContract(SourceContract):
+    """Give the server to whoever makes a source."""
+
+    store: Google
+
+    @pytest.fixture(autouse=True)
+    def bucket(self, google: str) -> None:
+        """Make a bucket of the class's own, once."""
+        self.store = Google(google, type(self).__name__.lower())
+
+
+class TestGoogleCsv(GoogleContract):
+    """One CSV object, read in blocks of 64 bytes."""
+
+    def make(self, rows: pa.Table, folder: Path) -> Source:
+        """Write one object."""
+        self.store.put("a.csv", csv(rows))
+        return open_source(self.store.address("a.csv"), block_size=64)
+
+
+class TestGoogleParquetFolder(GoogleContract):
+    """A folder of Parquet objects, one of them empty."""
+
+    def make(self, rows: pa.Table, folder: Path) -> Source:
+        """Write four objects."""
+        for i, part in enumerate(split(rows)):
+            self.store.put(f"folder/part-{i}.parquet", parquet(part, 9))
+        return open_source(self.store.address("folder/"))
+
+
+class AzureContract(SourceContract):
+    """Give the server to whoever makes a source."""
+
+    store: Azure
+
+    @pytest.fixture(autouse=True)
+    def bucket(self, azure: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Make a container of the class's own."""
+        monkeypatch.setenv("AZURE_STORAGE_KEY", Azure.KEY)
+        self.store = Azure(azure, type(self).__name__.lower())
+
+
+class TestAzureCsv(AzureContract):
+    """One CSV object, read in blocks of 64 bytes."""
+
+    def make(self, rows: pa.Table, folder: Path) -> Source:
+        """Write one object."""
+        self.store.put("a.csv", csv(rows))
+        return open_source(self.store.address("a.csv"), block_size=64)
+
+
+class TestAzureParquetPattern(AzureContract):
+    """A pattern that matches several Parquet objects."""
+
+    def make(self, rows: pa.Table, folder: Path) -> Source:
+        """Write four objects."""
+        for i, part in enumerate(split(rows)):
+            self.store.put(f"deep/{i}/part.parquet", parquet(part, 9))
+        return open_source(self.store.address("deep/**/*.parquet"))

