@@ -24,13 +24,25 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import pyarrow as pa
 
 from connectors.errors import CursorError, SourceError
 
-__all__ = ["LASTING", "BadRow", "Block", "Cursor", "Decisions", "FileIdentity", "FileStart", "Note", "Reader", "Source"]
+__all__ = [
+    "LASTING",
+    "BadRow",
+    "Block",
+    "Cursor",
+    "Decisions",
+    "FileIdentity",
+    "FileStart",
+    "Horizon",
+    "Note",
+    "Reader",
+    "Source",
+]
 
 
 LASTING = "late "
@@ -78,6 +90,34 @@ class FileIdentity:
         return cls(**_checked(cls, data, "cursor, file"))
 
 
+class Horizon(NamedTuple):
+    """How far files reach that were read and are not known one by one any more.
+
+    Parameters
+    ----------
+    time_ns, name
+        The last place of one in the order of files: a time, where that counts, in nanoseconds; and its name.
+    written_ns
+        When the last of them was written, in nanoseconds since 1970.
+    """
+
+    time_ns: int = 0
+    name: str = ""
+    written_ns: int = 0
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """The last place in the order."""
+        return self.time_ns, self.name
+
+    def beyond(self, place: tuple[int, str], written_ns: int) -> Horizon:
+        """Return the horizon with one more file."""
+        return Horizon(*max(self.place, place), max(self.written_ns, written_ns))
+
+
+_AT_THE_START = Horizon()
+
+
 @dataclass(frozen=True, slots=True)
 class Cursor:
     """The position of the next unapplied row.
@@ -94,8 +134,7 @@ class Cursor:
         Identity of every file as the pass before this one left it, since each pass reads the same rows; empty in the
         first.
     horizon
-        Of a source without end, the place in the order of files up to which those that `seen` does not know were read:
-        a time in nanoseconds, and a name; and when the last of these was written.
+        Of a source without end, how far the files reach that were read and that `seen` does not know any more.
 
     Examples
     --------
@@ -107,7 +146,7 @@ class Cursor:
     file: int
     seen: tuple[FileIdentity, ...]
     before: tuple[FileIdentity, ...] = ()
-    horizon: tuple[int, str, int] = (0, "", 0)
+    horizon: Horizon = _AT_THE_START
 
     @classmethod
     def start(cls, before: tuple[FileIdentity, ...] = ()) -> Cursor:
@@ -138,7 +177,7 @@ class Cursor:
         values = _checked(cls, data, "cursor")
         match values["horizon"]:
             case [int() as time_ns, str() as name, int() as written_ns]:
-                values["horizon"] = (time_ns, name, written_ns)
+                values["horizon"] = Horizon(time_ns, name, written_ns)
             case other:
                 raise CursorError(f"cursor: 'horizon' should be a time, a name and a time, found {other!r}")
         for key in ("seen", "before"):
@@ -146,11 +185,10 @@ class Cursor:
                 raise CursorError(f"cursor: {key!r} should be a list of files, found {values[key]!r}")
             values[key] = tuple(map(FileIdentity.from_json, values[key]))
         cursor = cls(**values)
-        n_missing = cursor.file + 1 - len(cursor.seen)
-        is_start = cursor == cls.start(cursor.before)
-        if not is_start and (n_missing < 0 or not cursor.seen or (n_missing and cursor.horizon == (0, "", 0))):
+        # Of a source without end not all are known; whether there should be more, a source that ends can tell.
+        if cursor != cls.start(cursor.before) and not 0 < len(cursor.seen) <= cursor.file + 1:
             raise CursorError(
-                f"cursor: it stands in file {cursor.file} and should know {cursor.file + 1}, found {len(cursor.seen)}"
+                f"cursor: it stands in file {cursor.file} and knows at most {cursor.file + 1}, found {len(cursor.seen)}"
             )
         return cursor
 
@@ -282,21 +320,24 @@ class Decisions:
     Whoever goes on from an earlier position with the decisions of a run decides as that run did.
     """
 
+    _most: int | None = _MOST_DECISIONS
+
     def __init__(self) -> None:
         self._decided: dict[str, str] = {}
+        self._lasting: dict[str, str] = {}
 
     def names(self) -> list[str]:
         """Return what was decided about."""
-        return list(self._decided)
+        return [*self._lasting, *self._decided]
 
     def recall(self, what: str) -> str | None:
         """Return what was decided; None where nothing was."""
-        return self._decided.get(what)
+        return self._lasting.get(what, self._decided.get(what))
 
     def note(self, row: int, what: str, decision: str) -> None:
         """Keep a decision, before anything follows from it; `row` rows of the stream lie before it."""
-        self._decided[what] = decision
-        if len(self._decided) > _MOST_DECISIONS:
+        (self._lasting if what.startswith(LASTING) else self._decided)[what] = decision
+        if self._most is not None and len(self._decided) > self._most:
             del self._decided[next(iter(self._decided))]
 
 

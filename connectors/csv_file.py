@@ -260,6 +260,11 @@ class _CsvPart(Iterator[Piece]):
         return self._text.has_rest
 
     @property
+    def is_rewritten(self) -> bool:
+        """Whether the file has other content now where it was read."""
+        return self._text.is_rewritten
+
+    @property
     def read_to(self) -> int:
         """Up to which byte of its text it was read, handed on or held back."""
         return self._text.read_to

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from connectors.csv_dialect import Dialect
 from connectors.csv_records import first_line, record_ends, whole_records
-from connectors.errors import ConnectorError, RowError
+from connectors.errors import ConnectorError, RowError, is_of_system
 from connectors.objects import ObjectFile
 from connectors.storage import DISK, LocalFile, Status, Storage
 
@@ -26,6 +26,7 @@ _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 MAX_RECORD = 16 << 20
 _LONG_HEADER = 1 << 16
 _UNTOLD = Dialect()
+_END = 1 << 12  # bytes by which a file that grows is known to be the same still
 _EVER_LESS = (1 << 12, 1 << 6, 1)
 _BOM = b"\xef\xbb\xbf"
 
@@ -62,6 +63,8 @@ class TextFile:
         What the system knew of the file when it was opened.
     damage : Exception or None
         Why what follows cannot be read; a record that it cuts off is not handed out.
+    is_rewritten : bool
+        Whether a file that grows was found to have other bytes where it had been read: nothing more is read then.
     """
 
     def __init__(
@@ -82,6 +85,8 @@ class TextFile:
         self._pending = b""
         self._is_at_end = False
         self.damage: Exception | None = None
+        self.is_rewritten = False
+        self._end = b""
         self.offset = 0
         self.last_byte = b""
         self.hash = hashlib.sha256()
@@ -114,6 +119,7 @@ class TextFile:
 
     def _restarted(self, *, salvages: bool = False) -> Any:
         """Return the text from its beginning; to be salvaged, by what tells the most of what is damaged."""
+        self._end = b""
         # A stream closes the file that it reads when it is given up.
         file = self._file.again()
         self._stream.close()
@@ -234,17 +240,29 @@ class TextFile:
         if self.damage is not None or (self._until is not None and self.read_to >= self._until):
             self._is_at_end = True
             return False
+        if self.is_growing and self._end:
+            # It may have been truncated, and have grown past that place, since it was found to end there.
+            self.is_rewritten |= self._end_now() != self._end
+            if self.is_rewritten:
+                return False
         try:
             more = self._stream.read(max(self._block_size, len(self._pending)))
         except ConnectorError:  # a store's: it tells nothing of the text
             raise
         except (OSError, EOFError, UnicodeError, pa.ArrowException) as error:
+            if is_of_system(error):
+                raise
             more, self.damage = self._salvaged(), error
             self._is_at_end = True
         self._pending += more
         self._is_at_end |= not more and not self.is_growing
+        self._end = self._end_now() if self.is_growing and not more else b""
         self._cut_off()
         return bool(more)
+
+    def _end_now(self) -> bytes:
+        """Return the last bytes before the place up to which the file was read."""
+        return self._file.before(_END) if isinstance(self._file, LocalFile) else b""
 
     def _salvaged(self) -> bytes:
         """Return what can be read before the damage, whatever was asked for at once."""

@@ -34,6 +34,7 @@ __all__ = [
     "SourceError",
     "UnavailableError",
     "foreign_errors",
+    "is_of_system",
 ]
 
 
@@ -102,6 +103,14 @@ def foreign_errors(place: str) -> Iterator[None]:
         raise
     except (OSError, EOFError, UnicodeError, pa.ArrowException) as error:
         raise SourceError(f"{place}: {_reason(error)}") from error
+
+
+def is_of_system(error: BaseException | None) -> bool:
+    """Tell whether an error is one of the system's, which says nothing of what a file holds.
+
+    Arrow, and what decompresses, raise an OSError for damage, too; that has no number.
+    """
+    return isinstance(error, OSError) and error.errno is not None
 
 
 def _reason(error: BaseException) -> str:

@@ -26,6 +26,7 @@ from connectors.errors import (
     SourceError,
     UnavailableError,
     foreign_errors,
+    is_of_system,
 )
 from connectors.objects import replaced
 from connectors.schemas import refuse_strangers, require, unify
@@ -42,7 +43,7 @@ __all__ = [
     "file_start",
     "first_columns",
     "identify",
-    "is_absent",
+    "is_unavailable",
     "refusal",
     "refuse_other_content",
     "refuse_other_version",
@@ -130,6 +131,10 @@ class Part(Iterator[Piece], Protocol):
     def read_to(self) -> int:
         """Up to which offset a file that grows was read, whether that ends a row or not."""
 
+    @property
+    def is_rewritten(self) -> bool:
+        """Whether a file that grows has other content now where it was read: it was truncated, and written again."""
+
     def settle(self, until: int | None) -> None:
         """Take a file that grows for whole, up to an offset if one is given; the next pieces are what was held back."""
 
@@ -214,7 +219,7 @@ class FileSource(Source):
             with foreign_errors(name):
                 return self._format_of(name).peek(name)
         except (RowError, SourceError) as error:
-            if not self._keeps_bad_rows or is_absent(error):
+            if not self._keeps_bad_rows or is_unavailable(error):
                 raise
             return FileFacts(name, None, damage=str(error).removeprefix(f"{name}: "))
 
@@ -344,6 +349,10 @@ class _Chain(Iterator[Block]):
                 f"{self._names[-1]}: the stream ends with this file, number {n_files}, but the checkpoint "
                 f"{stands} ({last}); give every file, or start over with --fresh"
             )
+        if cursor.seen and len(cursor.seen) != cursor.file + 1:
+            raise CursorError(
+                f"cursor: it stands in file {cursor.file} and should know {cursor.file + 1}, found {len(cursor.seen)}"
+            )
 
     def _verified(self, identities: Sequence[FileIdentity], *, may_grow: bool = False) -> tuple[FileIdentity, ...]:
         """Check the first files, the last of which may have grown, and return their identities as they are now."""
@@ -368,7 +377,7 @@ class _Chain(Iterator[Block]):
             with foreign_errors(name):
                 part = self._format_of(name).open(name, self._schema, self._start.row, seen)
         except (RowError, SourceError) as error:
-            if not self._keeps_bad_rows or is_absent(error):
+            if not self._keeps_bad_rows or is_unavailable(error):
                 raise
             part = DamagedPart(name, str(error).removeprefix(f"{name}: "), self._schema, self._storage)
         if part is not None and seen is None:
@@ -433,7 +442,8 @@ class DamagedPart(Iterator[Piece]):
     columns = ()
 
     def __init__(self, name: str, damage: str, schema: pa.Schema, storage: Storage = DISK) -> None:
-        self._name, self._storage = name, storage
+        with foreign_errors(name):
+            self._name, self._status = name, storage.status(name)
         records = pa.RecordBatch.from_pylist([], schema=schema)
         bad = BadRow(0, name, 0, "damage", f"nothing of the file can be read: {damage}", b"", n_rows=0)
         self._pieces = iter([Piece(records, lambda _: self.identity(), [bad])])
@@ -443,13 +453,13 @@ class DamagedPart(Iterator[Piece]):
 
     def identity(self) -> FileIdentity:
         """Return what it is: nothing of it was read."""
-        return identify(self._name, self.status_now(), 0, "")
+        return identify(self._name, self._status, 0, "")
 
     def status_now(self) -> Status:
-        """Return what the system knows of the file now."""
-        return self._storage.status(self._name)
+        """Return what it was when nothing could be read of it."""
+        return self._status
 
-    has_rest = False
+    has_rest = is_rewritten = False
     read_to = 0
 
     def settle(self, until: int | None) -> None:
@@ -537,9 +547,9 @@ def identify(name: str, status: Status, offset: int, digest: str) -> FileIdentit
     return FileIdentity(name, status.st_size, *times, status.st_ino, offset, digest, version)
 
 
-def is_absent(error: ConnectorError) -> bool:
-    """Tell whether a file cannot be had at all, so that nothing can be said of its rows."""
-    return isinstance(error, UnavailableError) or isinstance(error.__cause__, FileNotFoundError)
+def is_unavailable(error: ConnectorError) -> bool:
+    """Tell whether the system or a store does not hand a file over, so that nothing can be said of its rows."""
+    return isinstance(error, UnavailableError) or is_of_system(error.__cause__)
 
 
 def refuse_other_version(name: str, seen: FileIdentity, found: FileIdentity) -> bool:

@@ -13,8 +13,9 @@ Files are read one after the other, like those of a source that ends. What is ne
   (`Decisions`): so a run that goes on from an earlier position reads the files in the order of the first one, though
   others have come in between, and whatever they are called by then.
 
-The identities of the last 256 files are kept in a cursor; an older one is known by its place in the order: one that
-comes before these, and later than they, is a bad row.
+The identities of 256 files are kept in a cursor, those that come last in the order; an earlier one is known by its
+place: a file that comes before them, and was written later than the files there were, or appears while the place is
+followed, is a bad row.
 """
 
 from __future__ import annotations
@@ -51,11 +52,11 @@ from connectors.files import (
     file_start,
     first_columns,
     identify,
-    is_absent,
+    is_unavailable,
     refusal,
     schema_of,
 )
-from connectors.listing import Found, Listing
+from connectors.listing import Found, Listing, uncompressed
 from connectors.schemas import refuse_strangers
 from connectors.spool import Spool
 from connectors.storage import Status
@@ -197,7 +198,7 @@ class FollowedSource(Source):
                 status = file.status
                 identity = seen.get(status.st_ino) or seen.get(file.name)
                 if identity is None:
-                    n_bytes += status.st_size if file.key > cursor.horizon[:2] else 0
+                    n_bytes += status.st_size if file.key > cursor.horizon.place else 0
                 elif self._files.format(file.name).guesses_types:  # of text, offsets are bytes
                     n_bytes += max(0, status.st_size - identity.offset)
             return n_bytes
@@ -265,6 +266,8 @@ class _Following(Iterator[Block]):
         self._queue: deque[str] = deque()
         self._listed = -_LIST_S
         self._touched: set[tuple[int, int, int]] = set()
+        self._there: set[int | str] | None = None
+        self._written_last = ((-1, 0, 0), 0.0)
         self._largest, self._ended_at = 0, (-1, 0)
         self._is_decided = True
         self._left_now: FileIdentity | None = None
@@ -368,7 +371,7 @@ class _Following(Iterator[Block]):
         if self._is_leaving or not part.is_growing:
             self._finish(part)
             return True
-        if part.status_now().st_size < self._largest:
+        if part.is_rewritten or part.status_now().st_size < self._largest:
             self._left_now = replace(part.identity(), size=0)
             self._finish(part, is_truncated=True)
             return True
@@ -432,6 +435,7 @@ class _Following(Iterator[Block]):
         if is_truncated:
             # What the file holds from now on is another content, though it is the same file.
             identity = replace(part.identity(), inode=0)
+            self._listed = -_LIST_S
         if not self._is_decided:
             columns = self._begun.columns if self._begun is not None else None
             self._note(f"empty {self._cursor.file}", identity, columns=columns)
@@ -445,16 +449,13 @@ class _Following(Iterator[Block]):
         self._largest, self._ended_at = 0, (-1, 0)
 
     def _pass_by(self, identity: FileIdentity) -> None:
-        """Stand behind a file."""
-        kept = (*self._cursor.seen, identity)[-_KEPT:]
-        dropped = (*self._cursor.seen, identity)[: -len(kept)]
-        horizon = self._cursor.horizon
-        for one in dropped:
-            horizon = (*max(horizon[:2], self._place_in_order(one)), max(horizon[2], one.mtime_ns))
-        self._cursor = replace(self._cursor, seen=kept, file=self._cursor.file + 1, horizon=horizon)
-
-    def _place_in_order(self, identity: FileIdentity) -> tuple[int, str]:
-        return (identity.mtime_ns if self._follow.order == "time" else 0, self._files.within(identity.name))
+        """Stand behind a file; of too many, forget those that come first in the order, whenever they were read."""
+        seen, horizon = list(self._cursor.seen), self._cursor.horizon
+        while len(seen) >= _KEPT:
+            first = min(range(len(seen)), key=lambda i: self._files.place_of(seen[i]))
+            one = seen.pop(first)
+            horizon = horizon.beyond(self._files.place_of(one), one.mtime_ns)
+        self._cursor = replace(self._cursor, seen=(*seen, identity), file=self._cursor.file + 1, horizon=horizon)
 
     def _next_name(self) -> str | None:
         """Return the file that comes behind this one: the one that was decided for, or the first that is there."""
@@ -470,6 +471,11 @@ class _Following(Iterator[Block]):
 
         It is known by its first rows; one that had none, by its number.
         """
+        with contextlib.suppress(OSError):  # as a rule nothing happened to it
+            is_it = Path(decided.name).stat().st_ino == decided.inode
+            if is_it and (not decided.digest or self._holds(decided.name, decided)):
+                self._missed = 0.0
+                return decided.name
         found = self._files.listed(0, {decided.inode})
         for file in sorted(found, key=lambda one: (one.status.st_ino != decided.inode, one.name != decided.name)):
             if self._holds(file.name, decided) if decided.digest else file.status.st_ino == decided.inode:
@@ -491,6 +497,8 @@ class _Following(Iterator[Block]):
 
     def _head(self, name: str, part: Part) -> FileIdentity:
         """Return what a file is known by later on: its first rows; its number alone, if these cannot be had."""
+        if part.whole is not None:
+            return part.whole
         status = part.status_now()
         # It may have been renamed since; most have not, and a place may hold many files.
         for called in chain([name], self._named(status.st_ino)):
@@ -517,35 +525,37 @@ class _Following(Iterator[Block]):
 
     def _candidates(self) -> list[str]:
         """Return the files that were not read, or not to their end, in their order."""
-        seen = self._cursor.seen
-        newest = max((identity.mtime_ns for identity in seen), default=None)
-        if newest is None and self._part is not None:
-            newest = self._part.identity().mtime_ns
+        seen, horizon = self._cursor.seen, self._cursor.horizon
         current = self._part.status_now() if self._part is not None else None
-        named = {(identity.name, identity.size, identity.mtime_ns) for identity in seen}
-        numbered: dict[tuple[int | str, int], FileIdentity] = {}
-        for identity in seen:
-            numbered[identity.inode, identity.size] = numbered[identity.name, identity.size] = identity
-        listed = self._files.listed(newest, {identity.inode for identity in seen})
+        times = [identity.mtime_ns for identity in seen]
+        if not times and self._part is not None:
+            times.append(self._part.identity().mtime_ns)
+        listed = self._files.listed(max(times, default=None), {identity.inode for identity in seen})
+        if current is not None:
+            times.append(current.st_mtime_ns)
+        if times:
+            self._files.refuse_compressed(max(times))
         found = [file for file in listed if current is None or not _is_same(file.status, current)]
-        horizon = self._cursor.horizon
+        known = {key for identity in seen for key in (identity.inode, identity.name)}
+        by_size = {(key, one.size): one for one in seen for key in (one.inode, one.name)}
+        candidates = []
         for file in found:
-            if file.key <= horizon[:2] and file.status.st_mtime_ns > horizon[2]:
+            if file.key > horizon.place or file.status.st_ino in known or file.name in known:
+                if not self._is_finished(file, by_size):
+                    candidates.append(file.name)
+            elif file.status.st_mtime_ns > horizon.written_ns or self._has_come(file):
                 self._tell_late(file)
-        return [
-            file.name
-            for file in found
-            if file.key > horizon[:2]
-            and (file.name, file.status.st_size, file.status.st_mtime_ns) not in named
-            and not self._is_finished(file, numbered)
-        ]
+        self._there = {key for file in listed for key in (file.status.st_ino, file.name)}
+        return candidates
+
+    def _has_come(self, file: Found) -> bool:
+        """Tell whether a file was not there when the place was looked at before, under any name, nor uncompressed."""
+        there = self._there
+        return there is not None and there.isdisjoint({file.status.st_ino, file.name, uncompressed(file.name)})
 
     def _tell_late(self, file: Found) -> None:
         """Tell, once, of a file that came later than those behind it in the order are known."""
-        known = {(identity.inode, identity.size) for identity in self._cursor.seen}
-        if (file.status.st_ino, file.status.st_size) in known or self._decisions.recall(
-            LASTING + file.name
-        ) is not None:
+        if self._decisions.recall(LASTING + file.name) is not None:
             return
         row = self._cursor.row
         if not self._keeps_bad_rows:
@@ -553,25 +563,36 @@ class _Following(Iterator[Block]):
         self._decisions.note(row, LASTING + file.name, str(row))
         self._notes.append(_late(file.name, row))
 
-    def _is_finished(self, file: Found, numbered: dict[tuple[int | str, int], FileIdentity]) -> bool:
+    def _is_finished(self, file: Found, by_size: dict[tuple[int | str, int], FileIdentity]) -> bool:
         """Tell whether a file is one that was read, and nothing was written to it since.
 
-        It may have been renamed since, or touched, or replaced by the same. One of another name and time is another
-        one: the number of a file that was removed is used again.
+        It may have been renamed since, or touched, or replaced by the same, or compressed. One of another name and time
+        is another one: the number of a file that was removed is used again.
         """
         status = file.status
-        found = (numbered.get((key, status.st_size)) for key in (status.st_ino, file.name))
-        return any(identity is not None and self._was_read(file, identity) for identity in found)
+        touched = (status.st_ino, status.st_size, status.st_mtime_ns)
+        if touched in self._touched:
+            return True
+        found = (by_size.get((key, status.st_size)) for key in (status.st_ino, file.name))
+        is_finished = any(identity is not None and self._was_read(file, identity) for identity in found)
+        if not is_finished and (plain := uncompressed(file.name)) != file.name:
+            read = [*self._cursor.seen, *([self._part.identity()] if self._part is not None else [])]
+            is_finished = any(
+                identity.name == plain and self._holds(file.name, identity, may_grow=False) for identity in read
+            )
+        if is_finished:
+            self._touched.add(touched)
+        return is_finished
 
     def _was_read(self, file: Found, identity: FileIdentity) -> bool:
         status = file.status
-        touched = (status.st_ino, status.st_size, status.st_mtime_ns)
-        if (identity.inode, identity.mtime_ns) == (status.st_ino, status.st_mtime_ns) or touched in self._touched:
+        if identity.mtime_ns == status.st_mtime_ns and identity.inode == status.st_ino:
             return True
-        if identity.name != file.name or not self._holds(file.name, identity):
+        if identity.name != file.name:
             return False
-        self._touched.add(touched)
-        return True
+        # In a place that was copied all numbers are others; later on, only that of a file that was replaced.
+        is_copy = self._there is None and identity.mtime_ns == status.st_mtime_ns
+        return is_copy or self._holds(file.name, identity)
 
     def _open_next(self) -> bool:
         """Open the file that comes next; tell whether there is one that can be read."""
@@ -585,7 +606,7 @@ class _Following(Iterator[Block]):
                 left_at = self._left_at(name)
                 part = self._opened_or_damaged(name, left_at)
         except SourceError as error:
-            if not is_absent(error):
+            if not isinstance(error.__cause__, FileNotFoundError):
                 raise
             self._listed = -_LIST_S  # it was renamed in this very moment
             return False
@@ -596,6 +617,9 @@ class _Following(Iterator[Block]):
         if name in self._queue:
             self._queue.remove(name)
         self._begun = None
+        if left_at is not None and left_at.inode:  # it is known as what it is now from here on
+            seen = tuple(identity for identity in self._cursor.seen if identity is not left_at)
+            self._cursor = replace(self._cursor, seen=seen)
         if left_at is None:
             self._begun = file_start(name, part, self._cursor.row, self._known, self._files.format(name))
             self._notes.append(self._begun)
@@ -609,17 +633,23 @@ class _Following(Iterator[Block]):
             if part is None and not self._is_being_written(name):
                 part = self._opened(name, None, is_growing=False)
         except (RowError, SourceError) as error:
-            if not self._keeps_bad_rows or is_absent(error):
+            if not self._keeps_bad_rows or is_unavailable(error):
                 raise
             return DamagedPart(name, str(error).removeprefix(f"{name}: "), self._schema)
         return part
 
     def _is_being_written(self, name: str) -> bool:
         """Tell whether a file was written a moment ago: then there is something that comes."""
-        age_s = time.time() - Path(name).stat().st_mtime
-        if abs(age_s) <= _WHOLE_S:  # clocks of other machines may be wrong: nobody waits for ever
+        status = Path(name).stat()
+        age_s = time.time() - status.st_mtime
+        written = (status.st_ino, status.st_size, status.st_mtime_ns)
+        if written != self._written_last[0]:
+            self._written_last = written, time.monotonic()
+        # Clocks of other machines may be wrong: what is of the future is whole once nothing happened to it for a while.
+        is_being_written = age_s <= _WHOLE_S and time.monotonic() - self._written_last[1] <= _WHOLE_S
+        if is_being_written:
             self._came = time.monotonic()
-        return age_s <= _WHOLE_S
+        return is_being_written
 
     def _left_at(self, name: str) -> FileIdentity | None:
         """Return what was read of a file before; of one that was copied and truncated, what was read of that one."""
@@ -630,15 +660,16 @@ class _Following(Iterator[Block]):
             is_same_time = identity.mtime_ns == status.st_mtime_ns
             has_grown = status.st_size > identity.size
             is_like_it = has_grown or (status.st_size == identity.size and (is_same_time or name == identity.name))
-            if is_it and is_like_it and self._holds(name, identity):
+            is_compressed = identity.name == uncompressed(name) != name
+            if ((is_it and is_like_it) or is_compressed) and self._holds(name, identity):
                 return identity
         truncated = next((identity for identity in reversed(seen) if not identity.inode), None)
         return truncated if truncated is not None and self._holds(name, truncated) else None
 
-    def _holds(self, name: str, identity: FileIdentity) -> bool:
+    def _holds(self, name: str, identity: FileIdentity, *, may_grow: bool = True) -> bool:
         """Tell whether a file begins with what was read of one."""
         try:
-            self._files.format(name).compare(name, identity, may_grow=True)
+            self._files.format(name).compare(name, identity, may_grow=may_grow)
         except ContinuedError:
             raise
         except (CursorError, OSError):
@@ -662,7 +693,7 @@ class _Following(Iterator[Block]):
 
 
 def _late(name: str, row: int) -> BadRow:
-    reason = f"the file was written when {_KEPT} others behind it in the order had been read: it is not read"
+    reason = f"the file came when {_KEPT} others behind it in the order had been read: it is not read"
     return BadRow(row, name, 0, "late", reason, b"", n_rows=0)
 
 

@@ -10,12 +10,14 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from connectors.base import FileIdentity
+from connectors.csv_text import compression_of
 from connectors.errors import SourceError, foreign_errors
 from connectors.files import Format
 from connectors.storage import Status
 from connectors.watching import Watch
 
-__all__ = ["Found", "Listing"]
+__all__ = ["Found", "Listing", "uncompressed"]
 
 _TURN = "[0-9]{1,4}"  # what a rotated log is called by: a number, or a time
 _TIMES = r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}[0-9T:._\-]*"
@@ -87,6 +89,35 @@ class Listing:
             raise SourceError(f"{name}: unknown kind of file")
         return found
 
+    def place_of(self, identity: FileIdentity) -> tuple[int, str]:
+        """Return the place in the order that a file had when it was read."""
+        return self._place(identity.name, identity.mtime_ns)
+
+    def _place(self, name: str, time_ns: int) -> tuple[int, str]:
+        return (time_ns if self._order == "time" or self._is_file else 0, self.within(name))
+
+    def refuse_compressed(self, time_ns: int) -> None:
+        """Refuse a log of which a part was rotated and compressed before it was read, given the time of what was read.
+
+        Raises
+        ------
+        SourceError
+            There is one that was written later.
+        """
+        for name in self._compressed(time_ns) if self._is_file else ():
+            raise SourceError(f"{name}: a part of the log that was compressed before it was read; decompress it")
+
+    def _compressed(self, newer_ns: int) -> list[str]:
+        """Return the parts of a log that were rotated, compressed, and changed after a time."""
+        with foreign_errors(self.place):
+            found = [self._found(entry.path) for entry in os.scandir(Path(self.place).parent)]
+        parts = [file for file in found if file is not None and uncompressed(file.name) != file.name]
+        return [
+            file.name
+            for file in parts
+            if file.status.st_mtime_ns > newer_ns and self._rotated.fullmatch(Path(uncompressed(file.name)).name)
+        ]
+
     def watch(self) -> Watch:
         """Return what tells when something happens."""
         folder = Path(self.place)
@@ -136,9 +167,12 @@ class Listing:
         if not stat.S_ISREG(status.st_mode):
             return None
         is_last = self._is_file and name == self.place
-        by_time = self._order == "time" or self._is_file
-        time_ns = 2**63 if is_last else status.st_mtime_ns if by_time else 0
-        return Found((time_ns, self.within(name)), name, status)
+        return Found(self._place(name, 2**63 if is_last else status.st_mtime_ns), name, status)
+
+
+def uncompressed(name: str) -> str:
+    """Return what a file of text was called before it was compressed; its name, if it was not."""
+    return name[: -len(Path(name).suffix)] if compression_of(name) else name
 
 
 def glob_start(pattern: str) -> int:

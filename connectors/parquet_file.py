@@ -9,7 +9,9 @@ its footer; one whose pages were overwritten so that size and footer stay the sa
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -19,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from connectors.base import BadRow, FileIdentity
-from connectors.errors import ConnectorError, RowError, SchemaError
+from connectors.errors import ConnectorError, RowError, SchemaError, is_of_system
 from connectors.files import FileFacts, Part, Piece, identify, refusal, refuse_other_content, refuse_other_version
 from connectors.schemas import cast, cast_what_can_be, check_names, plain, stems, wider_type
 from connectors.storage import DISK, Status, Storage
@@ -51,7 +53,8 @@ class ParquetFormat:
 
     def peek(self, name: str) -> FileFacts:
         """Read the footer."""
-        with _open(name, self._storage) as file:
+        with closing(_Opened(name, self._storage)) as opened:
+            file = opened.parquet()
             schema = plain(file.schema_arrow)
             check_names(schema.names, name)
             return FileFacts(name, schema, n_rows=file.metadata.num_rows)
@@ -71,47 +74,91 @@ class ParquetFormat:
         until: int | None = None,
     ) -> Part | None:
         """Open a file at a row of it; return None for one that is being written, and has no footer yet."""
-        if is_growing and not _has_footer(name):
-            return None
-        identity = _identity(name, self._storage)
-        if seen is not None:
-            _compare(name, seen, identity)
-        offset = seen.offset if seen is not None else 0
-        return _ParquetPart(
-            name, identity, schema, row, offset, storage=self._storage, keeps_bad_rows=self._keeps_bad_rows
-        )
+        with ExitStack() as stack:
+            opened = stack.enter_context(closing(_Opened(name, self._storage)))
+            if is_growing and not opened.has_footer:
+                return None
+            if seen is not None:
+                _compare(name, seen, opened.identity)
+            offset = seen.offset if seen is not None else 0
+            part = _ParquetPart(opened, schema, row, offset, keeps_bad_rows=self._keeps_bad_rows)
+            stack.pop_all()
+            return part
 
     def head(self, name: str) -> FileIdentity:
         """Return what the footer tells."""
-        return _identity(name, self._storage)
+        with closing(_Opened(name, self._storage)) as opened:
+            return opened.identity
 
     def compare(self, name: str, seen: FileIdentity, *, may_grow: bool) -> None:
         """Compare what is known without reading the pages."""
-        _compare(name, seen, _identity(name, self._storage))
+        _compare(name, seen, self.head(name))
+
+
+class _Opened:
+    """One file, open: what is known of it and what is read are of the same one, whatever its name stands for by now.
+
+    Attributes
+    ----------
+    name
+        What it was called when it was opened.
+    identity : FileIdentity
+        What it was then: its status, and the SHA-256 of its footer: metadata, 4 bytes of length, 4 of magic.
+    """
+
+    def __init__(self, name: str, storage: Storage) -> None:
+        self.name, self._storage = name, storage
+        self._is_remote = storage.is_remote(name)
+        # Arrow reads a file of its own without asking Python for each page.
+        self._file = storage.open(name, is_sequential=False) if self._is_remote else pa.OSFile(name)
+        status = self._file.opened if self._is_remote else self.status_now()
+        self._file.seek(max(0, status.st_size - 8))
+        length = int.from_bytes(self._file.read(8)[:4], "little")
+        self._file.seek(max(0, status.st_size - 8 - length))
+        self.identity = identify(name, status, 0, hashlib.sha256(self._file.read()).hexdigest())
+
+    def status_now(self) -> Status:
+        """Return what is known of it now; of an object, of what has its name."""
+        return self._storage.status(self.name) if self._is_remote else os.fstat(self._file.fileno())
+
+    @property
+    def has_footer(self) -> bool:
+        """Whether it ends as files of this kind do."""
+        try:
+            pq.read_metadata(self._file)
+        except (OSError, pa.ArrowException):
+            return False
+        return True
+
+    def parquet(self) -> pq.ParquetFile:
+        """Return what reads it so that memory does not grow with it: without pre-buffering.
+
+        Of an object, whose every read is a request, the wanted columns of one row group are read at once, and kept
+        until the next one.
+
+        Page checksums, where the writer left some, are verified: a flipped bit is then an error, not a number.
+        """
+        return pq.ParquetFile(
+            self._file, pre_buffer=self._is_remote, buffer_size=_BUFFER, page_checksum_verification=True
+        )
+
+    def close(self) -> None:
+        """Release it; a second call does nothing."""
+        self._file.close()
 
 
 class _ParquetPart(Iterator[Piece]):
     """One open Parquet file from a row on."""
 
-    def __init__(
-        self,
-        name: str,
-        identity: FileIdentity,
-        schema: pa.Schema,
-        row: int,
-        offset: int,
-        *,
-        storage: Storage,
-        keeps_bad_rows: bool,
-    ) -> None:
-        self._name, self._storage, self.whole, self._schema = name, storage, identity, schema
+    def __init__(self, opened: _Opened, schema: pa.Schema, row: int, offset: int, *, keeps_bad_rows: bool) -> None:
+        self._name, self._opened, self.whole, self._schema = opened.name, opened, opened.identity, schema
         self._row, self._offset, self._end = row, offset, offset
         self._keeps_bad_rows = keeps_bad_rows
-        self._file = _open(name, storage)
+        self._file = opened.parquet()
         self._pieces = self._read(offset)
         found = plain(self._file.schema_arrow)
         self.columns = tuple(found.names)
-        _refuse_retyped(schema, found, name)
+        _refuse_retyped(schema, found, opened.name)
 
     def _read(self, skip: int) -> Iterator[Piece]:
         """Yield the rows after the first `skip`; whole row groups among these are not even read."""
@@ -130,7 +177,7 @@ class _ParquetPart(Iterator[Piece]):
                     if kept.num_rows:
                         yield self._piece(kept)
             except (OSError, pa.ArrowException) as error:
-                if not self._keeps_bad_rows or isinstance(error, ConnectorError):
+                if not self._keeps_bad_rows or isinstance(error, ConnectorError) or is_of_system(error):
                     raise
                 yield self._damaged(left - skip, " ".join(str(error).split()))
                 skip = 0
@@ -173,9 +220,9 @@ class _ParquetPart(Iterator[Piece]):
 
     def status_now(self) -> Status:
         """Return what the system knows of the file now."""
-        return self._storage.status(self._name)
+        return self._opened.status_now()
 
-    is_growing = has_rest = False
+    is_growing = has_rest = is_rewritten = False
     read_to = 0
 
     def settle(self, until: int | None) -> None:
@@ -183,6 +230,7 @@ class _ParquetPart(Iterator[Piece]):
 
     def close(self) -> None:
         self._file.close()
+        self._opened.close()
 
 
 def _locate(whole: FileIdentity, end: int, offset: int, rows: Any, n: int) -> FileIdentity:
@@ -193,19 +241,6 @@ def _locate(whole: FileIdentity, end: int, offset: int, rows: Any, n: int) -> Fi
     if not n:
         return replace(whole, offset=end)
     return replace(whole, offset=offset + (n if rows is None else int(rows[n - 1]) + 1))
-
-
-def _open(name: str, storage: Storage) -> pq.ParquetFile:
-    """Open a file so that memory does not grow with it: without pre-buffering, and by path.
-
-    Of an object, whose every read is a request, the wanted columns of one row group are read at once, and kept until
-    the next one.
-
-    Page checksums, where the writer left some, are verified: a flipped bit is then an error, not a number.
-    """
-    is_remote = storage.is_remote(name)
-    file = storage.open(name, is_sequential=False) if is_remote else name
-    return pq.ParquetFile(file, pre_buffer=is_remote, buffer_size=_BUFFER, page_checksum_verification=True)
 
 
 def _refuse_retyped(wanted: pa.Schema, found: pa.Schema, name: str) -> None:
@@ -226,24 +261,6 @@ def _is_castable(found: pa.DataType, wanted: pa.DataType) -> bool:
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
         return False
     return True
-
-
-def _has_footer(name: str) -> bool:
-    try:
-        pq.read_metadata(name)
-    except (OSError, pa.ArrowException):
-        return False
-    return True
-
-
-def _identity(name: str, storage: Storage) -> FileIdentity:
-    """Return the identity of a file from its status and its footer: metadata, 4 bytes of length, 4 of magic."""
-    with storage.open(name, is_sequential=False) as file:
-        status = file.opened
-        file.seek(max(0, status.st_size - 8))
-        length = int.from_bytes(file.read(8)[:4], "little")
-        file.seek(max(0, status.st_size - 8 - length))
-        return identify(name, status, 0, hashlib.sha256(file.readall()).hexdigest())
 
 
 def _compare(name: str, seen: FileIdentity, found: FileIdentity) -> None:

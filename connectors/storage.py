@@ -36,6 +36,12 @@ class LocalFile(io.FileIO):
         """What it is; asked when it is opened."""
         return self.status()
 
+    def before(self, n_bytes: int) -> bytes:
+        """Return so many bytes before the place where it is read next, or all there are, as they are now."""
+        end = self.tell()
+        begin = max(0, end - n_bytes)
+        return os.pread(self.fileno(), end - begin, begin)
+
     def again(self) -> LocalFile:
         """Return another handle on the open file, at its beginning."""
         other = LocalFile(os.dup(self.fileno()), "rb")

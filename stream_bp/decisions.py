@@ -41,6 +41,8 @@ class KeptDecisions(Decisions):
         If it cannot be read.
     """
 
+    _most = None  # those that no checkpoint needs are dropped: see `saved`
+
     def __init__(self, path: Path, keep: int, disk: Disk) -> None:
         super().__init__()
         self._path, self._disk = path, disk
@@ -56,7 +58,8 @@ class KeptDecisions(Decisions):
             raise self._failure("read", error) from error
         whole = data[: data.rfind(b"\n") + 1]
         self._size, self._is_torn = len(whole), len(whole) < len(data)
-        for line in csv.reader(io.StringIO(whole.decode(errors="replace"), newline="")):
+        csv.field_size_limit(max(csv.field_size_limit(), len(whole)))  # the columns of a wide file are one field
+        for line in csv.reader(io.StringIO(whole.decode(errors="surrogateescape"), newline="")):
             with suppress(ValueError):
                 row, what, decision = line
                 self._lines.append((int(row), what, decision))
@@ -111,6 +114,7 @@ class KeptDecisions(Decisions):
             self._disk.fsync_folder(self._path.parent)
         except OSError as error:
             raise self._failure("write", error) from error
+        self._decided = {what: decision for _, what, decision in self._lines if not what.startswith(LASTING)}
 
     def close(self) -> None:
         """Release the file; a second call does nothing."""
@@ -125,4 +129,4 @@ class KeptDecisions(Decisions):
 def _text(lines: list[tuple[int, str, str]]) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(lines)
-    return text.getvalue().encode()
+    return text.getvalue().encode(errors="surrogateescape")  # names of files may be of any bytes

@@ -209,7 +209,7 @@ class Journal:
         self.close()
 
     def _add(self, cells: Sequence[str]) -> None:
-        line = csv_line(cells).encode()
+        line = csv_line(cells).encode("utf-8", "backslashreplace")  # names of files may be of any bytes
         with self._lock:
             self._buffer += line
             self._size += len(line)

@@ -117,7 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             self._answer(*self._found())
         except (StreamBPError, ConnectorError) as error:
-            self._answer(503, f"{error}\n".encode())
+            self._answer(503, f"{error}\n".encode("utf-8", "backslashreplace"))
 
     def _found(self) -> tuple[int, bytes, str]:
         live, place = self.server.live, urlsplit(self.path)

@@ -116,7 +116,7 @@ def document(told: dict[str, Any]) -> bytes:
         plotly=_plotly(),
         script=_file("report.js"),
         style=_file("report.css"),
-    ).encode()
+    ).encode("utf-8", "backslashreplace")  # names of files may be of any bytes
 
 
 def policy(*, is_live: bool) -> str:
@@ -185,7 +185,7 @@ def save(path: Path, content: bytes) -> None:
 
 def as_json(told: dict[str, Any]) -> bytes:
     """Return the JSON that a page fetches anew."""
-    return str(htmlsafe_json_dumps(told["content"])).encode()
+    return str(htmlsafe_json_dumps(told["content"])).encode("utf-8", "backslashreplace")
 
 
 def _of_one(record: Record) -> dict[str, Any]:

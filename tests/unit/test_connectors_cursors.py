@@ -55,7 +55,8 @@ START: dict[str, Any] = {"row": 0, "file": 0, "seen": [], "before": []}
         ({**START, "before": "a"}, "'before' should be a list"),
         ({**START, "seen": [{}]}, "expected an object with the keys"),
         ({**START, "seen": [{**IDENTITY, "digest": 5}]}, "'digest' should be a string"),
-        ({**START, "file": 1, "seen": [IDENTITY]}, "should know 2, found 1"),
+        ({**START, "seen": [IDENTITY, IDENTITY]}, "knows at most 1, found 2"),
+        ({**START, "file": 1}, "knows at most 2, found 0"),
     ],
 )
 def test_what_is_no_cursor_is_refused(data: object, words: str) -> None:

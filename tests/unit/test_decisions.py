@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors import LASTING
+from connectors import LASTING, Decisions
 from stream_bp import decisions
 from stream_bp.decisions import KeptDecisions
 from stream_bp.disk import Disk
@@ -38,3 +38,29 @@ def test_a_line_that_was_torn_is_no_decision(tmp_path: Path) -> None:
     kept.note(8, "file 1", "c")
     kept.close()
     assert path.read_text() == "0,file 0,a\n8,file 1,c\n"
+
+
+def test_what_was_told_once_is_not_pushed_out_by_what_was_decided_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither in a process that keeps nothing, nor in a job, which forgets what no checkpoint needs, and no more."""
+    monkeypatch.setattr(Decisions, "_most", 10)
+    for kept in (Decisions(), KeptDecisions(tmp_path / "decisions.csv", 1, Disk())):
+        kept.note(0, LASTING + "a.csv", "0")
+        for row in range(30):
+            kept.note(row, f"border {row}", "")
+        assert kept.recall(LASTING + "a.csv") == "0"
+        assert kept.recall("border 29") == ""
+        assert (kept.recall("border 0") is None) == (type(kept) is Decisions)
+
+
+def test_decisions_about_any_name_and_any_number_of_columns_are_read_back(tmp_path: Path) -> None:
+    """Names are bytes that need not be text; the columns of a wide file are longer than a field of CSV usually is."""
+    path = tmp_path / "decisions.csv"
+    kept = KeptDecisions(path, 1, Disk())
+    kept.note(0, f"{LASTING}rows-\udcff.csv", "0")
+    kept.note(0, "empty 0", "x" * 200_000)
+    kept.close()
+    again = KeptDecisions(path, 1, Disk())
+    assert again.recall(f"{LASTING}rows-\udcff.csv") == "0"
+    assert again.recall("empty 0") == "x" * 200_000

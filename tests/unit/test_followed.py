@@ -1,5 +1,7 @@
 """Sources that do not end: text that grows and is rotated, folders in which files land, in the order decided once."""
 
+import errno
+import gzip
 import os
 import shutil
 import threading
@@ -21,6 +23,7 @@ from connectors import (
     RowError,
     SourceError,
     followed,
+    listing,
     open_source,
 )
 from stream_bp.config import JobConfig
@@ -552,7 +555,7 @@ def test_a_file_that_comes_too_late_is_a_bad_row(tmp_path: Path, monkeypatch: py
     assert following.rest() == list(range(50))
     parquet(tmp_path / "007b.parquet", 100)
     parquet(tmp_path / "060.parquet", 60)
-    with pytest.raises(SourceError, match=r"007b\.parquet: the file was written when 10 others"):
+    with pytest.raises(SourceError, match=r"007b\.parquet: the file came when 10 others"):
         Following(tmp_path, following.cursor).rest()
     decisions = Decisions()
     for _ in range(2):  # the second time as it was decided
@@ -561,6 +564,221 @@ def test_a_file_that_comes_too_late_is_a_bad_row(tmp_path: Path, monkeypatch: py
             [block] = [block for block in reader if len(block)]
         assert block.records["n"].to_pylist() == [60]
         assert [(bad.kind, bad.row, Path(bad.place).name) for bad in block.bad] == [("late", 50, "007b.parquet")]
+
+
+def test_two_files_that_grow_in_turn_stay_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often one is left for the other, it is one file; and what was read beside them is known, too."""
+    monkeypatch.setattr(followed, "_KEPT", 4)
+    write(tmp_path / "c.csv", -1)
+    following = Following(tmp_path)
+    assert following.read(1) == [-1]
+    for name in ("a.csv", "b.csv"):
+        write(tmp_path / name, -2)
+    assert following.read(2) == [-2, -2]
+    for n in range(12):
+        write(tmp_path / f"{'ab'[n % 2]}.csv", n, header=False)
+        assert following.read(1) == [n]
+    assert len(following.cursor.seen) == 3
+    assert following.cursor.horizon.name == ""
+    write(tmp_path / "c.csv", 99, header=False)
+    assert Following(tmp_path, following.cursor).rest() == following.rest() == [99]
+
+
+def test_a_file_of_the_future_keeps_no_other_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the order of time it is the last one, however many come before it."""
+    monkeypatch.setattr(followed, "_KEPT", 4)
+    tomorrow = time.time() + 86_400
+    os.utime(parquet(tmp_path / "0.parquet", 0), (tomorrow, tomorrow))
+    following = Following(tmp_path, order="time")
+    assert following.read(1) == [0]
+    for n in range(1, 12):
+        parquet(tmp_path / f"{n}.parquet", n)
+        assert following.read(1) == [n]
+    assert Following(tmp_path, following.cursor, order="time").rest() == []
+
+
+@pytest.mark.parametrize("order", ["name", "time"])
+def test_a_file_that_is_moved_in_too_late_is_told_whatever_its_time(
+    tmp_path: Path, order: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the place is followed; what was there before, and is renamed, touched or compressed, is not told."""
+    monkeypatch.setattr(followed, "_KEPT", 4)
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    for n in range(12):
+        os.utime(write(folder / f"{n:02}.csv", n), (1_000 + n, 1_000 + n))
+    source = open_source(folder, follow=Follow(order=order, idle_timeout_s=1.5), keeps_bad_rows=True)
+    reader = source.open(SCHEMA)
+    OPEN.append(reader)
+    assert sum(len(next(reader)) for _ in range(12)) == 12
+    assert len(next(reader)) == 0
+    (folder / "01.csv").rename(folder / "01b.csv")
+    (folder / "02.csv").chmod(0o600)
+    for name in ("03", "11"):
+        with gzip.open(folder / f"{name}.csv.gz", "wb") as file:
+            file.write((folder / f"{name}.csv").read_bytes())
+        shutil.copystat(folder / f"{name}.csv", folder / f"{name}.csv.gz")
+        (folder / f"{name}.csv").unlink()
+    assert len(next(reader)) == 0
+    late = write(tmp_path / "late.csv", 100)
+    os.utime(late, (1_003, 1_003))
+    late.rename(folder / "03c.csv")
+    assert [len(block) for block in reader if len(block)] == []
+    assert [(bad.kind, Path(bad.place).name) for bad in reader.bad] == [("late", "03c.csv")]
+
+
+def test_a_log_that_is_truncated_and_grows_beyond_where_it_was_begins_anew(tmp_path: Path) -> None:
+    """Between two looks it has become longer than it was: its size shows nothing, what stands before its end does."""
+    path = write(tmp_path / "log.csv", 1, 2, 3)
+    following = Following(path)
+    assert following.read(3) == [1, 2, 3]
+    assert following.is_idle()
+    write(path, 4, header=False)
+    shutil.copy(path, tmp_path / "log.csv.1")
+    with path.open("r+") as file:
+        file.truncate(0)
+        file.write("n\n5\n6\n7\n8\n9\n10\n")
+    assert following.rest() == [4, 5, 6, 7, 8, 9, 10]
+
+
+def test_a_part_of_a_log_that_is_compressed_before_it_was_read_is_refused(tmp_path: Path) -> None:
+    """It is named, and read once it was decompressed; what was compressed after it was read is no matter."""
+    path = write(tmp_path / "log.csv", 1)
+
+    def turn(n: int, *, is_compressed: bool) -> None:
+        path.rename(rotated := tmp_path / f"log.csv.{n}")
+        if is_compressed:
+            compress(rotated)
+        write(path, n)
+
+    def compress(rotated: Path) -> None:
+        with gzip.open(f"{rotated}.gz", "wb") as file:
+            file.write(rotated.read_bytes())
+        shutil.copystat(rotated, f"{rotated}.gz")
+        rotated.unlink()
+
+    following = Following(path)
+    assert following.read(1) == [1]
+    turn(2, is_compressed=False)
+    assert following.read(1) == [2]
+    compress(tmp_path / "log.csv.2")
+    time.sleep(0.01)
+    write(path, 3, header=False)
+    assert following.read(1) == [3]
+    turn(4, is_compressed=False)
+    time.sleep(0.01)
+    turn(5, is_compressed=True)
+    with pytest.raises(SourceError, match=r"log\.csv\.5\.gz: .*compressed before it was read; decompress it"):
+        following.rest()
+    packed = tmp_path / "log.csv.5.gz"
+    with gzip.open(packed, "rb") as file:
+        (tmp_path / "log.csv.5").write_bytes(file.read())
+    shutil.copystat(packed, tmp_path / "log.csv.5")
+    packed.unlink()
+    assert Following(path, following.cursor).rest() == [4, 5]
+
+
+def test_a_file_that_is_replaced_is_read_though_it_is_as_long_and_as_old(tmp_path: Path) -> None:
+    """Its number shows it, while the place is followed; one that holds the same is not read again."""
+    for name, n in (("a.csv", 1), ("b.csv", 2)):
+        os.utime(write(tmp_path / name, n), (1_000, 1_000))
+    following = Following(tmp_path)
+    assert following.read(2) == [1, 2]
+    assert following.is_idle()
+    for name, n in (("a.csv", 9), ("b.csv", 2)):
+        os.utime(write(tmp_path / f".{name}", n), (1_000, 1_000))
+        (tmp_path / f".{name}").rename(tmp_path / name)
+    assert following.rest() == [9]
+
+
+def test_a_parquet_file_that_is_replaced_before_it_was_decided_for_is_not_the_other_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was learned is what is decided for: that it is gone is said, and nothing else is learned in its stead."""
+    parquet(tmp_path / "a.parquet", 1)
+    parquet(tmp_path / "b.parquet", 2)
+    decide = followed._Following._decide
+    replaced = []
+
+    def replace_first(self: Any, head: Any) -> None:
+        if head.name.endswith("b.parquet"):
+            replaced.append(parquet(tmp_path / "b.parquet", 3))
+        decide(self, head)
+
+    monkeypatch.setattr(followed._Following, "_decide", replace_first)
+    following = Following(tmp_path)
+    assert following.read(1) == [1]
+    cursor = following.cursor
+    assert following.read(1) == [2]
+    assert len(replaced) == 1
+    with pytest.raises(CursorError, match=r"b\.parquet: the file that came next is gone or changed"):
+        Following(tmp_path, cursor, following.decisions).rest()
+
+
+@pytest.mark.parametrize("place", ["b.parquet", "../gone.parquet"])
+def test_a_parquet_file_that_is_moved_while_it_is_read_is_read_to_its_end(tmp_path: Path, place: str) -> None:
+    """What is open is read, whatever it is called by then."""
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    path = parquet(folder / "a.parquet", *range(200_000))
+    following = Following(folder)
+    assert following.read(1)[0] == 0
+    path.rename(folder / place)
+    assert following.rest()[-1] == 199_999
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_what_the_system_does_not_hand_over_is_no_bad_row(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is whole: it is an error, and all of it is read later."""
+    (parquet if name.endswith("parquet") else write)(tmp_path / name, 1, 2)
+    source = open_source(tmp_path, follow=Follow(idle_timeout_s=0.5), keeps_bad_rows=True)
+    kind = type(source._files.format(name))  # type: ignore[attr-defined]
+    tried = []
+
+    def fail(*arguments: object, **more: object) -> None:
+        tried.append(arguments)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(kind, "open", fail)
+        with source.open(SCHEMA) as reader, pytest.raises(SourceError, match="too many open files"):
+            list(reader)
+    assert len(tried) == 1
+    with source.open(SCHEMA) as reader:
+        assert sum(len(block) for block in reader) == 2
+
+
+def test_compressed_text_of_the_future_is_waited_for_no_longer_than_other(tmp_path: Path) -> None:
+    """A clock elsewhere may be wrong: what does not change for a while is whole."""
+    write(tmp_path / "a.csv", 1)
+    with gzip.open(tmp_path / "b.csv.gz", "wt") as file:
+        file.write("n\n2\n")
+    os.utime(tmp_path / "b.csv.gz", (time.time() + 3_600, time.time() + 3_600))
+    write(tmp_path / "c.csv", 3)
+    assert Following(tmp_path).rest() == [1, 2, 3]
+
+
+def test_what_was_decided_is_found_without_looking_at_the_whole_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that goes on from far behind lists the files once in a while, not once for each."""
+    for n in range(40):
+        parquet(tmp_path / f"{n:02}.parquet", n)
+    following = Following(tmp_path)
+    assert following.rest() == list(range(40))
+    again = Following(tmp_path, None, following.decisions)
+    listed = []
+    look = listing.Listing.listed
+
+    def counted(self: Any, *arguments: Any) -> Any:
+        listed.append(1)
+        return look(self, *arguments)
+
+    monkeypatch.setattr(listing.Listing, "listed", counted)
+    assert again.read(40) == list(range(40))
+    assert len(listed) < 10
 
 
 def test_a_file_that_is_gone_is_missed(tmp_path: Path) -> None:
