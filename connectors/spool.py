@@ -34,6 +34,7 @@ from connectors.csv_dialect import Dialect
 from connectors.csv_records import first_line, record_ends, whole_records
 from connectors.csv_text import MAX_RECORD, transcoded
 from connectors.errors import SourceError, foreign_errors
+from connectors.storage import sync
 
 __all__ = ["STANDARD_INPUT", "Spool", "is_pipe"]
 
@@ -81,8 +82,9 @@ class Spool:
         self.is_kept = folder is not None
         self.folder = folder or tempfile.mkdtemp(prefix="stream-bp-")
         with foreign_errors(self.folder):
-            Path(self.folder).mkdir(parents=True, exist_ok=True)
+            _make_folder(Path(self.folder))
             self._refuse_others()
+            self._remove_begun()
         self._finalizer = (
             None if self.is_kept else weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         )
@@ -102,6 +104,17 @@ class Spool:
         others = [name for name in os.listdir(self.folder) if not _NAME.fullmatch(name) and not name.startswith(".")]  # noqa: PTH208
         if others:
             raise SourceError(f"{self.folder}: {others[0]} is not of a spool; choose a folder for it alone")
+
+    def _remove_begun(self) -> None:
+        """Remove the last file of text if it was not begun to the end of its header: it holds no row."""
+        path = self._path(max(self._numbers(), default=0), "csv")
+        if not path.exists():
+            return
+        with path.open("rb") as file:
+            head = file.read(MAX_RECORD + 1)
+        dialect = replace(self._dialect, encoding="utf-8").told_by(head)
+        if not len(record_ends(head, is_last=False, dialect=dialect)):
+            path.unlink()
 
     def _numbers(self) -> list[int]:
         return [int(match[1]) for name in os.listdir(self.folder) if (match := _NAME.fullmatch(name))]  # noqa: PTH208
@@ -280,8 +293,10 @@ class Spool:
         hidden = path.with_name(f".{path.name}.tmp")
         pq.write_table(pa.Table.from_batches(batches), hidden, write_page_checksum=True)
         if self.is_kept:
-            _sync(hidden)
+            sync(hidden)
         hidden.replace(path)
+        if self.is_kept:
+            sync(path.parent)
         with self._changed:
             self._newest = number
 
@@ -342,6 +357,8 @@ class _Text:
             self._file.seek(size)
         else:
             self.write(header)
+            if is_durable:
+                sync(path.parent)
 
     def write(self, text: bytes) -> None:
         """Write whole records, through to the disk where they are to stay."""
@@ -396,6 +413,10 @@ def _read_batches(stream: io.BufferedReader, batches: queue.Queue[pa.RecordBatch
         batches.put(error)
 
 
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+def _make_folder(path: Path) -> None:
+    """Create a folder and its missing parents, each of them so that a power cut does not take it back."""
+    if path.is_dir():
+        return
+    _make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    sync(path.parent)

@@ -16,7 +16,7 @@ from connectors.addresses import Address
 from connectors.errors import SourceError
 from connectors.objects import ObjectFile, ObjectStatus, Store, open_store, patiently
 
-__all__ = ["DISK", "LocalFile", "Status", "Storage"]
+__all__ = ["DISK", "LocalFile", "Status", "Storage", "sync"]
 
 Status = os.stat_result | ObjectStatus
 
@@ -123,6 +123,15 @@ class Storage:
 
 
 DISK = Storage()  # of files that have no address
+
+
+def sync(path: Path) -> None:
+    """Write a file through to the disk; of a folder, the names in it."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 _TOKEN = re.compile(r"\*\*/|\*|\[!?\]?[^\]]*\]|.", re.DOTALL)

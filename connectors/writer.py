@@ -14,6 +14,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from connectors.errors import RowError, SchemaError, SourceError, foreign_errors
+from connectors.storage import sync
 
 __all__ = ["WRITABLE", "Writer", "open_writer"]
 
@@ -59,9 +60,9 @@ class Writer:
             self._hand_on()
         with foreign_errors(str(self._target)):
             self._files.close()
-            _sync(self._temporary)
+            sync(self._temporary)
             self._temporary.replace(self._target)
-            _sync(self._target.parent)
+            sync(self._target.parent)
 
     def __enter__(self) -> Self:
         return self
@@ -122,15 +123,6 @@ def _open_sink(files: ExitStack, path: str, extension: str, schema: pa.Schema) -
     if extension == ".csv.gz":
         file = files.enter_context(pa.CompressedOutputStream(file, "gzip"))
     return files.enter_context(pacsv.CSVWriter(file, schema))
-
-
-def _sync(path: Path) -> None:
-    """Write a file through to the disk; of a folder, the names in it."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _line(schema: pa.Schema) -> str:

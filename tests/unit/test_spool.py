@@ -189,6 +189,66 @@ def test_a_spool_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.Monkey
         open_source(pipe, spool=str(folder))
 
 
+@pytest.mark.parametrize("begun", [b"", b"n", b"n,w"], ids=["empty", "half", "no line end"])
+@pytest.mark.parametrize("n_before", [0, 60], ids=["first file", "further file"])
+def test_a_file_that_was_not_begun_to_the_end_of_its_header_is_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bytes, n_before: int
+) -> None:
+    """As a kill leaves it: nothing before it is lost, and what comes need not have the header again."""
+    monkeypatch.setattr(spool, "_FILE_BYTES", 200)
+    pipe, folder = fifo(tmp_path), tmp_path / "spool"
+    end = None
+    if n_before:
+        thread = pour(pipe, text(0, n_before))
+        end = rows(open_source(pipe, spool=str(folder)))[1]
+        thread.join()
+    folder.mkdir(exist_ok=True)
+    newest = folder / f"spool-{len(list(folder.iterdir())) + 1:012d}.csv"
+    newest.write_bytes(begun)
+    os.utime(newest, (1, 1))  # long ago: nobody waits for what may yet be written to it
+    thread = pour(pipe, text(n_before, 90, header="" if n_before else "n,w\n"))
+    assert rows(open_source(pipe, spool=str(folder)), end)[0] == list(range(n_before, 90))
+    thread.join()
+    assert newest.read_bytes().startswith(b"n,w\n")
+
+
+def arrow(table: pa.Table) -> bytes:
+    """Return a stream of Arrow."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_the_names_of_what_is_kept_outlast_a_power_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Each file that is made is written through, and then its folder; so is the folder that a new one stands in."""
+    monkeypatch.setattr(spool, "_FILE_BYTES", 200)
+    monkeypatch.setattr(spool, "_READ_BYTES", 50)
+    synced: list[tuple[str, set[str]]] = []
+    fsync = os.fsync
+
+    def noted(fd: int) -> None:
+        path = Path(f"/proc/self/fd/{fd}").readlink()
+        synced.append((str(path), {one.name for one in path.iterdir()} if path.is_dir() else set()))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    pipe, folder = fifo(tmp_path), tmp_path / "deep" / "spool"
+    thread = pour(pipe, text(0, 60) if kind == "csv" else arrow(pa.table({"n": range(60)})))
+    assert rows(open_source(pipe, spool=str(folder)))[0] == list(range(60))
+    thread.join()
+    assert {str(tmp_path), str(tmp_path / "deep")} <= {path for path, _ in synced}
+    files = sorted(folder.iterdir())
+    assert len(files) > (kind == "csv")
+    for file in files:
+        first = min(i for i, (path, _) in enumerate(synced) if file.name in path)
+        assert any(path == str(folder) and file.name in names for path, names in synced[first + 1 :])
+
+
 def test_a_last_record_without_end_is_whole_when_its_writer_has_gone(tmp_path: Path) -> None:
     """What comes later, by another process too, does not stand on its line, and it is not taken back."""
     pipe, folder = fifo(tmp_path), tmp_path / "spool"
