@@ -315,6 +315,9 @@ class _Pipe(io.RawIOBase):
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._over, self._tell = os.pipe()
+        self._poll = select.poll()  # not select, which knows no descriptor beyond 1,023
+        for one in (self._fd, self._over):
+            self._poll.register(one, select.POLLIN)
         self._lock = threading.Lock()  # a number is that of another file, once it was closed
 
     def readable(self) -> bool:
@@ -322,8 +325,7 @@ class _Pipe(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         while True:
-            ready, _, _ = select.select([self._fd, self._over], [], [])
-            if self._over in ready:
+            if self._over in {ready for ready, _ in self._poll.poll()}:
                 return 0
             with contextlib.suppress(BlockingIOError):
                 data = os.read(self._fd, len(buffer))

@@ -1,6 +1,7 @@
 """Standard input and named pipes: what comes through them is kept, read from there, and can be gone on with."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -58,6 +59,24 @@ def fifo(folder: Path) -> Path:
 def text(start: int, stop: int, header: str = "n,w\n") -> bytes:
     """Return rows, some of them quoted over lines."""
     return (header + "".join(f'{n},"a\n{n}"\n' for n in range(start, stop))).encode()
+
+
+def test_a_pipe_is_read_by_a_process_with_many_open_files(tmp_path: Path) -> None:
+    """Whatever number its descriptor has: `select` stops at 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 1_200:
+        pytest.skip("so many files cannot be open here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1_200), hard))
+    others = [os.open(os.devnull, os.O_RDONLY) for _ in range(1_050)]
+    try:
+        pipe = fifo(tmp_path)
+        thread = pour(pipe, text(0, 10))
+        assert rows(open_source(pipe))[0] == list(range(10))
+        thread.join()
+    finally:
+        for fd in others:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.parametrize("step", [3, 1 << 20])
