@@ -34,9 +34,11 @@ class Writer:
         self._n_waiting = 0
         self._has_blank_lines = extension != ".parquet" and len(schema) == 1
         self._files = ExitStack()
-        with foreign_errors(str(target)):
+        with foreign_errors(str(target)), ExitStack() as stack:
             self._temporary.open("xb").close()
+            stack.callback(self._leave_nothing)
             self._sink = _open_sink(self._files, str(self._temporary), extension, schema)
+            stack.pop_all()
 
     def write_batch(self, records: pa.RecordBatch) -> None:
         """Append rows of the writer's schema."""
@@ -74,7 +76,12 @@ class Writer:
             if kind is None:
                 self._commit()
         finally:
+            self._leave_nothing()
+
+    def _leave_nothing(self) -> None:
+        try:
             self._files.close()
+        finally:
             self._temporary.unlink(missing_ok=True)
 
 

@@ -82,3 +82,16 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
     ):
         writer.write_batch(ROWS.select(["i"]))
     assert files(tmp_path) == ["b.csv"]
+
+
+@pytest.mark.parametrize(
+    ("name", "type_"),
+    [("a.csv", pa.list_(pa.int64())), ("a.csv.gz", pa.list_(pa.int64())), ("a.parquet", pa.month_day_nano_interval())],
+)
+def test_a_type_that_cannot_be_written_leaves_nothing(tmp_path: Path, name: str, type_: pa.DataType) -> None:
+    """It is refused when the file is opened: no block has begun then, whose end would take anything away."""
+    (tmp_path / name).write_text("old")
+    with pytest.raises(SourceError, match=rf"{name}: .*(list<item: int64>|month_day_nano_interval)"):
+        open_writer(tmp_path / name, pa.schema([("x", type_)]))
+    assert files(tmp_path) == [name]
+    assert (tmp_path / name).read_text() == "old"
