@@ -6,7 +6,7 @@ source needs.
 
 import hashlib
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -22,6 +22,13 @@ __all__ = ["SqliteSource", "open_sqlite", "write_sqlite"]
 
 _BLOCK_ROWS = 1_000
 _TYPES = {"INTEGER": pa.int64(), "REAL": pa.float64(), "TEXT": pa.string(), "BOOLEAN": pa.bool_()}
+# SQLite keeps any value in any column, and Arrow would make 1 of 1.5: what does not fit is to be seen by us.
+_FITS: dict[pa.DataType, Callable[[object], bool]] = {
+    pa.int64(): lambda value: isinstance(value, int),
+    pa.float64(): lambda value: isinstance(value, float),
+    pa.string(): lambda value: isinstance(value, str),
+    pa.bool_(): lambda value: value in {0, 1},
+}
 
 
 def open_sqlite(place: str) -> Source:
@@ -43,6 +50,11 @@ class SqliteSource(Source):
             if not columns:
                 raise SourceError(f"{path}: there is no table {table!r}")
             self._quoted = '"{}"'.format(table.replace('"', '""'))
+            try:
+                connection.execute(f"SELECT rowid FROM {self._quoted} LIMIT 0")  # noqa: S608
+            except sqlite3.OperationalError as error:
+                what = f"table {table!r} has no rowids to be read in the order of ({error}); give one that has"
+                raise SourceError(f"{path}: {what}") from error
             self._n_rows = int(connection.execute(f"SELECT count(*) FROM {self._quoted}").fetchone()[0])  # noqa: S608
         self._schema = pa.schema([(name, _TYPES.get(type_.upper(), pa.string())) for name, type_ in columns])
 
@@ -97,7 +109,7 @@ class SqliteSource(Source):
         for name, column in zip(names, zip(*values, strict=True), strict=True):
             type_ = self._schema.field(name).type
             for i, value in enumerate(column):
-                if value is not None and not isinstance(value, str if type_ == pa.string() else int | float):
+                if value is not None and not _FITS[type_](value):
                     what = f"column {name!r}: expected {type_}, found {value!r}"
                     raise RowError(f"{self.description}, row {row + i}: {what}")
             is_flag = type_ == pa.bool_()

@@ -5,16 +5,18 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 import tomllib
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 import stream_bp
-from connectors import Follow, Source, SourceError, open_source, schemes
+from connectors import Follow, RowError, Source, SourceError, open_source, schemes
 from connectors.contract import table
 from connectors.memory import MemorySource
 from tests.contract import sqlite_rows
@@ -101,6 +103,25 @@ def test_a_job_over_its_scheme_is_killed_and_goes_on_to_the_same_bits(place: Pat
     assert (place / "killed" / "history.csv").read_bytes() == (place / "whole" / "history.csv").read_bytes()
     run("stream_bp", "predict", "whole", where, "--output", "p.csv", place=place)
     assert len((place / "p.csv").read_text().splitlines()) == 20_001
+
+
+@pytest.mark.parametrize(("column", "value"), [("i", 1.5), ("i", b"1"), ("x", "oops"), ("word", b"w"), ("flag", 7)])
+def test_a_value_that_its_column_cannot_hold_is_no_value_of_it(tmp_path: Path, column: str, value: object) -> None:
+    """SQLite keeps it as it is; nothing is made of it that was not there, and the row is named."""
+    values = table(5).to_pylist()
+    values[3][column] = value
+    source = sqlite_rows.open_sqlite(write_sqlite(table(5), tmp_path / "rows.db", values=values))
+    expected = re.escape(f"row 3: column {column!r}: expected {source.schema.field(column).type}, found {value!r}")
+    with pytest.raises(RowError, match=expected), source.open(source.schema) as reader:
+        list(reader)
+
+
+def test_a_table_without_rowids_is_refused_by_name(tmp_path: Path) -> None:
+    """Nothing says which of its rows is the first one."""
+    with closing(sqlite3.connect(tmp_path / "rows.db")) as connection, connection:
+        connection.execute("CREATE TABLE keyed (i INTEGER PRIMARY KEY, x REAL) WITHOUT ROWID")
+    with pytest.raises(SourceError, match=r"rows\.db: table 'keyed' has no rowids"):
+        sqlite_rows.open_sqlite(f"sqlite://{tmp_path / 'rows.db'}?table=keyed")
 
 
 def opened(place: str, delimiter: str | None = None) -> Source:
