@@ -10,7 +10,8 @@ The points: (1) every row once, in order; (2) blocks of exactly the size asked f
 minibatches, reopen from the cursor after a JSON round trip, the rest is identical, and again from there; (4) cursors
 before the first read, at the end, after the end; (5) a second epoch equals the first; (6) minibatches of 1, larger than
 the source, no divisor of a block; (7) nothing to read; (8) a place that was edited or cut off is refused; (9) a bad
-cell names row and column, where there can be one; (10) close twice, use after close.
+cell names row and column, where there can be one; (10) close twice, use after close; (11) a place that is gone is one
+error of ours that names it; (12) readers leave nothing open.
 
 Not here, since it takes the place to see it: that memory does not grow with the stream, and what is handed over as bad
 rows.
@@ -35,6 +36,7 @@ from connectors.rebatching import rebatch
 __all__ = ["N_ROWS", "SCHEMA", "SourceContract", "blocks", "rows", "table", "through_json"]
 
 N_ROWS = 103
+_OPEN = Path("/proc/self/fd")
 
 
 def table(n: int = N_ROWS) -> pa.Table:
@@ -83,6 +85,16 @@ class SourceContract(ABC):
     def make_bad(self, folder: Path) -> Source | None:
         """Return a source of the first rows of `table`, the third with ``oops`` for its ``i``; None if none can be."""
         return None
+
+    def remove(self, folder: Path) -> list[str]:
+        """Take away what `make` put into its place, and return the names of it: an error is to tell one of them.
+
+        Unless overridden, all files of the folder are removed; where there is none, the place cannot be gone.
+        """
+        found = [path for path in folder.rglob("*") if not path.is_dir()]
+        for path in found:
+            path.unlink()
+        return [path.name for path in found]
 
     @pytest.fixture
     def source(self, tmp_path: Path) -> Source:
@@ -182,6 +194,30 @@ class SourceContract(ABC):
         reader.close()
         with pytest.raises(ConnectorError, match="closed"):
             next(reader)
+
+    @pytest.mark.parametrize("start", ["the start", "a cursor"])
+    def test_a_place_that_is_gone_is_named(self, source: Source, tmp_path: Path, start: str) -> None:
+        """Point 11: one line that names the place, whether anything was read before it went or not."""
+        cursor = through_json(blocks(source, 10)[3].cursor(4)) if start == "a cursor" else None
+        names = self.remove(tmp_path)
+        if not names:
+            pytest.skip("the place of such a source cannot be gone")
+        with pytest.raises(ConnectorError) as caught:
+            blocks(source, 10, cursor)
+        assert any(name in str(caught.value) for name in names)
+        assert "\n" not in str(caught.value)
+
+    def test_readers_leave_nothing_open(self, source: Source) -> None:
+        """Point 12: whether they were read to the end or closed before it; what is kept once may stay open."""
+        n_open = []
+        for _ in range(10):
+            rows(blocks(source, 10))
+            with source.open(SCHEMA) as reader:
+                next(reader)
+            source.open(SCHEMA).close()
+            n_open.append(len(list(_OPEN.iterdir())))
+        # Fewer than one for each round: what else runs in this process opens and closes files, too.
+        assert n_open[9] - n_open[1] < 8
 
     @pytest.mark.parametrize("depth", [1, 3])
     def test_reading_ahead_changes_nothing(self, source: Source, depth: int) -> None:

@@ -67,6 +67,11 @@ class Bucket:
         """Remove an object."""
         self.files.delete_file(f"{self.bucket}/{key}")
 
+    def keys(self) -> list[str]:
+        """Return the names of all objects."""
+        found = self.files.get_file_info(fs.FileSelector(self.bucket, recursive=True))
+        return [one.path.removeprefix(f"{self.bucket}/") for one in found if one.is_file]
+
 
 class S3(Bucket):
     """A bucket of S3."""

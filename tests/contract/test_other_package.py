@@ -72,15 +72,33 @@ def test_a_package_that_follows_the_steps_keeps_the_contract(place: Path) -> Non
     assert re.search(r"^2\d passed in", said, flags=re.MULTILINE), said
 
 
-def test_the_contract_catches_a_source_that_does_not_look_at_the_place(place: Path) -> None:
-    """The control: without its check of identities the package fails, at the points about that alone."""
+WRONGLY = {
+    "does not look at the place": ("if seen.digest != now.digest", "if False", ["a_changed_place_is_refused"] * 3),
+    "hands on foreign errors": (
+        "except OSError as error",
+        "except EOFError as error",
+        ["a_place_that_is_gone_is_named"] * 2,
+    ),
+    "keeps files open": (
+        "yield connection",
+        "vars(self).setdefault('held', []).append(self._path.open()); yield connection",
+        ["readers_leave_nothing_open"],
+    ),
+}
+
+
+@pytest.mark.parametrize("wrongly", WRONGLY)
+def test_the_contract_catches_a_source_that_works_wrongly(place: Path, wrongly: str) -> None:
+    """The control: so changed, the package fails at the points about that alone."""
+    right, wrong, points = WRONGLY[wrongly]
     module = place / "sqlite_rows.py"
-    module.write_text(module.read_text().replace("if seen.digest != now.digest", "if False"))
+    assert right in module.read_text()
+    module.write_text(module.read_text().replace(right, wrong))
     (place / "test_sqlite_rows.py").write_text(step("python"))
     command = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_sqlite_rows.py"]
     done = subprocess.run(command, cwd=place, env=environment(place), check=False, capture_output=True, text=True)
     failed = re.findall(r"^FAILED .*::(\w+)", done.stdout, flags=re.MULTILINE)
-    assert failed == ["test_a_changed_place_is_refused"] * 3, done.stdout
+    assert failed == [f"test_{point}" for point in points], done.stdout
 
 
 def test_a_job_over_its_scheme_is_killed_and_goes_on_to_the_same_bits(place: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from connectors import Source, open_source
 from connectors.contract import SourceContract
 from tests.contract.test_source_contract import split
-from tests.stores import S3, Azure, Google, azure_server, google_server, s3_server
+from tests.stores import S3, Azure, Bucket, Google, azure_server, google_server, s3_server
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,20 @@ def parquet(rows: pa.Table, row_group_size: int = 17) -> bytes:
     return file.getvalue()
 
 
-class RemoteContract(SourceContract):
+class StoreContract(SourceContract):
+    """Take away what is in a store, and not in the folder."""
+
+    store: Bucket
+
+    def remove(self, folder: Path) -> list[str]:
+        """Remove all objects."""
+        keys = self.store.keys()
+        for key in keys:
+            self.store.delete(key)
+        return keys
+
+
+class RemoteContract(StoreContract):
     """Give the server to whoever makes a source."""
 
     store: S3
@@ -118,7 +131,7 @@ class TestHttpParquet(RemoteContract):
         return open_source(f"{self.store.http('a.parquet')}?signature=canary")
 
 
-class GoogleContract(SourceContract):
+class GoogleContract(StoreContract):
     """Give the server to whoever makes a source."""
 
     store: Google
@@ -148,7 +161,7 @@ class TestGoogleParquetFolder(GoogleContract):
         return open_source(self.store.address("folder/"))
 
 
-class AzureContract(SourceContract):
+class AzureContract(StoreContract):
     """Give the server to whoever makes a source."""
 
     store: Azure
