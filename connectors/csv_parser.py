@@ -333,8 +333,9 @@ class RecordParser:
             return
         if cells is None or cells.num_rows != len(which):
             return
+        names = set(self.header)
         for field, column in zip(self._schema, cells.columns, strict=True):
-            if field.name not in self.header:
+            if field.name not in names:
                 continue
             cells = column.combine_chunks()
             suspicious = _suspicious(cells, field.type)

@@ -245,8 +245,9 @@ def _locate(whole: FileIdentity, end: int, offset: int, rows: Any, n: int) -> Fi
 
 def _refuse_retyped(wanted: pa.Schema, found: pa.Schema, name: str) -> None:
     """Refuse a file in which a column is of another kind of values than it is read as."""
+    types = dict(zip(found.names, found.types, strict=True))
     for field in wanted:
-        type_ = found.field(field.name).type if field.name in found.names else field.type
+        type_ = types.get(field.name, field.type)
         is_read_as_said = pa.types.is_string(field.type) or pa.types.is_string(type_)
         if wider_type(type_, field.type) is None and not is_read_as_said and not _is_castable(type_, field.type):
             raise SchemaError(

@@ -40,11 +40,13 @@ Merge = Callable[[pa.DataType, pa.DataType], pa.DataType | None]
 
 def check_names(names: list[str], place: str) -> None:
     """Refuse columns that cannot be told apart, or have no name."""
+    before: set[str] = set()
     for index, name in enumerate(names):
         if not name.strip():
             raise SchemaError(f"{place}: column {index + 1} of {len(names)} has no name; name it in the file")
-        if name in names[:index]:
+        if name in before:
             raise SchemaError(f"{place}: column {name!r} occurs twice; rename one of them in the file")
+        before.add(name)
 
 
 def plain(schema: pa.Schema) -> pa.Schema:
@@ -155,8 +157,9 @@ def require(wanted: pa.Schema, found: Iterable[str], place: str) -> None:
     names = list(found)
     if not len(wanted):
         raise SchemaError(f"{place}: no column was asked for")
+    is_there = set(names)
     for name in wanted.names:
-        if name not in names:
+        if name not in is_there:
             raise SchemaError(f"{place}: no column {name!r}{nearest(name, names)}")
 
 

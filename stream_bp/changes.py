@@ -51,7 +51,8 @@ class Changes:
         if self._columns is None:
             return []
         before, now = self._columns, list(columns)
-        new, gone = [name for name in now if name not in before], [name for name in before if name not in now]
+        were, are = set(before), set(now)
+        new, gone = [name for name in now if name not in were], [name for name in before if name not in are]
         events = {
             "columns_ignored": [name for name in new if name not in self._learned],
             "columns_back": [name for name in new if name in self._missing],
