@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +32,7 @@ pa.enable_signal_handlers(False)
 
 _INFERRED = (pa.null(), pa.bool_(), pa.int64(), pa.float64(), pa.date32(), pa.time32("s"))
 _BOM = b"\xef\xbb\xbf"
+_USUAL = Dialect(",", '"', "utf-8")
 _MOST = 0.99  # of the cells with a value; the rest are mistakes then
 _BLANKS = (*(" " * n for n in range(1, 17)), "\t")
 _NOTHING = "^(?:" + "|".join(map(re.escape, (*NOTHING, *_BLANKS))) + ")$"
@@ -81,34 +83,49 @@ def infer_schema(text: bytes, header: list[str], dialect: Dialect) -> pa.Schema:
     good = RecordParser(header, as_bytes, "", dialect).good(text)
     if not good:
         return pa.schema([(column, pa.null()) for column in header])
-    found = _read(good, header, pacsv.ConvertOptions(), dialect).schema
-    return pa.schema([(field.name, _settled(field, good, header, dialect)) for field in found])
+    found = _read(good, header, pacsv.ConvertOptions(), dialect)
+    # What a column is to be is asked of the text of it alone: to parse all the text again takes as long for each of
+    # them as for all.
+    moments = {field.name: pa.string() for field in found.schema if pa.types.is_timestamp(field.type)}
+    as_words = pacsv.ConvertOptions(include_columns=list(moments), column_types=moments)
+    words = _read(good, header, as_words, dialect) if moments else found
+    return pa.schema(
+        [
+            (field.name, _settled(field.type, words[field.name] if field.name in moments else column))
+            for field, column in zip(found.schema, found.columns, strict=True)
+        ]
+    )
 
 
-def _settled(field: pa.Field, text: bytes, header: list[str], dialect: Dialect) -> pa.DataType:
+def _settled(found: pa.DataType, words: pa.ChunkedArray) -> pa.DataType:
     """Return the type for records like these: of a timestamp, one with room for any year and for fractions."""
-    if field.type in _INFERRED:
-        return field.type
-    options = pacsv.ConvertOptions(include_columns=[field.name])
-    if pa.types.is_timestamp(field.type):
-        options.column_types = {field.name: pa.timestamp("us", field.type.tz)}
+    if found in _INFERRED:
+        return found
+    if pa.types.is_timestamp(found):
+        finer = pa.timestamp("us", found.tz)
         try:
-            _read(text, header, options, dialect)
+            _read(_alone(words), [""], pacsv.ConvertOptions(column_types={"": finer}), _USUAL)
         except pa.ArrowInvalid:  # it has fractions of nine digits
-            return field.type
-        return options.column_types[field.name]
-    if not pa.types.is_string(field.type):
+            return found
+        return finer
+    if not pa.types.is_string(found):
         return pa.string()
-    words = _read(text, header, options, dialect).column(0)
     has_value = pc.sum(pc.invert(pc.match_substring_regex(words, _NOTHING))).as_py() or 0
     for type_, pattern in _LIKELY:
         matching = pc.sum(pc.match_substring_regex(words, rf"^\s*(?:{pattern})\s*$")).as_py() or 0
         if matching >= _MOST * has_value:
             # What looks like it may yet be none: a moment beyond the years of its unit, a truth value between blanks.
-            parser = RecordParser(header, pa.schema([(field.name, type_)]), "", dialect)
-            if parser.n_bad(text) <= (1 - _MOST) * has_value:
+            parser = RecordParser([""], pa.schema([("", type_)]), "", _USUAL)
+            if parser.n_bad(_alone(words)) <= (1 - _MOST) * has_value:
                 return type_
     return pa.string()
+
+
+def _alone(words: pa.ChunkedArray) -> bytes:
+    """Return records of one column."""
+    text = io.BytesIO()
+    pacsv.write_csv(pa.table({"": words}), text, pacsv.WriteOptions(include_header=False))
+    return text.getvalue()
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,32 +199,15 @@ class RecordParser:
     def __init__(self, header: list[str], schema: pa.Schema, name: str, dialect: Dialect) -> None:
         self.header, self._schema, self._name, self._dialect = header, schema, name, dialect
         for field in schema:
-            self._probe(field)
-        self._options = self._convert(list(schema))
-        self._options_without_blanks = self._convert(list(schema))
+            try:
+                _probe(field.type, dialect)
+            except pa.ArrowNotImplementedError as error:
+                raise SchemaError(f"{name}: column {field.name!r} cannot be read from text as {field.type}") from error
+        self._options = _convert(list(schema))
+        self._options_without_blanks = _convert(list(schema))
         self._options_without_blanks.null_values = list(NOTHING)
-        self._options_without_words = self._convert(list(schema))
+        self._options_without_words = _convert(list(schema))
         self._options_without_words.null_values = [""]
-
-    def _probe(self, field: pa.Field) -> None:
-        try:
-            _read(b'""', [field.name], self._convert([field]), self._dialect)
-        except pa.ArrowNotImplementedError as error:
-            raise SchemaError(
-                f"{self._name}: column {field.name!r} cannot be read from text as {field.type}"
-            ) from error
-        except pa.ArrowInvalid:  # where nothing is quoted, two quotes are a word
-            return
-
-    def _convert(self, wanted: list[pa.Field]) -> pacsv.ConvertOptions:
-        names = [field.name for field in wanted]
-        types = {field.name: field.type for field in wanted}
-        return pacsv.ConvertOptions(
-            column_types=types,
-            include_columns=names,
-            include_missing_columns=True,
-            null_values=[*NOTHING, *_BLANKS],
-        )
 
     def parse(self, text: bytes, keeps_bad_rows: bool) -> Parsed:
         """Parse whole records, at least one, in any thread.
@@ -325,7 +325,7 @@ class RecordParser:
 
     def _mistyped(self, text: bytes, ends: Positions, which: Positions) -> Iterator[tuple[int, tuple[str, str]]]:
         """Yield what is wrong with the cells of records that are well-formed, column by column."""
-        as_bytes = self._convert([pa.field(field.name, pa.binary()) for field in self._schema])
+        as_bytes = _convert([pa.field(field.name, pa.binary()) for field in self._schema])
         joined = self._joined(text, ends, which)
         try:
             cells = _read(joined, self.header, as_bytes, self._dialect) if joined else None
@@ -351,7 +351,7 @@ class RecordParser:
 
     def _column_parses(self, field: pa.Field, text: bytes) -> bool:
         try:
-            _read(text, self.header, self._convert([field]), self._dialect)
+            _read(text, self.header, _convert([field]), self._dialect)
         except pa.ArrowInvalid:
             return False
         return True
@@ -380,6 +380,25 @@ class RecordParser:
         last = which[np.concatenate((breaks, [len(which) - 1]))]
         starts = np.where(first > 0, ends[first - 1], 0)
         return b"".join(text[start:stop] for start, stop in zip(starts.tolist(), ends[last].tolist(), strict=True))
+
+
+@lru_cache(maxsize=256)
+def _probe(type_: pa.DataType, dialect: Dialect) -> None:
+    """Let Arrow raise if it reads no text as a type: once for each type, and not for each column of each file."""
+    # Where nothing is quoted, two quotes are a word.
+    with contextlib.suppress(pa.ArrowInvalid):
+        _read(b'""', [""], _convert([pa.field("", type_)]), dialect)
+
+
+def _convert(wanted: list[pa.Field]) -> pacsv.ConvertOptions:
+    names = [field.name for field in wanted]
+    types = {field.name: field.type for field in wanted}
+    return pacsv.ConvertOptions(
+        column_types=types,
+        include_columns=names,
+        include_missing_columns=True,
+        null_values=[*NOTHING, *_BLANKS],
+    )
 
 
 def _suspicious(cells: pa.Array, type_: pa.DataType) -> Positions:

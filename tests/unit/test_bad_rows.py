@@ -44,6 +44,19 @@ def quarantined(run_dir: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return what tells how long each text was that is parsed from here on."""
+    texts: list[int] = []
+    parse = csv_parser._read
+
+    def counted(text: bytes, *rest: Any) -> Any:
+        texts.append(len(text))
+        return parse(text, *rest)
+
+    monkeypatch.setattr(csv_parser, "_read", counted)
+    return texts
+
+
 @pytest.mark.parametrize("cell", ["2024-03-01 10:00:{}", "True", "1.5e{}", "{}", "word"])
 @pytest.mark.parametrize("wrong", ["short", "oops,1,a", "oops,1,a,more"])
 def test_a_bad_row_is_found_in_few_steps(
@@ -55,14 +68,7 @@ def test_a_bad_row_is_found_in_few_steps(
         lines[at:at] = [wrong]
     path = tmp_path / "rows.csv"
     path.write_text("\n".join(["i,x,label", *lines]) + "\n")
-    texts: list[int] = []
-    parse = csv_parser._read
-
-    def counted(text: bytes, *rest: Any) -> Any:
-        texts.append(len(text))
-        return parse(text, *rest)
-
-    monkeypatch.setattr(csv_parser, "_read", counted)
+    texts = parsed(monkeypatch)
     source = open_source(path, keeps_bad_rows=True)
     with source.open(source.schema) as reader:
         blocks = list(reader)
@@ -70,6 +76,40 @@ def test_a_bad_row_is_found_in_few_steps(
     assert (sum(map(len, blocks)), len(bad)) == (2_000, 3)
     assert len(texts) < 100
     assert sum(texts) < 100 * path.stat().st_size
+
+
+@pytest.mark.parametrize("wrong", [None, "oops"])
+@pytest.mark.parametrize(
+    "cell", ["word", "2024-03-01 10:00:{:02}", "2024-03-01 10:00:00.1234567{:02}", "9999-01-{:02} 10:00:00", "{}"]
+)
+def test_types_of_many_columns_are_told_by_reading_the_text_a_few_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cell: str, wrong: str | None
+) -> None:
+    """Not once more for each of them, whatever they hold, and whether a word stands among their values or not."""
+    n_columns = 100
+    rows = [[cell.format(10 + i % 9)] * n_columns for i in range(200)]
+    if wrong is not None:
+        rows[120] = [wrong] * n_columns
+    path = tmp_path / "rows.csv"
+    header = [f"c{i}" for i in range(n_columns)]
+    path.write_text("".join(",".join(line) + "\n" for line in [header, *rows]))
+    texts = parsed(monkeypatch)
+    assert len(set(open_source(path).schema.types)) == 1
+    assert sum(texts) < 30 * path.stat().st_size
+
+
+def test_a_type_is_tried_once_however_many_columns_and_files_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether text can be read as it is a question to Arrow that each column of each file had asked."""
+    header = ",".join(f"c{i}" for i in range(50))
+    for i in range(20):
+        (tmp_path / f"{i}.csv").write_text(f"{header}\n{','.join(['1.5'] * 50)}\n")
+    texts = parsed(monkeypatch)
+    source = open_source(tmp_path)
+    with source.open(source.schema) as reader:
+        assert sum(map(len, reader)) == 20
+    assert len(texts) < 10 * 20
 
 
 def test_bad_rows_are_kept_with_their_place_reason_and_bytes(tmp_path: Path) -> None:
