@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
@@ -81,7 +82,7 @@ def rebatch_as_it_comes(
     Block
         A multiple of ``unit`` rows, or as many as end at a border; or an empty one, where there is nothing for now.
     """
-    borders = sorted(int(name.split()[1]) for name in decisions.names() if name.startswith("border "))
+    borders = deque(sorted(int(name.split()[1]) for name in decisions.names() if name.startswith("border ")))
     pieces: list[_Piece] = []
     waiting, since = 0, time.monotonic()
     try:
@@ -89,11 +90,11 @@ def rebatch_as_it_comes(
             if len(block):
                 pieces.append((block, 0, len(block)))
                 waiting += len(block)
-            borders = [border for border in borders if border > row]
+            _pass_by(borders, row)
             while size := _next_size(row, waiting, n_rows, unit, borders, is_all=not len(block)):
                 yield _join(_first(pieces, size))
                 pieces, row, waiting, since = _behind(pieces, size), row + size, waiting - size, time.monotonic()
-                borders = [border for border in borders if border > row]
+                _pass_by(borders, row)
             if len(block):
                 continue
             if waiting and patience_s is not None and time.monotonic() - since >= patience_s:
@@ -112,7 +113,13 @@ def rebatch_as_it_comes(
         yield _join(pieces)
 
 
-def _next_size(row: int, waiting: int, n_rows: int, unit: int, borders: list[int], *, is_all: bool) -> int:
+def _pass_by(borders: deque[int], row: int) -> None:
+    """Drop the borders up to a row: a run that is replayed may have as many as it had blocks."""
+    while borders and borders[0] <= row:
+        borders.popleft()
+
+
+def _next_size(row: int, waiting: int, n_rows: int, unit: int, borders: deque[int], *, is_all: bool) -> int:
     """Return how many of the rows that wait are cut off next; 0 where they wait on."""
     if borders and borders[0] - row <= min(waiting, n_rows):
         return borders[0] - row
