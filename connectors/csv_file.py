@@ -163,8 +163,7 @@ class _CsvPart(Iterator[Piece]):
             offset, before = self._text.offset, self._text.hash.copy()
             text, complaint = self._text.records()
             if complaint is not None:
-                kind = "long" if "more than" in complaint else "quotes"
-                yield _Block(text, offset, before, self._pool.submit(parser.refused, text, kind, complaint))
+                yield _Block(text, offset, before, self._pool.submit(parser.refused, text, *complaint))
             elif text:
                 yield _Block(text, offset, before, self._pool.submit(parser.parse, text, self._keeps_bad_rows))
             else:
@@ -172,8 +171,8 @@ class _CsvPart(Iterator[Piece]):
         if (damage := self._text.damage) is not None:
             if not self._keeps_bad_rows:
                 raise damage
-            rest, complaint = self._text.rest(), f"the file is damaged here: {damage}"
-            yield _Block(rest, offset, before, self._pool.submit(parser.refused, rest, "damage", complaint))
+            rest, reason = self._text.rest(), f"the file is damaged here: {damage}"
+            yield _Block(rest, offset, before, self._pool.submit(parser.refused, rest, "damage", reason))
 
     def __next__(self) -> Piece:
         if self._failure is not None:

@@ -151,7 +151,7 @@ class TextFile:
             if self.damage is not None:
                 raise self.damage
             if self._is_long or (self._pending.strip(b"\r\n") and not self.is_growing):
-                raise self._error(self._complaint())
+                raise self._error(self._complaint()[1])
             return b""
         length = int(record_ends(self._pending, self._is_last, self.dialect)[0])
         return self._checked(self._take(length))
@@ -161,15 +161,15 @@ class TextFile:
         while self._pending[:1] in {b"", b"\r", b"\n"} and (self._pending or self._grow()):
             self._take(len(self._pending) - len(self._pending.lstrip(b"\r\n")))
 
-    def records(self) -> tuple[bytes, str | None]:
+    def records(self) -> tuple[bytes, tuple[str, str] | None]:
         """Take the next whole records, as many as have been read.
 
         Returns
         -------
         text : bytes
             They; or one line that begins none. Empty at the end.
-        complaint : str or None
-            Why that line is not a record, or begins one that has no end.
+        complaint : tuple of str, or None
+            Why that line is not a record, or begins one that has no end: its kind, and its reason, as in `BadRow`.
         """
         length = self._complete()
         is_cut_off = self.is_growing or self.damage is not None
@@ -292,11 +292,11 @@ class TextFile:
     def _is_long(self) -> bool:
         return len(self._pending) > MAX_RECORD
 
-    def _complaint(self) -> str:
-        """Say why no whole record begins here."""
+    def _complaint(self) -> tuple[str, str]:
+        """Say why no whole record begins here: a word, and a line."""
         if self._is_long:
-            return f"a record of more than {MAX_RECORD >> 20} MiB; is a quote never closed?"
-        return "a quote is opened in this record and never closed"
+            return "long", f"a record of more than {MAX_RECORD >> 20} MiB; is a quote never closed?"
+        return "quotes", "a quote is opened in this record and never closed"
 
     def _take_line(self) -> bytes:
         """Take a line, however long it is; return the beginning of it."""

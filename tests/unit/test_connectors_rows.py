@@ -3,6 +3,7 @@
 import datetime as dt
 import struct
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
@@ -170,6 +171,29 @@ def test_a_record_without_end_is_given_up(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(csv_text, "MAX_RECORD", 1 << 20)
     with pytest.raises(RowError, match=r"\(line 800003\): a record of more than 1 MiB; is a quote never"):
         values(source, pa.int64())
+
+
+@pytest.mark.parametrize(("kind", "n_rows"), [("quotes", 10), ("long", 1_000)])
+def test_what_begins_no_record_has_its_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, n_rows: int
+) -> None:
+    """As the text tells it, which alone knows; so it is in what is handed over."""
+    monkeypatch.setattr(csv_text, "MAX_RECORD", 1 << 10)
+    path = tmp_path / "a.csv"
+    path.write_bytes(b'x\n1\n"2\n' + b"3\n" * n_rows)
+    with closing(csv_text.TextFile(str(path), 1 << 8)) as file:
+        assert file.header() == b"x\n"
+        assert file.records() == (b"1\n", None)
+        line, complaint = file.records()
+        assert line == b'"2\n'
+        assert complaint is not None
+        assert complaint[0] == kind
+    source = open_source(path, keeps_bad_rows=True)
+    with source.open(pa.schema([("x", pa.int64())])) as reader:
+        blocks = list(reader)
+        bad = [*(row for block in blocks for row in block.bad), *reader.bad]
+    assert sum(map(len, blocks)) == n_rows + 1
+    assert [(row.kind, row.reason) for row in bad] == [complaint]
 
 
 def test_a_reader_stops_at_its_first_error(tmp_path: Path) -> None:
