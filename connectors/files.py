@@ -45,6 +45,7 @@ __all__ = [
     "identify",
     "is_unavailable",
     "refusal",
+    "refuse_crowd",
     "refuse_other_content",
     "refuse_other_version",
     "schema_of",
@@ -380,7 +381,7 @@ class _Chain(Iterator[Block]):
             if not self._keeps_bad_rows or is_unavailable(error):
                 raise
             part = DamagedPart(name, str(error).removeprefix(f"{name}: "), self._schema, self._storage)
-        if part is not None and seen is None:
+        if part is not None and part.columns and seen is None:
             self._notes.append(file_start(name, part, self._start.row, self._known, self._format_of(name)))
         self._part = part
         self._whole = known or (part.whole if part is not None else None)
@@ -391,6 +392,7 @@ class _Chain(Iterator[Block]):
 
     def __next__(self) -> Block:
         while self._part is not None:
+            refuse_crowd(self._notes)
             piece = None
             try:
                 with foreign_errors(self._name):
@@ -409,6 +411,7 @@ class _Chain(Iterator[Block]):
                 self._open()
             else:
                 self._verified(self._start.seen, may_grow=not self._start.before)
+        refuse_crowd(self._notes)
         raise StopIteration
 
     def notes(self) -> list[Note]:
@@ -488,20 +491,42 @@ def block_of(piece: Piece, start: Cursor, waiting: list[Note]) -> tuple[Block | 
     start : Cursor
         With the rows of the piece.
     waiting : list of Note
-        What is to be said of what lies behind them all: it waits for the next row.
+        What is to be said of what lies behind the last row: it waits for the next one. If too much does, the rows of
+        the piece end there; see `refuse_crowd`.
+    """
+    waiting = [*waiting, *(replace(bad, row=start.row + bad.row) for bad in piece.bad)]
+    crowd = _crowd(waiting)
+    records = piece.records if crowd is None else piece.records.slice(0, max(0, crowd[0].row - start.row))
+    end = replace(start, row=start.row + len(records))
+    before = sorted((note for note in waiting if note.row < end.row), key=lambda note: note.row)
+    waiting = [note for note in waiting if note.row >= end.row]
+    block = Block(records, partial(_cursor, start, piece.locate), before) if len(records) else None
+    return block, end, waiting
+
+
+def refuse_crowd(waiting: Sequence[Note]) -> None:
+    """Refuse to read on behind too many bad rows, one after the other: they wait in memory.
 
     Raises
     ------
     RowError
-        Too much waits.
+        There are too many.
     """
-    waiting = [*waiting, *(replace(bad, row=start.row + bad.row) for bad in piece.bad)]
-    _refuse_too_many([note for note in waiting if isinstance(note, BadRow)])
-    end = replace(start, row=start.row + len(piece.records))
-    before = sorted((note for note in waiting if note.row < end.row), key=lambda note: note.row)
-    waiting = [note for note in waiting if note.row >= end.row]
-    block = Block(piece.records, partial(_cursor, start, piece.locate), before) if len(piece.records) else None
-    return block, end, waiting
+    if (crowd := _crowd(waiting)) is not None:
+        first = crowd[0]
+        raise RowError(
+            f"{first.place}, row {first.row}: more than {_MOST_BAD:,} bad rows lie here one after the other, "
+            f"the first one: {first.reason}; is this a file of another kind?"
+        )
+
+
+def _crowd(notes: Sequence[Note]) -> list[BadRow] | None:
+    """Return the first bad rows that lie before one row and are too many."""
+    if len(notes) <= _MOST_BAD:
+        return None
+    bad = [note for note in notes if isinstance(note, BadRow)]
+    groups = (list(group) for _, group in groupby(bad, key=lambda one: one.row))
+    return next((group for group in groups if len(group) > _MOST_BAD), None)
 
 
 def file_start(name: str, part: Part, row: int, known: Collection[str] | None, file_format: Format) -> FileStart:
@@ -517,18 +542,6 @@ def file_start(name: str, part: Part, row: int, known: Collection[str] | None, f
         part.close()
         raise NewColumnsError(name, pa.schema([schema.field(column) for column in new]), row)
     return FileStart(row, name, part.columns)
-
-
-def _refuse_too_many(bad: Sequence[BadRow]) -> None:
-    """Refuse what has more bad rows one after the other than there may be."""
-    if len(bad) <= _MOST_BAD:
-        return
-    for row, one_after_the_other in groupby(bad, key=lambda one: one.row):
-        if len(found := list(one_after_the_other)) > _MOST_BAD:
-            raise RowError(
-                f"{found[0].place}, row {row}: more than {_MOST_BAD:,} bad rows lie here one after the other, "
-                f"the first one: {found[0].reason}; is this a file of another kind?"
-            )
 
 
 def _cursor(start: Cursor, locate: Locate, n: int) -> Cursor:

@@ -54,6 +54,7 @@ from connectors.files import (
     identify,
     is_unavailable,
     refusal,
+    refuse_crowd,
     schema_of,
 )
 from connectors.listing import Found, Listing, uncompressed
@@ -341,6 +342,7 @@ class _Following(Iterator[Block]):
     def _read(self, part: Part | None) -> Block | None:
         """Return the next rows of a file; None where there are none for now."""
         while part is not None:
+            refuse_crowd(self._notes)
             # What is written from here on shows in the file's times, whether it is read or not.
             status = part.status_now()
             if self._status is None or (status.st_size, status.st_mtime_ns) != (
@@ -377,8 +379,11 @@ class _Following(Iterator[Block]):
             return True
         if self._spool is None:
             # One that lies there for long needs no waiting; clocks of other machines may be wrong.
+            if self._next_name() is None:
+                return False
+            self._came = time.monotonic()  # there is something to be read
             quiet_s = max(time.monotonic() - self._changed, time.time() - self._written)
-            if quiet_s < (_WHOLE_S if part.has_rest else _QUIET_S) or self._next_name() is None:
+            if quiet_s < (_WHOLE_S if part.has_rest else _QUIET_S):
                 return False
         elif not self._spool.is_whole(self._name):
             return False
@@ -620,7 +625,7 @@ class _Following(Iterator[Block]):
         if left_at is not None and left_at.inode:  # it is known as what it is now from here on
             seen = tuple(identity for identity in self._cursor.seen if identity is not left_at)
             self._cursor = replace(self._cursor, seen=seen)
-        if left_at is None:
+        if left_at is None and part.columns:
             self._begun = file_start(name, part, self._cursor.row, self._known, self._files.format(name))
             self._notes.append(self._begun)
         self._part, self._name = part, name

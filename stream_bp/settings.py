@@ -1,6 +1,7 @@
 """Settings with names, types and help: flags of the command line, keys of a TOML file, and one line for a wrong one."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Annotated, Any, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -59,10 +60,10 @@ def _tab(value: Any) -> Any:
 
 def _duration(value: Any) -> Any:
     """Keep ``30s`` as it was written, and refuse what is no time."""
-    text = _interval(value)
-    if text.isdigit():
-        raise ValueError("expected a time (30s, 5m, 1h)")
-    return text
+    with suppress(ValueError):
+        if not (text := _interval(value)).isdigit():
+            return text
+    raise ValueError("expected a time (30s, 5m, 1h)")
 
 
 Columns = Annotated[tuple[str, ...], BeforeValidator(_words)]

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from connectors import ConnectorError, RowError, SourceError, csv_parser, open_source
+from connectors import Block, ConnectorError, RowError, SourceError, csv_parser, open_source
 from connectors import files as files_module
 from stream_bp.checkpoint import load
 from stream_bp.config import JobConfig
@@ -211,6 +211,22 @@ def test_a_file_of_another_kind_is_given_up(tmp_path: Path, monkeypatch: pytest.
     path.write_text("i,x,label\n1,2,a\n2,3,b\n" + "nothing\n" * 1_200)
     with pytest.raises(RowError, match="more than 1,000 bad rows lie here one after the other"):
         run(path, on_bad_row="skip")
+
+
+@pytest.mark.parametrize("block_size", [64, 1 << 20])
+@pytest.mark.parametrize("end", ["", "4,5,b\n"])
+def test_what_stands_before_too_many_bad_rows_is_handed_over(
+    tmp_path: Path, block_size: int, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it, and the bad rows in it, in whatever blocks it is read, and whether a good row comes behind them."""
+    monkeypatch.setattr(files_module, "_MOST_BAD", 100)
+    path = tmp_path / "rows.csv"
+    path.write_text("i,x,label\n" + "1,2,a\nbad\n" * 50 + "nothing\n" * 120 + end)
+    source = open_source(path, block_size=block_size, keeps_bad_rows=True)
+    blocks: list[Block] = []
+    with source.open(source.schema) as reader, pytest.raises(RowError, match=r"row 50: more than 100 bad rows"):
+        blocks.extend(reader)
+    assert (sum(map(len, blocks)), sum(len(block.bad) for block in blocks)) == (50, 49)
 
 
 def table(n: int = 4_000) -> pa.Table:

@@ -216,3 +216,15 @@ def test_a_bad_row_at_a_change_is_kept_once(tmp_path: Path) -> None:
         assert [row["content"].strip() for row in csv.DictReader(file)] == ["1", "3"]
     with pytest.raises(RowError):
         run(folder)
+
+
+@pytest.mark.parametrize("follows", [False, True])
+def test_a_damaged_file_changes_no_columns(tmp_path: Path, follows: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is known of its columns: it is a bad row, and no event."""
+    monkeypatch.setattr(followed, "_WHOLE_S", 0.1)
+    folder = write(tmp_path / "rows", "parquet", *(table(50 * i, 50, "x", "label") for i in range(3)))
+    path = folder / "01.parquet"
+    path.write_bytes(path.read_bytes()[:-8])
+    summary = run(folder, tmp_path / "run", follows=follows, on_bad_row="skip")
+    assert (summary.rows, summary.quality["bad_rows"]) == (100, {"damage": 1})
+    assert not (tmp_path / "run" / "events.csv").exists()

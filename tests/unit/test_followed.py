@@ -508,6 +508,13 @@ def test_a_last_record_without_end_is_whole_after_a_while(tmp_path: Path) -> Non
         Following(tmp_path, following.cursor).rest()
 
 
+def test_a_file_that_waits_for_its_turn_is_something_to_be_read(tmp_path: Path) -> None:
+    """The end of the patience with what comes is no end while another file is there."""
+    write(tmp_path / "a.csv", 1, 2, end="\n3")
+    write(tmp_path / "b.csv", 4)
+    assert Following(tmp_path, idle_timeout_s=0.2).rest() == [1, 2, 3, 4]
+
+
 def test_what_was_touched_is_not_read_again(tmp_path: Path) -> None:
     """The content decides, not the time."""
     a = write(tmp_path / "a.csv", 1)
