@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -33,10 +32,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from connectors.base import LASTING, BadRow, Block, Cursor, Decisions, FileIdentity, FileStart, Note, Reader, Source
+from connectors.base import LASTING, Block, Cursor, Decisions, FileIdentity, FileStart, Note, Reader, Source
 from connectors.errors import (
     ConnectorError,
-    ContinuedError,
     CursorError,
     RowError,
     SchemaError,
@@ -57,7 +55,8 @@ from connectors.files import (
     refuse_crowd,
     schema_of,
 )
-from connectors.listing import Found, Listing, uncompressed
+from connectors.listing import Listing
+from connectors.recognition import Recognition, late
 from connectors.schemas import refuse_strangers
 from connectors.spool import Spool
 from connectors.storage import Status
@@ -68,7 +67,6 @@ _LOOK_S = 1.0  # between two looks where nothing is told
 _LIST_S = 5.0  # between two looks at the whole place where nothing is told
 _QUIET_S = 1.0  # a file of text is left for another one
 _WHOLE_S = 10.0  # what stands at its end is a whole record; a file that cannot be read yet is no longer written
-_KEPT = 256  # files that a cursor knows
 _LOOKED_AT = 16  # files that types are told from
 
 
@@ -266,8 +264,7 @@ class _Following(Iterator[Block]):
         self._status: Status | None = None
         self._queue: deque[str] = deque()
         self._listed = -_LIST_S
-        self._touched: set[tuple[int, int, int]] = set()
-        self._there: set[int | str] | None = None
+        self._recognition = Recognition(files)
         self._written_last = ((-1, 0, 0), 0.0)
         self._largest, self._ended_at = 0, (-1, 0)
         self._is_decided = True
@@ -277,7 +274,7 @@ class _Following(Iterator[Block]):
         # What was told of files that came too late is told again where it was.
         names = [name for name in decisions.names() if name.startswith(LASTING)]
         told = [(name.removeprefix(LASTING), int(decisions.recall(name) or 0)) for name in names]
-        self._notes += [_late(name, row) for name, row in told if row >= cursor.row]
+        self._notes += [late(name, row) for name, row in told if row >= cursor.row]
         if cursor.seen:
             self._resume(cursor.seen[-1])
 
@@ -449,18 +446,9 @@ class _Following(Iterator[Block]):
         part.close()
         if self._spool is not None:
             self._spool.leave(identity.name)
-        self._pass_by(identity)
+        self._cursor = self._recognition.passed(self._cursor, identity)
         self._part, self._is_leaving, self._status, self._left_now = None, False, None, None
         self._largest, self._ended_at = 0, (-1, 0)
-
-    def _pass_by(self, identity: FileIdentity) -> None:
-        """Stand behind a file; of too many, forget those that come first in the order, whenever they were read."""
-        seen, horizon = list(self._cursor.seen), self._cursor.horizon
-        while len(seen) >= _KEPT:
-            first = min(range(len(seen)), key=lambda i: self._files.place_of(seen[i]))
-            one = seen.pop(first)
-            horizon = horizon.beyond(self._files.place_of(one), one.mtime_ns)
-        self._cursor = replace(self._cursor, seen=(*seen, identity), file=self._cursor.file + 1, horizon=horizon)
 
     def _next_name(self) -> str | None:
         """Return the file that comes behind this one: the one that was decided for, or the first that is there."""
@@ -468,7 +456,7 @@ class _Following(Iterator[Block]):
         if decided is not None:
             return self._found_again(decided)
         if time.monotonic() - self._listed > (_LOOK_S if self._queue else _LIST_S):
-            self._queue, self._listed = deque(self._candidates()), time.monotonic()
+            self._queue, self._listed = self._look(), time.monotonic()
         return self._queue[0] if self._queue else None
 
     def _found_again(self, decided: FileIdentity) -> str | None:
@@ -478,12 +466,12 @@ class _Following(Iterator[Block]):
         """
         with contextlib.suppress(OSError):  # as a rule nothing happened to it
             is_it = Path(decided.name).stat().st_ino == decided.inode
-            if is_it and (not decided.digest or self._holds(decided.name, decided)):
+            if is_it and (not decided.digest or self._recognition.holds(decided.name, decided)):
                 self._missed = 0.0
                 return decided.name
         found = self._files.listed(0, {decided.inode})
         for file in sorted(found, key=lambda one: (one.status.st_ino != decided.inode, one.name != decided.name)):
-            if self._holds(file.name, decided) if decided.digest else file.status.st_ino == decided.inode:
+            if self._recognition.holds(file.name, decided) if decided.digest else file.status.st_ino == decided.inode:
                 self._missed = 0.0
                 return file.name
         if not self._missed:  # it may be renamed in this very moment
@@ -525,79 +513,27 @@ class _Following(Iterator[Block]):
         identity, columns = recalled
         if columns is not None:
             self._notes.append(FileStart(self._cursor.row, identity.name, tuple(columns)))
-        self._pass_by(identity)
+        self._cursor = self._recognition.passed(self._cursor, identity)
         return True
 
-    def _candidates(self) -> list[str]:
-        """Return the files that were not read, or not to their end, in their order."""
-        seen, horizon = self._cursor.seen, self._cursor.horizon
-        current = self._part.status_now() if self._part is not None else None
-        times = [identity.mtime_ns for identity in seen]
-        if not times and self._part is not None:
-            times.append(self._part.identity().mtime_ns)
-        listed = self._files.listed(max(times, default=None), {identity.inode for identity in seen})
-        if current is not None:
-            times.append(current.st_mtime_ns)
-        if times:
-            self._files.refuse_compressed(max(times))
-        found = [file for file in listed if current is None or not _is_same(file.status, current)]
-        known = {key for identity in seen for key in (identity.inode, identity.name)}
-        by_size = {(key, one.size): one for one in seen for key in (one.inode, one.name)}
-        candidates = []
-        for file in found:
-            if file.key > horizon.place or file.status.st_ino in known or file.name in known:
-                if not self._is_finished(file, by_size):
-                    candidates.append(file.name)
-            elif file.status.st_mtime_ns > horizon.written_ns or self._has_come(file):
-                self._tell_late(file)
-        self._there = {key for file in listed for key in (file.status.st_ino, file.name)}
-        return candidates
+    def _look(self) -> deque[str]:
+        """Return the files that come next, and tell of those that came too late."""
+        part = self._part
+        present, status = (part.identity(), part.status_now()) if part is not None else (None, None)
+        unread, too_late = self._recognition.unread(self._cursor, present, status)
+        for file in too_late:
+            self._tell_late(file.name)
+        return deque(file.name for file in unread)
 
-    def _has_come(self, file: Found) -> bool:
-        """Tell whether a file was not there when the place was looked at before, under any name, nor uncompressed."""
-        there = self._there
-        return there is not None and there.isdisjoint({file.status.st_ino, file.name, uncompressed(file.name)})
-
-    def _tell_late(self, file: Found) -> None:
+    def _tell_late(self, name: str) -> None:
         """Tell, once, of a file that came later than those behind it in the order are known."""
-        if self._decisions.recall(LASTING + file.name) is not None:
+        if self._decisions.recall(LASTING + name) is not None:
             return
-        row = self._cursor.row
+        told = late(name, self._cursor.row)
         if not self._keeps_bad_rows:
-            raise SourceError(f"{file.name}: {_late(file.name, row).reason}; rename it, so that it comes last")
-        self._decisions.note(row, LASTING + file.name, str(row))
-        self._notes.append(_late(file.name, row))
-
-    def _is_finished(self, file: Found, by_size: dict[tuple[int | str, int], FileIdentity]) -> bool:
-        """Tell whether a file is one that was read, and nothing was written to it since.
-
-        It may have been renamed since, or touched, or replaced by the same, or compressed. One of another name and time
-        is another one: the number of a file that was removed is used again.
-        """
-        status = file.status
-        touched = (status.st_ino, status.st_size, status.st_mtime_ns)
-        if touched in self._touched:
-            return True
-        found = (by_size.get((key, status.st_size)) for key in (status.st_ino, file.name))
-        is_finished = any(identity is not None and self._was_read(file, identity) for identity in found)
-        if not is_finished and (plain := uncompressed(file.name)) != file.name:
-            read = [*self._cursor.seen, *([self._part.identity()] if self._part is not None else [])]
-            is_finished = any(
-                identity.name == plain and self._holds(file.name, identity, may_grow=False) for identity in read
-            )
-        if is_finished:
-            self._touched.add(touched)
-        return is_finished
-
-    def _was_read(self, file: Found, identity: FileIdentity) -> bool:
-        status = file.status
-        if identity.mtime_ns == status.st_mtime_ns and identity.inode == status.st_ino:
-            return True
-        if identity.name != file.name:
-            return False
-        # In a place that was copied all numbers are others; later on, only that of a file that was replaced.
-        is_copy = self._there is None and identity.mtime_ns == status.st_mtime_ns
-        return is_copy or self._holds(file.name, identity)
+            raise SourceError(f"{name}: {told.reason}; rename it, so that it comes last")
+        self._decisions.note(told.row, LASTING + name, str(told.row))
+        self._notes.append(told)
 
     def _open_next(self) -> bool:
         """Open the file that comes next; tell whether there is one that can be read."""
@@ -608,7 +544,7 @@ class _Following(Iterator[Block]):
             return False
         try:
             with foreign_errors(name):
-                left_at = self._left_at(name)
+                left_at = self._recognition.left_at(name, self._cursor.seen)
                 part = self._opened_or_damaged(name, left_at)
         except SourceError as error:
             if not isinstance(error.__cause__, FileNotFoundError):
@@ -656,31 +592,6 @@ class _Following(Iterator[Block]):
             self._came = time.monotonic()
         return is_being_written
 
-    def _left_at(self, name: str) -> FileIdentity | None:
-        """Return what was read of a file before; of one that was copied and truncated, what was read of that one."""
-        status, seen = Path(name).stat(), self._cursor.seen
-        for identity in reversed(seen):
-            # The number of a file that was removed may be that of another one since.
-            is_it = status.st_ino == identity.inode or name == identity.name
-            is_same_time = identity.mtime_ns == status.st_mtime_ns
-            has_grown = status.st_size > identity.size
-            is_like_it = has_grown or (status.st_size == identity.size and (is_same_time or name == identity.name))
-            is_compressed = identity.name == uncompressed(name) != name
-            if ((is_it and is_like_it) or is_compressed) and self._holds(name, identity):
-                return identity
-        truncated = next((identity for identity in reversed(seen) if not identity.inode), None)
-        return truncated if truncated is not None and self._holds(name, truncated) else None
-
-    def _holds(self, name: str, identity: FileIdentity, *, may_grow: bool = True) -> bool:
-        """Tell whether a file begins with what was read of one."""
-        try:
-            self._files.format(name).compare(name, identity, may_grow=may_grow)
-        except ContinuedError:
-            raise
-        except (CursorError, OSError):
-            return False
-        return True
-
     def notes(self) -> list[Note]:
         """Return what is to be said of what lies behind the last row."""
         return self._notes
@@ -697,16 +608,6 @@ class _Following(Iterator[Block]):
             part.close()
 
 
-def _late(name: str, row: int) -> BadRow:
-    reason = f"the file came when {_KEPT} others behind it in the order had been read: it is not read"
-    return BadRow(row, name, 0, "late", reason, b"", n_rows=0)
-
-
 def _has_rows(fact: FileFacts) -> bool:
     """Tell whether a file has rows: of one with a header alone no type is known."""
     return bool(fact.n_rows) or (fact.schema is not None and any(type_ != pa.null() for type_ in fact.schema.types))
-
-
-def _is_same(one: Status, other: Status) -> bool:
-    """Tell whether two statuses are of the same file."""
-    return isinstance(one, os.stat_result) and isinstance(other, os.stat_result) and os.path.samestat(one, other)

@@ -25,6 +25,7 @@ from connectors import (
     followed,
     listing,
     open_source,
+    recognition,
 )
 from stream_bp.config import JobConfig
 from stream_bp.errors import ConfigError
@@ -413,7 +414,7 @@ def test_a_record_that_was_left_without_end_can_be_mended(tmp_path: Path) -> Non
 
 def test_the_file_that_is_read_is_not_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Though it stands before the last of those that are not known any more, once these are more."""
-    monkeypatch.setattr(followed, "_KEPT", 10)
+    monkeypatch.setattr(recognition, "_KEPT", 10)
     for i in range(20):
         parquet(tmp_path / f"{i:03}.parquet", i)
     following = Following(tmp_path)
@@ -541,7 +542,7 @@ def test_the_order_that_was_decided_stays(tmp_path: Path) -> None:
 
 def test_a_cursor_stays_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of many files it knows the last ones; older ones are known by their place in the order."""
-    monkeypatch.setattr(followed, "_KEPT", 10)
+    monkeypatch.setattr(recognition, "_KEPT", 10)
     for i in range(50):
         parquet(tmp_path / f"{i:03}.parquet", i)
     following = Following(tmp_path)
@@ -555,7 +556,7 @@ def test_a_cursor_stays_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_file_that_comes_too_late_is_a_bad_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It cannot be told from those that were read and are not known any more: so it is said, once, and where it was."""
-    monkeypatch.setattr(followed, "_KEPT", 10)
+    monkeypatch.setattr(recognition, "_KEPT", 10)
     for i in range(50):
         parquet(tmp_path / f"{i:03}.parquet", i)
     following = Following(tmp_path)
@@ -575,7 +576,7 @@ def test_a_file_that_comes_too_late_is_a_bad_row(tmp_path: Path, monkeypatch: py
 
 def test_two_files_that_grow_in_turn_stay_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However often one is left for the other, it is one file; and what was read beside them is known, too."""
-    monkeypatch.setattr(followed, "_KEPT", 4)
+    monkeypatch.setattr(recognition, "_KEPT", 4)
     write(tmp_path / "c.csv", -1)
     following = Following(tmp_path)
     assert following.read(1) == [-1]
@@ -593,7 +594,7 @@ def test_two_files_that_grow_in_turn_stay_known(tmp_path: Path, monkeypatch: pyt
 
 def test_a_file_of_the_future_keeps_no_other_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the order of time it is the last one, however many come before it."""
-    monkeypatch.setattr(followed, "_KEPT", 4)
+    monkeypatch.setattr(recognition, "_KEPT", 4)
     tomorrow = time.time() + 86_400
     os.utime(parquet(tmp_path / "0.parquet", 0), (tomorrow, tomorrow))
     following = Following(tmp_path, order="time")
@@ -609,7 +610,7 @@ def test_a_file_that_is_moved_in_too_late_is_told_whatever_its_time(
     tmp_path: Path, order: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While the place is followed; what was there before, and is renamed, touched or compressed, is not told."""
-    monkeypatch.setattr(followed, "_KEPT", 4)
+    monkeypatch.setattr(recognition, "_KEPT", 4)
     folder = tmp_path / "rows"
     folder.mkdir()
     for n in range(12):
@@ -962,7 +963,7 @@ def test_a_place_may_be_moved(tmp_path: Path, pattern: str, order: str) -> None:
 
 def test_places_that_are_moved_forget_in_the_same_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files that are known by their place in the order alone are not read again under another path."""
-    monkeypatch.setattr(followed, "_KEPT", 2)
+    monkeypatch.setattr(recognition, "_KEPT", 2)
     (tmp_path / "m").mkdir()
     for i in range(6):
         write(tmp_path / "m" / f"{i}.csv", i)

@@ -1,0 +1,162 @@
+"""Which files of a place that is followed were read: known by number, name and time, and at last by what is in them.
+
+A file may be renamed, touched, copied, compressed, or replaced by the same; it may grow; another one may get its name,
+its number, or its time. Where these do not tell, the file is read again, as far as it was read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from connectors.base import BadRow, Cursor, FileIdentity
+from connectors.errors import ContinuedError, CursorError
+from connectors.listing import Found, Listing, uncompressed
+from connectors.storage import Status
+
+__all__ = ["Recognition", "late"]
+
+_KEPT = 256  # files that a cursor knows
+
+
+class Recognition:
+    """The files of a place, told apart.
+
+    Parameters
+    ----------
+    files
+        The place.
+    """
+
+    def __init__(self, files: Listing) -> None:
+        self._files = files
+        self._touched: set[tuple[int, int, int]] = set()
+        self._there: set[int | str] | None = None
+
+    def passed(self, cursor: Cursor, identity: FileIdentity) -> Cursor:
+        """Return a cursor behind one more file; of too many, those are forgotten that come first in the order."""
+        seen, horizon = list(cursor.seen), cursor.horizon
+        while len(seen) >= _KEPT:
+            first = min(range(len(seen)), key=lambda i: self._files.place_of(seen[i]))
+            one = seen.pop(first)
+            horizon = horizon.beyond(self._files.place_of(one), one.mtime_ns)
+        return replace(cursor, seen=(*seen, identity), file=cursor.file + 1, horizon=horizon)
+
+    def unread(
+        self, cursor: Cursor, present: FileIdentity | None, status: Status | None
+    ) -> tuple[list[Found], list[Found]]:
+        """Look at the place.
+
+        Parameters
+        ----------
+        cursor
+            The position: what was read before.
+        present, status
+            The file that is being read, as far as it was read, and what it is now; ``None`` if none is.
+
+        Returns
+        -------
+        unread : list of Found
+            The files that were not read, or not to their end, in their order.
+        late : list of Found
+            Those that came after files behind them in the order had been read and forgotten.
+
+        Raises
+        ------
+        SourceError
+            A part of a log was compressed before it was read.
+        """
+        seen, horizon = cursor.seen, cursor.horizon
+        times = [identity.mtime_ns for identity in seen] or [one.mtime_ns for one in (present,) if one is not None]
+        listed = self._files.listed(max(times, default=None), {identity.inode for identity in seen})
+        if status is not None:
+            times.append(status.st_mtime_ns)
+        if times:
+            self._files.refuse_compressed(max(times))
+        known = {key for identity in seen for key in (identity.inode, identity.name)}
+        by_size = {(key, one.size): one for one in seen for key in (one.inode, one.name)}
+        by_name = {one.name: one for one in (*seen, *([present] if present is not None else []))}
+        unread, too_late = [], []
+        for file in listed:
+            if status is not None and _is_same(file.status, status):
+                continue
+            if file.key > horizon.place or file.status.st_ino in known or file.name in known:
+                if not self._is_finished(file, by_size, by_name):
+                    unread.append(file)
+            elif file.status.st_mtime_ns > horizon.written_ns or self._has_come(file):
+                too_late.append(file)
+        self._there = {key for file in listed for key in (file.status.st_ino, file.name)}
+        return unread, too_late
+
+    def _has_come(self, file: Found) -> bool:
+        """Tell whether a file was not there when the place was looked at before, under any name, nor uncompressed."""
+        there = self._there
+        return there is not None and there.isdisjoint({file.status.st_ino, file.name, uncompressed(file.name)})
+
+    def _is_finished(
+        self, file: Found, by_size: Mapping[tuple[int | str, int], FileIdentity], by_name: Mapping[str, FileIdentity]
+    ) -> bool:
+        """Tell whether a file is one that was read, and nothing was written to it since.
+
+        It may have been renamed since, or touched, or replaced by the same, or compressed. One of another name and time
+        is another one: the number of a file that was removed is used again.
+        """
+        status, plain = file.status, uncompressed(file.name)
+        touched = (status.st_ino, status.st_size, status.st_mtime_ns)
+        if touched in self._touched:
+            return True
+        found = (by_size.get((key, status.st_size)) for key in (status.st_ino, file.name))
+        is_finished = any(identity is not None and self._was_read(file, identity) for identity in found)
+        if not is_finished and plain != file.name and (identity := by_name.get(plain)) is not None:
+            is_finished = self.holds(file.name, identity, may_grow=False)
+        if is_finished:
+            self._touched.add(touched)
+        return is_finished
+
+    def _was_read(self, file: Found, identity: FileIdentity) -> bool:
+        status = file.status
+        if identity.mtime_ns == status.st_mtime_ns and identity.inode == status.st_ino:
+            return True
+        if identity.name != file.name:
+            return False
+        # In a place that was copied all numbers are others; later on, only that of a file that was replaced.
+        is_copy = self._there is None and identity.mtime_ns == status.st_mtime_ns
+        return is_copy or self.holds(file.name, identity)
+
+    def left_at(self, name: str, seen: Sequence[FileIdentity]) -> FileIdentity | None:
+        """Return what was read of a file before; of one that was copied and truncated, what was read of that one."""
+        status = Path(name).stat()
+        for identity in reversed(seen):
+            # The number of a file that was removed may be that of another one since.
+            is_it = status.st_ino == identity.inode or name == identity.name
+            is_same_time = identity.mtime_ns == status.st_mtime_ns
+            has_grown = status.st_size > identity.size
+            is_like_it = has_grown or (status.st_size == identity.size and (is_same_time or name == identity.name))
+            is_compressed = identity.name == uncompressed(name) != name
+            if ((is_it and is_like_it) or is_compressed) and self.holds(name, identity):
+                return identity
+        truncated = next((identity for identity in reversed(seen) if not identity.inode), None)
+        return truncated if truncated is not None and self.holds(name, truncated) else None
+
+    def holds(self, name: str, identity: FileIdentity, *, may_grow: bool = True) -> bool:
+        """Tell whether a file begins with what was read of one, and has no more if it may not have grown."""
+        try:
+            self._files.format(name).compare(name, identity, may_grow=may_grow)
+        except ContinuedError:
+            raise
+        except (CursorError, OSError):
+            return False
+        return True
+
+
+def late(name: str, row: int) -> BadRow:
+    """Return what is said of a file that came too late, given the rows before that was found."""
+    reason = f"the file came when {_KEPT} others behind it in the order had been read: it is not read"
+    return BadRow(row, name, 0, "late", reason, b"", n_rows=0)
+
+
+def _is_same(one: Status, other: Status) -> bool:
+    """Tell whether two statuses are of the same file."""
+    return isinstance(one, os.stat_result) and isinstance(other, os.stat_result) and os.path.samestat(one, other)
