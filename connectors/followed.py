@@ -25,7 +25,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ from connectors.files import (
     FileFacts,
     Format,
     Part,
+    Piece,
     block_of,
     file_start,
     first_columns,
@@ -234,6 +235,77 @@ class FollowedSource(Source):
         return Reader(blocks, self.description, blocks.again, blocks.notes)
 
 
+@dataclass
+class _Present:
+    """The file that is being read.
+
+    Attributes
+    ----------
+    part, name
+        It, open, and what it was called then.
+    is_decided
+        Whether it was decided that its rows come now.
+    begun
+        What was said of its beginning; ``None`` where it was gone on with.
+    status
+        What the system knew of it when it was last read.
+    changed
+        When that was seen to change, by a clock that nobody sets.
+    largest
+        Bytes it was seen to have, at most.
+    left
+        What it was when it was left; ``None`` before.
+    is_leaving
+        Whether what it holds is all that is read of it.
+    """
+
+    part: Part
+    name: str
+    is_decided: bool
+    begun: FileStart | None = None
+    status: Status | None = None
+    changed: float = field(default_factory=time.monotonic)
+    largest: int = 0
+    left: FileIdentity | None = None
+    is_leaving: bool = False
+    _ended_at: tuple[int, int] = (-1, 0)
+
+    def next_piece(self) -> Piece | None:
+        """Return what comes next of it; None where there is nothing for now."""
+        while True:
+            # What is written from here on shows in the file's times, whether it is read or not.
+            status = self.part.status_now()
+            written = status.st_size, status.st_mtime_ns
+            if self.status is None or written != (self.status.st_size, self.status.st_mtime_ns):
+                self.changed = time.monotonic()
+            self.status = status
+            piece = next(self.part, None)
+            self.largest = max(self.largest, status.st_size, self.part.status_now().st_size)
+            if piece is not None or self._ended_at == written:
+                return piece
+            # What was read ahead may have ended before that was written.
+            self._ended_at = written
+
+    @property
+    def is_truncated(self) -> bool:
+        """Whether what it held is not all there any more."""
+        return self.part.is_rewritten or self.part.status_now().st_size < self.largest
+
+    @property
+    def quiet_s(self) -> float:
+        """For how long nothing was written; one that lies there for long needs no waiting."""
+        written = self.status.st_mtime_ns / 1e9 if self.status is not None else time.time()
+        # Clocks of other machines may be wrong.
+        return max(time.monotonic() - self.changed, time.time() - written)
+
+    def identity(self) -> FileIdentity:
+        """Return what it was when it was last read: what was written since shows."""
+        identity = self.part.identity()
+        if self.status is None or self.part.whole is not None:
+            return identity
+        return identify(identity.name, self.status, identity.offset, identity.digest)
+
+
 class _Following(Iterator[Block]):
     """The blocks of files that come, from a cursor on; an empty one says that there is nothing for now."""
 
@@ -257,19 +329,13 @@ class _Following(Iterator[Block]):
         self._cursor = cursor
         self._known = known
         self._notes: list[Note] = []
-        self._part: Part | None = None
-        self._name = ""
-        self._is_leaving = self._must_wait = False
-        self._came = self._changed = time.monotonic()
-        self._status: Status | None = None
+        self._present: _Present | None = None
+        self._must_wait = False
+        self._came = time.monotonic()
         self._queue: deque[str] = deque()
         self._listed = -_LIST_S
         self._recognition = Recognition(files)
         self._written_last = ((-1, 0, 0), 0.0)
-        self._largest, self._ended_at = 0, (-1, 0)
-        self._is_decided = True
-        self._left_now: FileIdentity | None = None
-        self._begun: FileStart | None = None
         self._missed = 0.0
         # What was told of files that came too late is told again where it was.
         names = [name for name in decisions.names() if name.startswith(LASTING)]
@@ -284,12 +350,13 @@ class _Following(Iterator[Block]):
         found.sort(key=lambda one: (one.status.st_ino != seen.inode, not f"/{seen.name}".endswith(f"/{one.key[1]}")))
         failure: ConnectorError | None = None
         for file in found:
+            part = None
             try:
-                self._part = self._opened(file.name, seen)
+                part = self._opened(file.name, seen)
             except (ConnectorError, OSError) as error:
                 failure = failure or (error if isinstance(error, ConnectorError) else None)
-            if self._part is not None:
-                self._name = file.name
+            if part is not None:
+                self._present = _Present(part, file.name, is_decided=True)
                 self._cursor = replace(self._cursor, seen=self._moved(file.name)[:-1], file=self._cursor.file)
                 return
         raise failure or CursorError(f"{seen.name}: the file that the checkpoint stands in is gone; put it back")
@@ -315,13 +382,14 @@ class _Following(Iterator[Block]):
         has_ended = self._spool is not None and self._spool.has_ended
         if has_happened or has_ended:
             self._listed = -_LIST_S
-        while self._part is not None or self._open_next():
-            block = self._read(self._part)
+        while (present := self._present or self._next_present()) is not None:
+            self._present = present
+            block = self._read(present)
             if block is not None:
                 return block
-            if self._part is not None and not self._leaves(self._part):
+            if not self._leaves(present):
                 break
-        if self._spool is not None and has_ended and self._part is None:
+        if self._spool is not None and has_ended and present is None:
             self._spool.refuse_failure()
             raise StopIteration
         if self._follow.idle_timeout_s is not None and time.monotonic() - self._came > self._follow.idle_timeout_s:
@@ -332,64 +400,51 @@ class _Following(Iterator[Block]):
 
     def _here(self) -> Cursor:
         """Return the present position, as one that stands in a file."""
-        if self._part is None:
+        if self._present is None:
             return replace(self._cursor, file=max(0, self._cursor.file - 1))
-        return replace(self._cursor, seen=(*self._cursor.seen, self._part.identity()))
+        return replace(self._cursor, seen=(*self._cursor.seen, self._present.part.identity()))
 
-    def _read(self, part: Part | None) -> Block | None:
+    def _read(self, present: _Present) -> Block | None:
         """Return the next rows of a file; None where there are none for now."""
-        while part is not None:
+        while True:
             refuse_crowd(self._notes)
-            # What is written from here on shows in the file's times, whether it is read or not.
-            status = part.status_now()
-            if self._status is None or (status.st_size, status.st_mtime_ns) != (
-                self._status.st_size,
-                self._status.st_mtime_ns,
-            ):
-                self._changed = time.monotonic()
-            self._status, self._largest = status, max(self._largest, status.st_size)
             with foreign_errors(self._files.place):
-                piece = next(part, None)
-            self._largest = max(self._largest, part.status_now().st_size)
-            if piece is None and self._ended_at != (status.st_size, status.st_mtime_ns):
-                # What was read ahead may have ended before that was written.
-                self._ended_at = status.st_size, status.st_mtime_ns
-                continue
+                piece = present.next_piece()
             if piece is None:
                 return None
             self._came, self._must_wait = time.monotonic(), False
-            if not self._is_decided and (piece.records.num_rows or piece.bad):
-                self._decide(self._head(self._name, part))
+            if not present.is_decided and (piece.records.num_rows or piece.bad):
+                # Whatever comes meanwhile: the rows of this one come now.
+                self._note(f"file {self._cursor.file}", self._head(present.name, present.part))
+                present.is_decided = True
             block, self._cursor, self._notes = block_of(piece, self._cursor, self._notes)
             if block is not None:
                 return block
-        return None
 
-    def _leaves(self, part: Part) -> bool:
+    def _leaves(self, present: _Present) -> bool:
         """Leave a file of which nothing more is there, if it is time; tell whether there may be more to read."""
-        if self._is_leaving or not part.is_growing:
-            self._finish(part)
+        part = present.part
+        if present.is_leaving or not part.is_growing:
+            self._finish(present)
             return True
-        if part.is_rewritten or part.status_now().st_size < self._largest:
-            self._left_now = replace(part.identity(), size=0)
-            self._finish(part, is_truncated=True)
+        if present.is_truncated:
+            present.left = replace(part.identity(), size=0)
+            self._finish(present, is_truncated=True)
             return True
         if self._spool is None:
-            # One that lies there for long needs no waiting; clocks of other machines may be wrong.
             if self._next_name() is None:
                 return False
             self._came = time.monotonic()  # there is something to be read
-            quiet_s = max(time.monotonic() - self._changed, time.time() - self._written)
-            if quiet_s < (_WHOLE_S if part.has_rest else _QUIET_S):
+            if present.quiet_s < (_WHOLE_S if part.has_rest else _QUIET_S):
                 return False
-        elif not self._spool.is_whole(self._name):
+        elif not self._spool.is_whole(present.name):
             return False
         until = None
-        if self._spool is None and self._status is not None:
+        if self._spool is None and present.status is not None:
             # What is written to it from now on comes behind the files that come next.
             until = part.read_to
-            self._left_now = identify(self._name, self._status, until, "")
-        self._is_leaving = True
+            present.left = identify(present.name, present.status, until, "")
+        present.is_leaving = True
         part.settle(until)
         return True
 
@@ -418,17 +473,9 @@ class _Following(Iterator[Block]):
         if self._decisions.recall(key) is None:
             self._decisions.note(self._cursor.row, key, json.dumps({**asdict(identity), **more}))
 
-    @property
-    def _written(self) -> float:
-        """When the present file was last written, in seconds since 1970."""
-        return self._status.st_mtime_ns / 1e9 if self._status is not None else time.time()
-
-    def _finish(self, part: Part, *, is_truncated: bool = False) -> None:
-        identity = part.identity()
-        if self._status is not None and part.whole is None:
-            # As it was when it was last read: what was written since shows.
-            identity = identify(identity.name, self._status, identity.offset, identity.digest)
-        left = self._left() or self._left_now
+    def _finish(self, present: _Present, *, is_truncated: bool = False) -> None:
+        """Stand behind a file."""
+        identity, left = present.identity(), self._left() or present.left
         if left is not None:
             if identity.offset < left.offset:
                 what = f"the file was truncated (expected {left.offset} bytes of text, found {identity.offset})"
@@ -436,23 +483,21 @@ class _Following(Iterator[Block]):
             identity = replace(identity, size=left.size, mtime_ns=left.mtime_ns)
         if is_truncated:
             # What the file holds from now on is another content, though it is the same file.
-            identity = replace(part.identity(), inode=0)
+            identity = replace(present.part.identity(), inode=0)
             self._listed = -_LIST_S
-        if not self._is_decided:
-            columns = self._begun.columns if self._begun is not None else None
+        if not present.is_decided:
+            columns = present.begun.columns if present.begun is not None else None
             self._note(f"empty {self._cursor.file}", identity, columns=columns)
-        elif self._left_now is not None:
-            self._note(f"left {self._cursor.file}", self._left_now)
-        part.close()
+        elif present.left is not None:
+            self._note(f"left {self._cursor.file}", present.left)
+        present.part.close()
         if self._spool is not None:
             self._spool.leave(identity.name)
-        self._cursor = self._recognition.passed(self._cursor, identity)
-        self._part, self._is_leaving, self._status, self._left_now = None, False, None, None
-        self._largest, self._ended_at = 0, (-1, 0)
+        self._cursor, self._present = self._recognition.passed(self._cursor, identity), None
 
     def _next_name(self) -> str | None:
         """Return the file that comes behind this one: the one that was decided for, or the first that is there."""
-        decided = self._decided(f"file {self._cursor.file + (self._part is not None)}")
+        decided = self._decided(f"file {self._cursor.file + (self._present is not None)}")
         if decided is not None:
             return self._found_again(decided)
         if time.monotonic() - self._listed > (_LOOK_S if self._queue else _LIST_S):
@@ -482,11 +527,6 @@ class _Following(Iterator[Block]):
                 "put it back"
             )
         return None
-
-    def _decide(self, head: FileIdentity) -> None:
-        """Let a file be the one whose rows come now, whatever comes meanwhile."""
-        self._note(f"file {self._cursor.file}", head)
-        self._is_decided = True
 
     def _head(self, name: str, part: Part) -> FileIdentity:
         """Return what a file is known by later on: its first rows; its number alone, if these cannot be had."""
@@ -518,9 +558,9 @@ class _Following(Iterator[Block]):
 
     def _look(self) -> deque[str]:
         """Return the files that come next, and tell of those that came too late."""
-        part = self._part
-        present, status = (part.identity(), part.status_now()) if part is not None else (None, None)
-        unread, too_late = self._recognition.unread(self._cursor, present, status)
+        part = self._present.part if self._present is not None else None
+        read, status = (part.identity(), part.status_now()) if part is not None else (None, None)
+        unread, too_late = self._recognition.unread(self._cursor, read, status)
         for file in too_late:
             self._tell_late(file.name)
         return deque(file.name for file in unread)
@@ -535,13 +575,13 @@ class _Following(Iterator[Block]):
         self._decisions.note(told.row, LASTING + name, str(told.row))
         self._notes.append(told)
 
-    def _open_next(self) -> bool:
-        """Open the file that comes next; tell whether there is one that can be read."""
+    def _next_present(self) -> _Present | None:
+        """Open the file that comes next; None if there is none that can be read."""
         while self._pass_by_empty():
             pass
         name = self._next_name()
         if name is None:
-            return False
+            return None
         try:
             with foreign_errors(name):
                 left_at = self._recognition.left_at(name, self._cursor.seen)
@@ -550,23 +590,21 @@ class _Following(Iterator[Block]):
             if not isinstance(error.__cause__, FileNotFoundError):
                 raise
             self._listed = -_LIST_S  # it was renamed in this very moment
-            return False
+            return None
         if part is None:
-            return False
+            return None
         if part.columns:
             refuse_strangers(self._columns, part.columns, name)
         if name in self._queue:
             self._queue.remove(name)
-        self._begun = None
+        present = _Present(part, name, self._decisions.recall(f"file {self._cursor.file}") is not None)
         if left_at is not None and left_at.inode:  # it is known as what it is now from here on
             seen = tuple(identity for identity in self._cursor.seen if identity is not left_at)
             self._cursor = replace(self._cursor, seen=seen)
         if left_at is None and part.columns:
-            self._begun = file_start(name, part, self._cursor.row, self._known, self._files.format(name))
-            self._notes.append(self._begun)
-        self._part, self._name = part, name
-        self._is_decided = self._decisions.recall(f"file {self._cursor.file}") is not None
-        return True
+            present.begun = file_start(name, part, self._cursor.row, self._known, self._files.format(name))
+            self._notes.append(present.begun)
+        return present
 
     def _opened_or_damaged(self, name: str, left_at: FileIdentity | None) -> Part | None:
         try:
@@ -603,9 +641,9 @@ class _Following(Iterator[Block]):
     def close(self) -> None:
         """Release the file, and whoever waits."""
         self._watch.close()
-        part, self._part = self._part, None
-        if part is not None:
-            part.close()
+        present, self._present = self._present, None
+        if present is not None:
+            present.part.close()
 
 
 def _has_rows(fact: FileFacts) -> bool:

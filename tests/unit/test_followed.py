@@ -705,15 +705,15 @@ def test_a_parquet_file_that_is_replaced_before_it_was_decided_for_is_not_the_ot
     """What was learned is what is decided for: that it is gone is said, and nothing else is learned in its stead."""
     parquet(tmp_path / "a.parquet", 1)
     parquet(tmp_path / "b.parquet", 2)
-    decide = followed._Following._decide
+    known_by = followed._Following._head
     replaced = []
 
-    def replace_first(self: Any, head: Any) -> None:
-        if head.name.endswith("b.parquet"):
+    def replace_first(self: Any, name: str, part: Any) -> Any:
+        if name.endswith("b.parquet"):
             replaced.append(parquet(tmp_path / "b.parquet", 3))
-        decide(self, head)
+        return known_by(self, name, part)
 
-    monkeypatch.setattr(followed._Following, "_decide", replace_first)
+    monkeypatch.setattr(followed._Following, "_head", replace_first)
     following = Following(tmp_path)
     assert following.read(1) == [1]
     cursor = following.cursor
