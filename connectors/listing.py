@@ -96,26 +96,20 @@ class Listing:
     def _place(self, name: str, time_ns: int) -> tuple[int, str]:
         return (time_ns if self._order == "time" or self._is_file else 0, self.within(name))
 
-    def refuse_compressed(self, time_ns: int) -> None:
-        """Refuse a log of which a part was rotated and compressed before it was read, given the time of what was read.
-
-        Raises
-        ------
-        SourceError
-            There is one that was written later.
-        """
-        for name in self._compressed(time_ns) if self._is_file else ():
-            raise SourceError(f"{name}: a part of the log that was compressed before it was read; decompress it")
-
-    def _compressed(self, newer_ns: int) -> list[str]:
-        """Return the parts of a log that were rotated, compressed, and changed after a time."""
+    def compressed(self, newer_ns: int) -> list[Found]:
+        """Return the parts of a log, if the place is one, that were compressed, and changed after a time."""
+        if not self._is_file:
+            return []
         with foreign_errors(self.place):
-            found = [self._found(entry.path) for entry in os.scandir(Path(self.place).parent)]
-        parts = [file for file in found if file is not None and uncompressed(file.name) != file.name]
+            found = [
+                self._found(entry.path) for entry in os.scandir(Path(self.place).parent) if compression_of(entry.name)
+            ]
         return [
-            file.name
-            for file in parts
-            if file.status.st_mtime_ns > newer_ns and self._rotated.fullmatch(Path(uncompressed(file.name)).name)
+            file
+            for file in found
+            if file is not None
+            and file.status.st_mtime_ns > newer_ns
+            and self._rotated.fullmatch(Path(uncompressed(file.name)).name)
         ]
 
     def watch(self) -> Watch:

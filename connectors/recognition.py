@@ -12,13 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from connectors.base import BadRow, Cursor, FileIdentity
-from connectors.errors import ContinuedError, CursorError
+from connectors.errors import ContinuedError, CursorError, SourceError
 from connectors.listing import Found, Listing, uncompressed
 from connectors.storage import Status
 
 __all__ = ["Recognition", "late"]
 
 _KEPT = 256  # files that a cursor knows
+_COMPRESSED = 4  # files that were read last: older parts of a log that are compressed are as old as they were before
 
 
 class Recognition:
@@ -73,11 +74,12 @@ class Recognition:
         listed = self._files.listed(max(times, default=None), {identity.inode for identity in seen})
         if status is not None:
             times.append(status.st_mtime_ns)
+        read = [*seen, *([present] if present is not None else [])]
         if times:
-            self._files.refuse_compressed(max(times))
+            self._refuse_unread(self._files.compressed(max(times)), read)
         known = {key for identity in seen for key in (identity.inode, identity.name)}
         by_size = {(key, one.size): one for one in seen for key in (one.inode, one.name)}
-        by_name = {one.name: one for one in (*seen, *([present] if present is not None else []))}
+        by_name = {one.name: one for one in read}
         unread, too_late = [], []
         for file in listed:
             if status is not None and _is_same(file.status, status):
@@ -89,6 +91,18 @@ class Recognition:
                 too_late.append(file)
         self._there = {key for file in listed for key in (file.status.st_ino, file.name)}
         return unread, too_late
+
+    def _refuse_unread(self, compressed: Sequence[Found], read: Sequence[FileIdentity]) -> None:
+        """Refuse parts of a log that are compressed, unless they hold what was read last."""
+        for file in compressed:
+            touched = (file.status.st_ino, file.status.st_size, file.status.st_mtime_ns)
+            if touched in self._touched:
+                continue
+            if not any(self.holds(file.name, identity, may_grow=False) for identity in read[-_COMPRESSED:]):
+                raise SourceError(
+                    f"{file.name}: a part of the log that was compressed before it was read; decompress it"
+                )
+            self._touched.add(touched)
 
     def _has_come(self, file: Found) -> bool:
         """Tell whether a file was not there when the place was looked at before, under any name, nor uncompressed."""

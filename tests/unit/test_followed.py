@@ -670,20 +670,26 @@ def test_a_part_of_a_log_that_is_compressed_before_it_was_read_is_refused(tmp_pa
     turn(2, is_compressed=False)
     assert following.read(1) == [2]
     compress(tmp_path / "log.csv.2")
+    os.utime(tmp_path / "log.csv.2.gz")  # not all that compresses keeps the time
     time.sleep(0.01)
     write(path, 3, header=False)
     assert following.read(1) == [3]
-    turn(4, is_compressed=False)
+    path.rename(tmp_path / "log.csv.3")  # compressed while it is open, and gone
+    compress(tmp_path / "log.csv.3")
+    os.utime(tmp_path / "log.csv.3.gz")
+    write(path, 4)
+    assert following.read(1) == [4]
+    turn(5, is_compressed=False)
     time.sleep(0.01)
-    turn(5, is_compressed=True)
-    with pytest.raises(SourceError, match=r"log\.csv\.5\.gz: .*compressed before it was read; decompress it"):
+    turn(6, is_compressed=True)
+    with pytest.raises(SourceError, match=r"log\.csv\.6\.gz: .*compressed before it was read; decompress it"):
         following.rest()
-    packed = tmp_path / "log.csv.5.gz"
+    packed = tmp_path / "log.csv.6.gz"
     with gzip.open(packed, "rb") as file:
-        (tmp_path / "log.csv.5").write_bytes(file.read())
-    shutil.copystat(packed, tmp_path / "log.csv.5")
+        (tmp_path / "log.csv.6").write_bytes(file.read())
+    shutil.copystat(packed, tmp_path / "log.csv.6")
     packed.unlink()
-    assert Following(path, following.cursor).rest() == [4, 5]
+    assert Following(path, following.cursor).rest() == [5, 6]
 
 
 def test_a_file_that_is_replaced_is_read_though_it_is_as_long_and_as_old(tmp_path: Path) -> None:
