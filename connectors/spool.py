@@ -21,6 +21,7 @@ import shutil
 import stat
 import tempfile
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from dataclasses import replace
@@ -43,7 +44,7 @@ STANDARD_INPUT = "-"
 _FILE_BYTES = 64 << 20
 _READ_BYTES = 1 << 20
 _FILE_ROWS = 1 << 16
-_GATHER_S = 0.5  # that batches wait for others
+_GATHER_S = 0.5  # that a batch waits for others
 _PATIENCE_S = 5.0
 _AHEAD = 4  # files written and not yet read
 _NAME = re.compile(r"spool-([0-9]{12})\.(csv|parquet)")
@@ -267,23 +268,27 @@ class Spool:
         batches: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(_AHEAD)
         threading.Thread(target=_read_batches, args=(stream, batches), daemon=True).start()
         waiting: list[pa.RecordBatch] = []
+        n_rows, due = 0, 0.0
         while True:
             try:
-                batch = batches.get(timeout=_GATHER_S if waiting else None)
+                # Since the first of them came: of a steady stream none is the last one.
+                batch = batches.get(timeout=max(0.0, due - time.monotonic()) if waiting else None)
             except queue.Empty:
                 batch = waiting[-1].slice(0, 0)
-            if isinstance(batch, BaseException):
-                if waiting:
-                    self._write_batches(waiting)
-                raise batch
-            is_idle = batch is not None and not batch.num_rows
-            if batch is not None and batch.num_rows:
-                waiting.append(batch)
-            if waiting and (batch is None or is_idle or sum(map(len, waiting)) >= _FILE_ROWS):
+            if waiting and (not isinstance(batch, pa.RecordBatch) or time.monotonic() >= due):
                 self._write_batches(waiting)
                 waiting = []
+            if isinstance(batch, BaseException):
+                raise batch
             if batch is None:
                 return
+            if batch.num_rows:
+                if not waiting:
+                    n_rows, due = 0, time.monotonic() + _GATHER_S
+                waiting.append(batch)
+                n_rows += batch.num_rows
+                if n_rows >= _FILE_ROWS:
+                    due = 0.0
 
     def _write_batches(self, batches: list[pa.RecordBatch]) -> None:
         with self._changed:

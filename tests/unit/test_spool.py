@@ -161,6 +161,30 @@ def test_arrow_comes_through_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     thread.join()
 
 
+def test_a_steady_stream_of_arrow_is_read_while_it_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However short the pauses between its batches are: none of them makes those before it wait longer."""
+    monkeypatch.setattr(spool, "_GATHER_S", 0.3)
+    pipe, is_read = fifo(tmp_path), threading.Event()
+
+    def drip() -> None:
+        with pipe.open("wb", buffering=0) as file, pa.ipc.new_stream(file, SCHEMA) as writer:
+            for n in range(1_000):
+                if not is_read.is_set():
+                    writer.write_batch(pa.record_batch([[n]], schema=SCHEMA))
+                    time.sleep(0.02)
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    source = open_source(pipe)
+    with source.open(SCHEMA) as reader:
+        first = next(block for block in reader if len(block))
+        assert thread.is_alive(), "it is still written to"
+        is_read.set()
+        found = [n for block in [first, *reader] for n in block.records["n"].to_pylist()]
+    thread.join()
+    assert found == list(range(len(found)))
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
