@@ -48,6 +48,7 @@ _GATHER_S = 0.5  # that a batch waits for others
 _PATIENCE_S = 5.0
 _AHEAD = 4  # files written and not yet read
 _NAME = re.compile(r"spool-([0-9]{12})\.(csv|parquet)")
+_ARROW = b"\xff\xff\xff\xff"  # each of its messages begins so
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
 
@@ -197,7 +198,7 @@ class Spool:
     def _take(self, stream: io.BufferedReader) -> None:
         """Write all that comes through a stream."""
         head = stream.peek(4)[:4]
-        if head == b"\xff\xff\xff\xff":
+        if head == _ARROW:
             self._take_batches(stream)
             return
         for magic, name in (*_COMPRESSED.items(), (b"PAR1", "Parquet")):
@@ -264,9 +265,9 @@ class Spool:
         return self._begun(file.header)
 
     def _take_batches(self, stream: io.BufferedReader) -> None:
-        """Write the batches of a stream of Arrow, several of them to a file."""
+        """Write the batches of streams of Arrow, several of them to a file."""
         batches: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(_AHEAD)
-        threading.Thread(target=_read_batches, args=(stream, batches), daemon=True).start()
+        threading.Thread(target=_read_batches, args=(stream, self.description, batches), daemon=True).start()
         waiting: list[pa.RecordBatch] = []
         n_rows, due = 0, 0.0
         while True:
@@ -275,7 +276,8 @@ class Spool:
                 batch = batches.get(timeout=max(0.0, due - time.monotonic()) if waiting else None)
             except queue.Empty:
                 batch = waiting[-1].slice(0, 0)
-            if waiting and (not isinstance(batch, pa.RecordBatch) or time.monotonic() >= due):
+            is_border = not isinstance(batch, pa.RecordBatch) or (waiting and batch.schema != waiting[0].schema)
+            if waiting and (is_border or time.monotonic() >= due):
                 self._write_batches(waiting)
                 waiting = []
             if isinstance(batch, BaseException):
@@ -410,14 +412,24 @@ def _pieces(stream: io.BufferedReader, dialect: Dialect) -> Iterator[bytes]:
         data = stream.read1(_READ_BYTES)
 
 
-def _read_batches(stream: io.BufferedReader, batches: queue.Queue[pa.RecordBatch | BaseException | None]) -> None:
+def _read_batches(
+    stream: io.BufferedReader, place: str, batches: queue.Queue[pa.RecordBatch | BaseException | None]
+) -> None:
     try:
-        with pa.ipc.open_stream(stream) as reader:
-            for batch in reader:
-                batches.put(batch)
+        for batch in _batches(stream, place):
+            batches.put(batch)
         batches.put(None)
     except BaseException as error:
         batches.put(error)
+
+
+def _batches(stream: io.BufferedReader, place: str) -> Iterator[pa.RecordBatch]:
+    """Yield the batches of streams of Arrow, one behind the other."""
+    while head := stream.peek(4)[:4]:
+        if not _ARROW.startswith(head):
+            raise SourceError(f"{place}: what comes behind a stream of Arrow is none; send nothing else with it")
+        with pa.ipc.open_stream(stream) as reader:
+            yield from reader
 
 
 def _make_folder(path: Path) -> None:

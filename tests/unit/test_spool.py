@@ -185,6 +185,28 @@ def test_a_steady_stream_of_arrow_is_read_while_it_comes(tmp_path: Path, monkeyp
     assert found == list(range(len(found)))
 
 
+@pytest.mark.parametrize("is_other", [False, True], ids=["same columns", "other columns"])
+def test_streams_of_arrow_come_one_behind_the_other(tmp_path: Path, is_other: bool) -> None:
+    """As `cat` sends them; each has columns of its own, as files have."""
+    first = pa.table({"n": range(10), "w": ["a"] * 10})
+    second = pa.table({"w": ["b"] * 10, "n": range(10, 20)}) if is_other else first.slice(0, 5)
+    pipe = fifo(tmp_path)
+    thread = pour(pipe, arrow(first) + arrow(second) + arrow(first.slice(0, 0)), 100)
+    assert rows(open_source(pipe))[0] == first["n"].to_pylist() + second["n"].to_pylist()
+    thread.join()
+
+
+def test_what_comes_behind_a_stream_of_arrow_and_is_none_is_refused(tmp_path: Path) -> None:
+    """The rows before it are read."""
+    pipe = fifo(tmp_path)
+    thread = pour(pipe, arrow(pa.table({"n": range(10)})) + b"n\n1\n")
+    found: list[int] = []
+    with open_source(pipe).open(SCHEMA) as reader, pytest.raises(SourceError, match="pipe: what comes behind a stream"):
+        found.extend(n for block in reader for n in block.records["n"].to_pylist())
+    assert found == list(range(10))
+    thread.join()
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
