@@ -126,7 +126,9 @@ class FollowedSource(Source):
         self._files = Listing(place, format_of, follow.order)
         self._follow, self._keeps_bad_rows, self._spool = follow, keeps_bad_rows, spool
         self._ignore = ignore
-        self._schema = self._first_schema()
+        self._place = spool.description if spool is not None else place
+        with _telling(spool):
+            self._schema = self._first_schema()
 
     def _first_schema(self) -> pa.Schema:
         """Wait for a file that has rows, and return the columns of the first files."""
@@ -142,11 +144,9 @@ class FollowedSource(Source):
                     return first_columns(facts, schema_of(facts, self._files.format, self._ignore))
                 if self._spool is not None and has_ended:
                     self._spool.refuse_failure()
-                    raise SourceError("what came through the pipe has no rows; expected a header, and records")
+                    raise SourceError(f"{self._place}: what came has no rows; expected a header, and records")
                 if self._follow.idle_timeout_s is not None and time.monotonic() - began > self._follow.idle_timeout_s:
-                    raise SourceError(
-                        f"{self._files.place}: nothing to read came within {self._follow.idle_timeout_s:g} s"
-                    )
+                    raise SourceError(f"{self._place}: nothing to read came within {self._follow.idle_timeout_s:g} s")
                 watch.wait(_LOOK_S)
 
     def _first_facts(self) -> list[FileFacts]:
@@ -221,17 +221,18 @@ class FollowedSource(Source):
         if self._spool is not None and not self._spool.is_kept:
             # What came before is gone with the process that it came to.
             cursor, decisions = Cursor(cursor.row, 0, ()), None
-        blocks = _Following(
-            self._files,
-            schema,
-            cursor,
-            decisions or Decisions(),
-            follow=self._follow,
-            columns=self._schema.names,
-            keeps_bad_rows=self._keeps_bad_rows,
-            spool=self._spool,
-            known=known,
-        )
+        with _telling(self._spool):
+            blocks = _Following(
+                self._files,
+                schema,
+                cursor,
+                decisions or Decisions(),
+                follow=self._follow,
+                columns=self._schema.names,
+                keeps_bad_rows=self._keeps_bad_rows,
+                spool=self._spool,
+                known=known,
+            )
         return Reader(blocks, self.description, blocks.again, blocks.notes)
 
 
@@ -378,6 +379,10 @@ class _Following(Iterator[Block]):
             )
 
     def __next__(self) -> Block:
+        with _telling(self._spool):
+            return self._next()
+
+    def _next(self) -> Block:
         has_happened = self._must_wait and self._watch.wait(_LOOK_S)
         has_ended = self._spool is not None and self._spool.has_ended
         if has_happened or has_ended:
@@ -412,6 +417,8 @@ class _Following(Iterator[Block]):
                 piece = present.next_piece()
             if piece is None:
                 return None
+            if piece.bad:
+                piece = replace(piece, bad=[replace(bad, place=self._told(bad.place)) for bad in piece.bad])
             self._came, self._must_wait = time.monotonic(), False
             if not present.is_decided and (piece.records.num_rows or piece.bad):
                 # Whatever comes meanwhile: the rows of this one come now.
@@ -603,7 +610,7 @@ class _Following(Iterator[Block]):
             self._cursor = replace(self._cursor, seen=seen)
         if left_at is None and part.columns:
             present.begun = file_start(name, part, self._cursor.row, self._known, self._files.format(name))
-            self._notes.append(present.begun)
+            self._notes.append(replace(present.begun, place=self._told(name)))
         return present
 
     def _opened_or_damaged(self, name: str, left_at: FileIdentity | None) -> Part | None:
@@ -630,13 +637,18 @@ class _Following(Iterator[Block]):
             self._came = time.monotonic()
         return is_being_written
 
+    def _told(self, name: str) -> str:
+        """Return what a file is called to people."""
+        return name if self._spool is None else self._spool.told(name)
+
     def notes(self) -> list[Note]:
         """Return what is to be said of what lies behind the last row."""
         return self._notes
 
     def again(self) -> Cursor:
         """Refuse: what does not end has no second pass."""
-        raise SchemaError(f"{self._files.place}: what is followed is read once; --epochs is for sources that end")
+        place = self._told(self._files.place)
+        raise SchemaError(f"{place}: what is followed is read once; --epochs is for sources that end")
 
     def close(self) -> None:
         """Release the file, and whoever waits."""
@@ -644,6 +656,10 @@ class _Following(Iterator[Block]):
         present, self._present = self._present, None
         if present is not None:
             present.part.close()
+
+
+def _telling(spool: Spool | None) -> contextlib.AbstractContextManager[None]:
+    return contextlib.nullcontext() if spool is None else spool.telling()
 
 
 def _has_rows(fact: FileFacts) -> bool:

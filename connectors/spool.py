@@ -34,7 +34,7 @@ import pyarrow.parquet as pq
 from connectors.csv_dialect import Dialect
 from connectors.csv_records import first_line, record_ends, whole_records
 from connectors.csv_text import MAX_RECORD, transcoded
-from connectors.errors import SourceError, foreign_errors
+from connectors.errors import ConnectorError, NewColumnsError, SourceError, foreign_errors
 from connectors.storage import sync
 
 __all__ = ["STANDARD_INPUT", "Spool", "is_pipe"]
@@ -49,7 +49,15 @@ _PATIENCE_S = 5.0
 _AHEAD = 4  # files written and not yet read
 _NAME = re.compile(r"spool-([0-9]{12})\.(csv|parquet)")
 _ARROW = b"\xff\xff\xff\xff"  # each of its messages begins so
-_COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_JSON = "JSON", "convert it to text with a header, or to a stream of Arrow"
+_NOT_READ = {  # what begins so: what it is, and the way out
+    b"\x1f\x8b": ("gzip", "decompress it before: gzip -dc … |"),
+    b"\x28\xb5\x2f\xfd": ("zstd", "decompress it before: zstd -dc … |"),
+    b"PAR1": ("Parquet", "write it to a file"),
+    b"ARROW1": ("a file of Arrow (Feather)", "send a stream (pyarrow.ipc.new_stream), or write Parquet to a file"),
+    b'{"': _JSON,
+    b'[{"': _JSON,
+}
 
 
 def is_pipe(place: str) -> bool:
@@ -150,6 +158,29 @@ class Spool:
             with foreign_errors(self.description):
                 raise self._failure
 
+    def told(self, words: str) -> str:
+        """Return words in which files that do not stay, and their folder, are called by where they came from."""
+        if self.is_kept:
+            return words
+
+        def called(match: re.Match[str]) -> str:
+            # Lines, and columns that disagree, are those of a file of its own.
+            is_first = match[1] is None or int(match[1]) == 1
+            return self.description if is_first else f"{self.description}, part {int(match[1])}"
+
+        return re.sub(rf"{re.escape(self.folder)}(?:/{_NAME.pattern})?", called, words)
+
+    @contextlib.contextmanager
+    def telling(self) -> Iterator[None]:
+        """Let errors tell of the place, and not of files that do not stay."""
+        try:
+            yield
+        except ConnectorError as error:
+            error.args = tuple(self.told(words) for words in error.args)
+            if isinstance(error, NewColumnsError):
+                error.place = self.told(error.place)
+            raise
+
     def leave(self, name: str) -> None:
         """Hear that a file was read to its end; one that need not stay is removed."""
         match = _NAME.fullmatch(Path(name).name)
@@ -197,14 +228,13 @@ class Spool:
 
     def _take(self, stream: io.BufferedReader) -> None:
         """Write all that comes through a stream."""
-        head = stream.peek(4)[:4]
-        if head == _ARROW:
+        head = stream.peek(6)[:6]
+        if head.startswith(_ARROW):
             self._take_batches(stream)
             return
-        for magic, name in (*_COMPRESSED.items(), (b"PAR1", "Parquet")):
+        for magic, (name, way_out) in _NOT_READ.items():
             if head.startswith(magic):
-                way_out = "write it to a file" if name == "Parquet" else f"decompress it before: {name} -dc … |"
-                raise SourceError(f"{self._place}: what comes is {name}, which cannot be read from a pipe; {way_out}")
+                raise SourceError(f"{self.description}: what comes is {name}, which is not read from a pipe; {way_out}")
         self._take_text(stream)
 
     def _take_text(self, stream: io.BufferedReader) -> None:
@@ -218,7 +248,7 @@ class Spool:
             length = (_length if file is not None else whole_records)(pending, data == b"", dialect)
             if file is None and not length and len(pending) > MAX_RECORD:
                 raise SourceError(
-                    f"{self._place}: a header of more than {MAX_RECORD >> 20} MiB; is a quote never closed?"
+                    f"{self.description}: a header of more than {MAX_RECORD >> 20} MiB; is a quote never closed?"
                 )
             if length and file is None:
                 end = int(record_ends(pending, data == b"", dialect)[0])

@@ -1,6 +1,7 @@
 """Standard input and named pipes: what comes through them is kept, read from there, and can be gone on with."""
 
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from connectors import Cursor, Follow, SourceError, followed, open_source, spool
+from connectors import ConnectorError, Cursor, Follow, NewColumnsError, SourceError, followed, open_source, spool
 from connectors.csv_records import whole_records
 from stream_bp.checkpoint import load
 
@@ -212,6 +213,9 @@ def test_what_comes_behind_a_stream_of_arrow_and_is_none_is_refused(tmp_path: Pa
     [
         (b"\x1f\x8b\x08rest", "is gzip, .*decompress it"),
         (b"PAR1rest", "is Parquet, .*write it to a file"),
+        (b"ARROW1\0\0rest", "is a file of Arrow .*send a stream"),
+        (b'{"n": 1, "w": "a"}\n', "is JSON, .*convert it to text"),
+        (b'[{"n": 1, "w": "a"}]\n', "is JSON, .*convert it to text"),
         (b"", "no rows"),
     ],
 )
@@ -219,8 +223,50 @@ def test_what_cannot_be_read_from_a_pipe_is_named(tmp_path: Path, data: bytes, w
     """One line with the way out."""
     pipe = fifo(tmp_path)
     thread = pour(pipe, data)
-    with pytest.raises(SourceError, match=words):
+    with pytest.raises(SourceError, match=f"^{re.escape(str(pipe))}: what c.*{words}"):
         open_source(pipe)
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"n,n\n1,2\n", ": column 'n' occurs twice"),
+        (b'n,"w"x\n1,2\n', ": the header cannot be read"),
+        (b"n,w\n1,2\n3\n", r", row 1 \(line 3\): expected 2 fields"),
+        (b"n,w\n" + b"1,2\n" * 100 + b"3\n", r", part [1-9]\d*, row 100 \(line \d+\): expected 2 fields"),
+    ],
+    ids=["columns", "header", "row", "row of a later file"],
+)
+def test_an_error_names_the_pipe_and_no_file_that_does_not_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, words: str
+) -> None:
+    """Nobody could look at it; one of a spool that is kept is named."""
+    monkeypatch.setattr(spool, "_FILE_BYTES", 50)
+    monkeypatch.setattr(spool, "_READ_BYTES", 50)
+    pipe, kept = fifo(tmp_path), tmp_path / "kept"
+    for folder, place in ((None, re.escape(str(pipe))), (str(kept), rf"{kept}/spool-\d*\.csv")):
+        thread = pour(pipe, data, 50)
+        expected = words if folder is None else words.replace(r", part [1-9]\d*", "")
+        with pytest.raises(ConnectorError, match=f"^{place}{expected}"):
+            rows(open_source(pipe, spool=folder))
+        thread.join()
+
+
+def test_a_bad_row_and_new_columns_name_the_pipe(tmp_path: Path) -> None:
+    """They are kept, and outlast the files of a spool that does not stay."""
+    pipe = fifo(tmp_path)
+    thread = pour(pipe, b"n,w\n1,2\n3\n4,5\n")
+    with open_source(pipe, keeps_bad_rows=True).open(SCHEMA) as reader:
+        assert {note.place for block in reader for note in block.notes} == {str(pipe)}
+    thread.join()
+    thread = pour(pipe, arrow(pa.table({"n": [1]})) + arrow(pa.table({"n": [2], "w": [3]})))
+    with (
+        open_source(pipe).open(SCHEMA, known=["n"]) as reader,
+        pytest.raises(NewColumnsError, match=f"{pipe}, part 2: ") as caught,
+    ):
+        list(reader)
+    assert caught.value.place == f"{pipe}, part 2"
     thread.join()
 
 
