@@ -65,6 +65,7 @@ from connectors.storage import Status
 __all__ = ["Follow", "FollowedSource"]
 
 _LOOK_S = 1.0  # between two looks where nothing is told
+_PATIENCE_S = 1.0  # how long a person waits without asking why
 _LIST_S = 5.0  # between two looks at the whole place where nothing is told
 _QUIET_S = 1.0  # a file of text is left for another one
 _WHOLE_S = 10.0  # what stands at its end is a whole record; a file that cannot be read yet is no longer written
@@ -102,6 +103,8 @@ class FollowedSource(Source):
         As in `files.FileSource`.
     spool
         What writes the files, if the place is its folder.
+    tell
+        Hears, in a line, why it takes a while.
 
     Raises
     ------
@@ -122,15 +125,16 @@ class FollowedSource(Source):
         keeps_bad_rows: bool = False,
         spool: Spool | None = None,
         ignore: Collection[str] = (),
+        tell: Callable[[str], object] | None = None,
     ) -> None:
         self._files = Listing(place, format_of, follow.order)
         self._follow, self._keeps_bad_rows, self._spool = follow, keeps_bad_rows, spool
         self._ignore = ignore
         self._place = spool.description if spool is not None else place
         with _telling(spool):
-            self._schema = self._first_schema()
+            self._schema = self._first_schema(tell)
 
-    def _first_schema(self) -> pa.Schema:
+    def _first_schema(self, tell: Callable[[str], object] | None) -> pa.Schema:
         """Wait for a file that has rows, and return the columns of the first files."""
         began = time.monotonic()
         with contextlib.closing(self._files.watch()) as watch:
@@ -147,6 +151,9 @@ class FollowedSource(Source):
                     raise SourceError(f"{self._place}: what came has no rows; expected a header, and records")
                 if self._follow.idle_timeout_s is not None and time.monotonic() - began > self._follow.idle_timeout_s:
                     raise SourceError(f"{self._place}: nothing to read came within {self._follow.idle_timeout_s:g} s")
+                if tell is not None and time.monotonic() - began >= _PATIENCE_S:
+                    tell(f"{self._place}: waiting for the first rows")
+                    tell = None
                 watch.wait(_LOOK_S)
 
     def _first_facts(self) -> list[FileFacts]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ def open_source(
     follow: Follow | None = None,
     spool: str | None = None,
     ignore: Sequence[str] = (),
+    tell: Callable[[str], object] | None = None,
 ) -> Source:
     """Return the source for one or more places.
 
@@ -66,6 +67,8 @@ def open_source(
         A folder that keeps what comes through a pipe, so that a reader can be opened at any position of it.
     ignore
         Columns on whose types files need not agree, for nobody reads them.
+    tell
+        Hears, in a line, why it takes a while to return: nothing came yet.
 
     Raises
     ------
@@ -102,6 +105,7 @@ def open_source(
             keeps_bad_rows=keeps_bad_rows,
             spool=pump,
             ignore=ignore,
+            tell=tell,
         )
     if spool is not None:
         raise SourceError(
@@ -114,7 +118,12 @@ def open_source(
         if is_address(name):
             raise SourceError(f"{told(name)}: only local files, folders and patterns can be followed")
         return FollowedSource(
-            name, lambda name: formats.get(_extension(name) or ""), follow, keeps_bad_rows=keeps_bad_rows, ignore=ignore
+            name,
+            lambda name: formats.get(_extension(name) or ""),
+            follow,
+            keeps_bad_rows=keeps_bad_rows,
+            ignore=ignore,
+            tell=tell,
         )
     names = [name for place in places for name in _expand(_as_name(place), storage)]
     if not names:

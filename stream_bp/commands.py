@@ -5,6 +5,7 @@ Each function returns the exit code of the process; errors are raised.
 
 import json
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,8 @@ def predict(
     if following:
         raise ConfigError(f"{following[0]}: it goes with --follow")
     loaded = checkpoint.load(model)
-    written = inference.predict(loaded, _open_beside(loaded, sources, reading), output, keep_columns)
+    source = _open_beside(loaded, sources, reading, None if is_quiet else _tell)
+    written = inference.predict(loaded, source, output, keep_columns)
     if not is_quiet:
         _tell(f"{written['rows']:,} predictions in {output}", *tell_bad(written["bad_rows"]))
     return 0
@@ -145,7 +147,7 @@ def predict_what_comes(
 def evaluate(model: str, sources: list[str], reading: dict[str, Any], *, as_json: bool) -> int:
     """Score a checkpoint on every row of some places, read as its own unless said otherwise."""
     loaded = checkpoint.load(model)
-    result = inference.evaluate(loaded, _open_beside(loaded, sources, reading))
+    result = inference.evaluate(loaded, _open_beside(loaded, sources, reading, _tell))
     if as_json:
         _write_json(result)
     else:
@@ -216,17 +218,19 @@ def _open(config: JobConfig, observer: Observer) -> Source:
         )
     if follow is not None:
         observer.note(f"following {', '.join(map(told, config.source))}")
-    return open_source(*config.source, **config.source_settings, follow=follow)
+    return open_source(*config.source, **config.source_settings, follow=follow, tell=observer.note)
 
 
-def _open_beside(loaded: checkpoint.Loaded, sources: list[str], reading: dict[str, Any]) -> Source:
+def _open_beside(
+    loaded: checkpoint.Loaded, sources: list[str], reading: dict[str, Any], tell: Callable[[str], object] | None
+) -> Source:
     """Open places as the rows of a checkpoint were read, but for the settings that are given."""
     saved = saved_config(loaded.snapshot)
     names = ("target", "ignore", "delimiter", "quote", "encoding", "on_bad_row")
     config = JobConfig.of({name: getattr(saved, name) for name in names} | reading)
     if reading.get("on_bad_row") == "quarantine":
         raise ConfigError("on_bad_row: only a job that learns keeps bad rows; expected error or skip")
-    return open_source(*sources, **config.source_settings)
+    return open_source(*sources, **config.source_settings, tell=tell)
 
 
 def _run(config: JobConfig, watched: Watching, *, as_json: bool, **how: Any) -> int:

@@ -1,5 +1,6 @@
 """Standard input and named pipes: what comes through them is kept, read from there, and can be gone on with."""
 
+import json
 import os
 import re
 import resource
@@ -16,7 +17,9 @@ import pytest
 
 from connectors import ConnectorError, Cursor, Follow, NewColumnsError, SourceError, followed, open_source, spool
 from connectors.csv_records import whole_records
+from stream_bp import commands
 from stream_bp.checkpoint import load
+from stream_bp.job import Job
 
 SCHEMA = pa.schema([("n", pa.int64())])
 
@@ -527,3 +530,54 @@ def test_without_a_spool_a_job_says_what_is_lost(tmp_path: Path) -> None:
     assert job.communicate(labelled(500, 540))[1] is not None
     assert job.returncode == 0
     assert load(tmp_path / "run").snapshot.state["rows"] == 140
+
+
+@pytest.mark.parametrize("watching", [{}, {"log_format": "json"}, {"quiet": True}], ids=["text", "json", "quiet"])
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+def test_a_job_says_once_that_it_waits(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    kind: str,
+    watching: dict[str, Any],
+) -> None:
+    """Nobody wonders whether it hangs; in the way that the log is written, and not where it is to be quiet."""
+    monkeypatch.setattr(followed, "_PATIENCE_S", 0.0)
+    place = fifo(tmp_path) if kind == "pipe" else tmp_path / "folder"
+    if kind == "folder":
+        place.mkdir()
+    settings = {"target": "label", "follow": True, "idle_timeout": "0.2s", **watching}
+    with pytest.raises(SourceError, match=f"{place}: nothing to read came"):
+        commands.train([str(place)], None, settings, fresh=False, allow_different_numerics=False, as_json=False)
+    said = [line for line in capsys.readouterr().err.splitlines() if "waiting" in line]
+    line = f"{place}: waiting for the first rows"
+    if watching.get("log_format") == "json":
+        assert [json.loads(one)["message"] for one in said] == [line]
+    else:
+        assert said == ([] if watching else [line])
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
+def test_what_reads_a_pipe_beside_a_job_says_that_it_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """Rows that come after that are read."""
+    monkeypatch.setattr(followed, "_PATIENCE_S", 0.0)
+    (tmp_path / "rows.csv").write_bytes(labelled(0, 40))
+    Job(open_source(tmp_path / "rows.csv"), target="label", run_dir=str(tmp_path / "run"), hidden=(4,)).run()
+    pipe, said, threads = fifo(tmp_path), list[str](), list[threading.Thread]()
+
+    def tell(*lines: str) -> None:
+        said.extend(lines)
+        if not threads:
+            threads.append(pour(pipe, labelled(0, 20)))
+
+    monkeypatch.setattr(commands, "_tell", tell)
+    if command == "evaluate":
+        commands.evaluate(str(tmp_path / "run"), [str(pipe)], {}, as_json=True)
+    else:
+        out = str(tmp_path / "out.csv")
+        commands.predict(str(tmp_path / "run"), [str(pipe)], out, [], {}, following=[], is_quiet=False)
+    threads[0].join()
+    assert said[0] == f"{pipe}: waiting for the first rows"
+    assert len(said) == 1 + (command == "predict")
