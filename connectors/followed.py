@@ -104,7 +104,7 @@ class FollowedSource(Source):
     spool
         What writes the files, if the place is its folder.
     tell
-        Hears, in a line, why it takes a while.
+        Hears, in a line, why it takes a while, and of what is held back at the end; any thread may call it.
 
     Raises
     ------
@@ -129,14 +129,14 @@ class FollowedSource(Source):
     ) -> None:
         self._files = Listing(place, format_of, follow.order)
         self._follow, self._keeps_bad_rows, self._spool = follow, keeps_bad_rows, spool
-        self._ignore = ignore
+        self._ignore, self._tell = ignore, tell
         self._place = spool.description if spool is not None else place
         with _telling(spool):
-            self._schema = self._first_schema(tell)
+            self._schema = self._first_schema()
 
-    def _first_schema(self, tell: Callable[[str], object] | None) -> pa.Schema:
+    def _first_schema(self) -> pa.Schema:
         """Wait for a file that has rows, and return the columns of the first files."""
-        began = time.monotonic()
+        began, is_told = time.monotonic(), False
         with contextlib.closing(self._files.watch()) as watch:
             while True:
                 has_ended = self._spool is not None and self._spool.has_ended
@@ -151,9 +151,9 @@ class FollowedSource(Source):
                     raise SourceError(f"{self._place}: what came has no rows; expected a header, and records")
                 if self._follow.idle_timeout_s is not None and time.monotonic() - began > self._follow.idle_timeout_s:
                     raise SourceError(f"{self._place}: nothing to read came within {self._follow.idle_timeout_s:g} s")
-                if tell is not None and time.monotonic() - began >= _PATIENCE_S:
-                    tell(f"{self._place}: waiting for the first rows")
-                    tell = None
+                if self._tell is not None and not is_told and time.monotonic() - began >= _PATIENCE_S:
+                    self._tell(f"{self._place}: waiting for the first rows")
+                    is_told = True
                 watch.wait(_LOOK_S)
 
     def _first_facts(self) -> list[FileFacts]:
@@ -239,6 +239,7 @@ class FollowedSource(Source):
                 keeps_bad_rows=self._keeps_bad_rows,
                 spool=self._spool,
                 known=known,
+                tell=self._tell,
             )
         return Reader(blocks, self.description, blocks.again, blocks.notes)
 
@@ -329,13 +330,14 @@ class _Following(Iterator[Block]):
         keeps_bad_rows: bool,
         spool: Spool | None,
         known: Collection[str] | None,
+        tell: Callable[[str], object] | None,
     ) -> None:
         self._files, self._schema, self._decisions, self._follow = files, schema, decisions, follow
         self._columns = columns
         self._keeps_bad_rows, self._spool = keeps_bad_rows, spool
         self._watch = files.watch()
         self._cursor = cursor
-        self._known = known
+        self._known, self._tell = known, tell
         self._notes: list[Note] = []
         self._present: _Present | None = None
         self._must_wait = False
@@ -405,10 +407,23 @@ class _Following(Iterator[Block]):
             self._spool.refuse_failure()
             raise StopIteration
         if self._follow.idle_timeout_s is not None and time.monotonic() - self._came > self._follow.idle_timeout_s:
+            self._tell_rest()
             raise StopIteration
         self._must_wait = True
         here = self._here()
         return Block(pa.RecordBatch.from_pylist([], schema=self._schema), lambda _: here)
+
+    def _tell_rest(self) -> None:
+        """Tell of part of a record that stands at the end."""
+        if self._spool is not None:
+            name, n_bytes = self._spool.description, self._spool.n_held
+        elif self._present is not None and (part := self._present.part).has_rest:
+            name, n_bytes = self._present.name, part.read_to - part.identity().offset
+        else:
+            return
+        if n_bytes and self._tell is not None:
+            held = f"{n_bytes:,} byte{'s' * (n_bytes != 1)}"
+            self._tell(f"{name}: the last record has no end yet: {held} held back")
 
     def _here(self) -> Cursor:
         """Return the present position, as one that stands in a file."""

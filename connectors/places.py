@@ -68,7 +68,7 @@ def open_source(
     ignore
         Columns on whose types files need not agree, for nobody reads them.
     tell
-        Hears, in a line, why it takes a while to return: nothing came yet.
+        Hears, in a line, that what is followed has nothing yet, or ends in part of a record; any thread may call it.
 
     Raises
     ------

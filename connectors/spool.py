@@ -85,6 +85,8 @@ class Spool:
         Where the files are.
     is_kept : bool
         Whether they stay.
+    n_held : int
+        Bytes of text that end no record yet.
     """
 
     def __init__(self, place: str, folder: str | None, dialect: Dialect, *, reopens: bool) -> None:
@@ -99,6 +101,7 @@ class Spool:
             None if self.is_kept else weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         )
         self._changed = threading.Condition()
+        self.n_held = 0
         self._failure: BaseException | None = None
         self._has_ended = False
         self._newest = max(self._numbers(), default=0)
@@ -260,6 +263,7 @@ class Spool:
                 is_ended = data != b"" or pending[:length].endswith((b"\n", b"\r"))
                 file.write(pending[:length] + (b"" if is_ended else b"\n"))
                 pending = pending[length:]
+            self.n_held = len(pending.strip(b"\r\n"))
         if file is not None:
             file.close()
 

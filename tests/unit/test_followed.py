@@ -349,6 +349,27 @@ def test_a_log_that_has_but_its_header_is_known_by_the_rows_that_come(tmp_path: 
     assert Following(path, cursor, later.decisions).rest() == [3, 4]
 
 
+@pytest.mark.parametrize("kind", ["file", "folder", "pipe"])
+@pytest.mark.parametrize("end", ["\n45", "\n", "\n\n"], ids=["part of a record", "no rest", "blank line"])
+def test_part_of_a_record_is_told_of_where_waiting_ends(tmp_path: Path, kind: str, end: str) -> None:
+    """It was not read, and nobody would know."""
+    path = tmp_path / ("pipe" if kind == "pipe" else "log.csv")
+    said: list[str] = []
+    if kind == "pipe":
+        os.mkfifo(path)
+        fd = os.open(path, os.O_RDWR)  # a writer that stays
+        os.write(fd, f"n\n1\n2{end}".encode())
+    else:
+        write(path, 1, 2, end=end)
+    source = open_source(tmp_path if kind == "folder" else path, follow=Follow(idle_timeout_s=0.3), tell=said.append)
+    with source.open(SCHEMA) as reader:
+        assert [n for block in reader for n in block.records["n"].to_pylist()] == [1, 2]
+    if kind == "pipe":
+        os.close(fd)
+    held = [f"{path}: the last record has no end yet: 2 bytes held back"]
+    assert [line for line in said if "waiting" not in line] == (held if end == "\n45" else [])
+
+
 def test_half_a_letter_at_the_end_is_held_back(tmp_path: Path) -> None:
     """In an encoding whose letters have several bytes a write may end within one."""
     path = tmp_path / "log.csv"
