@@ -88,7 +88,9 @@ def compare(sources: list[str], models: list[str], settings: dict[str, Any], *, 
             raise ConfigError("no source: name the files, folders or patterns to learn from")
         config = JobConfig.of({"batch_size": 1, **SINGLE_ROWS, "drift": "none", **settings})
         observe = partial(observing, watched, Console(stderr=True))
-        comparison = run_comparison(open_source(*sources, **config.source_settings), config, models, observe)
+        with observe() as observer:
+            source = open_source(*sources, **config.source_settings, tell=observer.note)
+        comparison = run_comparison(source, config, models, observe)
         if as_json:
             _write_json(comparison.to_json())
         else:

@@ -20,6 +20,7 @@ from connectors.csv_records import whole_records
 from stream_bp import commands
 from stream_bp.checkpoint import load
 from stream_bp.job import Job
+from stream_bp.log import Log
 
 SCHEMA = pa.schema([("n", pa.int64())])
 
@@ -557,7 +558,7 @@ def test_a_job_says_once_that_it_waits(
         assert said == ([] if watching else [line])
 
 
-@pytest.mark.parametrize("command", ["evaluate", "predict"])
+@pytest.mark.parametrize("command", ["evaluate", "predict", "compare"])
 def test_what_reads_a_pipe_beside_a_job_says_that_it_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
@@ -565,19 +566,28 @@ def test_what_reads_a_pipe_beside_a_job_says_that_it_waits(
     monkeypatch.setattr(followed, "_PATIENCE_S", 0.0)
     (tmp_path / "rows.csv").write_bytes(labelled(0, 40))
     Job(open_source(tmp_path / "rows.csv"), target="label", run_dir=str(tmp_path / "run"), hidden=(4,)).run()
-    pipe, said, threads = fifo(tmp_path), list[str](), list[threading.Thread]()
+    pipe, said, is_told = fifo(tmp_path), list[str](), threading.Event()
+
+    def write() -> None:
+        is_told.wait(20)
+        pipe.write_bytes(labelled(0, 20))
 
     def tell(*lines: str) -> None:
         said.extend(lines)
-        if not threads:
-            threads.append(pour(pipe, labelled(0, 20)))
+        is_told.set()
 
+    thread = threading.Thread(target=write)
+    thread.start()
     monkeypatch.setattr(commands, "_tell", tell)
-    if command == "evaluate":
+    monkeypatch.setattr(Log, "note", lambda _, line: tell(line))
+    if command == "compare":
+        commands.compare([str(pipe)], ["mlp"], {"target": "label"}, as_json=True)
+    elif command == "evaluate":
         commands.evaluate(str(tmp_path / "run"), [str(pipe)], {}, as_json=True)
     else:
         out = str(tmp_path / "out.csv")
         commands.predict(str(tmp_path / "run"), [str(pipe)], out, [], {}, following=[], is_quiet=False)
-    threads[0].join()
-    assert said[0] == f"{pipe}: waiting for the first rows"
-    assert len(said) == 1 + (command == "predict")
+    thread.join()
+    line = f"{pipe}: waiting for the first rows"
+    assert said[:1] == [line]
+    assert said.count(line) == 1
