@@ -1,5 +1,7 @@
 """How a CSV file is written: its delimiter, its quotes, its encoding; told from its header, unless somebody says so.
 
+The decimal mark, and words that mean that there is nothing, somebody has to say.
+
 The header alone decides, since it stays what it is while a file grows: rows that come later change nothing.
 """
 
@@ -12,12 +14,15 @@ from functools import cached_property
 
 from connectors.errors import SchemaError
 
-__all__ = ["DELIMITERS", "QUOTES", "Dialect"]
+__all__ = ["DELIMITERS", "MARKS", "QUOTES", "Dialect"]
 
 DELIMITERS = (",", ";", "\t", "|")
 """What separates fields, most usual first."""
 
 QUOTES = ('"', "'", "none")
+
+MARKS = (".", ",")
+"""What separates the fraction of a number."""
 
 _BOMS = {
     codecs.BOM_UTF32_LE: "utf-32",  # begins with the mark of UTF-16
@@ -32,7 +37,7 @@ _SPECIAL = ("\n", "\r", "\0", '"', "'")
 
 @dataclass(frozen=True)
 class Dialect:
-    r"""How text is cut into fields.
+    r"""How text is cut into fields, and how these are written.
 
     Parameters
     ----------
@@ -42,6 +47,11 @@ class Dialect:
         What encloses one that holds a delimiter or a line break, ``none`` where nothing does; ``None`` to be told.
     encoding
         As Python names it; ``None`` to be told.
+    null_values
+        Words that mean that there is nothing, whatever the column is, beside `schemas.NOTHING` among numbers; exactly
+        as they stand in a field.
+    decimal
+        What separates the fraction of a number: ``.`` or ``,``.
 
     Raises
     ------
@@ -51,12 +61,14 @@ class Dialect:
     Examples
     --------
     >>> Dialect().told_by("straße;'größe'\n".encode("cp1252"))
-    Dialect(delimiter=';', quote='"', encoding='cp1252')
+    Dialect(delimiter=';', quote='"', encoding='cp1252', null_values=(), decimal='.')
     """
 
     delimiter: str | None = None
     quote: str | None = None
     encoding: str | None = None
+    null_values: tuple[str, ...] = ()
+    decimal: str = "."
 
     def __post_init__(self) -> None:
         if self.delimiter is not None and (
@@ -67,6 +79,10 @@ class Dialect:
             )
         if self.quote is not None and self.quote not in QUOTES:
             raise SchemaError(f"""quote: expected one of ", ' and none, found {self.quote!r}""")
+        if self.decimal not in MARKS:
+            raise SchemaError(f"decimal: expected . or , as the decimal mark, found {self.decimal!r}")
+        if self.decimal == self.delimiter:
+            raise SchemaError(f"decimal: {self.decimal!r} separates fields already; choose another delimiter")
         if self.encoding is not None:
             try:
                 decoder = codecs.getincrementaldecoder(self.encoding)("backslashreplace")
@@ -91,7 +107,7 @@ class Dialect:
             line = whole[0]  # a name with a line break
         quote = self.quote or ("'" if '"' not in line and len(line) > 1 and line[0] == line[-1] == "'" else '"')
         outside = re.sub(f"{quote}[^{quote}]*{quote}", "", line)
-        delimiter = self.delimiter or max(DELIMITERS, key=outside.count)
+        delimiter = self.delimiter or max((d for d in DELIMITERS if d != self.decimal), key=outside.count)
         return replace(self, delimiter=delimiter, quote=quote, encoding=encoding)
 
     @property

@@ -1,7 +1,7 @@
 """Whole records of CSV text to typed columns, by Arrow; and where the first mistake is, when Arrow finds one.
 
-An empty cell is null, whatever the type. In a number or truth value so are blanks, and Arrow's usual words (NA, NaN,
-null …); in a string they are strings: ``NA`` is Namibia.
+An empty cell is null, whatever the type; so is a word that the dialect names. In a number or truth value so are blanks,
+and Arrow's usual words (NA, NaN, null …); in a string they are strings: ``NA`` is Namibia.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import contextlib
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 import numpy as np
@@ -32,16 +32,14 @@ pa.enable_signal_handlers(False)
 
 _INFERRED = (pa.null(), pa.bool_(), pa.int64(), pa.float64(), pa.date32(), pa.time32("s"))
 _BOM = b"\xef\xbb\xbf"
-_USUAL = Dialect(",", '"', "utf-8")
 _MOST = 0.99  # of the cells with a value; the rest are mistakes then
 _BLANKS = (*(" " * n for n in range(1, 17)), "\t")
-_NOTHING = "^(?:" + "|".join(map(re.escape, (*NOTHING, *_BLANKS))) + ")$"
 _NUMBER = r"-?[0-9]{1,17}"
-_DECIMAL = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?"
+_DECIMAL = r"[+-]?(?:[0-9]+{mark}?[0-9]*|{mark}[0-9]+)(?:[eE][+-]?[0-9]{1,3})?"
 _DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _HOUR = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?"
 _ZONE = "(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)"
-# What a column of words is, if nearly all of its cells are so; the first that fits.
+# What a column of words is, if nearly all of its cells are so; the first that fits. See `_written` for the mark.
 _LIKELY = (
     (pa.bool_(), "true|false"),
     (pa.int64(), _NUMBER),
@@ -56,7 +54,7 @@ _LIKELY = (
 # What certainly is of a type.
 _PLAIN = (
     (pa.types.is_int64, _NUMBER),
-    (pa.types.is_floating, r"-?[0-9]{1,17}(?:\.[0-9]{1,17})?"),
+    (pa.types.is_floating, r"-?[0-9]{1,17}(?:{mark}[0-9]{1,17})?"),
     (pa.types.is_boolean, "true|false"),
 )
 
@@ -83,49 +81,57 @@ def infer_schema(text: bytes, header: list[str], dialect: Dialect) -> pa.Schema:
     good = RecordParser(header, as_bytes, "", dialect).good(text)
     if not good:
         return pa.schema([(column, pa.null()) for column in header])
-    found = _read(good, header, pacsv.ConvertOptions(), dialect)
+    found = _read(good, header, _convert([], dialect, NOTHING), dialect)
     # What a column is to be is asked of the text of it alone: to parse all the text again takes as long for each of
     # them as for all.
-    moments = {field.name: pa.string() for field in found.schema if pa.types.is_timestamp(field.type)}
-    as_words = pacsv.ConvertOptions(include_columns=list(moments), column_types=moments)
-    words = _read(good, header, as_words, dialect) if moments else found
+    moments = [pa.field(field.name, pa.string()) for field in found.schema if pa.types.is_timestamp(field.type)]
+    words = _read(good, header, _convert(moments, dialect), dialect) if moments else found
+    as_words = {field.name for field in moments}
+    alone = replace(dialect, delimiter=";", quote='"')  # see `_alone`
     return pa.schema(
         [
-            (field.name, _settled(field.type, words[field.name] if field.name in moments else column))
+            (field.name, _settled(field.type, words[field.name] if field.name in as_words else column, alone))
             for field, column in zip(found.schema, found.columns, strict=True)
         ]
     )
 
 
-def _settled(found: pa.DataType, words: pa.ChunkedArray) -> pa.DataType:
+def _settled(found: pa.DataType, words: pa.ChunkedArray, dialect: Dialect) -> pa.DataType:
     """Return the type for records like these: of a timestamp, one with room for any year and for fractions."""
     if found in _INFERRED:
         return found
     if pa.types.is_timestamp(found):
         finer = pa.timestamp("us", found.tz)
         try:
-            _read(_alone(words), [""], pacsv.ConvertOptions(column_types={"": finer}), _USUAL)
+            _read(_alone(words), [""], _convert([pa.field("", finer)], dialect, NOTHING), dialect)
         except pa.ArrowInvalid:  # it has fractions of nine digits
             return found
         return finer
     if not pa.types.is_string(found):
         return pa.string()
-    has_value = pc.sum(pc.invert(pc.match_substring_regex(words, _NOTHING))).as_py() or 0
+    nothing = "|".join(map(re.escape, (*NOTHING, *_BLANKS, *dialect.null_values)))
+    has_value = pc.sum(pc.invert(pc.match_substring_regex(words, f"^(?:{nothing})$"))).as_py() or 0
     for type_, pattern in _LIKELY:
-        matching = pc.sum(pc.match_substring_regex(words, rf"^\s*(?:{pattern})\s*$")).as_py() or 0
+        likely = rf"^\s*(?:{_marked(pattern, dialect)})\s*$"
+        matching = pc.sum(pc.match_substring_regex(words, likely)).as_py() or 0
         if matching >= _MOST * has_value:
             # What looks like it may yet be none: a moment beyond the years of its unit, a truth value between blanks.
-            parser = RecordParser([""], pa.schema([("", type_)]), "", _USUAL)
+            parser = RecordParser([""], pa.schema([("", type_)]), "", dialect)
             if parser.n_bad(_alone(words)) <= (1 - _MOST) * has_value:
                 return type_
     return pa.string()
 
 
 def _alone(words: pa.ChunkedArray) -> bytes:
-    """Return records of one column."""
+    """Return records of one column, each in quotes."""
     text = io.BytesIO()
     pacsv.write_csv(pa.table({"": words}), text, pacsv.WriteOptions(include_header=False))
     return text.getvalue()
+
+
+def _marked(pattern: str, dialect: Dialect) -> str:
+    """Return a pattern with the decimal mark that numbers are written with."""
+    return pattern.replace("{mark}", re.escape(dialect.decimal))
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +209,9 @@ class RecordParser:
                 _probe(field.type, dialect)
             except pa.ArrowNotImplementedError as error:
                 raise SchemaError(f"{name}: column {field.name!r} cannot be read from text as {field.type}") from error
-        self._options = _convert(list(schema))
-        self._options_without_blanks = _convert(list(schema))
-        self._options_without_blanks.null_values = list(NOTHING)
-        self._options_without_words = _convert(list(schema))
-        self._options_without_words.null_values = [""]
+        self._options = _convert(schema, dialect)
+        self._options_without_blanks = _convert(schema, dialect, NOTHING)
+        self._options_without_words = _convert(schema, dialect, ("",))
 
     def parse(self, text: bytes, keeps_bad_rows: bool) -> Parsed:
         """Parse whole records, at least one, in any thread.
@@ -295,7 +299,7 @@ class RecordParser:
         return table if table.num_rows == n_records else None
 
     def _as_rows(self, table: pa.Table) -> pa.RecordBatch:
-        columns = [_empty_to_null(column.combine_chunks()) for column in table.columns]
+        columns = [_nothing_to_null(column.combine_chunks(), self._dialect) for column in table.columns]
         return pa.record_batch(columns, schema=self._schema)
 
     def _complaints(self, text: bytes, ends: Positions) -> dict[int, tuple[str, str]]:
@@ -325,7 +329,7 @@ class RecordParser:
 
     def _mistyped(self, text: bytes, ends: Positions, which: Positions) -> Iterator[tuple[int, tuple[str, str]]]:
         """Yield what is wrong with the cells of records that are well-formed, column by column."""
-        as_bytes = _convert([pa.field(field.name, pa.binary()) for field in self._schema])
+        as_bytes = _convert([pa.field(field.name, pa.binary()) for field in self._schema], self._dialect)
         joined = self._joined(text, ends, which)
         try:
             cells = _read(joined, self.header, as_bytes, self._dialect) if joined else None
@@ -338,7 +342,7 @@ class RecordParser:
             if field.name not in names:
                 continue
             cells = column.combine_chunks()
-            suspicious = _suspicious(cells, field.type)
+            suspicious = _suspicious(cells, field.type, self._dialect)
             # What is wrong with one cell is wrong with all that are the same.
             indices = pa.Array.from_buffers(pa.int64(), len(suspicious), [None, pa.py_buffer(suspicious)])
             words = cells.take(indices).dictionary_encode()
@@ -351,7 +355,7 @@ class RecordParser:
 
     def _column_parses(self, field: pa.Field, text: bytes) -> bool:
         try:
-            _read(text, self.header, _convert([field]), self._dialect)
+            _read(text, self.header, _convert([field], self._dialect), self._dialect)
         except pa.ArrowInvalid:
             return False
         return True
@@ -387,21 +391,24 @@ def _probe(type_: pa.DataType, dialect: Dialect) -> None:
     """Let Arrow raise if it reads no text as a type: once for each type, and not for each column of each file."""
     # Where nothing is quoted, two quotes are a word.
     with contextlib.suppress(pa.ArrowInvalid):
-        _read(b'""', [""], _convert([pa.field("", type_)]), dialect)
+        _read(b'""', [""], _convert([pa.field("", type_)], dialect), dialect)
 
 
-def _convert(wanted: list[pa.Field]) -> pacsv.ConvertOptions:
-    names = [field.name for field in wanted]
+def _convert(
+    wanted: Iterable[pa.Field], dialect: Dialect, nothing: Sequence[str] = (*NOTHING, *_BLANKS)
+) -> pacsv.ConvertOptions:
+    """Return how cells become values; of no column wanted, Arrow tells the types of all."""
     types = {field.name: field.type for field in wanted}
     return pacsv.ConvertOptions(
         column_types=types,
-        include_columns=names,
+        include_columns=list(types),
         include_missing_columns=True,
-        null_values=[*NOTHING, *_BLANKS],
+        null_values=[*nothing, *dialect.null_values],
+        decimal_point=dialect.decimal,
     )
 
 
-def _suspicious(cells: pa.Array, type_: pa.DataType) -> Positions:
+def _suspicious(cells: pa.Array, type_: pa.DataType, dialect: Dialect) -> Positions:
     """Return the indices of cells that are not plainly of a type: where some are not, nearly all others are."""
     if pa.types.is_binary(type_):
         return np.empty(0, np.int64)
@@ -410,7 +417,7 @@ def _suspicious(cells: pa.Array, type_: pa.DataType) -> Positions:
     pattern = next((pattern for is_it, pattern in _PLAIN if is_it(type_)), None)
     if pattern is None:
         return np.arange(len(cells))
-    plain = pc.match_substring_regex(cells, f"^(?:{pattern})?$")
+    plain = pc.match_substring_regex(cells, f"^(?:{_marked(pattern, dialect)})?$")
     return np.flatnonzero(~np.from_dlpack(plain.cast(pa.uint8())).view(bool))
 
 
@@ -437,12 +444,15 @@ def _read(text: bytes, header: list[str], convert: pacsv.ConvertOptions, dialect
     )
 
 
-def _empty_to_null(column: pa.Array) -> pa.Array:
-    """Let what is empty be null, by a new bitmap: a scalar would make Arrow import pandas, if that is installed."""
+def _nothing_to_null(column: pa.Array, dialect: Dialect) -> pa.Array:
+    """Let what is empty, or a word for it, be null: by a new bitmap, for a scalar would make Arrow import pandas."""
     is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
     if not is_text or column.null_count:  # a column that the file lacks is null already
         return column
     is_filled = np.from_dlpack(pc.binary_length(column)) > 0
+    if dialect.null_values:
+        is_word = pc.is_in(column, value_set=pa.array(dialect.null_values, column.type))
+        is_filled &= ~np.from_dlpack(is_word.cast(pa.uint8())).view(bool)
     if is_filled.all():
         return column
     bitmap = pa.py_buffer(np.packbits(is_filled, bitorder="little"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ def open_source(
     delimiter: str | None = None,
     quote: str | None = None,
     encoding: str | None = None,
+    null_values: Sequence[str] = (),
+    decimal: str = ".",
     keeps_bad_rows: bool = False,
     follow: Follow | None = None,
     spool: str | None = None,
@@ -59,6 +62,11 @@ def open_source(
     delimiter, quote, encoding
         How text is written: what separates fields, what encloses them (``"``, ``'`` or ``none``), its encoding as
         Python names it. What is not given, the header of each file tells.
+    null_values
+        Words of text that mean that there is nothing, in columns of every type and beside the usual ones; exactly as
+        they stand in a field.
+    decimal
+        What separates the fraction of a number in text: ``.`` or ``,``.
     keeps_bad_rows
         Whether what cannot be read is handed over beside the rows, as `BadRow`, instead of ending them with an error.
     follow
@@ -82,20 +90,23 @@ def open_source(
         return MemorySource(places[0])
     settings = {"delimiter": delimiter, "quote": quote, "encoding": encoding, "follow": follow}
     given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
+    given |= {"null_values": tuple(null_values)} if null_values else {}
+    given |= {"decimal": decimal} if decimal != "." else {}
     given |= {"keeps_bad_rows": True} if keeps_bad_rows else {}
     given |= {"block_size": block_size} if block_size != _BLOCK_SIZE else {}
     elsewhere = _elsewhere(places, given)
     if elsewhere is not None:
         return elsewhere
     storage = Storage()
-    text = CsvFormat(block_size, Dialect(delimiter, quote, encoding), storage, keeps_bad_rows=keeps_bad_rows)
+    dialect = Dialect(delimiter, quote, encoding, tuple(null_values), decimal)
+    text = CsvFormat(block_size, dialect, storage, keeps_bad_rows=keeps_bad_rows)
     formats: dict[str, Format] = dict.fromkeys(EXTENSIONS, text)
     formats[".parquet"] = ParquetFormat(storage, keeps_bad_rows=keeps_bad_rows)
     if (pipe := next((str(place) for place in places if is_pipe(str(place))), None)) is not None:
         if len(places) > 1:
             raise SourceError(f"{pipe}: a pipe cannot be combined with other places")
-        pump = Spool(pipe, spool, Dialect(delimiter, quote, encoding), reopens=follow is not None)
-        plain = Dialect(delimiter, quote, "utf-8")
+        pump = Spool(pipe, spool, dialect, reopens=follow is not None)
+        plain = replace(dialect, encoding="utf-8")
         formats[".csv"] = CsvFormat(block_size, plain, storage, keeps_bad_rows=keeps_bad_rows)
         how = Follow(idle_timeout_s=follow.idle_timeout_s if follow is not None else None)
         return FollowedSource(

@@ -41,8 +41,9 @@ class Opener(Protocol):
             None is ever given.
         settings
             Those of `open_source` that somebody gave: ``block_size``, ``delimiter``, ``quote``, ``encoding``,
-            ``keeps_bad_rows``, ``follow``. An opener declares those that it knows, by name. How text is written means
-            nothing to another one, as it means nothing to Parquet; the last two are refused before it is called.
+            ``null_values``, ``decimal``, ``keeps_bad_rows``, ``follow``. An opener declares those that it knows, by
+            name. How text is written means nothing to another one, as it means nothing to Parquet; the last two are
+            refused before it is called.
 
         Raises
         ------

@@ -61,6 +61,11 @@ _AS_LEARNED = "[default: as the checkpoint was learned]"
 Delimiter = Annotated[str | None, typer.Option(help=f"what separates the fields of text {_AS_LEARNED}")]
 Quote = Annotated[str | None, typer.Option(help=f"what encloses fields of text: \" or ' or none {_AS_LEARNED}")]
 Encoding = Annotated[str | None, typer.Option(help=f"of text, as utf-8, utf-16, latin-1 {_AS_LEARNED}")]
+NullValues = Annotated[
+    list[str] | None,
+    typer.Option(help=f"words of text that mean that there is no value, beside the usual ones {_AS_LEARNED}"),
+]
+Decimal = Annotated[str | None, typer.Option(help=f"decimal mark of numbers in text, . or , {_AS_LEARNED}")]
 OnBadRow = Annotated[
     str | None, typer.Option(help=f"error, or skip: it is left out and counted {_AS_LEARNED}, quarantine as skip")
 ]
@@ -142,6 +147,8 @@ def predict(
     delimiter: Delimiter = None,
     quote: Quote = None,
     encoding: Encoding = None,
+    null_values: NullValues = None,
+    decimal: Decimal = None,
     on_bad_row: OnBadRow = None,
     follow: Annotated[
         bool, typer.Option("--follow", help="go on with what comes, into a folder of Parquet; killed, it goes on, too")
@@ -164,7 +171,14 @@ def predict(
     **watching: Any,
 ) -> None:
     """Predict every row of a source: the label and the probability of each class, or the value."""
-    settings = _given(delimiter=delimiter, quote=quote, encoding=encoding, on_bad_row=on_bad_row)
+    settings = _given(
+        delimiter=delimiter,
+        quote=quote,
+        encoding=encoding,
+        null_values=null_values,
+        decimal=decimal,
+        on_bad_row=on_bad_row,
+    )
     job = _given(
         run_dir=run_dir,
         follow_order=follow_order,
@@ -204,11 +218,20 @@ def evaluate(
     delimiter: Delimiter = None,
     quote: Quote = None,
     encoding: Encoding = None,
+    null_values: NullValues = None,
+    decimal: Decimal = None,
     on_bad_row: OnBadRow = None,
     as_json: AsJson = False,
 ) -> None:
     """Score a checkpoint on every row of a source, without learning."""
-    reading = _given(delimiter=delimiter, quote=quote, encoding=encoding, on_bad_row=on_bad_row)
+    reading = _given(
+        delimiter=delimiter,
+        quote=quote,
+        encoding=encoding,
+        null_values=null_values,
+        decimal=decimal,
+        on_bad_row=on_bad_row,
+    )
     raise typer.Exit(_commands().evaluate(model, sources, reading, as_json=as_json))
 
 
@@ -236,8 +259,8 @@ def report(
     raise typer.Exit(_commands().report(run_dirs, output, serves=serve, port=port))
 
 
-def _given(**settings: str | None) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if value is not None}
+def _given(**settings: str | list[str] | None) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if value not in (None, [])}
 
 
 def main() -> None:

@@ -228,7 +228,7 @@ def _open_beside(
 ) -> Source:
     """Open places as the rows of a checkpoint were read, but for the settings that are given."""
     saved = saved_config(loaded.snapshot)
-    names = ("target", "ignore", "delimiter", "quote", "encoding", "on_bad_row")
+    names = ("target", "ignore", "delimiter", "quote", "encoding", "null_values", "decimal", "on_bad_row")
     config = JobConfig.of({name: getattr(saved, name) for name in names} | reading)
     if reading.get("on_bad_row") == "quarantine":
         raise ConfigError("on_bad_row: only a job that learns keeps bad rows; expected error or skip")

@@ -17,7 +17,7 @@ from connectors.csv_dialect import Dialect
 from connectors.errors import SchemaError
 from stream_bp.errors import ConfigError
 from stream_bp.schedules import ScheduleName
-from stream_bp.settings import Columns, Delimiter, Duration, Interval, Limit, Settings, Sizes, seconds
+from stream_bp.settings import Columns, Delimiter, Duration, Interval, Limit, Settings, Sizes, Words, seconds
 
 __all__ = ["IDENTITY", "NETWORK", "SINGLE_ROWS", "JobConfig", "choose_engine", "read_toml"]
 
@@ -34,6 +34,8 @@ IDENTITY = (
     "delimiter",
     "quote",
     "encoding",
+    "null_values",
+    "decimal",
     "hidden",
     "activation",
     "output",
@@ -153,6 +155,12 @@ class JobConfig(Settings):
     encoding: str | None = Field(
         None, description="of text, as utf-8, utf-16, latin-1 [default: told from the header, else utf-8]"
     )
+    null_values: Words = Field(
+        (),
+        description="words of text that mean that there is no value, beside the usual ones, as ?,-9999; exactly as "
+        "they stand there [default: the usual ones alone]",
+    )
+    decimal: str = Field(".", description="decimal mark of numbers in text, . or ,")
     on_bad_row: Literal["error", "skip", "quarantine"] = Field(
         "error",
         description="what becomes of a row that cannot be read; error: the job ends; skip: it is counted; "
@@ -231,7 +239,7 @@ class JobConfig(Settings):
     @model_validator(mode="after")
     def _can_be_written(self) -> "JobConfig":
         try:
-            Dialect(self.delimiter, self.quote, self.encoding)
+            Dialect(self.delimiter, self.quote, self.encoding, self.null_values, self.decimal)
         except SchemaError as error:
             raise ValueError(str(error)) from error
         return self
@@ -287,7 +295,7 @@ class JobConfig(Settings):
     @property
     def source_settings(self) -> dict[str, Any]:
         """What :func:`connectors.open_source` takes beside the places."""
-        given = self.model_dump(include={"delimiter", "quote", "encoding", "spool"})
+        given = self.model_dump(include={"delimiter", "quote", "encoding", "null_values", "decimal", "spool"})
         unread = [name for name in self.ignore if name not in self.keep_columns]
         return {**given, "keeps_bad_rows": self.on_bad_row != "error", "ignore": unread}
 

@@ -81,7 +81,7 @@ def _fields(name: str) -> type[Settings]:
 def _type(name: str) -> Any:
     """Return the type of a flag: numbers as numbers, columns as a list, everything else as it is written."""
     annotation = _fields(name).model_fields[name].annotation
-    if name in {"target", "features", "ignore", "categorical", "numeric", "keep_columns"}:
+    if name in {"target", "features", "ignore", "categorical", "numeric", "keep_columns", "null_values"}:
         return list[str] | None
     for kind in (bool, int, float):
         if annotation is kind or kind in get_args(annotation):

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from connectors.wording import nearest
 from stream_bp.errors import ConfigError
 
-__all__ = ["Columns", "Delimiter", "Duration", "Interval", "Limit", "Settings", "Sizes", "seconds"]
+__all__ = ["Columns", "Delimiter", "Duration", "Interval", "Limit", "Settings", "Sizes", "Words", "seconds"]
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -26,6 +26,14 @@ def _split(value: Any) -> Any:
 def _words(value: Any) -> Any:
     """Read a column's name as a list of one; names may hold commas, so they are not split."""
     return (value,) if isinstance(value, str) else value
+
+
+def _parts(value: Any) -> Any:
+    """Read ``a,b``, alone or in a list, as several words; blanks are part of them."""
+    given = (value,) if isinstance(value, str) else value
+    if not isinstance(given, list | tuple):
+        return given
+    return tuple(part for one in given for part in (one.split(",") if isinstance(one, str) else (one,)) if part != "")
 
 
 def _interval(value: Any) -> Any:
@@ -67,6 +75,7 @@ def _duration(value: Any) -> Any:
 
 
 Columns = Annotated[tuple[str, ...], BeforeValidator(_words)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_parts)]
 Sizes = Annotated[tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...], BeforeValidator(_split)]
 Interval = Annotated[str, BeforeValidator(_interval)]
 Duration = Annotated[str, BeforeValidator(_duration)]

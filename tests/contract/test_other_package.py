@@ -177,7 +177,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_place_is_opened_by_whoever_has_its_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small letters or large; with what was given of what it declares; a scheme of ours is ours."""
     assert open_source("Demo://somewhere").n_rows == 5
-    assert open_source("Demo://somewhere", delimiter=";", encoding="utf-8").n_rows == 5
+    assert open_source("Demo://somewhere", delimiter=";", encoding="utf-8", null_values=["?"], decimal=",").n_rows == 5
     monkeypatch.setattr(schemes, "BUILT_IN", frozenset({"demo"}))
     with pytest.raises(SourceError, match="scheme 'demo' is not supported"):
         open_source("Demo://somewhere")

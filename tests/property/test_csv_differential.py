@@ -7,7 +7,7 @@ nowhere.
 
 import csv
 import io
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -38,6 +38,7 @@ WORDS = [
 WORDS += ["cr\rlf", "crlf\r\nend", '"', '""', "'", "''", "null", "x" * 300, " padded ", "\\", "#", "0"]
 NUMBERS = ["0", "7", "-3", "1234567890123", "", "NA", "null", "nan", "0", "12", "  ", " 5"]
 FLOATS = ["0.5", "1e3", "-2.25", "", "nan", "7", "1.5E-2", "NULL", " ", " 2.5 "]
+NULL_VALUES = ("7", "?", "#", "two words")
 NOTHING = {"", " ", "  ", "NA", "null", "nan", "NULL", "N/A", "NaN"}
 
 
@@ -54,10 +55,10 @@ class Written:
 
 def record(random: Random, dialect: Dialect, newline: str) -> bytes:
     """Write a record, mostly well, as one of many writers would."""
-    cells = [random.choice(NUMBERS), random.choice(FLOATS), random.choice(WORDS)]
+    cells = [random.choice(NUMBERS), random.choice(FLOATS).replace(".", dialect.decimal), random.choice(WORDS)]
     kind = random.random()
     if kind < 0.02:
-        cells[random.randrange(2)] = random.choice(["word", "1x", "--3", "1.2.3"])
+        cells[random.randrange(2)] = random.choice(["word", "1x", "--3", "1.2.3", "?"])
     elif kind < 0.03:
         cells.append("more")
     elif kind < 0.04:
@@ -86,7 +87,9 @@ def record(random: Random, dialect: Dialect, newline: str) -> bytes:
 
 def write(random: Random, n_records: int) -> Written:
     """Write a file, and let Python's csv tell what is in it."""
-    dialect = Dialect(random.choice(",;|\t"), random.choice(['"', '"', "'", "none"]), "utf-8")
+    delimiter, null_values = random.choice(",;|\t"), random.choice([(), NULL_VALUES])
+    decimal = random.choice("." if delimiter == "," else ".,")
+    dialect = Dialect(delimiter, random.choice(['"', '"', "'", "none"]), "utf-8", null_values, decimal)
     newline = random.choice(["\n", "\r\n", "\r"])
     header = str(dialect.delimiter).join(["n", "x", "w"]).encode() + newline.encode()
     header = random.choice([b"", b"\xef\xbb\xbf"]) + header
@@ -140,7 +143,9 @@ def note(found: Written, offset: int, content: bytes, fields: list[bytes], ill: 
     for cell, read in zip(fields, (int, float, str), strict=False) if kind is None else ():
         try:
             text = cell.decode()
-            row.append(None if text == "" or (read is not str and text in NOTHING) else read(text))
+            number = text.replace(found.dialect.decimal, ".") if read is float else text
+            is_nothing = text in {"", *found.dialect.null_values} or (read is not str and text in NOTHING)
+            row.append(None if is_nothing else read(number))
         except ValueError:
             kind = kind or ("encoding" if read is str else "type")
     if kind is None:
@@ -166,7 +171,7 @@ def read(reader: Reader) -> tuple[list[tuple[Any, ...]], list[BadRow], list[Curs
 def check(written: Written, path: Path, block_size: int, random: Random) -> None:
     """Compare what is read with what is expected, from the start and from somewhere in the middle."""
     path.write_bytes(written.text)
-    settings: Any = {name: getattr(written.dialect, name) for name in ("delimiter", "quote", "encoding")}
+    settings: Any = asdict(written.dialect)
     source = open_source(path, block_size=block_size, keeps_bad_rows=True, **settings)
     rows, bad, cursors = read(source.open(SCHEMA))
     assert rows == written.rows

@@ -161,6 +161,30 @@ IN_NUMBERS: list[tuple[bytes, Rows, str]] = [
     (b"inf,1\n1,inf\n1,2\n", [(1, float("inf")), (1, 2.0)], "type"),
 ]
 
+# The same behind a;b, where numbers have a decimal comma, and some words mean that there is nothing.
+NULL_VALUES = ("?", "-", "\\N", "-9999", " ?")
+WITH_COMMAS: list[tuple[bytes, Rows, str]] = [
+    (b"1;1,2882\n", [(1, 1.2882)], ""),
+    (b'"1";"-1,5e3"\n', [(1, -1500.0)], ""),
+    (b"1; 2,5 \n2;,5\n3;5,\n4;7\n", [(1, 2.5), (2, 0.5), (3, 5.0), (4, 7.0)], ""),
+    (b"1;1.5\n2;2,5\n", [(2, 2.5)], "type"),
+    (b"1;1.000,5\n2;2,5\n", [(2, 2.5)], "type"),
+    (b"1,0;1\n2;2,5\n", [(2, 2.5)], "type"),
+    (b"1,5\n2;2,5\n", [(2, 2.5)], "fields"),
+    (b"?;-\n\\N;\\N\n-9999;-9999\n ?; ?\n", [(None, None)] * 4, ""),
+    (b'"?";"-9999"\n', [(None, None)], ""),
+    (b"NA;null\n; \n", [(None, None)] * 2, ""),
+    (b"-1;? \n2;?\n", [(2, None)], "type"),
+    (b"--;1\n-;-99990\n", [(None, -99990.0)], "type"),
+    (b"-9999;x\n-9999;?\n", [(None, None)], "type"),
+]
+WORDS_WITH_COMMAS: list[tuple[bytes, Rows, str]] = [
+    (b"1,5;1.5\n", [("1,5", "1.5")], ""),
+    (b'?;"-"\n\\N; ?\n', [(None, None)] * 2, ""),
+    (b"??;  ?\n-9999;NA\n", [("??", "  ?"), (None, "NA")], ""),
+    (b"a;\xff\n?;?\n", [(None, None)], "encoding"),
+]
+
 
 def read(path: Path, schema: pa.Schema, block_size: int, **settings: Any) -> tuple[Rows, str]:
     """Return the rows, and the kinds of what is bad."""
@@ -189,6 +213,57 @@ def test_text_is_read_as_written(tmp_path: Path, schema: pa.Schema, block_size: 
     for text, rows, bad in IN_WORDS if schema is WORDS else IN_NUMBERS:
         path.write_bytes(b"a,b\n" + text)
         assert read(path, schema, block_size) == (rows, bad), text
+
+
+@pytest.mark.parametrize("block_size", [16, 17, 1 << 20])
+@pytest.mark.parametrize("schema", [WORDS, NUMBERS], ids=["words", "numbers"])
+def test_commas_and_words_for_nothing_are_read_as_was_said(tmp_path: Path, schema: pa.Schema, block_size: int) -> None:
+    """Each case, whatever the size of the blocks."""
+    path = tmp_path / "case.csv"
+    for text, rows, bad in WORDS_WITH_COMMAS if schema is WORDS else WITH_COMMAS:
+        path.write_bytes(b"a;b\n" + text)
+        assert read(path, schema, block_size, null_values=NULL_VALUES, decimal=",") == (rows, bad), text
+
+
+@pytest.mark.parametrize(
+    ("cells", "type_"),
+    [
+        (["1", "2"], pa.int64()),
+        (["1,5", "2"], pa.float64()),
+        (["true", "false"], pa.bool_()),
+        (["2024-01-01", "2024-01-02"], pa.date32()),
+        (["2024-01-01 10:00", "2024-01-02 11:30:00.5"], pa.timestamp("us")),
+        (["2024-01-01 10:00Z", "9999-01-01 10:00Z"], pa.timestamp("us", "UTC")),
+        (["a", "b"], pa.string()),
+        (["1.5", "2.5"], pa.string()),
+        (["-", "?"], pa.null()),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("n_words", [0, 2])
+def test_types_are_told_from_what_is_a_value(
+    tmp_path: Path, cells: list[str], type_: pa.DataType, n_words: int
+) -> None:
+    """Words for nothing tell nothing, however many; and a word in a hundred is a mistake still, which is bad."""
+    path = tmp_path / "a.csv"
+    values = cells * 100
+    values[50:50] = ["-9999", "?"] * 500
+    values[50:50] = ["oops"] * n_words if not pa.types.is_null(type_) else []
+    path.write_text("a;b\n" + "".join(f"{value};1\n" for value in values))
+    source = open_source(path, null_values=NULL_VALUES, decimal=",", keeps_bad_rows=True)
+    assert source.schema.types == [type_, pa.int64()]
+    rows, bad = read(path, source.schema, 255, null_values=NULL_VALUES, decimal=",")
+    n_bad = n_words if type_ not in {pa.null(), pa.string()} else 0
+    assert bad.split() == ["type"] * n_bad
+    n_nothing = sum(value in NULL_VALUES for value in values)
+    assert sum(a is None for a, _ in rows) == n_nothing
+    assert len(rows) == len(values) - n_bad
+
+
+def test_a_decimal_comma_is_no_delimiter() -> None:
+    """Neither told from the header nor said."""
+    assert Dialect(decimal=",").told_by(b"a,b;c\n").delimiter == ";"
+    assert Dialect(decimal=",").told_by(b"a,b,c\n").delimiter == ";"
 
 
 HEADERS = [
@@ -267,6 +342,8 @@ def test_what_is_said_overrules_the_header(tmp_path: Path, settings: dict[str, s
         ({"delimiter": ",,"}, "delimiter"),
         ({"delimiter": '"'}, "delimiter"),
         ({"quote": "x"}, "quote"),
+        ({"decimal": "x"}, "decimal: expected . or ,"),
+        ({"decimal": ",", "delimiter": ","}, "decimal: ',' separates fields already"),
         ({"encoding": "utf-9"}, "encoding"),
         ({"encoding": "punycode"}, "encoding"),
         ({"encoding": "base64"}, "encoding"),

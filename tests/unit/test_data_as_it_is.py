@@ -80,6 +80,50 @@ def test_flags_overrule_the_job(place: Path) -> None:
     assert not (place / "p.csv").exists()
 
 
+def test_words_for_nothing_and_a_decimal_comma_are_the_jobs(tmp_path: Path) -> None:
+    """What was said of text when it was learned is true of what is predicted, scored and compared; or said anew."""
+    lines = [f"{i % 9},25;{'ab'[i % 2]};{'no' if i % 9 > 4 else 'yes'}" for i in range(120)]
+    lines[3:3] = ["?;\\N;no", "-9999;?;?"] * 3
+    (tmp_path / "rows.csv").write_text("\n".join(["x;w;label", *lines, ""]))
+    usual = "\n".join(["x;w;label", *lines, ""]).replace(",", ".")
+    for word in ("?", "\\N", "-9999"):
+        usual = usual.replace(word, "")
+    (tmp_path / "usual.csv").write_text(usual)
+    as_written = ["--null-values", "?,\\N", "--null-values", "-9999", "--decimal", ","]
+    as_usual = ["--null-values", "", "--decimal", "."]
+    train = ["--target", "label", "--batch-size", "8"]
+    for name, options in (("rows", as_written), ("usual", [])):
+        done = run("train", f"{name}.csv", *train, "--run-dir", name, *options, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert run("resume", name, cwd=tmp_path).returncode == 0
+    assert "x (number), w (string)" in run("inspect", "rows", cwd=tmp_path).stdout
+    assert inspected("rows", tmp_path)["theta_sha256"] == inspected("usual", tmp_path)["theta_sha256"]
+    assert score("rows", "rows.csv", place=tmp_path) == score("rows", "usual.csv", *as_usual, place=tmp_path)
+    metrics = score("usual", "rows.csv", *as_written, place=tmp_path)["metrics"]
+    assert score("rows", "rows.csv", place=tmp_path)["metrics"] == metrics
+    predicted = [
+        run("predict", *arguments, "--output", f"{name}-p.csv", cwd=tmp_path).returncode
+        for name, arguments in (("rows", ["rows", "rows.csv"]), ("usual", ["rows", "usual.csv", *as_usual]))
+    ]
+    assert predicted == [0, 0]
+    assert (tmp_path / "rows-p.csv").read_bytes() == (tmp_path / "usual-p.csv").read_bytes()
+    other = run("train", "rows.csv", *train, "--run-dir", "rows", "--null-values", "?", cwd=tmp_path)
+    assert other.returncode == 3
+    assert "null_values is ? here and ?,\\N,-9999 there" in other.stderr
+    compare = ["--target", "label", "--models", "mlp", "--json"]
+    compared = [
+        json.loads(run("compare", f"{name}.csv", *compare, *options, cwd=tmp_path).stdout)["scores"][0]["metrics"]
+        for name, options in (("rows", as_written), ("usual", []))
+    ]
+    assert compared[0] == compared[1]
+
+
+def inspected(run_dir: str, place: Path) -> dict[str, Any]:
+    """Return what a checkpoint holds."""
+    content: dict[str, Any] = json.loads(run("inspect", run_dir, "--json", cwd=place).stdout)
+    return content
+
+
 def test_a_job_that_ends_at_bad_rows_can_be_told_to_skip_them(place: Path) -> None:
     """And where nothing but such is there, that is said."""
     train = ["train", "good.csv", "--target", "label", "--run-dir", "strict", "--batch-size", "8"]

@@ -324,6 +324,21 @@ def test_a_log_in_another_encoding_is_read_once(tmp_path: Path, encoding: str) -
     assert found == [1, 2, 3, 4]
 
 
+def test_a_log_is_followed_as_it_is_written(tmp_path: Path) -> None:
+    """Words for nothing and a decimal comma are those of rows that come later, too."""
+    path = tmp_path / "log.csv"
+    path.write_text("n;x\n1;?\n2;1,5\n")
+    source = open_source(path, follow=Follow(idle_timeout_s=0.5), null_values=("?",), decimal=",")
+    found: list[float | None] = []
+    with source.open(source.schema) as reader:
+        for block in reader:
+            found += block.records["x"].to_pylist()
+            if len(found) == 2 and len(block):
+                with path.open("a") as file:
+                    file.write("3;?\n4;2,5\n")
+    assert found == [None, 1.5, None, 2.5]
+
+
 def test_a_log_that_has_but_its_header_is_known_by_the_rows_that_come(tmp_path: Path) -> None:
     """A new log has none yet: when it is turned before it has some, a run that goes on is not misled by its number."""
     path = write(tmp_path / "log.csv", 1, 2)

@@ -147,6 +147,20 @@ def test_text_in_another_encoding_comes_through_a_pipe(tmp_path: Path, encoding:
     thread.join()
 
 
+def test_words_for_nothing_and_a_decimal_comma_come_through_a_pipe(tmp_path: Path) -> None:
+    """It is kept as it came, and read as was said."""
+    pipe = fifo(tmp_path)
+    text = b"n;x\n1;?\n2;1,5\n"
+    thread = pour(pipe, text, 3)
+    source = open_source(pipe, spool=str(tmp_path / "kept"), null_values=("?",), decimal=",")
+    assert source.schema.types == [pa.int64(), pa.float64()]
+    with source.open(source.schema) as reader:
+        found = [row["x"] for block in reader for row in block.records.to_pylist()]
+    assert found == [None, 1.5]
+    thread.join()
+    assert b"".join(path.read_bytes() for path in (tmp_path / "kept").iterdir()) == text
+
+
 def test_arrow_comes_through_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream of batches, small and large ones."""
     monkeypatch.setattr(spool, "_FILE_ROWS", 50)
