@@ -165,13 +165,47 @@ def test_a_column_that_one_file_lacks_is_null_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("header", "words"),
-    [("x,x", "column 'x' occurs twice"), ("x,,y", "column 2 of 3 has no name"), ('x,"y', "never closed")],
+    [("x,x", "column 'x' occurs twice"), ("x,,column 2", "column 2 of 3 has no name"), ('x,"y', "never closed")],
 )
 def test_a_header_that_names_no_columns_is_refused(tmp_path: Path, header: str, words: str) -> None:
     """Columns are found by name, so names must be there, and differ."""
     (tmp_path / "a.csv").write_text(f"{header}\n1,2\n")
     with pytest.raises(ValueError, match=words):
         open_source(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("block_size", [16, 1 << 20])
+@pytest.mark.parametrize(
+    ("header", "names"),
+    [
+        (b",x,w\n", ["column 1", "x", "w"]),
+        (b'"","x","w"\r\n', ["column 1", "x", "w"]),
+        (b"x,w,\n", ["x", "w", "column 3"]),
+        (b"x, ,column 3\n", ["x", "column 2", "column 3"]),
+        (b",,\n", ["column 1", "column 2", "column 3"]),
+    ],
+)
+def test_a_column_of_text_without_a_name_is_called_by_its_number(
+    tmp_path: Path, header: bytes, names: list[str], block_size: int
+) -> None:
+    """As pandas and R write the numbers of rows; read from the start, and from the middle."""
+    path = tmp_path / "a.csv"
+    path.write_bytes(header + b"0,1,2\n1,3,4\n2,5,6\n")
+    source = open_source(path, block_size=block_size)
+    assert source.schema.names == names
+    with source.open(source.schema) as reader:
+        cursor = next(reader).cursor(1)
+    with source.open(source.schema, cursor) as reader:
+        assert [tuple(row.values()) for block in reader for row in block.records.to_pylist()] == [(1, 3, 4), (2, 5, 6)]
+    with source.open(pa.schema([(names[0], pa.string())])) as reader:
+        assert next(reader).records[names[0]][0].as_py() == "0"
+
+
+def test_a_column_of_parquet_without_a_name_is_refused(tmp_path: Path) -> None:
+    """Whoever wrote it can name it."""
+    pq.write_table(pa.table({"": [1], "x": [2]}), tmp_path / "a.parquet")
+    with pytest.raises(SchemaError, match="column 1 of 2 has no name"):
+        open_source(tmp_path / "a.parquet")
 
 
 def test_dictionaries_are_read_as_their_values(tmp_path: Path) -> None:

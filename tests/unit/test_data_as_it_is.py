@@ -118,6 +118,32 @@ def test_words_for_nothing_and_a_decimal_comma_are_the_jobs(tmp_path: Path) -> N
     assert compared[0] == compared[1]
 
 
+def test_a_column_without_a_name_is_a_column(tmp_path: Path) -> None:
+    """It is learned like another one, and must be there then; or left out, and may be there or not."""
+    lines = [f"{i % 9},{'no' if i % 9 > 4 else 'yes'}" for i in range(120)]
+    (tmp_path / "with.csv").write_text("\n".join([",x,label", *(f"{i},{line}" for i, line in enumerate(lines)), ""]))
+    (tmp_path / "without.csv").write_text("\n".join(["x,label", *lines, ""]))
+    train = ["train", "with.csv", "--target", "label", "--batch-size", "8"]
+    for options in (["--run-dir", "all"], ["--run-dir", "some", "--ignore", "column 1"]):
+        done = run(*train, *options, "--max-rows", "48", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        done = run(*train, *options, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "120 rows in 15 minibatches" in done.stdout
+    assert "features: column 1 (number), x (number)" in run("inspect", "all", cwd=tmp_path).stdout
+    assert "features: x (number)" in run("inspect", "some", cwd=tmp_path).stdout
+    assert score("all", "with.csv", place=tmp_path)["rows"] == 120
+    scores = [score("some", f"{name}.csv", place=tmp_path)["metrics"] for name in ("with", "without")]
+    assert scores[0] == scores[1]
+    for name in ("with", "without"):
+        predict = ["predict", "some", f"{name}.csv", "--output", f"{name}-p.csv"]
+        assert run(*predict, cwd=tmp_path).returncode == 0
+    assert (tmp_path / "with-p.csv").read_bytes() == (tmp_path / "without-p.csv").read_bytes()
+    done = run("evaluate", "all", "without.csv", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "without.csv: no column 'column 1'" in done.stderr
+
+
 def inspected(run_dir: str, place: Path) -> dict[str, Any]:
     """Return what a checkpoint holds."""
     content: dict[str, Any] = json.loads(run("inspect", run_dir, "--json", cwd=place).stdout)

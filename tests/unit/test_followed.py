@@ -339,6 +339,23 @@ def test_a_log_is_followed_as_it_is_written(tmp_path: Path) -> None:
     assert found == [None, 1.5, None, 2.5]
 
 
+def test_a_log_with_a_column_without_a_name_is_followed(tmp_path: Path) -> None:
+    """It is called the same in what comes later, in the same file and in another one."""
+    path = tmp_path / "a.csv"
+    path.write_text(",n\n1,1\n2,2\n")
+    source = open_source(tmp_path, follow=Follow(idle_timeout_s=0.5))
+    assert source.schema.names == ["column 1", "n"]
+    found: list[int] = []
+    with source.open(source.schema) as reader:
+        for block in reader:
+            found += block.records["column 1"].to_pylist()
+            if len(found) == 2 and len(block):
+                with path.open("a") as file:
+                    file.write("3,3\n")
+                (tmp_path / "b.csv").write_text(",n\n4,4\n")
+    assert found == [1, 2, 3, 4]
+
+
 def test_a_log_that_has_but_its_header_is_known_by_the_rows_that_come(tmp_path: Path) -> None:
     """A new log has none yet: when it is turned before it has some, a run that goes on is not misled by its number."""
     path = write(tmp_path / "log.csv", 1, 2)
