@@ -436,6 +436,11 @@ class Source(ABC):
         """Absolute paths of the files; empty where there are none."""
         return ()
 
+    @property
+    def doubts(self) -> dict[str, str]:
+        """By name, a line for people on each column that may not be what it is taken for; empty where none is."""
+        return {}
+
     is_endless = False
     """Whether the source may wait for rows for ever: an empty block then says that there is none for now."""
 

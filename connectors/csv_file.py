@@ -24,7 +24,7 @@ from connectors.csv_text import TextFile, compression_of, line_number
 from connectors.errors import ContinuedError, CursorError, RowError
 from connectors.files import FileFacts, Part, Piece, identify, refusal, refuse_other_content, refuse_other_version
 from connectors.prefetching import Prefetcher, prefetch
-from connectors.schemas import wider_type
+from connectors.schemas import doubtful, wider_type
 from connectors.storage import DISK, Status, Storage
 
 __all__ = ["CsvFormat"]
@@ -74,7 +74,12 @@ class CsvFormat:
                 return FileFacts(name, None, n_bytes=n_bytes)
             names = parse_header(header, name, text.dialect)
             text.skip_blank()
-            return FileFacts(name, infer_schema(text.sample(), names, text.dialect), n_bytes=n_bytes)
+            schema = infer_schema(text.sample(), names, text.dialect)
+            first = header.split(text.dialect.delimiter_byte, 1)[0].strip(b" \t\r\n" + text.dialect.quote_byte)
+            if names[0] == "column 1" and not first:
+                line = f"column {names[0]!r} has no name; if it numbers the rows, --ignore {names[0]!r} leaves it out"
+                schema = schema.set(0, doubtful(schema.field(0), line))
+            return FileFacts(name, schema, n_bytes=n_bytes)
 
     def merge(self, first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
         """Types are inferred, so whole numbers are decimal, and anything is a string, where another file says so."""

@@ -22,7 +22,7 @@ import pyarrow.csv as pacsv
 from connectors.csv_dialect import Dialect
 from connectors.csv_records import Positions, count_fields, count_lines, misquoted, record_ends
 from connectors.errors import RowError, SchemaError
-from connectors.schemas import NOTHING, check_names, failures
+from connectors.schemas import NOTHING, check_names, doubtful, failures
 from connectors.wording import shorten
 
 __all__ = ["BadRecord", "Parsed", "RecordParser", "infer_schema", "parse_header", "readable"]
@@ -33,6 +33,7 @@ pa.enable_signal_handlers(False)
 _INFERRED = (pa.null(), pa.bool_(), pa.int64(), pa.float64(), pa.date32(), pa.time32("s"))
 _BOM = b"\xef\xbb\xbf"
 _MOST = 0.99  # of the cells with a value; the rest are mistakes then
+_MANY = 0.5  # of them that are numbers: most words are none then, or mean nothing
 _BLANKS = (*(" " * n for n in range(1, 17)), "\t")
 _NUMBER = r"-?[0-9]{1,17}"
 _DECIMAL = r"[+-]?(?:[0-9]+{mark}?[0-9]*|{mark}[0-9]+)(?:[eE][+-]?[0-9]{1,3})?"
@@ -81,7 +82,8 @@ def infer_schema(text: bytes, header: list[str], dialect: Dialect) -> pa.Schema:
     """Return the type of each column, as far as these records tell; those that cannot be read tell nothing.
 
     It is null, bool, int64, double, or string; or a date, a time or a timestamp, where they are written as in ISO 8601:
-    other formats are too many to guess. A column of numbers remains one where a word in a hundred stands among them.
+    other formats are too many to guess. A column of numbers remains one where a word in a hundred stands among them;
+    that of one with more carries a `schemas.doubt`.
     """
     as_bytes = pa.schema([(column, pa.binary()) for column in header])
     good = RecordParser(header, as_bytes, "", dialect).good(text)
@@ -94,12 +96,13 @@ def infer_schema(text: bytes, header: list[str], dialect: Dialect) -> pa.Schema:
     words = _read(good, header, _convert(moments, dialect), dialect) if moments else found
     as_words = {field.name for field in moments}
     alone = replace(dialect, delimiter=";", quote='"')  # see `_alone`
-    return pa.schema(
-        [
-            (field.name, _settled(field.type, words[field.name] if field.name in as_words else column, alone))
-            for field, column in zip(found.schema, found.columns, strict=True)
-        ]
-    )
+    fields = []
+    for field, column in zip(found.schema, found.columns, strict=True):
+        cells = words[field.name] if field.name in as_words else column
+        type_ = _settled(field.type, cells, alone)
+        doubt = _doubt(field.name, cells, alone) if pa.types.is_string(field.type) and field.type == type_ else None
+        fields.append(doubtful(pa.field(field.name, type_), doubt))
+    return pa.schema(fields)
 
 
 def _settled(found: pa.DataType, words: pa.ChunkedArray, dialect: Dialect) -> pa.DataType:
@@ -115,11 +118,9 @@ def _settled(found: pa.DataType, words: pa.ChunkedArray, dialect: Dialect) -> pa
         return finer
     if not pa.types.is_string(found):
         return pa.string()
-    nothing = "|".join(map(re.escape, (*NOTHING, *_BLANKS, *dialect.null_values)))
-    has_value = pc.sum(pc.invert(pc.match_substring_regex(words, f"^(?:{nothing})$"))).as_py() or 0
+    has_value = pc.sum(_has_value(words, dialect)).as_py() or 0
     for type_, pattern in _LIKELY:
-        likely = rf"^\s*(?:{_marked(pattern, dialect)})\s*$"
-        matching = pc.sum(pc.match_substring_regex(words, likely)).as_py() or 0
+        matching = pc.sum(_is_like(words, pattern, dialect)).as_py() or 0
         if matching >= _MOST * has_value:
             # What looks like it may yet be none: a moment beyond the years of its unit, a truth value between blanks.
             parser = RecordParser([""], pa.schema([("", type_)]), "", dialect)
@@ -133,6 +134,31 @@ def _alone(words: pa.ChunkedArray) -> bytes:
     text = io.BytesIO()
     pacsv.write_csv(pa.table({"": words}), text, pacsv.WriteOptions(include_header=False))
     return text.getvalue()
+
+
+def _doubt(name: str, words: pa.ChunkedArray, dialect: Dialect) -> str | None:
+    """Return what to say of a column of words most of which are numbers; None if they are not."""
+    has_value, is_number = _has_value(words, dialect), _is_like(words, _DECIMAL, dialect)
+    n_values = pc.sum(has_value).as_py() or 0
+    n_numbers = pc.sum(pc.and_(has_value, is_number)).as_py() or 0
+    if n_numbers < _MANY * n_values or n_numbers in {0, n_values}:
+        return None
+    word = words.filter(pc.and_not(has_value, is_number))[0].as_py()
+    return (
+        f"column {name!r} is taken for categories, though {n_numbers / n_values:.0%} of its cells are numbers; others "
+        f"are like {shorten(word)!r}: --null-values says that such a word means nothing, --numeric that all are numbers"
+    )
+
+
+def _has_value(words: pa.ChunkedArray, dialect: Dialect) -> pa.ChunkedArray:
+    """Tell which of some words are not such as mean that there is nothing."""
+    nothing = "|".join(map(re.escape, (*NOTHING, *_BLANKS, *dialect.null_values)))
+    return pc.invert(pc.match_substring_regex(words, f"^(?:{nothing})$"))
+
+
+def _is_like(words: pa.ChunkedArray, pattern: str, dialect: Dialect) -> pa.ChunkedArray:
+    """Tell which of some words are as a pattern says, but for blanks."""
+    return pc.match_substring_regex(words, rf"^\s*(?:{_marked(pattern, dialect)})\s*$")
 
 
 def _marked(pattern: str, dialect: Dialect) -> str:

@@ -29,7 +29,7 @@ from connectors.errors import (
     is_of_system,
 )
 from connectors.objects import replaced
-from connectors.schemas import refuse_strangers, require, unify
+from connectors.schemas import doubt, refuse_strangers, require, unify
 from connectors.storage import DISK, Status, Storage
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "Part",
     "Piece",
     "block_of",
+    "doubts_of",
     "file_start",
     "first_columns",
     "identify",
@@ -230,6 +231,11 @@ class FileSource(Source):
         return first_columns(self._files, self._schema)
 
     @property
+    def doubts(self) -> dict[str, str]:
+        """What the files tell of their columns."""
+        return doubts_of(self._files)
+
+    @property
     def n_rows(self) -> int | None:
         """Sum over the files, where their footers tell."""
         return _total([file.n_rows for file in self._files])
@@ -289,6 +295,12 @@ def first_columns(files: Sequence[FileFacts], schema: pa.Schema) -> pa.Schema:
     """Return the columns of the first file that has some, with their types in a schema of all files."""
     first = next(file.schema for file in files if file.schema is not None)
     return pa.schema([schema.field(name) for name in first.names])
+
+
+def doubts_of(files: Sequence[FileFacts]) -> dict[str, str]:
+    """Return what is to be said of columns, by name: of each, what the first file says that says something."""
+    fields = [field for file in reversed(files) for field in file.schema or ()]
+    return {field.name: line for field in fields if (line := doubt(field)) is not None}
 
 
 def schema_of(

@@ -48,6 +48,7 @@ from connectors.files import (
     Part,
     Piece,
     block_of,
+    doubts_of,
     file_start,
     first_columns,
     identify,
@@ -145,6 +146,7 @@ class FollowedSource(Source):
                     if not has_ended:  # the more rows there are, the more types are known
                         time.sleep(_QUIET_S)
                         facts = [self._peek(fact.name) or fact for fact in facts]
+                    self._doubts = doubts_of(facts)
                     return first_columns(facts, schema_of(facts, self._files.format, self._ignore))
                 if self._spool is not None and has_ended:
                     self._spool.refuse_failure()
@@ -183,6 +185,11 @@ class FollowedSource(Source):
     def schema(self) -> pa.Schema:
         """The columns of the first file that was there, with types that fit the first ones."""
         return self._schema
+
+    @property
+    def doubts(self) -> dict[str, str]:
+        """What the first files tell of their columns."""
+        return self._doubts
 
     @property
     def n_rows(self) -> None:

@@ -19,6 +19,8 @@ __all__ = [
     "cast",
     "cast_what_can_be",
     "check_names",
+    "doubt",
+    "doubtful",
     "failures",
     "is_among",
     "plain",
@@ -35,6 +37,8 @@ NOTHING = (
 )
 """Words that mean, where a number is expected, that there is none: Arrow's own."""
 
+_DOUBT = b"doubt"
+
 Merge = Callable[[pa.DataType, pa.DataType], pa.DataType | None]
 
 
@@ -47,6 +51,17 @@ def check_names(names: list[str], place: str) -> None:
         if name in before:
             raise SchemaError(f"{place}: column {name!r} occurs twice; rename one of them in the file")
         before.add(name)
+
+
+def doubtful(field: pa.Field, line: str | None) -> pa.Field:
+    """Return a column that may not be what it is taken for, with a line that says why; as it is without one."""
+    return field.with_metadata({_DOUBT: line}) if line is not None else field
+
+
+def doubt(field: pa.Field) -> str | None:
+    """Return the line that says why a column may not be what it is taken for, if there is one."""
+    line = (field.metadata or {}).get(_DOUBT)
+    return None if line is None else line.decode()
 
 
 def plain(schema: pa.Schema) -> pa.Schema:

@@ -182,6 +182,8 @@ class Job:
             self.config, self._fingerprint = origin.config, origin.fingerprint
             training = origin.training(may_differ=self._may_differ)
             self._predictions = origin.predictions(training.model.encoder, self._disk, is_fresh=self._is_fresh)
+            if resumed is None and self._frozen is None:
+                self._tell_doubts(training)
             if self.config.engine == "compiled":
                 self._compile()
             if self._directory is not None and not was_there:
@@ -191,6 +193,14 @@ class Job:
             stack.enter_context(self._keeping(training, resumed))
             stack.enter_context(self._signals())
             return self._run(training, resumed)
+
+    def _tell_doubts(self, training: Training) -> None:
+        """Say of which features it may be doubted what they are, unless somebody said so."""
+        said = {*self.config.features, *self.config.categorical, *self.config.numeric}
+        doubts = self.source.doubts
+        for column in training.model.encoder.features:
+            if column.name in doubts and column.name not in said:
+                self._observer.note(doubts[column.name])
 
     def _compile(self) -> None:
         """Compile the step, or load what an earlier run compiled; say so where that takes a while."""

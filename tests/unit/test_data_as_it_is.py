@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from connectors import Follow, open_source
+from stream_bp.job import Job
+from stream_bp.observer import Observer
 from stream_bp.river import MLPClassifier
 from tests.unit.test_cli import run
 
@@ -142,6 +145,58 @@ def test_a_column_without_a_name_is_a_column(tmp_path: Path) -> None:
     done = run("evaluate", "all", "without.csv", cwd=tmp_path)
     assert done.returncode == 1
     assert "without.csv: no column 'column 1'" in done.stderr
+
+
+class Notes(Observer):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def note(self, line: str) -> None:
+        """Keep it."""
+        self.lines.append(line)
+
+
+@pytest.mark.parametrize("follow", [None, Follow(idle_timeout_s=0.1)], ids=["whole", "followed"])
+def test_what_may_be_no_category_is_said_once(tmp_path: Path, follow: Follow | None) -> None:
+    """A line for each column that is learned, when its job begins; none for what somebody said what it is."""
+    path = tmp_path / "a.csv"
+    header = ",half,few,ids,gap,label\n"
+    rows = [
+        (i, i if i % 2 else "n.k.", i if i % 5 == 0 else "word", i if i % 3 else "?", i if i % 3 else "NA", "ab"[i % 2])
+        for i in range(120)
+    ]
+    path.write_text(header + "".join(",".join(map(str, row)) + "\n" for row in rows))
+    expected = {
+        "column 1": "column 'column 1' has no name; if it numbers the rows, --ignore 'column 1' leaves it out",
+        "half": "column 'half' is taken for categories, though 50% of its cells are numbers; others are like 'n.k.': "
+        "--null-values says that such a word means nothing, --numeric that all are numbers",
+        "ids": "column 'ids' is taken for categories, though 67% of its cells are numbers; others are like '?': "
+        "--null-values says that such a word means nothing, --numeric that all are numbers",
+    }
+
+    def said(source: dict[str, Any], **settings: Any) -> list[str]:
+        notes = Notes()
+        open_ = open_source(path, follow=follow, **source)
+        Job(open_, target="label", observer=notes, follow=follow is not None, **source, **settings).run()
+        return [line for line in notes.lines if line.startswith("column ")]
+
+    run_dir = {"run_dir": str(tmp_path / "run")}
+    assert said({}, max_rows=64, **run_dir) == list(expected.values())
+    assert said({}, **run_dir) == []
+    assert said({}, ignore=("column 1", "half")) == [expected["ids"]]
+    assert said({}, categorical="ids", features=("half", "ids")) == []
+    assert said({"null_values": ("?",)}) == [expected["column 1"], expected["half"]]
+
+
+def test_a_first_column_that_has_a_name_is_not_said_to_have_none(tmp_path: Path) -> None:
+    """Whatever it is called."""
+    for name in ("column 1", '"column 1"', '",a"'):
+        (tmp_path / "a.csv").write_text(f"{name},b\n1,2\n")
+        assert open_source(tmp_path / "a.csv").doubts == {}
+    (tmp_path / "a.csv").write_text('" ",b\n1,2\n')
+    assert list(open_source(tmp_path / "a.csv").doubts) == ["column 1"]
 
 
 def inspected(run_dir: str, place: Path) -> dict[str, Any]:
