@@ -96,37 +96,53 @@ def infer_schema(text: bytes, header: list[str], dialect: Dialect) -> pa.Schema:
     words = _read(good, header, _convert(moments, dialect), dialect) if moments else found
     as_words = {field.name for field in moments}
     alone = replace(dialect, delimiter=";", quote='"')  # see `_alone`
-    fields = []
-    for field, column in zip(found.schema, found.columns, strict=True):
-        cells = words[field.name] if field.name in as_words else column
-        type_ = _settled(field.type, cells, alone)
-        doubt = _doubt(field.name, cells, alone) if pa.types.is_string(field.type) and field.type == type_ else None
-        fields.append(doubtful(pa.field(field.name, type_), doubt))
-    return pa.schema(fields)
+    return pa.schema(
+        [
+            _settled(field, words[field.name] if field.name in as_words else column, alone)
+            for field, column in zip(found.schema, found.columns, strict=True)
+        ]
+    )
 
 
-def _settled(found: pa.DataType, words: pa.ChunkedArray, dialect: Dialect) -> pa.DataType:
-    """Return the type for records like these: of a timestamp, one with room for any year and for fractions."""
-    if found in _INFERRED:
+def _settled(found: pa.Field, words: pa.ChunkedArray, dialect: Dialect) -> pa.Field:
+    """Return the column of records like these: of a timestamp, one with room for any year and for fractions."""
+    if found.type in _INFERRED:
         return found
-    if pa.types.is_timestamp(found):
-        finer = pa.timestamp("us", found.tz)
+    if pa.types.is_timestamp(found.type):
+        finer = pa.timestamp("us", found.type.tz)
         try:
             _read(_alone(words), [""], _convert([pa.field("", finer)], dialect, NOTHING), dialect)
         except pa.ArrowInvalid:  # it has fractions of nine digits
             return found
-        return finer
-    if not pa.types.is_string(found):
-        return pa.string()
-    has_value = pc.sum(_has_value(words, dialect)).as_py() or 0
+        return found.with_type(finer)
+    if not pa.types.is_string(found.type):
+        return found.with_type(pa.string())
+    has_value, is_number = _has_value(words, dialect), _is_like(words, _DECIMAL, dialect)
+    n_values = pc.sum(has_value).as_py() or 0
     for type_, pattern in _LIKELY:
-        matching = pc.sum(_is_like(words, pattern, dialect)).as_py() or 0
-        if matching >= _MOST * has_value:
+        is_like = is_number if pattern is _DECIMAL else _is_like(words, pattern, dialect)
+        if (pc.sum(is_like).as_py() or 0) >= _MOST * n_values:
             # What looks like it may yet be none: a moment beyond the years of its unit, a truth value between blanks.
             parser = RecordParser([""], pa.schema([("", type_)]), "", dialect)
-            if parser.n_bad(_alone(words)) <= (1 - _MOST) * has_value:
-                return type_
-    return pa.string()
+            if parser.n_bad(_alone(words)) <= (1 - _MOST) * n_values:
+                return found.with_type(type_)
+    return _doubted(found, words, has_value, is_number)
+
+
+def _doubted(
+    found: pa.Field, words: pa.ChunkedArray, has_value: pa.ChunkedArray, is_number: pa.ChunkedArray
+) -> pa.Field:
+    """Return a column of words, with a doubt if most of those that are values are numbers."""
+    n_values, n_numbers = (pc.sum(those).as_py() or 0 for those in (has_value, pc.and_(has_value, is_number)))
+    if n_numbers < _MANY * n_values or n_numbers in {0, n_values}:
+        return found
+    word = words.filter(pc.and_not(has_value, is_number))[0].as_py()
+    return doubtful(
+        found,
+        f"column {found.name!r} is taken for categories, though {n_numbers / n_values:.0%} of its cells are numbers; "
+        f"others are like {shorten(word)!r}: --null-values says that such a word means nothing, --numeric that all are "
+        "numbers",
+    )
 
 
 def _alone(words: pa.ChunkedArray) -> bytes:
@@ -136,34 +152,26 @@ def _alone(words: pa.ChunkedArray) -> bytes:
     return text.getvalue()
 
 
-def _doubt(name: str, words: pa.ChunkedArray, dialect: Dialect) -> str | None:
-    """Return what to say of a column of words most of which are numbers; None if they are not."""
-    has_value, is_number = _has_value(words, dialect), _is_like(words, _DECIMAL, dialect)
-    n_values = pc.sum(has_value).as_py() or 0
-    n_numbers = pc.sum(pc.and_(has_value, is_number)).as_py() or 0
-    if n_numbers < _MANY * n_values or n_numbers in {0, n_values}:
-        return None
-    word = words.filter(pc.and_not(has_value, is_number))[0].as_py()
-    return (
-        f"column {name!r} is taken for categories, though {n_numbers / n_values:.0%} of its cells are numbers; others "
-        f"are like {shorten(word)!r}: --null-values says that such a word means nothing, --numeric that all are numbers"
-    )
-
-
 def _has_value(words: pa.ChunkedArray, dialect: Dialect) -> pa.ChunkedArray:
     """Tell which of some words are not such as mean that there is nothing."""
-    nothing = "|".join(map(re.escape, (*NOTHING, *_BLANKS, *dialect.null_values)))
-    return pc.invert(pc.match_substring_regex(words, f"^(?:{nothing})$"))
+    return pc.invert(pc.match_substring_regex(words, _nothing(dialect.null_values)))
+
+
+@lru_cache(maxsize=256)
+def _nothing(null_values: tuple[str, ...]) -> str:
+    """Return the pattern of what means that there is nothing: once, and not for each column."""
+    return "^(?:" + "|".join(map(re.escape, (*NOTHING, *_BLANKS, *null_values))) + ")$"
 
 
 def _is_like(words: pa.ChunkedArray, pattern: str, dialect: Dialect) -> pa.ChunkedArray:
     """Tell which of some words are as a pattern says, but for blanks."""
-    return pc.match_substring_regex(words, rf"^\s*(?:{_marked(pattern, dialect)})\s*$")
+    return pc.match_substring_regex(words, rf"^\s*(?:{_marked(pattern, dialect.decimal)})\s*$")
 
 
-def _marked(pattern: str, dialect: Dialect) -> str:
+@lru_cache(maxsize=256)
+def _marked(pattern: str, decimal: str) -> str:
     """Return a pattern with the decimal mark that numbers are written with."""
-    return pattern.replace("{mark}", re.escape(dialect.decimal))
+    return pattern.replace("{mark}", re.escape(decimal))
 
 
 @dataclass(frozen=True, slots=True)
@@ -449,7 +457,7 @@ def _suspicious(cells: pa.Array, type_: pa.DataType, dialect: Dialect) -> Positi
     pattern = next((pattern for is_it, pattern in _PLAIN if is_it(type_)), None)
     if pattern is None:
         return np.arange(len(cells))
-    plain = pc.match_substring_regex(cells, f"^(?:{_marked(pattern, dialect)})?$")
+    plain = pc.match_substring_regex(cells, f"^(?:{_marked(pattern, dialect.decimal)})?$")
     return np.flatnonzero(~np.from_dlpack(plain.cast(pa.uint8())).view(bool))
 
 

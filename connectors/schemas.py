@@ -53,9 +53,9 @@ def check_names(names: list[str], place: str) -> None:
         before.add(name)
 
 
-def doubtful(field: pa.Field, line: str | None) -> pa.Field:
-    """Return a column that may not be what it is taken for, with a line that says why; as it is without one."""
-    return field.with_metadata({_DOUBT: line}) if line is not None else field
+def doubtful(field: pa.Field, line: str) -> pa.Field:
+    """Return a column that may not be what it is taken for, with a line that says why."""
+    return field.with_metadata({_DOUBT: line})
 
 
 def doubt(field: pa.Field) -> str | None:
