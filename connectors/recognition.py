@@ -33,7 +33,7 @@ class Recognition:
 
     def __init__(self, files: Listing) -> None:
         self._files = files
-        self._touched: set[tuple[int, int, int]] = set()
+        self._finished: set[tuple[int, int, int]] = set()
         self._there: set[int | str] | None = None
 
     def passed(self, cursor: Cursor, identity: FileIdentity) -> Cursor:
@@ -75,8 +75,8 @@ class Recognition:
         if status is not None:
             times.append(status.st_mtime_ns)
         read = [*seen, *([present] if present is not None else [])]
-        if times:
-            self._refuse_unread(self._files.compressed(max(times)), read)
+        compressed = self._files.compressed(max(times)) if times else []
+        self._refuse_unread(compressed, read)
         known = {key for identity in seen for key in (identity.inode, identity.name)}
         by_size = {(key, one.size): one for one in seen for key in (one.inode, one.name)}
         by_name = {one.name: one for one in read}
@@ -90,19 +90,19 @@ class Recognition:
             elif file.status.st_mtime_ns > horizon.written_ns or self._has_come(file):
                 too_late.append(file)
         self._there = {key for file in listed for key in (file.status.st_ino, file.name)}
+        self._finished &= {_mark(file.status) for file in (*listed, *compressed)}  # lest it grow with the stream
         return unread, too_late
 
     def _refuse_unread(self, compressed: Sequence[Found], read: Sequence[FileIdentity]) -> None:
         """Refuse parts of a log that are compressed, unless they hold what was read last."""
         for file in compressed:
-            touched = (file.status.st_ino, file.status.st_size, file.status.st_mtime_ns)
-            if touched in self._touched:
+            if _mark(file.status) in self._finished:
                 continue
             if not any(self.holds(file.name, identity, may_grow=False) for identity in read[-_COMPRESSED:]):
                 raise SourceError(
                     f"{file.name}: a part of the log that was compressed before it was read; decompress it"
                 )
-            self._touched.add(touched)
+            self._finished.add(_mark(file.status))
 
     def _has_come(self, file: Found) -> bool:
         """Tell whether a file was not there when the place was looked at before, under any name, nor uncompressed."""
@@ -118,15 +118,14 @@ class Recognition:
         is another one: the number of a file that was removed is used again.
         """
         status, plain = file.status, uncompressed(file.name)
-        touched = (status.st_ino, status.st_size, status.st_mtime_ns)
-        if touched in self._touched:
+        if _mark(status) in self._finished:
             return True
         found = (by_size.get((key, status.st_size)) for key in (status.st_ino, file.name))
         is_finished = any(identity is not None and self._was_read(file, identity) for identity in found)
         if not is_finished and plain != file.name and (identity := by_name.get(plain)) is not None:
             is_finished = self.holds(file.name, identity, may_grow=False)
         if is_finished:
-            self._touched.add(touched)
+            self._finished.add(_mark(status))
         return is_finished
 
     def _was_read(self, file: Found, identity: FileIdentity) -> bool:
@@ -169,6 +168,11 @@ def late(name: str, row: int) -> BadRow:
     """Return what is said of a file that came too late, given the rows before that was found."""
     reason = f"the file came when {_KEPT} others behind it in the order had been read: it is not read"
     return BadRow(row, name, 0, "late", reason, b"", n_rows=0)
+
+
+def _mark(status: Status) -> tuple[int, int, int]:
+    """Return what a file has that nothing was written to."""
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _is_same(one: Status, other: Status) -> bool:

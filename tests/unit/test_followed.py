@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -605,6 +606,25 @@ def test_a_cursor_stays_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     parquet(tmp_path / "049b.parquet", 100)
     parquet(tmp_path / "045b.parquet", 101)
     assert Following(tmp_path, following.cursor).rest() == [101, 100]
+
+
+def test_what_is_known_of_files_does_not_grow_with_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that were read are removed, as somebody does who keeps a day of them: they are forgotten."""
+    monkeypatch.setattr(recognition, "_KEPT", 10)
+    parquet(tmp_path / "000.parquet", 0)
+    following = Following(tmp_path)
+    assert following.read(1) == [0]
+    sizes = []
+    for i in range(1, 60):
+        parquet(tmp_path / f"{i:03}.parquet", i)
+        assert following.read(1) == [i]
+        assert following.is_idle()
+        (tmp_path / f"{i - 5:03}.parquet").unlink(missing_ok=True)
+        blocks: Any = following.reader._blocks
+        known = blocks._recognition
+        sizes.append((len(blocks._cursor.seen), len(known._finished), len(known._there), len(blocks._queue)))
+    early, late = (np.array(part).max(axis=0) for part in (sizes[:30], sizes[30:]))
+    assert (late <= early).all()
 
 
 def test_a_file_that_comes_too_late_is_a_bad_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
