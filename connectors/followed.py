@@ -351,7 +351,7 @@ class _Following(Iterator[Block]):
         self._came = time.monotonic()
         self._queue: deque[str] = deque()
         self._listed = -_LIST_S
-        self._recognition = Recognition(files)
+        self._recognition = Recognition(files, may_be_renamed=spool is None)
         self._written_last = ((-1, 0, 0), 0.0)
         self._missed = 0.0
         # What was told of files that came too late is told again where it was.

@@ -29,10 +29,13 @@ class Recognition:
     ----------
     files
         The place.
+    may_be_renamed
+        Whether a file may get another name, so that its number tells more of it. That of a file that was removed is
+        used again, and where rows are alike, what is in it tells nothing.
     """
 
-    def __init__(self, files: Listing) -> None:
-        self._files = files
+    def __init__(self, files: Listing, *, may_be_renamed: bool = True) -> None:
+        self._files, self._may_be_renamed = files, may_be_renamed
         self._finished: set[tuple[int, int, int]] = set()
         self._there: set[int | str] | None = None
 
@@ -143,7 +146,7 @@ class Recognition:
         status = Path(name).stat()
         for identity in reversed(seen):
             # The number of a file that was removed may be that of another one since.
-            is_it = status.st_ino == identity.inode or name == identity.name
+            is_it = name == identity.name or (self._may_be_renamed and status.st_ino == identity.inode)
             is_same_time = identity.mtime_ns == status.st_mtime_ns
             has_grown = status.st_size > identity.size
             is_like_it = has_grown or (status.st_size == identity.size and (is_same_time or name == identity.name))

@@ -246,21 +246,23 @@ class Spool:
         file: _Text | None = None
         for data in _pieces(stream, self._dialect):
             pending += data
+            # Where it is no longer read, part of a record is left out: whoever writes may have written on.
+            is_last = data == b"" and not self._is_over
             if dialect is None:
                 dialect = replace(self._dialect, encoding="utf-8").told_by(pending)
-            length = (_length if file is not None else whole_records)(pending, data == b"", dialect)
+            length = (_length if file is not None else whole_records)(pending, is_last, dialect)
             if file is None and not length and len(pending) > MAX_RECORD:
                 raise SourceError(
                     f"{self.description}: a header of more than {MAX_RECORD >> 20} MiB; is a quote never closed?"
                 )
             if length and file is None:
-                end = int(record_ends(pending, data == b"", dialect)[0])
+                end = int(record_ends(pending, is_last, dialect)[0])
                 file, header = self._text(pending[:end], dialect), end
                 pending, length = pending[header:], length - header
             if file is not None and length:
                 file = self._next_text(file)
                 # What comes later, through another opening, begins with a record of its own.
-                is_ended = data != b"" or pending[:length].endswith((b"\n", b"\r"))
+                is_ended = not is_last or pending[:length].endswith((b"\n", b"\r"))
                 file.write(pending[:length] + (b"" if is_ended else b"\n"))
                 pending = pending[length:]
             self.n_held = len(pending.strip(b"\r\n"))

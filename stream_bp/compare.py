@@ -117,7 +117,8 @@ def compare(
     Raises
     ------
     ConfigError
-        If there are several targets, a model is unknown or does not fit the task, or bad rows are to be kept.
+        If there are several targets, a model is unknown or does not fit the task, bad rows are to be kept, or several
+        models are to read what can be read but once.
     DataError, DivergenceError
         If the source cannot be learned from, or every model failed: the error of the first.
     ConnectorError
@@ -130,6 +131,8 @@ def compare(
     encoder = plan(source, config)
     task, names = encoder.task, list(models) or zoo.names(encoder.task)
     zoo.check(names, task)
+    if source.is_endless and len(names) > 1:
+        raise ConfigError(f"{source.description}: read once, for one model; write it to a file to compare {len(names)}")
     import river.metrics  # noqa: F401, PLC0415 - the first model would pay the second that this takes
 
     every = -(-_POINT_ROWS // config.batch_size)

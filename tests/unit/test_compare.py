@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import pytest
 from river import tree
 
 from connectors import open_source
-from stream_bp import zoo
+from stream_bp import commands, zoo
 from stream_bp.compare import Comparison, compare
 from stream_bp.config import JobConfig
 from stream_bp.drawing import draw
@@ -297,3 +298,13 @@ def test_what_only_the_first_rows_are_to_blame_for_is_cut_off() -> None:
     curve: list[tuple[int, float | None]] = [(50, 1e9), *((rows, 1 + rows / 1000) for rows in range(100, 1_000, 50))]
     drawn = draw({"a": curve}, label="mae", width=80, is_colored=False)
     assert sum("1" in line.partition(" | ")[2] for line in drawn.splitlines()) > 10
+
+
+def test_what_is_read_once_is_for_one_model(tmp_path: Path) -> None:
+    """A pipe has nothing left for the second model: it is refused, and not scored on no row."""
+    os.mkfifo(pipe := tmp_path / "pipe")
+    writer = threading.Thread(target=lambda: pipe.write_text("x,label\n" + "1,a\n2,b\n" * 50))
+    writer.start()
+    with pytest.raises(ConfigError, match=r"pipe: read once, for one model; write it to a file to compare 2"):
+        commands.compare([str(pipe)], ["mlp", "logistic"], {"target": "label"}, as_json=True)
+    writer.join()
