@@ -154,6 +154,7 @@ class _CsvPart(Iterator[Piece]):
         self.whole = identify(name, text.status, 0, "") if storage.is_remote(name) else None
         self._keeps_bad_rows = keeps_bad_rows
         self._failure: RowError | None = None
+        self._told_damage: Exception | None = None
         # Of a block without a first row, where the row before it ends: what is bad in between lies behind that.
         begin = text.offset, text.hash.hexdigest()
         self._locate_begin: Callable[[], FileIdentity] = lambda: identify(name, text.status, *begin)
@@ -173,9 +174,11 @@ class _CsvPart(Iterator[Piece]):
                 yield _Block(text, offset, before, self._pool.submit(parser.parse, text, self._keeps_bad_rows))
             else:
                 break
-        if (damage := self._text.damage) is not None:
+        damage = self._text.damage
+        if damage is not None and damage is not self._told_damage:
             if not self._keeps_bad_rows:
                 raise damage
+            self._told_damage = damage
             rest, reason = self._text.rest(), f"the file is damaged here: {damage}"
             yield _Block(rest, offset, before, self._pool.submit(parser.refused, rest, "damage", reason))
 

@@ -225,6 +225,21 @@ def test_a_partial_upload_is_waited_for(tmp_path: Path) -> None:
     assert following.rest() == [*range(100), 200]
 
 
+def test_compressed_text_that_is_cut_off_is_one_bad_row(tmp_path: Path) -> None:
+    """As many as in a source that ends."""
+    packed = gzip.compress(b"n\n" + b"".join(b"%d\n" % n for n in range(5_000)))
+    (tmp_path / "a.csv.gz").write_bytes(packed[: len(packed) // 2])
+    counts = []
+    for follow in (None, Follow(idle_timeout_s=1.5)):
+        source = open_source(tmp_path, follow=follow, keeps_bad_rows=True)
+        with source.open(SCHEMA) as reader:
+            blocks = list(reader)
+        bad = [*(one for block in blocks for one in block.bad), *reader.bad]
+        counts.append((sum(map(len, blocks)), [(one.kind, one.offset) for one in bad]))
+    assert counts[0] == counts[1]
+    assert [kind for kind, _ in counts[0][1]] == ["damage"]
+
+
 def test_a_file_that_never_becomes_whole_is_an_error_or_a_bad_row(tmp_path: Path) -> None:
     """After a while it is what it is."""
     parquet(tmp_path / "a.parquet", 1)
