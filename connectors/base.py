@@ -48,7 +48,7 @@ __all__ = [
 LASTING = "late "
 """What begins a decision that is needed however long ago it was made: that a file came too late, which is told once."""
 
-_MOST_DECISIONS = 100_000  # the last ones are remembered
+_MOST_DECISIONS = 100_000  # the last ones are remembered, and all that last
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class FileIdentity:
     Parameters
     ----------
     name
-        The path as it was given to the source; for messages only, a file may move.
+        The path as it was given to the source; a file may move.
     size
         Size in bytes, as stored.
     mtime_ns, ctime_ns
@@ -130,6 +130,7 @@ class Cursor:
         Index of the file that holds the last applied row.
     seen
         Identity of each file up to and including the current one, which is read on from its offset; empty at the start.
+        Of a source without end, of those that come last in the order, and of one that was gone on with as it was last.
     before
         Identity of every file as the pass before this one left it, since each pass reads the same rows; empty in the
         first.

@@ -81,7 +81,7 @@ class Dialect:
             raise SchemaError(f"""quote: expected one of ", ' and none, found {self.quote!r}""")
         if self.decimal not in MARKS:
             raise SchemaError(f"decimal: expected . or , as the decimal mark, found {self.decimal!r}")
-        if self.decimal == self.delimiter:
+        if self.decimal == self.delimiter != ".":
             raise SchemaError(f"decimal: {self.decimal!r} separates fields already; choose another delimiter")
         if self.encoding is not None:
             try:

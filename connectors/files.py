@@ -109,7 +109,7 @@ class Part(Iterator[Piece], Protocol):
         """What the file must be until its end; None for one that may grow while it is read."""
 
     def identity(self) -> FileIdentity:
-        """Return the identity of the whole file; asked once, after the last row."""
+        """Return the identity of the file, as far as it was read: of the whole one, after the last row."""
 
     def close(self) -> None:
         """Release the file; a second call does nothing."""

@@ -58,7 +58,7 @@ from connectors.files import (
     schema_of,
 )
 from connectors.listing import Listing
-from connectors.recognition import Recognition, late
+from connectors.recognition import BeingRead, Recognition, late
 from connectors.schemas import refuse_strangers
 from connectors.spool import Spool
 from connectors.storage import Status
@@ -594,12 +594,15 @@ class _Following(Iterator[Block]):
 
     def _look(self) -> deque[str]:
         """Return the files that come next, and tell of those that came too late."""
-        part = self._present.part if self._present is not None else None
-        read, status = (part.identity(), part.status_now()) if part is not None else (None, None)
-        unread, too_late = self._recognition.unread(self._cursor, read, status)
+        unread, too_late = self._recognition.unread(self._cursor, self._being_read())
         for file in too_late:
             self._tell_late(file.name)
         return deque(file.name for file in unread)
+
+    def _being_read(self) -> BeingRead | None:
+        if (present := self._present) is None:
+            return None
+        return BeingRead(present.part.identity(), present.part.status_now(), has_rows=present.is_decided)
 
     def _tell_late(self, name: str) -> None:
         """Tell, once, of a file that came later than those behind it in the order are known."""
@@ -630,13 +633,14 @@ class _Following(Iterator[Block]):
         if part is None:
             return None
         if part.columns:
-            refuse_strangers(self._columns, part.columns, name)
+            try:
+                refuse_strangers(self._columns, part.columns, name)
+            except ConnectorError:
+                part.close()
+                raise
         if name in self._queue:
             self._queue.remove(name)
         present = _Present(part, name, self._decisions.recall(f"file {self._cursor.file}") is not None)
-        if left_at is not None and left_at.inode:  # it is known as what it is now from here on
-            seen = tuple(identity for identity in self._cursor.seen if identity is not left_at)
-            self._cursor = replace(self._cursor, seen=seen)
         if left_at is None and part.columns:
             present.begun = file_start(name, part, self._cursor.row, self._known, self._files.format(name))
             self._notes.append(replace(present.begun, place=self._told(name)))

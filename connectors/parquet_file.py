@@ -30,6 +30,7 @@ __all__ = ["ParquetFormat"]
 
 _CELLS = 1 << 19  # of a block, over all columns
 _MAX_ROWS = 1 << 15
+_MAGIC = (b"PAR1", b"PARE")
 _BUFFER = 1 << 18  # bytes that each column reads at a time
 
 
@@ -113,7 +114,9 @@ class _Opened:
         self._file = storage.open(name, is_sequential=False) if self._is_remote else pa.OSFile(name)
         status = self._file.opened if self._is_remote else self.status_now()
         self._file.seek(max(0, status.st_size - 8))
-        length = int.from_bytes(self._file.read(8)[:4], "little")
+        end = self._file.read(8)
+        # What is being written ends in anything: no length, and not to be taken for one.
+        length = int.from_bytes(end[:4], "little") if end[4:] in _MAGIC else 0
         self._file.seek(max(0, status.st_size - 8 - length))
         self.identity = identify(name, status, 0, hashlib.sha256(self._file.read()).hexdigest())
 
@@ -123,7 +126,7 @@ class _Opened:
 
     @property
     def has_footer(self) -> bool:
-        """Whether it ends as files of this kind do."""
+        """Whether its metadata can be read."""
         try:
             pq.read_metadata(self._file)
         except (OSError, pa.ArrowException):

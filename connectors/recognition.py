@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from connectors.base import BadRow, Cursor, FileIdentity
@@ -16,10 +16,29 @@ from connectors.errors import ContinuedError, CursorError, SourceError
 from connectors.listing import Found, Listing, uncompressed
 from connectors.storage import Status
 
-__all__ = ["Recognition", "late"]
+__all__ = ["BeingRead", "Recognition", "late"]
 
 _KEPT = 256  # files that a cursor knows
-_COMPRESSED = 4  # files that were read last: older parts of a log that are compressed are as old as they were before
+_COMPRESSED = 16  # files that were read last: a compressed part of a log that is older has an older time, too
+
+
+@dataclass(frozen=True, slots=True)
+class BeingRead:
+    """The file that is being read.
+
+    Parameters
+    ----------
+    identity
+        What it is as far as it was read.
+    status
+        What the system knows of it now.
+    has_rows
+        Whether there were any.
+    """
+
+    identity: FileIdentity
+    status: Status
+    has_rows: bool
 
 
 class Recognition:
@@ -40,25 +59,27 @@ class Recognition:
         self._there: set[int | str] | None = None
 
     def passed(self, cursor: Cursor, identity: FileIdentity) -> Cursor:
-        """Return a cursor behind one more file; of too many, those are forgotten that come first in the order."""
-        seen, horizon = list(cursor.seen), cursor.horizon
+        """Return a cursor behind one more file, by what is known of it now.
+
+        Of too many files those are forgotten that come first in the order.
+        """
+        is_new = (identity.inode, identity.name) if identity.inode else None
+        seen, horizon = [one for one in cursor.seen if (one.inode, one.name) != is_new], cursor.horizon
         while len(seen) >= _KEPT:
             first = min(range(len(seen)), key=lambda i: self._files.place_of(seen[i]))
             one = seen.pop(first)
             horizon = horizon.beyond(self._files.place_of(one), one.mtime_ns)
         return replace(cursor, seen=(*seen, identity), file=cursor.file + 1, horizon=horizon)
 
-    def unread(
-        self, cursor: Cursor, present: FileIdentity | None, status: Status | None
-    ) -> tuple[list[Found], list[Found]]:
+    def unread(self, cursor: Cursor, present: BeingRead | None) -> tuple[list[Found], list[Found]]:
         """Look at the place.
 
         Parameters
         ----------
         cursor
             The position: what was read before.
-        present, status
-            The file that is being read, as far as it was read, and what it is now; ``None`` if none is.
+        present
+            The file that is being read; ``None`` if none is.
 
         Returns
         -------
@@ -73,19 +94,21 @@ class Recognition:
             A part of a log was compressed before it was read.
         """
         seen, horizon = cursor.seen, cursor.horizon
-        times = [identity.mtime_ns for identity in seen] or [one.mtime_ns for one in (present,) if one is not None]
+        read = [*seen, present.identity] if present is not None else [*seen]
+        times = [identity.mtime_ns for identity in seen or read]
         listed = self._files.listed(max(times, default=None), {identity.inode for identity in seen})
-        if status is not None:
-            times.append(status.st_mtime_ns)
-        read = [*seen, *([present] if present is not None else [])]
-        compressed = self._files.compressed(max(times)) if times else []
-        self._refuse_unread(compressed, read)
+        if present is not None:
+            times.append(present.status.st_mtime_ns)
+        compressed = self._files.compressed(max(times, default=0))
+        if self._there is None and not seen:  # what is there when a stream begins is not of it
+            self._finished |= {_mark(file.status) for file in compressed}
+        self._refuse_unread(compressed, seen, present)
         known = {key for identity in seen for key in (identity.inode, identity.name)}
         by_size = {(key, one.size): one for one in seen for key in (one.inode, one.name)}
         by_name = {one.name: one for one in read}
         unread, too_late = [], []
         for file in listed:
-            if status is not None and _is_same(file.status, status):
+            if present is not None and _is_same(file.status, present.status):
                 continue
             if file.key > horizon.place or file.status.st_ino in known or file.name in known:
                 if not self._is_finished(file, by_size, by_name):
@@ -96,14 +119,19 @@ class Recognition:
         self._finished &= {_mark(file.status) for file in (*listed, *compressed)}  # lest it grow with the stream
         return unread, too_late
 
-    def _refuse_unread(self, compressed: Sequence[Found], read: Sequence[FileIdentity]) -> None:
-        """Refuse parts of a log that are compressed, unless they hold what was read last."""
+    def _refuse_unread(
+        self, compressed: Sequence[Found], seen: Sequence[FileIdentity], present: BeingRead | None
+    ) -> None:
+        """Refuse parts of a log that are compressed, unless they hold what was read last, or is being read."""
         for file in compressed:
             if _mark(file.status) in self._finished:
                 continue
-            if not any(self.holds(file.name, identity, may_grow=False) for identity in read[-_COMPRESSED:]):
+            is_present = present is not None and present.has_rows and self.holds(file.name, present.identity)
+            read = reversed(seen[-_COMPRESSED:])
+            if not is_present and not any(self.holds(file.name, one, may_grow=False) for one in read):
                 raise SourceError(
-                    f"{file.name}: a part of the log that was compressed before it was read; decompress it"
+                    f"{file.name}: a part of the log that was compressed before it was read; decompress it, or move it "
+                    "away if it is not to be read"
                 )
             self._finished.add(_mark(file.status))
 
@@ -142,7 +170,7 @@ class Recognition:
         return is_copy or self.holds(file.name, identity)
 
     def left_at(self, name: str, seen: Sequence[FileIdentity]) -> FileIdentity | None:
-        """Return what was read of a file before; of one that was copied and truncated, what was read of that one."""
+        """Return what was read of a file before, uncompressed too; or of one that was copied to it and truncated."""
         status = Path(name).stat()
         for identity in reversed(seen):
             # The number of a file that was removed may be that of another one since.

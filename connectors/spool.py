@@ -304,6 +304,15 @@ class Spool:
         """Write the batches of streams of Arrow, several of them to a file."""
         batches: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(_AHEAD)
         threading.Thread(target=_read_batches, args=(stream, self.description, batches), daemon=True).start()
+        try:
+            self._gather(batches)
+        except BaseException:
+            if self._pipe is not None:
+                self._pipe.end()  # whoever waits for what comes through it would keep it from being closed
+            raise
+
+    def _gather(self, batches: queue.Queue[pa.RecordBatch | BaseException | None]) -> None:
+        """Write batches as they come, until the last."""
         waiting: list[pa.RecordBatch] = []
         n_rows, due = 0, 0.0
         while True:

@@ -48,7 +48,7 @@ class KeptDecisions(Decisions):
         self._path, self._disk = path, disk
         self._lines: list[tuple[int, str, str]] = []
         self._saved_rows: deque[int] = deque(maxlen=keep + 1)
-        self._size, self._fd = 0, -1
+        self._size, self._kept_bytes, self._fd = 0, 0, -1
         self._lock = threading.Lock()  # one thread decides, another one hears of checkpoints
         try:
             data = disk.read(path)
@@ -95,7 +95,11 @@ class KeptDecisions(Decisions):
         with self._lock:
             if not self._saved_rows or self._saved_rows[-1] != row:
                 self._saved_rows.append(row)
-            if self._size > _LARGE_BYTES and len(self._saved_rows) == self._saved_rows.maxlen:
+            # What lasts may be much: not each checkpoint writes it anew.
+            if (
+                self._size > max(_LARGE_BYTES, 2 * self._kept_bytes)
+                and len(self._saved_rows) == self._saved_rows.maxlen
+            ):
                 self._drop_old()
 
     def _drop_old(self) -> None:
@@ -109,7 +113,7 @@ class KeptDecisions(Decisions):
             self._fd = self._disk.open_new(temporary)
             self._disk.write(self._fd, _text(self._lines))
             self._disk.fsync(self._fd)
-            self._size = len(_text(self._lines))
+            self._size = self._kept_bytes = len(_text(self._lines))
             self._disk.rename(temporary, self._path)
             self._disk.fsync_folder(self._path.parent)
         except OSError as error:

@@ -64,3 +64,24 @@ def test_decisions_about_any_name_and_any_number_of_columns_are_read_back(tmp_pa
     again = KeptDecisions(path, 1, Disk())
     assert again.recall(f"{LASTING}rows-\udcff.csv") == "0"
     assert again.recall("empty 0") == "x" * 200_000
+
+
+def test_much_that_lasts_is_not_written_anew_at_each_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only once the file has doubled."""
+    monkeypatch.setattr(decisions, "_LARGE_BYTES", 1_000)
+    kept, rewritten = KeptDecisions(tmp_path / "decisions.csv", 1, Disk()), []
+    drop = kept._drop_old
+
+    def counted() -> None:
+        rewritten.append(1)
+        drop()
+
+    monkeypatch.setattr(kept, "_drop_old", counted)
+    for row in range(200):
+        kept.note(row, f"{LASTING}{row}.csv", str(row))
+        kept.saved(row)
+    kept.close()
+    assert 1 <= len(rewritten) <= 4
+    assert all(KeptDecisions(tmp_path / "decisions.csv", 1, Disk()).recall(f"{LASTING}{n}.csv") for n in range(200))

@@ -2,6 +2,7 @@
 
 import errno
 import gzip
+import hashlib
 import os
 import shutil
 import threading
@@ -26,6 +27,7 @@ from connectors import (
     followed,
     listing,
     open_source,
+    parquet_file,
     recognition,
 )
 from stream_bp.config import JobConfig
@@ -674,7 +676,7 @@ def test_two_files_that_grow_in_turn_stay_known(tmp_path: Path, monkeypatch: pyt
     for n in range(12):
         write(tmp_path / f"{'ab'[n % 2]}.csv", n, header=False)
         assert following.read(1) == [n]
-    assert len(following.cursor.seen) == 3
+    assert len(following.cursor.seen) == 4  # the last is being read, and was before
     assert following.cursor.horizon.name == ""
     write(tmp_path / "c.csv", 99, header=False)
     assert Following(tmp_path, following.cursor).rest() == following.rest() == [99]
@@ -778,6 +780,81 @@ def test_a_part_of_a_log_that_is_compressed_before_it_was_read_is_refused(tmp_pa
     shutil.copystat(packed, tmp_path / "log.csv.6")
     packed.unlink()
     assert Following(path, following.cursor).rest() == [5, 6]
+
+
+def test_a_part_of_a_log_that_was_compressed_before_a_stream_began_is_not_of_it(tmp_path: Path) -> None:
+    """Whatever time it bears: a copy of the place has new ones."""
+    path = write(tmp_path / "log.csv", 1)
+    with gzip.open(tmp_path / "log.csv.1.gz", "wb") as file:
+        file.write(b"n\n-1\n")
+    later = time.time() + 60
+    os.utime(tmp_path / "log.csv.1.gz", (later, later))
+    following = Following(path)
+    assert following.read(1) == [1]
+    assert following.is_idle()
+    write(path, 2, header=False)
+    assert following.rest() == [2]
+
+
+def test_a_log_that_is_compressed_in_the_middle_of_its_last_record_is_read_to_its_end(tmp_path: Path) -> None:
+    """It is open, and what was compressed begins as it does."""
+    path = write(tmp_path / "log.csv", 1, 2, end="\n3")
+    following = Following(path)
+    assert following.read(2) == [1, 2]
+    assert following.is_idle()
+    path.rename(tmp_path / "log.csv.1")
+    with gzip.open(tmp_path / "log.csv.1.gz", "wb") as file:
+        file.write((tmp_path / "log.csv.1").read_bytes())
+    (tmp_path / "log.csv.1").unlink()
+    write(path, 4)
+    assert following.rest() == [3, 4]
+
+
+@pytest.mark.parametrize("end", [".csv", ".csv.gz"])
+def test_what_a_file_was_is_known_beside_a_copy_of_it_that_grew(tmp_path: Path, end: str) -> None:
+    """The copy is gone on with, and the file itself is not read again: neither now nor by a run that goes on."""
+    path = write(tmp_path / "a.csv", 1)
+    write(tmp_path / "b.csv", 2)
+    following = Following(tmp_path)
+    assert following.read(2) == [1, 2]
+    assert following.is_idle()
+    content = path.read_bytes()
+    if end == ".csv":
+        path.rename(tmp_path / "c.csv")
+    grown = content + b"3\n"
+    (tmp_path / f"a{end}").write_bytes(gzip.compress(grown) if end.endswith("gz") else grown)
+    assert following.rest() == [3]
+    assert Following(tmp_path, following.cursor, following.decisions).rest() == []
+    assert Following(tmp_path, following.cursor).rest() == []
+
+
+def test_a_run_that_goes_on_comes_to_the_same_cursor(tmp_path: Path) -> None:
+    """Also over a file that got nothing but blank lines since it was left."""
+    write(tmp_path / "a.csv", 1)
+    write(tmp_path / "b.csv", 2)
+    following = Following(tmp_path)
+    assert following.read(1) == [1]
+    before = following.cursor
+    assert following.read(1) == [2]
+    assert following.is_idle()
+    with (tmp_path / "a.csv").open("a") as file:
+        file.write("\n\n")
+    assert following.is_idle()
+    time.sleep(0.3)
+    assert following.is_idle()
+    write(tmp_path / "c.csv", 3)
+    assert following.read(1) == [3]
+    again = Following(tmp_path, before, following.decisions)
+    assert again.read(2) == [2, 3]
+    assert again.cursor.is_after_the_rows_of(following.cursor)
+
+
+def test_what_is_no_footer_is_not_read_for_one(tmp_path: Path) -> None:
+    """The last bytes of an upload may be any number: so much is not read at each look."""
+    path = tmp_path / "a.parquet"
+    path.write_bytes(bytes(1_000_000) + (900_000).to_bytes(4, "little") + b"data")
+    head = parquet_file.ParquetFormat().head(str(path))
+    assert head.digest == hashlib.sha256(path.read_bytes()[-8:]).hexdigest()
 
 
 def test_a_file_that_is_replaced_is_read_though_it_is_as_long_and_as_old(tmp_path: Path) -> None:

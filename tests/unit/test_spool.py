@@ -1,5 +1,7 @@
 """Standard input and named pipes: what comes through them is kept, read from there, and can be gone on with."""
 
+import contextlib
+import errno
 import json
 import os
 import re
@@ -391,6 +393,34 @@ def test_a_last_record_without_end_is_whole_when_its_writer_has_gone(tmp_path: P
     thread.join()
     thread = pour(pipe, text(10, 20))
     assert rows(open_source(pipe, spool=str(folder)), end)[0] == list(range(10, 20))
+    thread.join()
+
+
+def test_a_spool_that_cannot_be_written_is_told_while_the_pipe_is_idle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for what will not come, for whoever reads the pipe lets go of it."""
+    pipe, written = fifo(tmp_path), []
+
+    def fail(self: Any, batches: Any) -> None:
+        written.append(batches)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(spool.Spool, "_write_batches", fail)
+    done = threading.Event()
+
+    def work() -> None:
+        rows = pa.record_batch({"n": [1, 2]})
+        with pipe.open("wb", buffering=0) as file, contextlib.suppress(OSError), pa.ipc.new_stream(file, SCHEMA) as out:
+            out.write_batch(rows)
+            done.wait()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    with pytest.raises(SourceError, match="no space left on device"):
+        open_source(pipe, follow=Follow())
+    assert len(written) == 1
+    done.set()
     thread.join()
 
 
