@@ -1,5 +1,6 @@
 """Two jobs on one run directory: exactly one runs, whatever the other one is doing."""
 
+import csv
 import os
 import signal
 import time
@@ -52,6 +53,13 @@ def listing(folder: Path) -> list[tuple[str, int, int, int]]:
     return [(name, stat.st_ino, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
 
 
+def one_after_the_other(run_dir: Path) -> bool:
+    """Tell whether two jobs came to their ends, the second of which began when the first was over."""
+    with (run_dir / "timeline.csv").open(newline="") as file:
+        events = [line["event"] for line in csv.DictReader(file) if line["event"] in {"start", "end"}]
+    return events[-4:] == ["start", "end"] * 2
+
+
 def wait_for_checkpoint(process: ForkServerProcess, run_dir: Path) -> None:
     """Wait until a job has saved its first checkpoint, and hence holds the lock."""
     while newest_step(run_dir) < 0:
@@ -62,8 +70,8 @@ def wait_for_checkpoint(process: ForkServerProcess, run_dir: Path) -> None:
 @pytest.mark.parametrize("is_new", [True, False], ids=["new", "used"])
 def test_of_two_that_start_together_one_runs(arena: Arena, tmp_path: Path, is_new: bool, campaign: Campaign) -> None:
     """Of two processes that start at the same moment one is refused, and the other ends as if it had been alone."""
-    n_races = campaign.size(3, 50)
-    for race in range(n_races):
+    n_races, n_run = campaign.size(3, 50), 0
+    for race in range(10 * n_races):
         run_dir = tmp_path / str(race)
         if not is_new:
             first = arena.start(run_dir)
@@ -74,8 +82,14 @@ def test_of_two_that_start_together_one_runs(arena: Arena, tmp_path: Path, is_ne
         wait([process.sentinel for process in pair])
         for process in pair:
             process.join()
-        assert sorted(process.exitcode or 0 for process in pair) == [0, LOCKED]
         assert comparable(run_dir) == arena.whole
+        if one_after_the_other(run_dir):  # the machine was busy: one was over before the other began
+            continue
+        assert sorted(process.exitcode or 0 for process in pair) == [0, LOCKED]
+        n_run += 1
+        if n_run == n_races:
+            break
+    assert n_run == n_races
     campaign.tell(RACES, races=n_races)
 
 
