@@ -374,7 +374,7 @@ class _Following(Iterator[Block]):
                 failure = failure or (error if isinstance(error, ConnectorError) else None)
             if part is not None:
                 self._present = _Present(part, file.name, is_decided=True)
-                self._cursor = replace(self._cursor, seen=self._moved(file.name)[:-1], file=self._cursor.file)
+                self._cursor = replace(self._cursor, seen=self._moved(file.name)[:-1])
                 return
         raise failure or CursorError(f"{seen.name}: the file that the checkpoint stands in is gone; put it back")
 

@@ -101,16 +101,10 @@ class Listing:
         if not self._is_file:
             return []
         with foreign_errors(self.place):
-            found = [
-                self._found(entry.path) for entry in os.scandir(Path(self.place).parent) if compression_of(entry.name)
-            ]
-        return [
-            file
-            for file in found
-            if file is not None
-            and file.status.st_mtime_ns > newer_ns
-            and self._rotated.fullmatch(Path(uncompressed(file.name)).name)
-        ]
+            siblings = [entry for entry in os.scandir(Path(self.place).parent) if compression_of(entry.name)]
+            parts = [entry.path for entry in siblings if self._rotated.fullmatch(uncompressed(entry.name))]
+            found = [self._found(path) for path in parts]
+        return [file for file in found if file is not None and file.status.st_mtime_ns > newer_ns]
 
     def watch(self) -> Watch:
         """Return what tells when something happens."""

@@ -18,7 +18,7 @@ from connectors import Follow, Source, open_source, told
 from stream_bp import checkpoint, inference, numerics
 from stream_bp.compare import Comparison
 from stream_bp.compare import compare as run_comparison
-from stream_bp.config import SINGLE_ROWS, JobConfig, read_toml
+from stream_bp.config import DIALECT, SINGLE_ROWS, JobConfig, read_toml
 from stream_bp.drawing import draw
 from stream_bp.errors import CheckpointError, ConfigError
 from stream_bp.job import Job
@@ -228,7 +228,7 @@ def _open_beside(
 ) -> Source:
     """Open places as the rows of a checkpoint were read, but for the settings that are given."""
     saved = saved_config(loaded.snapshot)
-    names = ("target", "ignore", "delimiter", "quote", "encoding", "null_values", "decimal", "on_bad_row")
+    names = ("target", "ignore", *DIALECT, "on_bad_row")
     config = JobConfig.of({name: getattr(saved, name) for name in names} | reading)
     if reading.get("on_bad_row") == "quarantine":
         raise ConfigError("on_bad_row: only a job that learns keeps bad rows; expected error or skip")

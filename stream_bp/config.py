@@ -19,7 +19,10 @@ from stream_bp.errors import ConfigError
 from stream_bp.schedules import ScheduleName
 from stream_bp.settings import Columns, Delimiter, Duration, Interval, Limit, Settings, Sizes, Words, seconds
 
-__all__ = ["IDENTITY", "NETWORK", "SINGLE_ROWS", "JobConfig", "choose_engine", "read_toml"]
+__all__ = ["DIALECT", "IDENTITY", "NETWORK", "SINGLE_ROWS", "JobConfig", "choose_engine", "read_toml"]
+
+DIALECT = ("delimiter", "quote", "encoding", "null_values", "decimal")
+"""How text is written."""
 
 IDENTITY = (
     "target",
@@ -31,11 +34,7 @@ IDENTITY = (
     "max_categories",
     "hash_buckets",
     "missing",
-    "delimiter",
-    "quote",
-    "encoding",
-    "null_values",
-    "decimal",
+    *DIALECT,
     "hidden",
     "activation",
     "output",
@@ -239,7 +238,7 @@ class JobConfig(Settings):
     @model_validator(mode="after")
     def _can_be_written(self) -> "JobConfig":
         try:
-            Dialect(self.delimiter, self.quote, self.encoding, self.null_values, self.decimal)
+            Dialect(**{name: getattr(self, name) for name in DIALECT})
         except SchemaError as error:
             raise ValueError(str(error)) from error
         return self
@@ -295,7 +294,7 @@ class JobConfig(Settings):
     @property
     def source_settings(self) -> dict[str, Any]:
         """What :func:`connectors.open_source` takes beside the places."""
-        given = self.model_dump(include={"delimiter", "quote", "encoding", "null_values", "decimal", "spool"})
+        given = self.model_dump(include={*DIALECT, "spool"})
         unread = [name for name in self.ignore if name not in self.keep_columns]
         return {**given, "keeps_bad_rows": self.on_bad_row != "error", "ignore": unread}
 

@@ -209,7 +209,7 @@ class Journal:
         self.close()
 
     def _add(self, cells: Sequence[str]) -> None:
-        line = csv_line(cells).encode("utf-8", "backslashreplace")  # names of files may be of any bytes
+        line = csv_line(cells)
         with self._lock:
             self._buffer += line
             self._size += len(line)
@@ -300,11 +300,11 @@ class Journal:
             raise kind(f"cannot {verb} journal {self.path}: {error.strerror}{advice}") from error
 
 
-def csv_line(cells: Sequence[object]) -> str:
-    """Return a line of CSV, its end included; None is an empty cell."""
+def csv_line(cells: Sequence[object]) -> bytes:
+    """Return a line of CSV in UTF-8, its end included; None is an empty cell."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(cells)
-    return text.getvalue()
+    return text.getvalue().encode("utf-8", "backslashreplace")  # names of files may be of any bytes
 
 
 def _cell(value: object) -> str:

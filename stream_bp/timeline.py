@@ -22,7 +22,7 @@ column                     what it tells
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -131,7 +131,7 @@ class Timeline(Observer):
                 if (end := chunk.rfind(b"\n")) >= 0:
                     whole = size + end + 1
                 size += len(chunk)
-        header = _line(COLUMNS)
+        header = csv_line(COLUMNS)
         if head[: len(header)] != header[: len(head)] and head.strip(b"\0"):
             raise OSError(0, "it was not written by stream-bp; move it away")
         if whole < size:
@@ -145,7 +145,7 @@ class Timeline(Observer):
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         detail = " ".join(detail.split())[:_DETAIL]
         cells = {**cells, "time": now, "event": event, "rss_bytes": _rss_bytes(), "detail": detail}
-        line = _line([cells.get(column) for column in COLUMNS])
+        line = csv_line([cells.get(column) for column in COLUMNS])
         with self._bearing(), self._opened() as fd:
             self._disk.write(fd, line)
         now_s = time.monotonic()
@@ -157,7 +157,7 @@ class Timeline(Observer):
         try:
             fd, header = self._disk.open_existing(self._path), b""
         except FileNotFoundError:
-            fd, header = self._disk.open_new(self._path), _line(COLUMNS)
+            fd, header = self._disk.open_new(self._path), csv_line(COLUMNS)
         try:
             if header:
                 self._disk.write(fd, header)
@@ -210,7 +210,3 @@ def _age_s(lines: bytes) -> float:
         return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds())
     except (ValueError, TypeError):
         return 0.0
-
-
-def _line(cells: Sequence[object]) -> bytes:
-    return csv_line(cells).encode("utf-8", "backslashreplace")
