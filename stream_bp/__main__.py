@@ -1,5 +1,6 @@
 """The start of the command line, and what must stand before the second that the imports take."""
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -23,6 +24,7 @@ def main() -> None:
         main()
     finally:
         _heed_no_more()
+        _give_up_log()
 
 
 def _exit(number: int, frame: FrameType | None) -> None:
@@ -39,6 +41,17 @@ def _heed_no_more() -> None:
         for number in _SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, handler)
+
+
+def _give_up_log() -> None:
+    """Drop what standard error does not take: Python flushes it again at exit, and a failure there is exit code 120."""
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.flush()
+    except OSError:
+        # The lines that are left go nowhere, and the flush at exit succeeds.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def _pass(number: int, frame: FrameType | None) -> None:

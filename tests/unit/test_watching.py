@@ -301,10 +301,14 @@ def test_a_log_that_cannot_be_written_ends_no_job(tmp_path: Path) -> None:
     """A disk that is full of logs is no reason to stop learning."""
     (tmp_path / "rows.csv").write_text("x,y\n" + "".join(f"{i % 3},{i % 2}\n" for i in range(400)))
     command = [sys.executable, "-m", "stream_bp", "train", "rows.csv", "--target", "y", "--log-format", "json"]
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=full, cwd=tmp_path)
-    assert done.returncode == 0
-    assert b"400 rows" in done.stdout
+    for unbuffered in ({}, {"PYTHONUNBUFFERED": "1"}):
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"} | unbuffered
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                command, check=False, stdout=subprocess.PIPE, stderr=full, cwd=tmp_path, env=environment
+            )
+        assert done.returncode == 0
+        assert b"400 rows" in done.stdout
 
 
 @pytest.mark.parametrize("variable", [{"FORCE_COLOR": "1"}, {"TERM": "dumb"}])
