@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from ast import literal_eval
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -127,7 +128,7 @@ def _built(folder: Path) -> Iterator[Image]:
     container = buildah("from", "scratch")
     buildah("copy", "--quiet", container, tree, "/")
     # How this machine reaches its index is not for the image, but for whoever builds it here.
-    variables = {name: value for name, value in os.environ.items() if name.startswith("PIP_") and "LINKS" not in name}
+    variables = _pip_settings()
     if "PIP_CERT" in variables:
         buildah("copy", "--quiet", container, variables["PIP_CERT"], "/etc/ssl/certs/ca-certificates.crt")
         variables["PIP_CERT"] = "/etc/ssl/certs/ca-certificates.crt"
@@ -144,6 +145,16 @@ def _built(folder: Path) -> Iterator[Image]:
         yield Image(root, config, tree)
     finally:
         buildah("umount", "--all")
+
+
+def _pip_settings() -> dict[str, str]:
+    """Return how pip reaches its index here, by its environment or its files, as variables of the environment."""
+    listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], check=True, capture_output=True, text=True)
+    settings = dict(line.split("=", 1) for line in listed.stdout.splitlines())
+    by_rank = sorted(settings, key=lambda name: name.startswith(":env:"))  # the environment wins
+    named = {name.rpartition(".")[2]: literal_eval(settings[name]) for name in by_rank}
+    reach = ("cert", "index-url", "proxy", "timeout")
+    return {f"PIP_{name.upper().replace('-', '_')}": str(named[name]) for name in reach if name in named}
 
 
 @dataclass(frozen=True)
