@@ -1,5 +1,5 @@
-from .addresses import told
-from .base import LASTING, BadRow, Block, Cursor, Decisions, FileIdentity, FileStart, Note, Reader, Source
+from .cursor import Cursor, FileIdentity
+from .decisions import LASTING, Decisions
 from .errors import (
     ConnectorError,
     CursorError,
@@ -9,12 +9,15 @@ from .errors import (
     SourceError,
     UnavailableError,
 )
-from .followed import Follow
+from .files.following import Follow
 from .memory import MemorySource
-from .places import EXTENSIONS, open_source
+from .notes import BadRow, FileStart, Note
 from .prefetching import Prefetcher, prefetch
 from .rebatching import rebatch, rebatch_as_it_comes
-from .schemes import Opener
+from .registry import Opener
+from .resolve import EXTENSIONS, open_source
+from .source import Block, Reader, Source
+from .stores.address import told
 from .writer import open_writer
 
 __all__ = [

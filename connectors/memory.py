@@ -17,9 +17,11 @@ from functools import cached_property, partial
 
 import pyarrow as pa
 
-from connectors.base import Block, Cursor, Decisions, FileIdentity, Reader, Source
+from connectors.cursor import Cursor, FileIdentity
+from connectors.decisions import Decisions
 from connectors.errors import CursorError, SchemaError
 from connectors.schemas import cast, check_names, plain, require
+from connectors.source import Block, Reader, Source
 
 __all__ = ["Crash", "End", "MemorySource", "Stall"]
 

@@ -9,8 +9,11 @@ from functools import partial
 
 import pyarrow as pa
 
-from connectors.base import Block, Cursor, Decisions, Note
+from connectors.cursor import Cursor
+from connectors.decisions import Decisions
 from connectors.errors import ConnectorError
+from connectors.notes import Note
+from connectors.source import Block
 
 __all__ = ["rebatch", "rebatch_as_it_comes"]
 

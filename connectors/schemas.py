@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from connectors.errors import RowError, SchemaError
-from connectors.wording import nearest, shorten
+from connectors.suggestions import nearest, shorten
 
 __all__ = [
     "NOTHING",

@@ -14,7 +14,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from connectors.errors import RowError, SchemaError, SourceError, foreign_errors
-from connectors.storage import sync
+from connectors.stores.storage import sync
 
 __all__ = ["WRITABLE", "Writer", "open_writer"]
 

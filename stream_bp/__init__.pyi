@@ -1,10 +1,10 @@
-from .checkpoint import Checkpointer, load
-from .config import JobConfig
+from .config.job import JobConfig
 from .errors import StreamBPError
-from .evaluation import Evaluation
-from .job import Job
-from .learner import Learner
-from .snapshot import Snapshot
+from .job.job import Job
+from .metrics.prequential import Evaluation
+from .nn.learner import Learner
+from .persistence.checkpoints import Checkpointer, load
+from .persistence.snapshot import Snapshot
 
 __all__ = [
     "Checkpointer",

@@ -18,7 +18,7 @@ def main() -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _exit)
 
-    from stream_bp.cli import main  # noqa: PLC0415 - it takes a second, and a signal may come in it
+    from stream_bp.cli.app import main  # noqa: PLC0415 - it takes a second, and a signal may come in it
 
     try:
         main()

@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 
 from connectors import BadRow, Source, open_writer, prefetch, rebatch
-from stream_bp.checkpoint import Loaded
-from stream_bp.columns import beside, kept_columns, with_kept
-from stream_bp.config import IDENTITY, JobConfig
+from stream_bp.config.job import IDENTITY, JobConfig
 from stream_bp.errors import ConfigError
-from stream_bp.evaluation import Evaluation
-from stream_bp.model import Model
-from stream_bp.quality import Quality, no_rows
-from stream_bp.saved import fitting, holds_job, restore_evaluation, restore_model, saved_config
-from stream_bp.snapshot import Snapshot
+from stream_bp.job.data_quality import Quality, no_rows
+from stream_bp.metrics.prequential import Evaluation
+from stream_bp.models.mlp import Model
+from stream_bp.models.restore import restore_evaluation, restore_model
+from stream_bp.persistence.checkpoints import Loaded
+from stream_bp.persistence.snapshot import Snapshot
+from stream_bp.persistence.state_schema import fitting, holds_job, saved_config
+from stream_bp.preprocessing.schema import beside, kept_columns, with_kept
 
 __all__ = ["evaluate", "following", "inspect", "predict"]
 

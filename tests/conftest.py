@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-pytest.register_assert_rewrite("connectors.contract")
+pytest.register_assert_rewrite("connectors.testing")
 
 FAULTS = (
     "SIGKILL at every operation",

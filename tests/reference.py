@@ -8,9 +8,9 @@ from typing import Any, get_args
 import typer
 
 import stream_bp
-from stream_bp import flags
-from stream_bp.cli import _WITH_SETTINGS, app
-from stream_bp.config import JobConfig
+from stream_bp.cli import options as cli_options
+from stream_bp.cli.app import _WITH_SETTINGS, app
+from stream_bp.config.job import JobConfig
 
 __all__ = ["PATH", "reference"]
 
@@ -32,7 +32,7 @@ def reference() -> str:
     lines = [_PREFACE, "## stream-bp", "", group.help, "", *_table("flag", group.params)]
     for name, listed in group.commands.items():
         # The flags of those with a job's settings are made when they are called.
-        command = flags.command(_WITH_SETTINGS[name]) if name in _WITH_SETTINGS else listed
+        command = cli_options.command(_WITH_SETTINGS[name]) if name in _WITH_SETTINGS else listed
         options = [param for param in command.params if param.opts[0].startswith("-")]
         arguments = [param for param in command.params if param not in options]
         lines += ["", f"## {name}", "", command.help, "", f"    {_usage(name, arguments)}", ""]

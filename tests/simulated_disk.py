@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Self
 
-from stream_bp.disk import CHUNK_BYTES, Disk
+from stream_bp.persistence.filesystem import CHUNK_BYTES, Disk
 
 
 class PowerCut(BaseException):

@@ -54,9 +54,9 @@ def watched(path: str, batch_size: int, **settings: Any) -> Figures:
 
     from connectors import open_source
     from stream_bp import Job
-    from stream_bp.metrics import Metrics
-    from stream_bp.observer import Observers
-    from stream_bp.panel import Panel
+    from stream_bp.job.observer import Observers
+    from stream_bp.monitoring.prometheus import Metrics
+    from stream_bp.monitoring.terminal import Panel
 
     over = Event()
 
@@ -79,15 +79,16 @@ def watched(path: str, batch_size: int, **settings: Any) -> Figures:
 def learner(path: str, batch_size: int, engine: str) -> Figures:
     """Scale, score and learn minibatches that are ready in memory."""
     from connectors import open_source, rebatch
-    from stream_bp import numerics
-    from stream_bp.config import JobConfig
-    from stream_bp.planning import plan
-    from stream_bp.training import Training, new_model
+    from stream_bp.config.job import JobConfig
+    from stream_bp.job.plan import plan
+    from stream_bp.job.state import Training
+    from stream_bp.models.mlp import new_model
+    from stream_bp.nn import reproducibility
 
     if engine == "compiled":
-        from stream_bp import compiled
+        from stream_bp.nn import numba_backend
 
-        compiled.prepare("float32")
+        numba_backend.prepare("float32")
     source = open_source(path)
     config = JobConfig.of(
         {"target": "label", "hidden": (32,), "learning_rate": RATE, "batch_size": batch_size, "engine": engine}
@@ -96,7 +97,7 @@ def learner(path: str, batch_size: int, engine: str) -> Figures:
     with source.open(model.encoder.schema_in(source.schema)) as reader:
         chunks = [model.encoder.encode(block.records) for block in rebatch(reader, 1 << 13)]
     training = Training(model, config)
-    with numerics.single_thread():
+    with reproducibility.single_thread():
         prepare = model.preparation(batch_size).prepare
         began = time.perf_counter()
         for chunk in chunks:
@@ -154,10 +155,10 @@ def river(n: int) -> Figures:
 
 def estimator(n: int, engine: str) -> Figures:
     """Predict, then learn, the same rows with our estimator."""
-    from stream_bp import numerics
+    from stream_bp.nn import reproducibility
     from stream_bp.river import MLPClassifier
 
-    with numerics.single_thread():
+    with reproducibility.single_thread():
         return _row_by_row(lambda: MLPClassifier(hidden=(32,), engine=engine), n)
 
 
@@ -173,10 +174,11 @@ def drain_csv(path: str, n: int) -> Figures:
 
 def our_steps(nets: list[Net], batch_sizes: list[int], seconds: float, optimizer: str = "sgd") -> Figures:
     """Time the step of the NumPy engine: prediction, loss, gradient, update, and the look for a divergence."""
-    from stream_bp import Learner, numerics
+    from stream_bp import Learner
+    from stream_bp.nn import reproducibility
 
     figures = {}
-    with numerics.single_thread():
+    with reproducibility.single_thread():
         for net, b, X, labels in _minibatches(nets, batch_sizes):
             Y = (labels[:, None] == np.arange(net[-1])[:, None]).astype(np.float32)
             settings: dict[str, Any] = {"hidden": net[1:-1], "optimizer": optimizer, "learning_rate": 0.001}
@@ -223,10 +225,10 @@ def sklearn_steps(nets: list[Net], batch_sizes: list[int], seconds: float) -> Fi
 
 def matrix_products(batch_sizes: list[int], seconds: float) -> Figures:
     """Tell the GFLOP/s of one product of 256 × 257 by 257 × b, with the kernel and the thread that the learner has."""
-    from stream_bp import numerics
+    from stream_bp.nn import reproducibility
 
     figures = {}
-    with numerics.single_thread():
+    with reproducibility.single_thread():
         for b in batch_sizes:
             A, B, C = np.ones((256, 257), np.float32), np.ones((257, b), np.float32), np.empty((256, b), np.float32)
             microseconds = _microseconds(partial(np.dot, A, B, C), seconds)
@@ -261,7 +263,7 @@ def bare_imports() -> Figures:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from stream_bp.summary import peak_rss_bytes
+    from stream_bp.job.summary import peak_rss_bytes
 
     assert pa is not pq
     return {"peak MiB": peak_rss_bytes() / 2**20}

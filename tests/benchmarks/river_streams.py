@@ -25,9 +25,9 @@ from rich.table import Table
 from river import compose, datasets, forest, linear_model, metrics, neighbors, preprocessing, tree
 
 from connectors import open_source
-from stream_bp import numerics
-from stream_bp.config import JobConfig
-from stream_bp.planning import plan
+from stream_bp.config.job import JobConfig
+from stream_bp.job.plan import plan
+from stream_bp.nn import reproducibility
 from stream_bp.river import MLPClassifier, MLPRegressor
 
 NAMES = ("Phishing", "Bananas", "ImageSegments", "Shuttle", "TrumpApproval", "ChickWeights", "SP500Stocks")
@@ -228,7 +228,7 @@ def main() -> None:
     arguments, console = parsed_arguments(), Console(highlight=False)
     results: list[Result] = []
     rates: dict[str, list[float]] = {}
-    with numerics.single_thread():
+    with reproducibility.single_thread():
         for stream in chosen_streams(arguments):
             with console.status(stream.name):
                 found = [measure(stream, name, make()) for name, make in models(stream).items()]

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
-from stream_bp.checkpoint import load
+from stream_bp.persistence.checkpoints import load
 
 ROTATED_S = 10
 PARQUET_ROWS = 500

@@ -22,8 +22,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from stream_bp import numerics
-from stream_bp.startup import prepare_libraries
+from stream_bp.cli.environment import prepare_libraries
+from stream_bp.nn import reproducibility
 from tests.benchmarks.contenders import Figures, missing
 from tests.benchmarks.rows import write_csv, write_parquet, write_text
 
@@ -329,8 +329,12 @@ def main() -> None:
     prepare_libraries()  # for the processes that this one starts: all have the environment of the command line
     console, progress = Console(), Console(stderr=True)
     repeats, seconds, n = (1, 0.02, 300_000) if options.quick else (5, 0.3, 2_000_000)
-    with numerics.single_thread():
-        machine = {"processor": _processor(), "python": platform.python_version(), **numerics.fingerprint("float32")}
+    with reproducibility.single_thread():
+        machine = {
+            "processor": _processor(),
+            "python": platform.python_version(),
+            **reproducibility.fingerprint("float32"),
+        }
     console.print(json.dumps(machine), soft_wrap=True, highlight=False)
     aims = Table("", "median", "from", "to", "aim", "", title="against each other, turn by turn", title_justify="left")
     written: dict[str, Any] = {"machine": machine, "experiments": {}, "aims": []}

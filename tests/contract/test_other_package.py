@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 import stream_bp
-from connectors import Follow, RowError, Source, SourceError, open_source, schemes
-from connectors.contract import table
+from connectors import Follow, RowError, Source, SourceError, open_source, registry
 from connectors.memory import MemorySource
+from connectors.testing import table
 from tests.contract import sqlite_rows
 from tests.contract.sqlite_rows import write_sqlite
 from tests.crash.jobs import newest_step, rows
@@ -39,7 +39,7 @@ def install(place: Path, name: str, points: dict[str, str]) -> Path:
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
     lines = [f"{scheme} = {where}" for scheme, where in points.items()]
-    (info / "entry_points.txt").write_text("\n".join([f"[{schemes.GROUP}]", *lines, ""]))
+    (info / "entry_points.txt").write_text("\n".join([f"[{registry.GROUP}]", *lines, ""]))
     return place
 
 
@@ -178,7 +178,7 @@ def test_a_place_is_opened_by_whoever_has_its_scheme(monkeypatch: pytest.MonkeyP
     """Small letters or large; with what was given of what it declares; a scheme of ours is ours."""
     assert open_source("Demo://somewhere").n_rows == 5
     assert open_source("Demo://somewhere", delimiter=";", encoding="utf-8", null_values=["?"], decimal=",").n_rows == 5
-    monkeypatch.setattr(schemes, "BUILT_IN", frozenset({"demo"}))
+    monkeypatch.setattr(registry, "BUILT_IN", frozenset({"demo"}))
     with pytest.raises(SourceError, match="scheme 'demo' is not supported"):
         open_source("Demo://somewhere")
 

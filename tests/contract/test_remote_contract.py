@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from connectors import Source, open_source
-from connectors.contract import SourceContract
+from connectors.testing import SourceContract
 from tests.contract.test_source_contract import split
 from tests.stores import S3, Azure, Bucket, Google, azure_server, google_server, s3_server
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from connectors import ConnectorError, CursorError, MemorySource, RowError, Source, SourceError, open_source
-from connectors.contract import SCHEMA, SourceContract, blocks, rows, table, through_json
+from connectors.testing import SCHEMA, SourceContract, blocks, rows, table, through_json
 
 
 def split(whole: pa.Table) -> list[pa.Table]:

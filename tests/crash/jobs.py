@@ -19,15 +19,16 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from connectors import Follow, Source, followed, open_source
+from connectors import Follow, Source, open_source
+from connectors.files import following as files_following
 from stream_bp import __main__
-from stream_bp.checkpoint import Checkpointer, Snapshot, decode, encode, load
-from stream_bp.config import JobConfig
-from stream_bp.disk import Disk
+from stream_bp.config.job import JobConfig
 from stream_bp.inference import following
-from stream_bp.job import Job
-from stream_bp.optimizers import OPTIMIZERS
-from stream_bp.summary import Summary
+from stream_bp.job.job import Job
+from stream_bp.job.summary import Summary
+from stream_bp.nn.optimizers import OPTIMIZERS
+from stream_bp.persistence.checkpoints import Checkpointer, Snapshot, decode, encode, load
+from stream_bp.persistence.filesystem import Disk
 
 __all__ = [
     "CONFIGURATIONS",
@@ -263,7 +264,7 @@ def undisturbed(source: Path, run_dir: Path, **settings: Any) -> Summary:
 
 def opened(paths: Sequence[str], config: JobConfig) -> Source:
     """Open the source of a job; what is followed lets nobody wait long."""
-    followed._QUIET_S = followed._LOOK_S = followed._LIST_S = 0.01
+    files_following._QUIET_S = files_following._LOOK_S = files_following._LIST_S = 0.01
     follow = Follow(idle_timeout_s=config.idle_timeout_s) if config.follow else None
     return open_source(*paths, **config.source_settings, follow=follow)
 
@@ -279,18 +280,18 @@ def look_often(every: int = 80, patch: Callable[[str, Any], None] | None = None)
         Sets what is named; for ever, unless it is monkeypatch's.
     """
     often = {
-        "training.next_mark": lambda rows: rows + every,
-        "feature_drift.next_mark": lambda rows: rows + every,
-        "feature_drift._FEW": 10,
-        "error_drift._LEAST_SPAN": 1,
-        "error_drift._GROUP": 8,
-        "error_drift.MOST_VALUES": 64,
+        "job.state.next_mark": lambda rows: rows + every,
+        "drift.features.next_mark": lambda rows: rows + every,
+        "drift.features._FEW": 10,
+        "drift.error._LEAST_SPAN": 1,
+        "drift.error._GROUP": 8,
+        "drift.error.MOST_VALUES": 64,
     }
     for name, value in often.items():
         if patch is not None:
             patch(f"stream_bp.{name}", value)
         else:
-            module, _, attribute = name.partition(".")
+            module, _, attribute = name.rpartition(".")
             setattr(importlib.import_module(f"stream_bp.{module}"), attribute, value)
 
 
@@ -351,7 +352,7 @@ def forked(target: Callable[..., object], *arguments: Any) -> ForkServerProcess:
     """Start a function in a new process, from one that has imported everything and runs no thread."""
     context = multiprocessing.get_context("forkserver")
     # pyarrow looks for pandas at its first array.
-    context.set_forkserver_preload(["tests.crash.jobs", "stream_bp.commands", "numba", "pandas"])
+    context.set_forkserver_preload(["tests.crash.jobs", "stream_bp.cli.commands", "numba", "pandas"])
     process = context.Process(target=target, args=arguments, daemon=True)
     process.start()
     return process

@@ -23,11 +23,14 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
-from connectors import Block, ConnectorError, Cursor, Reader, Source, csv_file, files, open_source, parquet_file
-from stream_bp import feed
-from stream_bp.job import Job
-from stream_bp.observer import Observer
-from stream_bp.summary import Summary
+from connectors import Block, ConnectorError, Cursor, Reader, Source, open_source
+from connectors.files import source as files_source
+from connectors.formats import parquet
+from connectors.formats.csv import format as csv_format
+from stream_bp.job import reader as job_reader
+from stream_bp.job.job import Job
+from stream_bp.job.observer import Observer
+from stream_bp.job.summary import Summary
 from tests.conftest import Campaign
 
 FORMATS = ("parquet", "csv", "csv.gz", "csv.zst")
@@ -332,7 +335,7 @@ def cases(form: str) -> list[Case]:
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a job read a few rows ahead, not all of them."""
-    monkeypatch.setattr(feed, "_ROWS", 2 * BATCH)
+    monkeypatch.setattr(job_reader, "_ROWS", 2 * BATCH)
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -359,10 +362,10 @@ def test_the_comparison_sees_what_nobody_verifies(
     tmp_path: Path, campaign: Campaign, monkeypatch: pytest.MonkeyPatch, form: str, way: Callable[..., bool]
 ) -> None:
     """The control: where a source is not verified, a replaced file is learned in silence, and the rule is broken."""
-    monkeypatch.setattr(files._Chain, "_verify", lambda self, name, seen, **_: seen)
-    for module in (files, csv_file, parquet_file):
+    monkeypatch.setattr(files_source._Chain, "_verify", lambda self, name, seen, **_: seen)
+    for module in (files_source, csv_format, parquet):
         monkeypatch.setattr(module, "refuse_other_content", lambda *_: None)
-    monkeypatch.setattr(parquet_file, "_compare", lambda *_: None)
+    monkeypatch.setattr(parquet, "_compare", lambda *_: None)
     case = Case("replaced", form, n_files=1, epochs=3, window=None)
     place = Place(tmp_path / "source", form, 1, campaign.random)
     with pytest.raises(AssertionError, match="Case"):
@@ -394,7 +397,7 @@ def test_where_times_tell_nothing_the_text_does(
     """On a file system whose times do not tell that a file was touched, a later pass is refused by its digest."""
     case = Case("rewritten ahead", form, n_files=3, epochs=2, window=None)
     place = Place(tmp_path / "source", form, 3, campaign.random)
-    monkeypatch.setattr(files._Chain, "_verify", lambda self, name, seen, **_: seen)
+    monkeypatch.setattr(files_source._Chain, "_verify", lambda self, name, seen, **_: seen)
     moment = blocks_of(place) + 1
     source = Changing(place.source(), moment, lambda cursor: place.change(case.kind, cursor.file + 1))
     with pytest.raises(ConnectorError, match=r"part-1\..* replaced or edited"):

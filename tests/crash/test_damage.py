@@ -11,9 +11,9 @@ import pytest
 import safetensors.numpy
 
 from connectors import open_source
-from stream_bp.checkpoint import Checkpointer, decode
 from stream_bp.errors import CheckpointError
-from stream_bp.job import Job
+from stream_bp.job.job import Job
+from stream_bp.persistence.checkpoints import Checkpointer, decode
 from tests.conftest import Campaign
 from tests.crash.jobs import CONFIGURATIONS, comparable
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from connectors import open_source
-from stream_bp.disk import Disk
 from stream_bp.errors import CheckpointError, ConfigError, DiskError
-from stream_bp.job import Job
-from stream_bp.observer import Observer
+from stream_bp.job.job import Job
+from stream_bp.job.observer import Observer
+from stream_bp.persistence.filesystem import Disk
 from tests.conftest import Campaign
 from tests.crash.jobs import CONFIGURATIONS, comparable, look_often
 from tests.crash.test_power_cut import RUN_DIR, ends

@@ -15,13 +15,14 @@ import pyarrow as pa
 import pytest
 
 from connectors import ConnectorError, open_source
-from stream_bp import inference, snapshot
-from stream_bp.checkpoint import Checkpointer, Loaded, load
+from stream_bp import inference
 from stream_bp.errors import CheckpointError, DataError, DivergenceError, StreamBPError
-from stream_bp.job import Job
-from stream_bp.saved import saved_config
-from stream_bp.snapshot import Snapshot, decode, encode
-from stream_bp.training import Training
+from stream_bp.job.job import Job
+from stream_bp.job.state import Training
+from stream_bp.persistence import snapshot
+from stream_bp.persistence.checkpoints import Checkpointer, Loaded, load
+from stream_bp.persistence.snapshot import Snapshot, decode, encode
+from stream_bp.persistence.state_schema import saved_config
 from tests.conftest import Campaign
 from tests.crash.jobs import CONFIGURATIONS, rows
 

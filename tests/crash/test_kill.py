@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from stream_bp.disk import Disk
-from stream_bp.parts import Parts, PartsMark
-from stream_bp.predictions import Predictions
+from stream_bp.job.prediction_writer import Predictions
+from stream_bp.persistence.filesystem import Disk
+from stream_bp.persistence.prediction_parts import Parts, PartsMark
 from tests.conftest import Campaign
 from tests.crash.jobs import CONFIGURATIONS, comparable, forked, is_ahead, remove, run_job
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from connectors import open_source
-from stream_bp import numerics
-from stream_bp.checkpoint import Checkpointer, load
 from stream_bp.errors import CheckpointError, NumericsError
-from stream_bp.job import Job
-from stream_bp.snapshot import Snapshot
+from stream_bp.job.job import Job
+from stream_bp.nn import reproducibility
+from stream_bp.persistence.checkpoints import Checkpointer, load
+from stream_bp.persistence.snapshot import Snapshot
 from tests.conftest import Campaign
 from tests.crash.jobs import CONFIGURATIONS, comparable
 
@@ -89,7 +89,7 @@ def test_the_same_numerics_are_not_refused(tmp_path: Path) -> None:
 
 def test_a_real_other_kernel(tmp_path: Path, campaign: Campaign) -> None:
     """A BLAS that takes another kernel is found out by the command line, and told on both streams."""
-    architecture = numerics.fingerprint("float32")["blas"][0]["architecture"]
+    architecture = reproducibility.fingerprint("float32")["blas"][0]["architecture"]
     (source,) = CONFIGURATION.write(tmp_path, 200)
     command = [sys.executable, "-m", "stream_bp", "train", source, "--target", "label"]
     command += ["--run-dir", str(tmp_path / "run")]

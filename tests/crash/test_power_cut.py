@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from connectors import open_source
-from stream_bp.checkpoint import Checkpointer, Snapshot
 from stream_bp.errors import CheckpointError
-from stream_bp.job import Job
-from stream_bp.journal import Journal
-from stream_bp.run_directory import RunDirectory
+from stream_bp.job.job import Job
+from stream_bp.persistence.checkpoints import Checkpointer, Snapshot
+from stream_bp.persistence.journal import Journal
+from stream_bp.persistence.run_directory import RunDirectory
 from tests.conftest import Campaign
 from tests.crash.jobs import CONFIGURATIONS, look_often, predicted, predictions_of
 from tests.simulated_disk import Inode, SimulatedDisk, WithoutFolderFsync, WithoutFsync
@@ -150,11 +150,11 @@ def live(disk: ForgetfulDisk, trial: Trial, keep: int, first: int = 1, n_saves: 
     with RunDirectory(RUN_DIR, disk) as run:
         checkpointer = Checkpointer(run.checkpoints, keep=keep, disk=disk)
         loaded = checkpointer.newest()
-        history = Journal(run.history_path, ["step"], disk)
+        history = Journal(run.file("history"), ["step"], disk)
         if loaded is not None:
-            history = Journal.resume(run.history_path, ["step"], loaded.snapshot.state["history"], disk)
-        elif run.history_path in disk.names:
-            history = Journal.fresh(run.history_path, ["step"], disk)
+            history = Journal.resume(run.file("history"), ["step"], loaded.snapshot.state["history"], disk)
+        elif run.file("history") in disk.names:
+            history = Journal.fresh(run.file("history"), ["step"], disk)
         disk.at_cut = trial.judge
         for step in range(first, first + n_saves):
             history.append({"step": step})

@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from connectors import open_source
-from stream_bp.config import JobConfig
+from stream_bp.config.job import JobConfig
 from stream_bp.errors import LockedError
-from stream_bp.job import Job
-from stream_bp.observer import Observer
-from stream_bp.optimizers import OPTIMIZERS
-from stream_bp.summary import Summary
+from stream_bp.job.job import Job
+from stream_bp.job.observer import Observer
+from stream_bp.job.summary import Summary
+from stream_bp.nn.optimizers import OPTIMIZERS
 from tests.conftest import Campaign
 from tests.crash.jobs import WRITERS, comparable, newest_step, rows, single_rows, undisturbed
 
@@ -112,8 +112,8 @@ def test_the_comparison_sees_one_row_learned_twice(tmp_path: Path) -> None:
     settings = {"target": "label", "max_minibatches": 40}
     undisturbed(source, tmp_path / "whole", target="label")
     undisturbed(source, tmp_path / "wrong", **settings)
-    from stream_bp.checkpoint import Checkpointer
-    from stream_bp.snapshot import Snapshot
+    from stream_bp.persistence.checkpoints import Checkpointer
+    from stream_bp.persistence.snapshot import Snapshot
 
     checkpointer = Checkpointer(tmp_path / "wrong" / "checkpoints")
     loaded = checkpointer.newest()

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from connectors import open_source
-from stream_bp.checkpoint import Checkpointer
-from stream_bp.job import Job
-from stream_bp.journal import Mark
-from stream_bp.learner import Learner
-from stream_bp.saver import Saver
-from stream_bp.snapshot import Snapshot, encode
+from stream_bp.job.checkpoint_writer import Saver
+from stream_bp.job.job import Job
+from stream_bp.nn.learner import Learner
+from stream_bp.persistence.checkpoints import Checkpointer
+from stream_bp.persistence.journal import Mark
+from stream_bp.persistence.snapshot import Snapshot, encode
 from tests.conftest import Campaign
 from tests.crash.jobs import rows
 

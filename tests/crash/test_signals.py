@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_bp.checkpoint import load
+from stream_bp.persistence.checkpoints import load
 from tests.conftest import Campaign
 from tests.crash.jobs import comparable, forked, newest_step, rows, run_command, single_rows, write_csv
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from stream_bp import feed
-from stream_bp.job import Job
-from stream_bp.observer import Observer
-from stream_bp.preparation import Preparation, Prepared
-from stream_bp.training import Training
+from stream_bp.job import reader
+from stream_bp.job.job import Job
+from stream_bp.job.observer import Observer
+from stream_bp.job.state import Training
+from stream_bp.preprocessing.batches import Preparation, Prepared
 from tests.conftest import Campaign
 from tests.crash.jobs import (
     CONFIGURATIONS,
@@ -124,7 +124,7 @@ def test_a_stop_after_every_minibatch(
     one = DEPTHS[list(CONFIGURATIONS).index(name) % len(DEPTHS)]
     for depth in DEPTHS if campaign.is_full else [one]:
         applied.clear()
-        monkeypatch.setattr(feed, "_AHEAD", depth)
+        monkeypatch.setattr(reader, "_AHEAD", depth)
         n_stops = stop_everywhere(configuration, paths, tmp_path, applied)
         assert n_stops >= 15
         assert applied == order
@@ -142,9 +142,9 @@ def test_a_stop_shows_a_position_that_is_read_and_not_applied(
     config = configuration.config(tmp_path / "whole", keep=10_000)
     Job(opened(paths, config), config).run()
     applied.clear()
-    position = feed._in_order
+    position = reader._in_order
     ahead = lambda block, epoch: lambda n: position(block, epoch)(min(n + 8, len(block)))  # noqa: E731
-    monkeypatch.setattr(feed, "_in_order", ahead)
+    monkeypatch.setattr(reader, "_in_order", ahead)
     with pytest.raises(AssertionError, match="the state differs"):
         stop_everywhere(configuration, paths, tmp_path, applied)
     campaign.tell(STOPS, wrong_positions_caught=1)

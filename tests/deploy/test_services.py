@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import stream_bp
-from stream_bp.config import JobConfig, read_toml
+from stream_bp.config.job import JobConfig, read_toml
 from tests.deploy.files import DEPLOY, instructions, judged, program, read, rendered, script
 
 UNIT = DEPLOY / "systemd" / "stream-bp@.service"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
-from stream_bp.snapshot import Snapshot, decode, encode
+from stream_bp.persistence.snapshot import Snapshot, decode, encode
 
 GOLDEN = Path(__file__).with_name("tiny.safetensors")
 
@@ -42,7 +42,8 @@ def test_the_kept_file_is_still_read() -> None:
 def test_another_process_writes_the_same_bytes() -> None:
     """Neither the seed of hashes nor anything else of a process reaches the file."""
     code = (
-        "import sys; from tests.golden.test_checkpoint_bytes import tiny; from stream_bp.snapshot import encode;"
+        "import sys; from tests.golden.test_checkpoint_bytes import tiny;"
+        "from stream_bp.persistence.snapshot import encode;"
         "sys.stdout.buffer.write(encode(tiny()))"
     )
     root = Path(__file__).parents[2]

@@ -15,10 +15,10 @@ import pytest
 import stream_bp
 from connectors import open_source
 from stream_bp import inference
-from stream_bp.checkpoint import load
-from stream_bp.job import Job
-from stream_bp.saved import saved_config
-from stream_bp.training import Training
+from stream_bp.job.job import Job
+from stream_bp.job.state import Training
+from stream_bp.persistence.checkpoints import load
+from stream_bp.persistence.state_schema import saved_config
 from tests.conftest import Campaign
 
 FOLDER = Path(__file__).parent / "checkpoints"

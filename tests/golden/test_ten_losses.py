@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stream_bp.learner import Learner
+from stream_bp.nn.learner import Learner
 
 
 def test_ten_losses_at_a_fixed_seed() -> None:

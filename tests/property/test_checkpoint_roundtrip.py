@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
 
-from stream_bp.snapshot import DTYPES, Snapshot, decode, encode
+from stream_bp.persistence.snapshot import DTYPES, Snapshot, decode, encode
 
 TEXT = st.text(max_size=8)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from connectors import BadRow, Cursor, Reader, open_source
-from connectors.csv_dialect import Dialect
+from connectors.formats.csv.dialect import Dialect
 from tests.conftest import Campaign
 
 SCHEMA = pa.schema([("n", pa.int64()), ("x", pa.float64()), ("w", pa.string())])

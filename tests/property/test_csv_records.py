@@ -3,7 +3,7 @@
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from connectors.csv_records import count_records, record_ends, whole_records
+from connectors.formats.csv.records import count_records, record_ends, whole_records
 
 TEXTS = st.lists(st.sampled_from([b"a", b'"', b",", b"\n", b"\r", b"\r\n", b'""', b'"\n']), max_size=14).map(b"".join)
 

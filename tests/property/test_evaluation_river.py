@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from stream_bp import evaluation as module
-from stream_bp.evaluation import Evaluation
+from stream_bp.metrics import prequential as module
+from stream_bp.metrics.prequential import Evaluation
 
 Chunk = tuple[NDArray[Any], NDArray[Any]]  # truth (n,), predictions (n_classes, n) or (n,)
 Values = dict[str, float | None]

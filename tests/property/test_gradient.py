@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_bp.activations import ACTIVATIONS
-from stream_bp.arrays import DType, Floats
-from stream_bp.learner import Learner
-from stream_bp.losses import LOSSES
+from stream_bp._arrays import DType, Floats
+from stream_bp.nn.activations import ACTIVATIONS
+from stream_bp.nn.learner import Learner
+from stream_bp.nn.losses import LOSSES
 
 
 def targets(output: str, n_outputs: int, b: int, random: np.random.Generator) -> Floats:

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -10,42 +11,85 @@ import pytest
 import stream_bp
 
 ROOT = Path(stream_bp.__file__).parents[1]
-NUMERIC = {"arrays", "network", "activations", "losses", "backprop", "optimizers", "schedules", "scaling"}
-NUMERIC |= {"compiled", "diagnostics", "engine", "learner"}
-STANDARD = {"abc", "collections", "dataclasses", "functools", "hashlib", "itertools", "math", "operator", "typing"}
+
+# The one table of who may import whom: a package imports only from rows below its own. Packages of one row do not know
+# each other.
+LAYERS = {
+    "stream_bp": [
+        {"cli", "demo"},
+        {"report"},
+        {"comparison", "inference", "monitoring"},
+        {"job", "river"},
+        {"models"},
+        {"drift", "persistence"},
+        {"config", "preprocessing"},
+        {"metrics", "nn"},
+        {"_arrays", "errors"},
+    ],
+    "connectors": [
+        {"resolve", "testing"},
+        {"files"},
+        {"memory", "pipes", "registry", "writer"},
+        {"formats"},
+        {"prefetching", "rebatching", "schemas", "stores"},
+        {"source"},
+        {"cursor", "decisions", "notes", "suggestions"},
+        {"errors"},
+    ],
+}
+# Libraries that are slow, optional or of one purpose, and the only modules that import them.
+DOORS = {
+    "aiohttp": {"connectors.stores.http_store"},
+    "fsspec": {"connectors.stores.http_store"},
+    "jinja2": {"stream_bp.report.page"},
+    "llvmlite": {"stream_bp.nn.numba_backend"},
+    "markupsafe": {"stream_bp.report.page"},
+    "numba": {"stream_bp.nn.numba_backend"},
+    "plotille": {"stream_bp.cli.terminal_plot"},
+    "plotly": {f"stream_bp.report.{name}" for name in ("comparison_plots", "data_plots", "plotting", "run_plots")},
+    "prometheus_client": {"stream_bp.monitoring.prometheus"},
+    "pytest": {"connectors.testing"},
+    "typer": {"stream_bp.cli.app", "stream_bp.cli.options"},
+    "watchfiles": {"connectors.files.watcher"},
+}
+LAZY = {"aiohttp", "fsspec", "watchfiles"}  # imported where they are used, not where their modules begin
+PYARROW = {
+    "demo",
+    "job.prediction_writer",
+    *(f"preprocessing.{name}" for name in ("arrow_buffers", "encoder", "schema")),
+}
 # The job names the type of its model alone; what brings River along at its top is itself imported when it is needed.
-RIVER = {"compare", "demo", "error_drift", "estimator", "foreign", "job", "origin", "river", "zoo"}
-BRING_RIVER = {"estimator", "foreign", "river"}
+RIVER = {"comparison.compare", "comparison.river_models", "demo", "drift.detectors", "job.job", "job.resume"}
+BRING_RIVER = {"models.river_adapter", "river.base", "river.estimators"}
+STANDARD = {"abc", "collections", "dataclasses", "functools", "hashlib", "itertools", "math", "operator", "typing"}
 
 
 def imports(path: Path) -> set[str]:
     """Return every module that a file imports, anywhere in it."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path.name}: a relative import"
-            found.add(str(node.module))
-            if node.module in {"stream_bp", "connectors"}:
-                found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+    return _imports(ast.walk(ast.parse(path.read_text())), path)
 
 
 def top_imports(path: Path) -> set[str]:
     """Return the modules that the body of a file imports whenever it is imported itself."""
+    return _imports(ast.parse(path.read_text()).body, path)
+
+
+def _imports(nodes: Iterable[ast.AST], path: Path) -> set[str]:
     found: set[str] = set()
-    for node in ast.parse(path.read_text()).body:
+    for node in nodes:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: a relative import"
             found |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
     return found
 
 
-def modules(package: str) -> dict[str, set[str]]:
-    """Return the imports of every module of a package, by its name."""
-    return {path.stem: imports(path) for path in sorted((ROOT / package).glob("*.py"))}
+def modules(package: str) -> dict[str, Path]:
+    """Return the files of a package, by the names of their modules; those of packages themselves are not among them."""
+    paths = sorted((ROOT / package).rglob("*.py"))
+    named = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in paths}
+    return {name: path for name, path in named.items() if not name.endswith(("__init__", "__main__"))}
 
 
 def roots(names: set[str]) -> set[str]:
@@ -53,97 +97,97 @@ def roots(names: set[str]) -> set[str]:
     return {name.split(".")[0] for name in names}
 
 
+@pytest.mark.parametrize("package", LAYERS)
+def test_every_package_imports_only_from_rows_below_its_own(package: str) -> None:
+    """The table is whole, and nobody imports upwards or from beside."""
+    floor = {name: row for row, names in enumerate(LAYERS[package]) for name in names}
+    places = {
+        path.stem for path in (ROOT / package).iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert set(floor) == places - {"__init__", "__main__"}
+    wrong = [
+        f"{name} imports {module}"
+        for name, path in modules(package).items()
+        for module in imports(path)
+        if module.startswith(f"{package}.")
+        for own, other in [(name.split(".")[1], module.split(".")[1])]
+        if own != other and other in floor and floor[other] <= floor[own]
+    ]
+    assert wrong == []
+
+
+def test_the_table_finds_what_it_forbids() -> None:
+    """The control: the row of what imports most of all could not stand at the bottom."""
+    path = modules("stream_bp")["stream_bp.job.job"]
+    assert {name.split(".")[1] for name in imports(path) if name.startswith("stream_bp.")} >= {"config", "persistence"}
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_there_are_no_cycles(package: str) -> None:
+    """A package's modules can be put in an order in which each imports only earlier ones."""
+    left = {name: imports(path) for name, path in modules(package).items()}
+    left = {name: needs & set(left) for name, needs in left.items()}
+    while left:
+        free = {name for name, needs in left.items() if not needs & set(left)}
+        assert free, f"a cycle among {sorted(left)}"
+        left = {name: needs for name, needs in left.items() if name not in free}
+
+
 def test_connectors_know_nothing_of_learning() -> None:
     """No connector imports stream_bp, or a library for learning or for the command line."""
-    for name, found in modules("connectors").items():
-        assert not roots(found) & {"stream_bp", "river", "typer", "rich", "pydantic", "safetensors"}, name
+    for name, path in modules("connectors").items():
+        assert not roots(imports(path)) & {"stream_bp", "river", "typer", "rich", "pydantic", "safetensors"}, name
 
 
-def test_the_contract_is_for_the_authors_of_connectors() -> None:
-    """It alone brings pytest along, and nothing of either package imports it."""
-    for package in ("stream_bp", "connectors"):
-        found = modules(package)
-        testing = {name for name, names in found.items() if roots(names) & {"pytest", "_pytest", "hypothesis", "tests"}}
-        assert testing == ({"contract"} if package == "connectors" else set())
-        assert not any("connectors.contract" in names for names in found.values())
-
-
-@pytest.mark.parametrize("name", sorted(NUMERIC))
-def test_the_numeric_core_knows_numpy_alone(name: str) -> None:
-    """The core imports NumPy, the standard library, itself, and the errors."""
-    found = modules("stream_bp")[name]
-    compiler = {"importlib", "llvmlite", "numba"} if name == "compiled" else set()
-    assert roots(found) <= STANDARD | compiler | {"numpy", "stream_bp"}
-    ours = {module.split(".")[1] for module in found if module.startswith("stream_bp.")}
-    assert ours <= NUMERIC | {"errors"}
-
-
-def test_arrow_and_typer_have_one_door_each() -> None:
-    """Pyarrow enters with columns, encoder and predictions, Typer in the command line, plotille in the drawing."""
-    found = modules("stream_bp")
-    assert {name for name, names in found.items() if "pyarrow" in roots(names)} == {
-        "columns",
-        "encoder",
-        "predictions",
-        "demo",
+@pytest.mark.parametrize("package", ["nn", "metrics"])
+def test_the_numeric_core_knows_numpy_alone(package: str) -> None:
+    """Network and metrics import NumPy, the standard library, themselves, the names of arrays, and the errors."""
+    apart = {
+        "numba_backend": {"importlib", "llvmlite", "numba"},
+        "reproducibility": {"contextlib", "pathlib", "platform", "threadpoolctl"},
     }
-    assert {name for name, names in found.items() if "typer" in roots(names)} == {"cli", "flags"}
-    assert {name for name, names in found.items() if "plotille" in roots(names)} == {"drawing"}
-    assert {name for name, names in found.items() if "stream_bp.cli" in names} == {"__main__"}
+    for name, path in modules("stream_bp").items():
+        _, found, *module = name.split(".")
+        if found == package:
+            assert roots(imports(path)) <= STANDARD | apart.get(module[0], set()) | {"numpy", "stream_bp"}, name
 
 
-def test_what_a_report_takes_is_an_extra() -> None:
-    """Plotly enters with its figures, Jinja with the page, and no module that a job needs knows one of them."""
-    found = modules("stream_bp")
-    figures = {"figures", "plots", "charts", "overlay"}
-    assert {name for name, names in found.items() if "plotly" in roots(names)} == figures
-    assert {name for name, names in found.items() if {"jinja2", "markupsafe"} & roots(names)} == {"page"}
-    behind = {f"stream_bp.{name}" for name in (*figures, "page", "live")}
-    at_the_top = {path.stem: top_imports(path) for path in (ROOT / "stream_bp").glob("*.py")}
-    assert {name for name, names in at_the_top.items() if names & behind} <= {*figures, "page", "live"}
+@pytest.mark.parametrize("library", DOORS)
+def test_a_library_of_one_purpose_has_one_door(library: str) -> None:
+    """What is slow, or an extra, is imported by few modules; and by these only when they are needed themselves."""
+    everything = {**modules("stream_bp"), **modules("connectors")}
+    found = {name for name, path in everything.items() if library in roots(imports(path))}
+    assert found == DOORS[library]
+    at_the_top = {name for name, path in everything.items() if library in roots(top_imports(path))}
+    assert at_the_top == (set() if library in LAZY else found)
+    if library != "typer":  # of these the command line is made
+        importing = {name for name, path in everything.items() if top_imports(path) & found}
+        same_room = {name.rpartition(".")[0] for name in found}
+        assert {name.rpartition(".")[0] for name in importing} <= same_room | {"connectors"}
+
+
+def test_arrow_has_few_doors() -> None:
+    """Pyarrow enters with columns and encoding, and where predictions are written."""
+    found = {name for name, path in modules("stream_bp").items() if "pyarrow" in roots(imports(path))}
+    assert found == {f"stream_bp.{name}" for name in PYARROW}
 
 
 def test_river_has_few_doors() -> None:
-    """River's models are known to the estimators, the foreign model and the zoo; a job of the network needs none."""
-    found = modules("stream_bp")
-    assert {name for name, names in found.items() if "river" in roots(names)} == RIVER
-    at_the_top = {path.stem for path in (ROOT / "stream_bp").glob("*.py") if "river" in roots(top_imports(path))}
-    assert at_the_top == BRING_RIVER
-    bringing = {f"stream_bp.{name}" for name in BRING_RIVER}
-    importing = {path.stem for path in (ROOT / "stream_bp").glob("*.py") if top_imports(path) & bringing}
-    assert importing <= BRING_RIVER
+    """River's models are known to the estimators, the adapter and the comparison; a job of the network needs none."""
+    found = {name: path for name, path in modules("stream_bp").items() if "river" in roots(imports(path))}
+    assert set(found) == {f"stream_bp.{name}" for name in RIVER | BRING_RIVER}
+    at_the_top = {name for name, path in found.items() if "river" in roots(top_imports(path))}
+    assert at_the_top == {f"stream_bp.{name}" for name in BRING_RIVER}
+    importing = {name for name, path in modules("stream_bp").items() if top_imports(path) & at_the_top}
+    assert importing <= at_the_top
 
 
 def test_nothing_is_unpickled_or_executed() -> None:
     """No module of the product imports a pickle, or calls eval or exec."""
-    for package in ("stream_bp", "connectors"):
-        for path in (ROOT / package).glob("*.py"):
-            assert not roots(imports(path)) & {"pickle", "marshal", "shelve", "joblib", "dill"}, path.name
-            calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
-            assert not {call.id for call in calls if isinstance(call, ast.Name)} & {"eval", "exec"}, path.name
-
-
-def test_what_asks_web_servers_has_one_door() -> None:
-    """Fsspec and aiohttp are an extra: one module knows them, and not at its top."""
-    found = modules("connectors")
-    assert {name for name, names in found.items() if {"fsspec", "aiohttp"} & roots(names)} == {"objects"}
-    assert not roots(top_imports(ROOT / "connectors" / "objects.py")) & {"fsspec", "aiohttp"}
-    assert {name for name, names in found.items() if {"connectors.objects"} & names} == {"csv_text", "files", "storage"}
-
-
-def test_there_are_no_cycles() -> None:
-    """Every package's modules can be put in an order in which each imports only earlier ones."""
-    for package in ("stream_bp", "connectors"):
-        left = {
-            name: {module.split(".")[1] for module in found if module.startswith(f"{package}.")}
-            for name, found in modules(package).items()
-            if name not in {"__init__", "__main__"}
-        }
-        left = {name: needs & set(left) for name, needs in left.items()}
-        while left:
-            free = {name for name, needs in left.items() if not needs & set(left)}
-            assert free, f"a cycle among {sorted(left)}"
-            left = {name: needs for name, needs in left.items() if name not in free}
+    for name, path in {**modules("stream_bp"), **modules("connectors")}.items():
+        assert not roots(imports(path)) & {"pickle", "marshal", "shelve", "joblib", "dill"}, name
+        calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        assert not {call.id for call in calls if isinstance(call, ast.Name)} & {"eval", "exec"}, name
 
 
 def loaded_by(code: str) -> set[str]:
@@ -155,7 +199,7 @@ def loaded_by(code: str) -> set[str]:
 
 def test_a_help_text_needs_no_arrays() -> None:
     """``stream-bp --help`` does not wait for what learns; nor does the help of a command that names every setting."""
-    code = "from stream_bp.cli import app; app({}, standalone_mode=False)"
+    code = "from stream_bp.cli.app import app; app({}, standalone_mode=False)"
     heavy = {"numpy", "pyarrow", "river", "safetensors", "scipy"}
     assert not loaded_by(code.format(["--help"])) & {*heavy, "pydantic"}
     assert not loaded_by(code.format(["train", "--help"])) & heavy

@@ -11,9 +11,9 @@ import connectors
 import stream_bp
 
 MODULES = [
-    importlib.import_module(f"{package.__name__}.{info.name}")
+    importlib.import_module(info.name)
     for package in (stream_bp, connectors)
-    for info in pkgutil.iter_modules(package.__path__)
+    for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
 ]
 
 

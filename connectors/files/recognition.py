@@ -1,0 +1,212 @@
+"""Which files of a place that is followed were read: known by number, name and time, and at last by what is in them.
+
+A file may be renamed, touched, copied, compressed, or replaced by the same; it may grow; another one may get its name,
+its number, or its time. Where these do not tell, the file is read again, as far as it was read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from connectors.cursor import Cursor, FileIdentity
+from connectors.errors import ContinuedError, CursorError, SourceError
+from connectors.files.listing import Found, Listing, uncompressed
+from connectors.notes import BadRow
+from connectors.stores.storage import Status
+
+__all__ = ["BeingRead", "Recognition", "late"]
+
+_KEPT = 256  # files that a cursor knows
+_COMPRESSED = 16  # files that were read last: a compressed part of a log that is older has an older time, too
+
+
+@dataclass(frozen=True, slots=True)
+class BeingRead:
+    """The file that is being read.
+
+    Parameters
+    ----------
+    identity
+        What it is as far as it was read.
+    status
+        What the system knows of it now.
+    has_rows
+        Whether there were any.
+    """
+
+    identity: FileIdentity
+    status: Status
+    has_rows: bool
+
+
+class Recognition:
+    """The files of a place, told apart.
+
+    Parameters
+    ----------
+    files
+        The place.
+    may_be_renamed
+        Whether a file may get another name, so that its number tells more of it. That of a file that was removed is
+        used again, and where rows are alike, what is in it tells nothing.
+    """
+
+    def __init__(self, files: Listing, *, may_be_renamed: bool = True) -> None:
+        self._files, self._may_be_renamed = files, may_be_renamed
+        self._finished: set[tuple[int, int, int]] = set()
+        self._there: set[int | str] | None = None
+
+    def passed(self, cursor: Cursor, identity: FileIdentity) -> Cursor:
+        """Return a cursor behind one more file, by what is known of it now.
+
+        Of too many files those are forgotten that come first in the order.
+        """
+        is_new = (identity.inode, identity.name) if identity.inode else None
+        seen, horizon = [one for one in cursor.seen if (one.inode, one.name) != is_new], cursor.horizon
+        while len(seen) >= _KEPT:
+            first = min(range(len(seen)), key=lambda i: self._files.place_of(seen[i]))
+            one = seen.pop(first)
+            horizon = horizon.beyond(self._files.place_of(one), one.mtime_ns)
+        return replace(cursor, seen=(*seen, identity), file=cursor.file + 1, horizon=horizon)
+
+    def unread(self, cursor: Cursor, present: BeingRead | None) -> tuple[list[Found], list[Found]]:
+        """Look at the place.
+
+        Parameters
+        ----------
+        cursor
+            The position: what was read before.
+        present
+            The file that is being read; ``None`` if none is.
+
+        Returns
+        -------
+        unread : list of Found
+            The files that were not read, or not to their end, in their order.
+        late : list of Found
+            Those that came after files behind them in the order had been read and forgotten.
+
+        Raises
+        ------
+        SourceError
+            A part of a log was compressed before it was read.
+        """
+        seen, horizon = cursor.seen, cursor.horizon
+        read = [*seen, present.identity] if present is not None else [*seen]
+        times = [identity.mtime_ns for identity in seen or read]
+        listed = self._files.listed(max(times, default=None), {identity.inode for identity in seen})
+        if present is not None:
+            times.append(present.status.st_mtime_ns)
+        compressed = self._files.compressed(max(times, default=0))
+        if self._there is None and not seen:  # what is there when a stream begins is not of it
+            self._finished |= {_mark(file.status) for file in compressed}
+        self._refuse_unread(compressed, seen, present)
+        known = {key for identity in seen for key in (identity.inode, identity.name)}
+        by_size = {(key, one.size): one for one in seen for key in (one.inode, one.name)}
+        by_name = {one.name: one for one in read}
+        unread, too_late = [], []
+        for file in listed:
+            if present is not None and _is_same(file.status, present.status):
+                continue
+            if file.key > horizon.place or file.status.st_ino in known or file.name in known:
+                if not self._is_finished(file, by_size, by_name):
+                    unread.append(file)
+            elif file.status.st_mtime_ns > horizon.written_ns or self._has_come(file):
+                too_late.append(file)
+        self._there = {key for file in listed for key in (file.status.st_ino, file.name)}
+        self._finished &= {_mark(file.status) for file in (*listed, *compressed)}  # lest it grow with the stream
+        return unread, too_late
+
+    def _refuse_unread(
+        self, compressed: Sequence[Found], seen: Sequence[FileIdentity], present: BeingRead | None
+    ) -> None:
+        """Refuse parts of a log that are compressed, unless they hold what was read last, or is being read."""
+        for file in compressed:
+            if _mark(file.status) in self._finished:
+                continue
+            is_present = present is not None and present.has_rows and self.holds(file.name, present.identity)
+            read = reversed(seen[-_COMPRESSED:])
+            if not is_present and not any(self.holds(file.name, one, may_grow=False) for one in read):
+                raise SourceError(
+                    f"{file.name}: a part of the log that was compressed before it was read; decompress it, or move it "
+                    "away if it is not to be read"
+                )
+            self._finished.add(_mark(file.status))
+
+    def _has_come(self, file: Found) -> bool:
+        """Tell whether a file was not there when the place was looked at before, under any name, nor uncompressed."""
+        there = self._there
+        return there is not None and there.isdisjoint({file.status.st_ino, file.name, uncompressed(file.name)})
+
+    def _is_finished(
+        self, file: Found, by_size: Mapping[tuple[int | str, int], FileIdentity], by_name: Mapping[str, FileIdentity]
+    ) -> bool:
+        """Tell whether a file is one that was read, and nothing was written to it since.
+
+        It may have been renamed since, or touched, or replaced by the same, or compressed. One of another name and time
+        is another one: the number of a file that was removed is used again.
+        """
+        status, plain = file.status, uncompressed(file.name)
+        if _mark(status) in self._finished:
+            return True
+        found = (by_size.get((key, status.st_size)) for key in (status.st_ino, file.name))
+        is_finished = any(identity is not None and self._was_read(file, identity) for identity in found)
+        if not is_finished and plain != file.name and (identity := by_name.get(plain)) is not None:
+            is_finished = self.holds(file.name, identity, may_grow=False)
+        if is_finished:
+            self._finished.add(_mark(status))
+        return is_finished
+
+    def _was_read(self, file: Found, identity: FileIdentity) -> bool:
+        status = file.status
+        if identity.mtime_ns == status.st_mtime_ns and identity.inode == status.st_ino:
+            return True
+        if identity.name != file.name:
+            return False
+        # In a place that was copied all numbers are others; later on, only that of a file that was replaced.
+        is_copy = self._there is None and identity.mtime_ns == status.st_mtime_ns
+        return is_copy or self.holds(file.name, identity)
+
+    def left_at(self, name: str, seen: Sequence[FileIdentity]) -> FileIdentity | None:
+        """Return what was read of a file before, uncompressed too; or of one that was copied to it and truncated."""
+        status = Path(name).stat()
+        for identity in reversed(seen):
+            # The number of a file that was removed may be that of another one since.
+            is_it = name == identity.name or (self._may_be_renamed and status.st_ino == identity.inode)
+            is_same_time = identity.mtime_ns == status.st_mtime_ns
+            has_grown = status.st_size > identity.size
+            is_like_it = has_grown or (status.st_size == identity.size and (is_same_time or name == identity.name))
+            is_compressed = identity.name == uncompressed(name) != name
+            if ((is_it and is_like_it) or is_compressed) and self.holds(name, identity):
+                return identity
+        truncated = next((identity for identity in reversed(seen) if not identity.inode), None)
+        return truncated if truncated is not None and self.holds(name, truncated) else None
+
+    def holds(self, name: str, identity: FileIdentity, *, may_grow: bool = True) -> bool:
+        """Tell whether a file begins with what was read of one, and has no more if it may not have grown."""
+        try:
+            self._files.format(name).compare(name, identity, may_grow=may_grow)
+        except ContinuedError:
+            raise
+        except (CursorError, OSError):
+            return False
+        return True
+
+
+def late(name: str, row: int) -> BadRow:
+    """Return what is said of a file that came too late, given the rows before that was found."""
+    reason = f"the file came when {_KEPT} others behind it in the order had been read: it is not read"
+    return BadRow(row, name, 0, "late", reason, b"", n_rows=0)
+
+
+def _mark(status: Status) -> tuple[int, int, int]:
+    """Return what a file has that nothing was written to."""
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _is_same(one: Status, other: Status) -> bool:
+    """Tell whether two statuses are of the same file."""
+    return isinstance(one, os.stat_result) and isinstance(other, os.stat_result) and os.path.samestat(one, other)

@@ -1,0 +1,277 @@
+"""Files that end, read one after the other, each checked against what was known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
+
+import pyarrow as pa
+
+from connectors.cursor import Cursor, FileIdentity
+from connectors.decisions import Decisions
+from connectors.errors import CursorError, RowError, SourceError, foreign_errors
+from connectors.formats.base import (
+    DamagedPart,
+    FileFacts,
+    Format,
+    Part,
+    block_of,
+    doubts_of,
+    file_start,
+    first_columns,
+    identify,
+    is_unavailable,
+    refuse_crowd,
+    refuse_other_content,
+    refuse_other_version,
+    schema_of,
+)
+from connectors.notes import Note
+from connectors.schemas import refuse_strangers, require
+from connectors.source import Block, Reader, Source
+from connectors.stores.storage import DISK, Storage
+
+__all__ = ["FileSource"]
+
+
+class FileSource(Source):
+    """Rows of several files, one file after the other.
+
+    Parameters
+    ----------
+    names
+        Paths, in the order of the stream; at least one.
+    format_of
+        Returns how to look at a file and open it.
+    storage
+        Where the files are.
+    keeps_bad_rows
+        Whether what cannot be read is handed over beside the rows, as `BadRow`, instead of ending them with an error.
+    ignore
+        Columns on whose types the files need not agree, for nobody reads them.
+
+    Raises
+    ------
+    SourceError, SchemaError
+        A file cannot be read; all are empty; columns disagree.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        format_of: Callable[[str], Format],
+        storage: Storage = DISK,
+        *,
+        keeps_bad_rows: bool = False,
+        ignore: Collection[str] = (),
+    ) -> None:
+        self._format_of, self._storage, self._keeps_bad_rows = format_of, storage, keeps_bad_rows
+        self._files = [self._peek(name) for name in names]
+        self._schema = schema_of(self._files, format_of, ignore)
+        for file in self._files:
+            if file.schema is not None:
+                refuse_strangers(self.schema.names, file.schema.names, file.name)
+
+    def _peek(self, name: str) -> FileFacts:
+        try:
+            with foreign_errors(name):
+                return self._format_of(name).peek(name)
+        except (RowError, SourceError) as error:
+            if not self._keeps_bad_rows or is_unavailable(error):
+                raise
+            return FileFacts(name, None, damage=str(error).removeprefix(f"{name}: "))
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns of the first file that has some, with the types that fit all files."""
+        return first_columns(self._files, self._schema)
+
+    @property
+    def doubts(self) -> dict[str, str]:
+        """What the files tell of their columns."""
+        return doubts_of(self._files)
+
+    @property
+    def n_rows(self) -> int | None:
+        """Sum over the files, where their footers tell."""
+        return _total([file.n_rows for file in self._files])
+
+    @property
+    def description(self) -> str:
+        """The file, or how many and the first of them."""
+        first, n_files = self._files[0].name, len(self._files)
+        kinds = " and ".join(dict.fromkeys(self._format_of(file.name).name for file in self._files))
+        return first if n_files == 1 else f"{n_files} {kinds} files from {first}"
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Absolute paths, and addresses without secrets, of the files, in the order of the stream."""
+        return tuple(self._storage.told(file.name) for file in self._files)
+
+    def fraction(self, cursor: Cursor) -> float | None:
+        """Return the share of rows, or else of bytes, before `cursor`; None for compressed text."""
+        if self.n_rows is not None:
+            done, whole = cursor.row, self.n_rows
+        else:
+            sizes = [file.n_bytes for file in self._files]
+            total = _total(sizes)
+            if total is None:
+                return None
+            offset = cursor.seen[-1].offset if cursor.seen else 0
+            done, whole = (_total(sizes[: cursor.file]) or 0) + offset, total
+        # A file may have grown since it was looked at.
+        return min(1.0, done / whole) if whole else 1.0
+
+    def lag(self, cursor: Cursor) -> int | None:
+        """Return the share of all bytes that is not before `cursor`; None for compressed text."""
+        n_bytes, done = _total([file.n_bytes for file in self._files]), self.fraction(cursor)
+        return None if n_bytes is None or done is None else round(n_bytes * (1 - done))
+
+    def open(
+        self,
+        schema: pa.Schema,
+        cursor: Cursor | None = None,
+        decisions: Decisions | None = None,
+        known: Collection[str] | None = None,
+    ) -> Reader:
+        """Open the files at a position; see `Source.open`."""
+        self._require(schema)
+        names = [file.name for file in self._files]
+        start, keeps = cursor or Cursor.start(), self._keeps_bad_rows
+        chain = _Chain(names, self._format_of, self._storage, schema, start, keeps_bad_rows=keeps, known=known)
+        return Reader(chain, self.description, chain.again, chain.notes)
+
+    def _require(self, schema: pa.Schema) -> None:
+        """Refuse columns that no file has."""
+        files = [(file.name, file.schema.names) for file in self._files if file.schema is not None]
+        require(schema, [name for _, names in files for name in names], files[0][0])
+
+
+class _Chain(Iterator[Block]):
+    """The blocks of all files from a cursor on; the first file is opened, and all before it checked, at once.
+
+    A pass after the first one checks every file at once, too, and again around every block: it reads what the pass
+    before it read, or is refused.
+    """
+
+    def __init__(
+        self,
+        names: list[str],
+        format_of: Callable[[str], Format],
+        storage: Storage,
+        schema: pa.Schema,
+        cursor: Cursor,
+        *,
+        keeps_bad_rows: bool,
+        known: Collection[str] | None,
+    ) -> None:
+        self._names, self._format_of, self._storage, self._schema = names, format_of, storage, schema
+        self._keeps_bad_rows = keeps_bad_rows
+        self._known = known
+        self._notes: list[Note] = []
+        self._part: Part | None = None
+        self._refuse_other_number(cursor)
+        before, seen = self._verified(cursor.before), self._verified(cursor.seen[:-1])
+        # Where the present file begins: `seen` holds those before it.
+        self._start = replace(cursor, before=before, seen=seen)
+        self._open(cursor.seen[-1] if cursor.seen else None)
+
+    def _refuse_other_number(self, cursor: Cursor) -> None:
+        n_files, wanted = len(self._names), len(cursor.before) or cursor.file + 1
+        if n_files < wanted or (cursor.before and n_files > wanted):
+            last = (cursor.before or cursor.seen)[-1].name
+            stands = f"the epoch before read {wanted} files" if cursor.before else f"stands in file number {wanted}"
+            raise CursorError(
+                f"{self._names[-1]}: the stream ends with this file, number {n_files}, but the checkpoint "
+                f"{stands} ({last}); give every file, or start over with --fresh"
+            )
+        if cursor.seen and len(cursor.seen) != cursor.file + 1:
+            raise CursorError(
+                f"cursor: it stands in file {cursor.file} and should know {cursor.file + 1}, found {len(cursor.seen)}"
+            )
+
+    def _verified(self, identities: Sequence[FileIdentity], *, may_grow: bool = False) -> tuple[FileIdentity, ...]:
+        """Check the first files, the last of which may have grown, and return their identities as they are now."""
+        last = len(identities) - 1
+        return tuple(
+            self._verify(name, identity, may_grow=may_grow and i == last)
+            for i, (name, identity) in enumerate(zip(self._names, identities, strict=False))
+        )
+
+    def _verify(self, name: str, seen: FileIdentity, *, may_grow: bool = False, at_once: bool = False) -> FileIdentity:
+        """Trust a file that the system says is untouched; else compare it, once for each time it was touched."""
+        with foreign_errors(name):
+            now = identify(seen.name, self._storage.status(name, at_once=at_once), seen.offset, seen.digest)
+            if now != seen and not refuse_other_version(name, seen, now):
+                self._format_of(name).compare(name, seen, may_grow=may_grow)
+            return now
+
+    def _open(self, seen: FileIdentity | None = None) -> None:
+        name, before = self._name, self._start.before
+        known = self._verify(name, before[self._start.file]) if before else None
+        try:
+            with foreign_errors(name):
+                part = self._format_of(name).open(name, self._schema, self._start.row, seen)
+        except (RowError, SourceError) as error:
+            if not self._keeps_bad_rows or is_unavailable(error):
+                raise
+            part = DamagedPart(name, str(error).removeprefix(f"{name}: "), self._schema, self._storage)
+        if part is not None and part.columns and seen is None:
+            self._notes.append(file_start(name, part, self._start.row, self._known, self._format_of(name)))
+        self._part = part
+        self._whole = known or (part.whole if part is not None else None)
+
+    @property
+    def _name(self) -> str:
+        return self._names[self._start.file]
+
+    def __next__(self) -> Block:
+        while self._part is not None:
+            refuse_crowd(self._notes)
+            piece = None
+            try:
+                with foreign_errors(self._name):
+                    piece = next(self._part, None)
+            finally:
+                # What was read from a file while it changed is of no version of it, nor is an error that this made.
+                if self._whole is not None:
+                    self._whole = self._verify(self._name, self._whole, at_once=piece is None)
+            if piece is not None:
+                block, self._start, self._notes = block_of(piece, self._start, self._notes)
+                if block is not None:
+                    return block
+                continue
+            self._finish(self._part)
+            if self._start.file < len(self._names):
+                self._open()
+            else:
+                self._verified(self._start.seen, may_grow=not self._start.before)
+        refuse_crowd(self._notes)
+        raise StopIteration
+
+    def notes(self) -> list[Note]:
+        """Return what is to be said of what lies behind the last row, once all was read."""
+        return self._notes
+
+    def _finish(self, part: Part) -> None:
+        """Leave a file behind; what it was is remembered in every cursor from here on."""
+        with foreign_errors(self._name):
+            identity = part.identity()
+        if self._start.before:
+            refuse_other_content(self._name, self._start.before[self._start.file], identity)
+        self.close()
+        self._start = replace(self._start, seen=(*self._start.seen, identity), file=self._start.file + 1)
+
+    def again(self) -> Cursor:
+        """Return the start of a pass that must find every file as this one left it."""
+        return Cursor.start(self._start.seen)
+
+    def close(self) -> None:
+        part, self._part = self._part, None
+        if part is not None:
+            part.close()
+
+
+def _total(counts: Sequence[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None

@@ -1,0 +1,3 @@
+"""File formats: Parquet and CSV."""
+
+__all__: list[str] = []

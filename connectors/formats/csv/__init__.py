@@ -1,0 +1,3 @@
+"""CSV: dialects, records, text, parsing."""
+
+__all__: list[str] = []

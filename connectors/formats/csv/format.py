@@ -1,0 +1,354 @@
+"""CSV files, plain, gzip or zstd: cut at record borders, parsed block by block in threads, resumed at any record.
+
+The offset in a cursor is a byte of the uncompressed text: the end of the last applied record. A file is recognised by
+the SHA-256 of the text before the offset, computed as the text is read. So the last file may grow while it is read or
+between two runs of the first pass (it is read to the end that is found there), and a single byte changed in what was
+read is found, at the price of hashing that text again on resuming, or at the end if the file was touched meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+
+from connectors.cursor import FileIdentity
+from connectors.errors import ContinuedError, CursorError, RowError
+from connectors.formats.base import (
+    FileFacts,
+    Part,
+    Piece,
+    identify,
+    refusal,
+    refuse_other_content,
+    refuse_other_version,
+)
+from connectors.formats.csv.dialect import Dialect
+from connectors.formats.csv.parser import Parsed, RecordParser, infer_schema, parse_header, readable
+from connectors.formats.csv.text import TextFile, compression_of, line_number
+from connectors.notes import BadRow
+from connectors.prefetching import Prefetcher, prefetch
+from connectors.schemas import doubtful, wider_type
+from connectors.stores.storage import DISK, Status, Storage
+
+__all__ = ["CsvFormat"]
+
+_SAMPLE = 1 << 20
+_UNTOLD = Dialect()
+_PARSERS = 2  # threads; as many blocks, and one, are read ahead
+
+
+class CsvFormat:
+    """Look at CSV files and open them at a byte.
+
+    Parameters
+    ----------
+    block_size
+        Bytes of text read at a time, at least 16. Rows, values and cursors do not depend on it.
+    dialect
+        How they are written, as far as that was said; the rest each file's header tells.
+    keeps_bad_rows
+        Whether a record that cannot be read is handed over, instead of raised.
+    storage
+        Where the files are.
+    """
+
+    name = "CSV"
+    guesses_types = True
+
+    def __init__(
+        self,
+        block_size: int = 1 << 20,
+        dialect: Dialect = _UNTOLD,
+        storage: Storage = DISK,
+        *,
+        keeps_bad_rows: bool = False,
+    ) -> None:
+        if block_size < 16:
+            raise ValueError(f"block_size should be at least 16 bytes, found {block_size}")
+        self._block_size, self._dialect, self._keeps_bad_rows = block_size, dialect, keeps_bad_rows
+        self._storage = storage
+
+    def peek(self, name: str) -> FileFacts:
+        """Read the header, and infer types from the first MiB of records or so."""
+        with closing(TextFile(name, _SAMPLE, self._dialect, storage=self._storage)) as text:
+            n_bytes = text.status.st_size if text.is_plain else None
+            header = text.header()
+            if not header:
+                return FileFacts(name, None, n_bytes=n_bytes)
+            names = parse_header(header, name, text.dialect)
+            text.skip_blank()
+            schema = infer_schema(text.sample(), names, text.dialect)
+            first = header.split(text.dialect.delimiter_byte, 1)[0].strip(b" \t\r\n" + text.dialect.quote_byte)
+            if names[0] == "column 1" and not first:
+                line = f"column {names[0]!r} has no name; if it numbers the rows, --ignore {names[0]!r} leaves it out"
+                schema = schema.set(0, doubtful(schema.field(0), line))
+            return FileFacts(name, schema, n_bytes=n_bytes)
+
+    def merge(self, first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
+        """Types are inferred, so whole numbers are decimal, and anything is a string, where another file says so."""
+        if {first, second} == {pa.date32(), pa.timestamp("us")}:
+            return pa.timestamp("us")
+        merged = wider_type(first, second)
+        return pa.string() if merged is None and pa.string() in (first, second) else merged
+
+    def open(
+        self,
+        name: str,
+        schema: pa.Schema,
+        row: int,
+        seen: FileIdentity | None,
+        *,
+        is_growing: bool = False,
+        until: int | None = None,
+    ) -> Part | None:
+        """Open a file at a byte of its text; return None for one that is being written, and has no header yet.
+
+        Of compressed text that is being written it cannot be told where it ends: there is none until it is whole.
+        """
+        if is_growing and compression_of(name):
+            if seen is None:
+                return None
+            is_growing = False  # it was whole when it was read
+        with ExitStack() as stack:
+            text = TextFile(
+                name, self._block_size, self._dialect, is_growing=is_growing, until=until, storage=self._storage
+            )
+            stack.enter_context(closing(text))
+            header = text.header()
+            if is_growing and not header:
+                return None
+            if seen is not None:
+                _resume(text, name, seen)
+            parser = _parser(header, schema, name, text.dialect) if header else None
+            part = _CsvPart(name, self._storage, text, parser, row, keeps_bad_rows=self._keeps_bad_rows)
+            stack.pop_all()
+            return part
+
+    def head(self, name: str) -> FileIdentity | None:
+        """Return the identity of the first records; None if there is but a header, or not even that."""
+        with closing(TextFile(name, _SAMPLE, self._dialect, is_growing=True, storage=self._storage)) as text:
+            text.header()
+            has_rows = text.sample() != b""
+            return identify(name, text.status, text.offset, text.hash.hexdigest()) if has_rows else None
+
+    def compare(self, name: str, seen: FileIdentity, *, may_grow: bool) -> None:
+        """Read again what was read."""
+        with closing(TextFile(name, _SAMPLE, self._dialect, storage=self._storage)) as text:
+            _resume(text, name, seen)
+            if not may_grow and text.next_byte():
+                raise refusal(name, seen, f"the file has grown (expected {seen.offset} bytes of text, found more)")
+
+
+class _CsvPart(Iterator[Piece]):
+    """One open CSV file from a record on: one thread reads and cuts the text, others parse it; the order stays."""
+
+    def __init__(
+        self,
+        name: str,
+        storage: Storage,
+        text: TextFile,
+        parser: RecordParser | None,
+        row: int,
+        *,
+        keeps_bad_rows: bool,
+    ) -> None:
+        self._name, self._storage, self._text, self._parser, self._row = name, storage, text, parser, row
+        # An object does not grow: what is written to it is another one.
+        self.whole = identify(name, text.status, 0, "") if storage.is_remote(name) else None
+        self._keeps_bad_rows = keeps_bad_rows
+        self._failure: RowError | None = None
+        self._told_damage: Exception | None = None
+        # Of a block without a first row, where the row before it ends: what is bad in between lies behind that.
+        begin = text.offset, text.hash.hexdigest()
+        self._locate_begin: Callable[[], FileIdentity] = lambda: identify(name, text.status, *begin)
+        self._pool = ThreadPoolExecutor(_PARSERS, thread_name_prefix="csv")
+        self._has_caught_up = False
+        self._blocks: Prefetcher[_Block] | None = self._ahead()
+
+    def _cut(self, parser: RecordParser) -> Iterator[_Block]:
+        """Yield the text in blocks of whole records, each of which is being parsed by then."""
+        while True:
+            self._text.skip_blank()
+            offset, before = self._text.offset, self._text.hash.copy()
+            text, complaint = self._text.records()
+            if complaint is not None:
+                yield _Block(text, offset, before, self._pool.submit(parser.refused, text, *complaint))
+            elif text:
+                yield _Block(text, offset, before, self._pool.submit(parser.parse, text, self._keeps_bad_rows))
+            else:
+                break
+        damage = self._text.damage
+        if damage is not None and damage is not self._told_damage:
+            if not self._keeps_bad_rows:
+                raise damage
+            self._told_damage = damage
+            rest, reason = self._text.rest(), f"the file is damaged here: {damage}"
+            yield _Block(rest, offset, before, self._pool.submit(parser.refused, rest, "damage", reason))
+
+    def __next__(self) -> Piece:
+        if self._failure is not None:
+            raise self._failure
+        block = self._next_block()
+        parsed = block.parsed.result()
+        locate = partial(_locate, self._name, self._text.status, block, parsed, self._locate_begin)
+        piece = Piece(parsed.records, locate, self._bad(block, parsed))
+        if n_rows := parsed.records.num_rows:
+            self._row += n_rows
+            # Not by way of `locate`, which would keep the block before this one, and so all of them.
+            self._locate_begin = partial(_locate, self._name, self._text.status, block, parsed, None, n=n_rows)
+        if parsed.bad and not self._keeps_bad_rows:
+            self._failure = self._error(block, parsed)
+            if not parsed.records.num_rows:
+                raise self._failure
+            return replace(piece, bad=())
+        return piece
+
+    def _ahead(self) -> Prefetcher[_Block]:
+        """Read on; of what grows a little at a time no thread is to be made for each little."""
+        depth = 0 if self._has_caught_up else _PARSERS
+        return prefetch(self._cut(self._parser) if self._parser is not None else iter(()), depth)
+
+    def _next_block(self) -> _Block:
+        """Return the next block; at the end of a file that grows, only whoever asks again reads on."""
+        if self._blocks is None:
+            self._blocks = self._ahead()
+        try:
+            return next(self._blocks)
+        except StopIteration:
+            self._blocks.close()
+            self._blocks, self._has_caught_up = None, True
+            raise
+
+    def _bad(self, block: _Block, parsed: Parsed) -> list[BadRow]:
+        return [
+            BadRow(
+                bad.row,
+                self._name,
+                block.offset + bad.start,
+                bad.kind,
+                bad.reason,
+                block.text[bad.start : bad.stop],
+                n_rows=int(bad.kind != "damage"),
+            )
+            for bad in parsed.bad
+        ]
+
+    def _error(self, block: _Block, parsed: Parsed) -> RowError:
+        """Return the error that names the first record that cannot be read."""
+        bad = parsed.bad[0]
+        line = line_number(self._name, block.offset + bad.start, self._text.dialect, self._storage)
+        content = readable(block.text[bad.start : bad.stop])
+        shown = "" if repr(content) in bad.reason else f": {content!r}"
+        return RowError(f"{self._name}, row {self._row} (line {line}): {bad.reason}{shown}")
+
+    def identity(self) -> FileIdentity:
+        """Return the identity of the text as far as it was read, unless some was cut off before it could be."""
+        if not self._text.is_growing:
+            self._text.finish()
+        identity = identify(self._name, self._text.status, self._text.offset, self._text.hash.hexdigest())
+        if not self._text.is_growing and (size := self._text.status_now().st_size) < identity.size:
+            raise _truncated(self._name, identity, size)
+        return identity
+
+    def status_now(self) -> Status:
+        """Return what the system knows of the open file now."""
+        return self._text.status_now()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of all its columns."""
+        return () if self._parser is None else tuple(self._parser.header)
+
+    @property
+    def is_growing(self) -> bool:
+        """Whether more may come at its end."""
+        return self._text.is_growing
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether a record was begun and not ended."""
+        return self._text.has_rest
+
+    @property
+    def is_rewritten(self) -> bool:
+        """Whether the file has other content now where it was read."""
+        return self._text.is_rewritten
+
+    @property
+    def read_to(self) -> int:
+        """Up to which byte of its text it was read, handed on or held back."""
+        return self._text.read_to
+
+    def settle(self, until: int | None) -> None:
+        """Take the file for whole: what ends it, or stands before a byte of its text, ends a record."""
+        self._text.settle(until)
+
+    def close(self) -> None:
+        if self._blocks is not None:
+            self._blocks.close()
+        self._pool.shutdown(cancel_futures=True)
+        self._text.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Some text, where it begins, the hash of all before it, and what is being parsed of it."""
+
+    text: bytes
+    offset: int
+    before: Any
+    parsed: Future[Parsed]
+
+
+def _parser(header: bytes, schema: pa.Schema, name: str, dialect: Dialect) -> RecordParser:
+    names = parse_header(header, name, dialect)
+    return RecordParser(names, schema, name, dialect)
+
+
+def _locate(  # noqa: PLR0917 - all but the last are bound
+    name: str, status: Status, block: _Block, parsed: Parsed, begin: Callable[[], FileIdentity] | None, n: int
+) -> FileIdentity:
+    """Return the identity of a file up to where row n - 1 of a block of text ends.
+
+    Parameters
+    ----------
+    name, status
+        The file.
+    block, parsed
+        The text, and what came of it.
+    begin
+        Returns the identity up to the row before the block, which n = 0 asks for.
+    n
+        Rows of the block that were applied.
+    """
+    if not n and begin is not None:
+        return begin()
+    length = parsed.end(block.text, n)
+    digest = block.before.copy()
+    digest.update(memoryview(block.text)[:length])
+    return identify(name, status, block.offset + length, digest.hexdigest())
+
+
+def _resume(text: TextFile, name: str, seen: FileIdentity) -> None:
+    """Go on to where `seen` ends, and make sure that what precedes it is what was read."""
+    refuse_other_version(name, seen, identify(name, text.status, 0, ""))
+    # The size of compressed text tells nothing: the same text may be compressed anew.
+    if text.is_plain and text.status.st_size < seen.size:
+        raise _truncated(name, seen, text.status.st_size)
+    if not text.skip(seen.offset - text.offset):
+        what = f"the file was truncated (expected at least {seen.offset} bytes of text, found {text.offset})"
+        raise refusal(name, seen, what)
+    refuse_other_content(name, seen, identify(name, text.status, text.offset, text.hash.hexdigest()))
+    if text.last_byte not in b"\r\n" and text.next_byte() not in (b"", b"\r", b"\n"):
+        ending = f"the record that ended the file, before byte {seen.offset}"
+        raise refusal(name, seen, f"{ending}, was learned half-written and has been continued", ContinuedError)
+
+
+def _truncated(name: str, seen: FileIdentity, size: int) -> CursorError:
+    return refusal(name, seen, f"the file was truncated (expected at least {seen.size} bytes, found {size})")

@@ -1,0 +1,3 @@
+"""Where bytes are: disks, object stores, web servers."""
+
+__all__: list[str] = []

@@ -1,0 +1,109 @@
+"""Objects in S3, Google's and Azure's stores, by Arrow's own library."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from pyarrow import fs
+
+from connectors.stores.address import Address
+from connectors.stores.base import CONNECT_S, TIMEOUT_S, Handle, ObjectStatus, as_text, status_of
+from connectors.stores.retry import patiently
+
+__all__ = ["ArrowStore"]
+_SDK_TRIES = 3  # of each request, by what Amazon's library knows of its service
+
+
+class ArrowStore:
+    """A bucket or container, by Arrow's own library."""
+
+    def __init__(self, address: Address) -> None:
+        self._head = address.head
+        made_by = {"s3": _s3, "gs": _google, "gcs": _google}.get(address.scheme, _azure)
+        self._files, self._root = made_by(address)
+
+    def status(self, name: str) -> ObjectStatus:
+        """Ask what an object is now."""
+        handle = self.open(name)
+        handle.close()
+        return handle.status
+
+    def open(self, name: str) -> Handle:
+        """Open an object."""
+        return _ArrowHandle(self._files.open_input_file(self._path(name)))
+
+    def is_folder(self, name: str) -> bool:
+        """Tell whether a name is no object's, but what those of others begin with."""
+        return bool(self._files.get_file_info(self._path(name).rstrip("/")).type == fs.FileType.Directory)
+
+    def names(self, folder: str, *, is_deep: bool) -> list[str]:
+        """Return the names of the objects in a folder."""
+        found = self._files.get_file_info(fs.FileSelector(self._path(folder).rstrip("/"), recursive=is_deep))
+        files = [info.path.removeprefix(self._root) for info in found if info.type == fs.FileType.File]
+        return [f"{self._head}/{path.lstrip('/')}" for path in files]
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}{name.removeprefix(self._head)}".lstrip("/")
+
+
+class _ArrowHandle:
+    """An object that Arrow has opened, and what it was then."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        told = {as_text(key).lower(): as_text(value) for key, value in file.metadata().items()}
+        self.status = status_of(file.size(), told)
+
+    def read_at(self, n_bytes: int, offset: int) -> bytes:
+        return bytes(self._file.read_at(n_bytes, offset))
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _s3(address: Address) -> tuple[Any, str]:
+    """Return what reads a bucket; which server is asked, the address or the environment may say."""
+    options = address.options
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if "endpoint_override" not in options and endpoint:
+        parts = urlsplit(endpoint)
+        options |= {"endpoint_override": parts.netloc + parts.path.rstrip("/"), "scheme": parts.scheme}
+    if "region" not in options and not (os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")):
+        is_elsewhere = "endpoint_override" in options
+        options["region"] = (
+            "us-east-1" if is_elsewhere else patiently(address.name, lambda: fs.resolve_s3_region(address.host))
+        )
+    retries = fs.AwsStandardS3RetryStrategy(max_attempts=_SDK_TRIES)
+    limits = {"connect_timeout": CONNECT_S, "request_timeout": TIMEOUT_S}
+    return fs.S3FileSystem(**options, **limits, retry_strategy=retries), address.host
+
+
+def _google(address: Address) -> tuple[Any, str]:
+    """Return what reads a bucket of Google's."""
+    limit = {} if "retry_limit_seconds" in address.options else {"retry_limit_seconds": f"{TIMEOUT_S:g}"}
+    return _by_uri(address, limit)
+
+
+def _azure(address: Address) -> tuple[Any, str]:
+    """Return what reads a container of Azure's, by the key or signature that the environment has, if there is one."""
+    signature = os.environ.get("AZURE_STORAGE_SAS_TOKEN", "").removeprefix("?")
+    key = os.environ.get("AZURE_STORAGE_KEY") or os.environ.get("AZURE_STORAGE_ACCOUNT_KEY")
+    if "credential_kind" in address.options or not (key or signature):
+        return _by_uri(address, {})
+    if not key:
+        return _by_uri(address, dict(parse_qsl(signature)))
+    files, root = _by_uri(address, {})
+    _, (settings,) = files.__reduce__()  # an address of Arrow's has no place for a key
+    return fs.AzureFileSystem(**{**{name: value or None for name, value in settings.items()}, "account_key": key}), root
+
+
+def _by_uri(address: Address, options: dict[str, str]) -> tuple[Any, str]:
+    """Return what reads a bucket or container, and what it calls that, by its address and further options."""
+    query = "&".join(part for part in (address.query, urlencode(options)) if part)
+    path = address.path if len(address.path) > 1 else "/x"
+    user = f"{address.user}@" if address.user else ""
+    uri = f"{address.scheme}://{user}{address.host}{quote(path)}" + (f"?{query}" if query else "")
+    files, found = fs.FileSystem.from_uri(uri)
+    return files, found.strip("/").removesuffix(path.strip("/")).rstrip("/")

@@ -1,0 +1,284 @@
+"""The command line: parses, calls, maps errors to exit codes; no logic.
+
+Results go to standard output, progress to standard error, an error is one line. Exit codes: 0 done · 1 data or source ·
+2 usage or configuration · 3 checkpoint · 4 divergence · 5 run directory locked · 6 the disk refuses · 129 SIGHUP ·
+130 SIGINT · 143 SIGTERM.
+"""
+
+import io
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import stream_bp
+from connectors.errors import ConnectorError
+from stream_bp.cli.environment import prepare_libraries
+from stream_bp.comparison import river_models
+from stream_bp.errors import StreamBPError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["app", "main"]
+
+
+class _Commands(TyperGroup):
+    """The commands. The flags of those that take a job's settings are made when one is called, not to list them."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        if name in _WITH_SETTINGS:
+            from stream_bp.cli import options  # noqa: PLC0415
+
+            command = options.command(_WITH_SETTINGS[name])
+        return name, command, rest
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help="Learn a neural network from a stream of rows, one minibatch at a time; score it while it learns; resume it "
+    "to the same bits.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+_SOURCE = typer.Argument(metavar="SOURCE", help="files, folders, patterns, addresses; - for standard input")
+Sources = Annotated[list[str], _SOURCE]
+MaybeSources = Annotated[list[str] | None, _SOURCE]
+Checkpoint = Annotated[str, typer.Argument(metavar="CHECKPOINT", help="checkpoint file, or run directory")]
+AsJson = Annotated[bool, typer.Option("--json", help="write one JSON object to standard output")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="start over, removing the job that the run directory holds")]
+OtherNumerics = Annotated[
+    bool, typer.Option("--allow-different-numerics", help="resume although versions, BLAS or threads differ")
+]
+_AS_LEARNED = "[default: as the checkpoint was learned]"
+Delimiter = Annotated[str | None, typer.Option(help=f"what separates the fields of text {_AS_LEARNED}")]
+Quote = Annotated[str | None, typer.Option(help=f"what encloses fields of text: \" or ' or none {_AS_LEARNED}")]
+Encoding = Annotated[str | None, typer.Option(help=f"of text, as utf-8, utf-16, latin-1 {_AS_LEARNED}")]
+NullValues = Annotated[
+    list[str] | None,
+    typer.Option(help=f"words of text that mean that there is no value, beside the usual ones {_AS_LEARNED}"),
+]
+Decimal = Annotated[str | None, typer.Option(help=f"decimal mark of numbers in text, . or , {_AS_LEARNED}")]
+OnBadRow = Annotated[
+    str | None, typer.Option(help=f"error, or skip: it is left out and counted {_AS_LEARNED}, quarantine as skip")
+]
+
+_MODELS = ", ".join(dict.fromkeys([*river_models.names("classification"), *river_models.names("regression")]))
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="show the version and exit")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="show a traceback where something fails")] = False,
+    keep_blas_kernel: Annotated[
+        bool,
+        typer.Option(
+            "--keep-blas-kernel", help="let OpenBLAS choose its kernels itself, though it may not know the processor"
+        ),
+    ] = False,
+) -> None:
+    prepare_libraries(keeps_kernel=keep_blas_kernel)
+    if version:
+        typer.echo(f"stream-bp {stream_bp.__version__}")
+        raise typer.Exit
+
+
+def _commands() -> "ModuleType":
+    """Import what works, and NumPy and Arrow with it, when there is something to do: a help text needs neither."""
+    from stream_bp.cli import commands  # noqa: PLC0415
+
+    return commands
+
+
+def train(
+    sources: MaybeSources = None,
+    config: Annotated[str | None, typer.Option(help="TOML file whose keys are these flags; a flag wins")] = None,
+    fresh: Fresh = False,
+    allow_different_numerics: OtherNumerics = False,
+    as_json: AsJson = False,
+    **settings: Any,
+) -> None:
+    """Learn a stream of rows; resume where the run directory holds this job."""
+    how = {"fresh": fresh, "allow_different_numerics": allow_different_numerics, "as_json": as_json}
+    raise typer.Exit(_commands().train(sources or [], config, settings, **how))
+
+
+def compare(
+    sources: MaybeSources = None,
+    models: Annotated[str | None, typer.Option(help=f"some of {_MODELS}, with commas [default: all that fit]")] = None,
+    target: Annotated[str | None, typer.Option(help="column to predict")] = None,
+    as_json: AsJson = False,
+    **settings: Any,
+) -> None:
+    """Let models learn the same rows, one model after the other; print and draw how well each predicts."""
+    names = [name.strip() for name in (models or "").split(",") if name.strip()]
+    settings |= {"target": target} if target is not None else {}
+    raise typer.Exit(_commands().compare(sources or [], names, settings, as_json=as_json))
+
+
+def resume(
+    run_dir: Annotated[str, typer.Argument(metavar="RUN_DIR", help="run directory of the job")],
+    allow_different_numerics: OtherNumerics = False,
+    as_json: AsJson = False,
+    **watching: Any,
+) -> None:
+    """Go on with the job in a run directory, with the settings it was started with."""
+    how = {"allow_different_numerics": allow_different_numerics, "as_json": as_json}
+    raise typer.Exit(_commands().resume(run_dir, watching, **how))
+
+
+def predict(
+    model: Checkpoint,
+    sources: Sources,
+    *,
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="file to write: .parquet, .csv or .csv.gz; with --follow a folder")
+    ],
+    keep_columns: Annotated[
+        list[str] | None, typer.Option(help="column to copy in front; give it again for several")
+    ] = None,
+    delimiter: Delimiter = None,
+    quote: Quote = None,
+    encoding: Encoding = None,
+    null_values: NullValues = None,
+    decimal: Decimal = None,
+    on_bad_row: OnBadRow = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="go on with what comes, into a folder of Parquet; killed, it goes on, too")
+    ] = False,
+    run_dir: Annotated[str | None, typer.Option(help="with --follow: folder for its own checkpoints")] = None,
+    follow_order: Annotated[str | None, typer.Option(help="with --follow: name or time, as of train")] = None,
+    idle_timeout: Annotated[str | None, typer.Option(help="with --follow: end when nothing came for so long")] = None,
+    flush_after: Annotated[str | None, typer.Option(help="with --follow: wait so long for a whole minibatch")] = None,
+    checkpoint_every: Annotated[
+        str | None, typer.Option(help="with --follow: time (30s, 5m, 1h) or minibatches (500) between parts")
+    ] = None,
+    max_bad_rows: Annotated[
+        str | None, typer.Option(help="with --follow: end at more than so many (100) or such a share (1%) of bad rows")
+    ] = None,
+    spool: Annotated[str | None, typer.Option(help="with --follow: folder that keeps what comes from a pipe")] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="with --follow: start over, removing what was predicted before")
+    ] = False,
+    allow_different_numerics: OtherNumerics = False,
+    **watching: Any,
+) -> None:
+    """Predict every row of a source: the label and the probability of each class, or the value."""
+    settings = _given(
+        delimiter=delimiter,
+        quote=quote,
+        encoding=encoding,
+        null_values=null_values,
+        decimal=decimal,
+        on_bad_row=on_bad_row,
+    )
+    job = _given(
+        run_dir=run_dir,
+        follow_order=follow_order,
+        idle_timeout=idle_timeout,
+        flush_after=flush_after,
+        checkpoint_every=checkpoint_every,
+        max_bad_rows=max_bad_rows,
+        spool=spool,
+    )
+    kept = keep_columns or []
+    if follow:
+        job |= {**settings, "predictions": output, "keep_columns": kept}
+        how = {"fresh": fresh, "allow_different_numerics": allow_different_numerics}
+        raise typer.Exit(_commands().predict_what_comes(model, sources, job, watching, **how))
+    following = [*job, *(["fresh"] if fresh else []), *(name for name in watching if name != "quiet")]
+    is_quiet = watching.get("quiet", False)
+    raise typer.Exit(
+        _commands().predict(model, sources, output, kept, settings, following=following, is_quiet=is_quiet)
+    )
+
+
+_WITH_SETTINGS: dict[str, Callable[..., None]] = {
+    "train": train,
+    "compare": compare,
+    "resume": resume,
+    "predict": predict,
+}
+for _name, _function in _WITH_SETTINGS.items():
+    app.command(_name, help=_function.__doc__)(lambda: None)
+
+
+@app.command()
+def evaluate(
+    model: Checkpoint,
+    sources: Sources,
+    *,
+    delimiter: Delimiter = None,
+    quote: Quote = None,
+    encoding: Encoding = None,
+    null_values: NullValues = None,
+    decimal: Decimal = None,
+    on_bad_row: OnBadRow = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score a checkpoint on every row of a source, without learning."""
+    reading = _given(
+        delimiter=delimiter,
+        quote=quote,
+        encoding=encoding,
+        null_values=null_values,
+        decimal=decimal,
+        on_bad_row=on_bad_row,
+    )
+    raise typer.Exit(_commands().evaluate(model, sources, reading, as_json=as_json))
+
+
+@app.command()
+def inspect(model: Checkpoint, as_json: AsJson = False) -> None:
+    """Show what a checkpoint holds."""
+    raise typer.Exit(_commands().inspect(model, as_json=as_json))
+
+
+@app.command()
+def report(
+    run_dirs: Annotated[list[str], typer.Argument(metavar="RUN_DIR...", help="run directory; several are compared")],
+    *,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="file to write [default: report.html]", show_default=False)
+    ] = None,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="serve the page on 127.0.0.1 instead, and keep it new while a job runs")
+    ] = False,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="with --serve: where [default: one that is free]")
+    ] = None,
+) -> None:
+    """Tell what a run came to, or how it goes, on one page for a browser: scores, gradients, drift, throughput."""
+    raise typer.Exit(_commands().report(run_dirs, output, serves=serve, port=port))
+
+
+def _given(**settings: str | list[str] | None) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if value not in (None, [])}
+
+
+def main() -> None:
+    """Run the command line; every error that is ours becomes one line and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names in the data are of any script
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app()
+    except (StreamBPError, ConnectorError) as error:
+        if "--debug" in sys.argv:
+            raise
+        if not getattr(error, "is_told", False):
+            print(f"stream-bp: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(getattr(error, "exit_code", 1))
+    except MemoryError as error:
+        print(f"stream-bp: not enough memory: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,3 @@
+"""Several models on one stream."""
+
+__all__: list[str] = []

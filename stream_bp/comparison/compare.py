@@ -1,0 +1,225 @@
+"""Models side by side: each learns the same rows of the same source, one model after the other, and is scored alike."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from connectors import Source
+from stream_bp.comparison import river_models
+from stream_bp.config.job import NETWORK, JobConfig
+from stream_bp.errors import ConfigError, DataError, DivergenceError
+from stream_bp.job.job import Job
+from stream_bp.job.observer import Observer, Status
+from stream_bp.job.plan import plan
+from stream_bp.job.state import Training
+from stream_bp.persistence.checkpoints import Loaded
+from stream_bp.preprocessing.schema import Task
+
+__all__ = ["Comparison", "Score", "compare"]
+
+_POINT_ROWS = 50  # between two points of a curve at first; 1 % of the rows later
+_CURVES: dict[Task, str] = {"classification": "accuracy", "regression": "mae"}
+_SIGNALS = {"SIGHUP", "SIGINT", "SIGTERM"}
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What one model came to.
+
+    Attributes
+    ----------
+    name, model
+        In the zoo, and as it calls itself.
+    rows
+        Learned.
+    metrics, windowed
+        Prequential metrics over all rows, and over the last 1000.
+    rows_per_second
+        With reading, encoding and scoring, which are the same for all; without what the curve takes.
+    memory_bytes
+        Of the model and its vocabularies at the end, as River counts.
+    curve
+        The windowed accuracy, or mean absolute error, after so many rows.
+    """
+
+    name: str
+    model: str
+    rows: int
+    metrics: dict[str, float | None]
+    windowed: dict[str, float | None]
+    rows_per_second: float
+    memory_bytes: int
+    curve: list[tuple[int, float | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What all of them came to.
+
+    Attributes
+    ----------
+    task, target
+        What was predicted.
+    curve_metric
+        The metric of the curves.
+    scores
+        Of the models that came to the end, in the order that was asked for.
+    failures
+        Why others did not, by name.
+    baselines
+        What is reached without learning, over all rows.
+    bad_rows
+        What could not be read and was left out, by kind; the same for each.
+    stop_reason
+        Why the last of them ended: a signal ends the comparison.
+    """
+
+    task: Task
+    target: str
+    curve_metric: str
+    scores: list[Score]
+    failures: dict[str, str]
+    baselines: dict[str, dict[str, float | None]]
+    bad_rows: dict[str, int]
+    stop_reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain numbers, strings, lists and dicts."""
+        return asdict(self)
+
+
+def compare(
+    source: Source,
+    config: JobConfig,
+    models: Sequence[str],
+    observe: Callable[[str], AbstractContextManager[Observer]],
+) -> Comparison:
+    """Let models learn a source, each from its start.
+
+    Parameters
+    ----------
+    source
+        Where rows come from; read once for each model.
+    config
+        The settings; those of the network are for the network alone.
+    models
+        Names in the zoo; none for all that fit the task.
+    observe
+        Gives whoever hears how the model of that name goes.
+
+    Returns
+    -------
+    Comparison
+        Without the model that a signal met at work.
+
+    Raises
+    ------
+    ConfigError
+        If there are several targets, a model is unknown or does not fit the task, bad rows are to be kept, or several
+        models are to read what can be read but once.
+    DataError, DivergenceError
+        If the source cannot be learned from, or every model failed: the error of the first.
+    ConnectorError
+        If a row cannot be read, or too many cannot.
+    """
+    if len(config.target) > 1:
+        raise ConfigError(f"models are compared on one target; found {len(config.target)}: name one")
+    if config.on_bad_row == "quarantine":
+        raise ConfigError("on_bad_row: a comparison has no run directory to keep bad rows in; expected error or skip")
+    encoder = plan(source, config)
+    task, names = encoder.task, list(models) or river_models.names(encoder.task)
+    river_models.check(names, task)
+    if source.is_endless and len(names) > 1:
+        raise ConfigError(f"{source.description}: read once, for one model; write it to a file to compare {len(names)}")
+    import river.metrics  # noqa: F401, PLC0415 - the first model would pay the second that this takes
+
+    every = -(-_POINT_ROWS // config.batch_size)
+    scores: list[Score] = []
+    failures: dict[str, DataError | DivergenceError] = {}
+    baselines: dict[str, dict[str, float | None]] = {}
+    bad_rows: dict[str, int] = {}
+    stop_reason = ""
+    for name in names:
+        with observe(name) as observer:
+            watch = _Watch(observer, _CURVES[task], every * config.batch_size)
+            estimator = river_models.build(name, encoder, config.seed)
+            job = Job(source, _settings(config, task, name, every), model=estimator, observer=watch)
+            try:
+                summary = job.run()
+            except (DataError, DivergenceError) as error:
+                failures[name] = error
+                continue
+        stop_reason, baselines = summary.stop_reason, baselines or summary.baselines
+        bad_rows = bad_rows or summary.quality["bad_rows"]
+        if stop_reason in _SIGNALS:
+            break
+        scores.append(
+            Score(
+                name,
+                summary.model,
+                summary.rows,
+                summary.metrics,
+                summary.windowed,
+                summary.rows / max(summary.seconds - watch.seconds, 1e-9),
+                _memory_bytes(watch.training.model),
+                watch.curve(),
+            )
+        )
+    if len(failures) == len(names):
+        raise failures[names[0]]
+    reasons = {name: str(error) for name, error in failures.items()}
+    return Comparison(task, config.target[0], _CURVES[task], scores, reasons, baselines, bad_rows, stop_reason)
+
+
+class _Watch(Observer):
+    """Notes the curve of one model, and passes on what it hears."""
+
+    def __init__(self, observer: Observer, metric: str, step: int) -> None:
+        self.training: Training
+        self._observer = observer
+        self._metric = metric
+        self.seconds = 0.0
+        self._points: list[tuple[int, float | None]] = []
+        self._step = self._next = step
+
+    def begin(self, training: Training, resumed: Loaded | None) -> None:
+        """Remember what is watched."""
+        self.training = training
+        self._observer.begin(training, resumed)
+
+    def update(self, status: Status) -> None:
+        """Note a point where one is due: at a multiple of the step, for when else a job looks up is chance."""
+        rows = status.training.rows
+        if rows >= self._next and rows % self._step == 0:
+            self._note()
+        self._observer.update(status)
+
+    def curve(self) -> list[tuple[int, float | None]]:
+        """Return the points, the last one of the last row."""
+        if not self._points or self._points[-1][0] < self.training.rows:
+            self._note()
+        return self._points
+
+    def _note(self) -> None:
+        rows, began = self.training.rows, time.perf_counter()
+        self._points.append((rows, self.training.evaluation.windowed()[self._metric]))
+        self.seconds += time.perf_counter() - began
+        self._next = rows + max(self._step, rows // 100)
+
+
+def _settings(config: JobConfig, task: Task, name: str, every: int) -> JobConfig:
+    """Return the settings of one model's job, which looks up after every so many minibatches."""
+    left_out = () if name == river_models.NETWORK else NETWORK
+    settings = {key: getattr(config, key) for key in config.model_fields_set if key not in left_out}
+    # It looks up where a checkpoint is due, also where none is kept.
+    return JobConfig.of({**settings, "task": task, "checkpoint_every": str(every)})
+
+
+def _memory_bytes(model: object) -> int:
+    """Return what River says of its own models, for any object."""
+    from river.base import Base  # noqa: PLC0415 - not before a model has learned
+
+    count: Any = Base._raw_memory_usage
+    return int(count.fget(model))

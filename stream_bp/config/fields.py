@@ -1,0 +1,132 @@
+"""Settings with names, types and help: flags of the command line, keys of a TOML file, and one line for a wrong one."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Annotated, Any, Self, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from connectors.suggestions import nearest
+from stream_bp.errors import ConfigError
+
+__all__ = ["Columns", "Delimiter", "Duration", "Interval", "Limit", "Settings", "Sizes", "Words", "seconds"]
+
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def _split(value: Any) -> Any:
+    """Read ``a,b`` as a list, and a single name or number as a list of one."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    if isinstance(value, int) and not isinstance(value, bool):
+        return (value,)
+    return value
+
+
+def _words(value: Any) -> Any:
+    """Read a column's name as a list of one; names may hold commas, so they are not split."""
+    return (value,) if isinstance(value, str) else value
+
+
+def _parts(value: Any) -> Any:
+    """Read ``a,b``, alone or in a list, as several words; blanks are part of them."""
+    given = (value,) if isinstance(value, str) else value
+    if not isinstance(given, list | tuple):
+        return given
+    return tuple(part for one in given for part in (one.split(",") if isinstance(one, str) else (one,)) if part != "")
+
+
+def _interval(value: Any) -> Any:
+    """Keep ``500`` (minibatches) or ``30s`` (time) as it was written, and refuse anything else."""
+    text = str(value).strip()
+    number, unit = (text[:-1], text[-1]) if text[-1:] in _SECONDS else (text, "")
+    try:
+        amount = float(number) if unit else int(number)
+    except ValueError:
+        amount = 0
+    if not 0 < amount < 1e12:
+        raise ValueError("expected a number of minibatches (500) or a time (30s, 5m, 1h)")
+    return text if unit else str(amount)
+
+
+def _limit(value: Any) -> Any:
+    """Keep ``100`` (rows) or ``1%`` (of all rows) as it was written, and refuse anything else."""
+    text = str(value).strip()
+    try:
+        amount = float(text.removesuffix("%")) if text.endswith("%") else int(text)
+    except ValueError:
+        amount = -1
+    if not 0 <= amount < (100.1 if text.endswith("%") else 2**63):
+        raise ValueError("expected a number of rows (100) or a share of them (1%)")
+    return text
+
+
+def _tab(value: Any) -> Any:
+    r"""Read ``\t`` and ``tab`` as a tab: it is hard to type."""
+    return "\t" if value in {"\\t", "tab"} else value
+
+
+def _duration(value: Any) -> Any:
+    """Keep ``30s`` as it was written, and refuse what is no time."""
+    with suppress(ValueError):
+        if not (text := _interval(value)).isdigit():
+            return text
+    raise ValueError("expected a time (30s, 5m, 1h)")
+
+
+Columns = Annotated[tuple[str, ...], BeforeValidator(_words)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_parts)]
+Sizes = Annotated[tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...], BeforeValidator(_split)]
+Interval = Annotated[str, BeforeValidator(_interval)]
+Duration = Annotated[str, BeforeValidator(_duration)]
+Delimiter = Annotated[str, BeforeValidator(_tab)]
+Limit = Annotated[str, BeforeValidator(_limit)]
+
+
+class Settings(BaseModel):
+    """Settings that are checked when they are made, and do not change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Self:
+        """Check settings, and give one line for the first that is wrong."""
+        for key in settings:
+            if key not in cls.model_fields:
+                hint = (
+                    nearest(key.replace("-", "_"), cls.model_fields) or f"; the keys are {', '.join(cls.model_fields)}"
+                )
+                raise ConfigError(f"unknown setting {key!r}{hint}")
+        try:
+            return cls(**settings)
+        except ValidationError as error:
+            raise ConfigError(_first_line(error, cls.model_fields)) from None
+
+
+def seconds(duration: str) -> float:
+    """Return the seconds of a duration as it is written."""
+    return float(duration[:-1]) * _SECONDS[duration[-1]]
+
+
+def _first_line(error: ValidationError, fields: Mapping[str, Any]) -> str:
+    first = error.errors()[0]
+    message = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return message
+    name = str(first["loc"][0])
+    if first["type"] == "missing" and name == "target":
+        return "no target: name the column to predict with --target"
+    if first["type"] == "missing":
+        return f"{name}: required, and not given"
+    if first["type"] == "literal_error":
+        choices = _choices(fields[name].annotation)
+        hint = nearest(str(first["input"]), choices)
+        return f"{name}: expected one of {', '.join(choices)}; found {first['input']!r}{hint}"
+    return f"{name}: {message[0].lower() + message[1:]}; found {first['input']!r}"
+
+
+def _choices(annotation: Any) -> list[str]:
+    """Return the words that a setting may be."""
+    inner = get_args(annotation)
+    words = [word for word in inner if isinstance(word, str)]
+    return words or [word for part in inner for word in _choices(part)]

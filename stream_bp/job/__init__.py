@@ -1,0 +1,3 @@
+"""The job at run time: read, predict, score, learn, checkpoint."""
+
+__all__: list[str] = []

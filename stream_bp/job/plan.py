@@ -1,0 +1,97 @@
+"""What has to be known of a source before its first row is learned: its task, its columns, that it can be learned."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from connectors import Source
+from stream_bp.config.job import JobConfig
+from stream_bp.errors import DataError
+from stream_bp.preprocessing.arrow_buffers import distinct
+from stream_bp.preprocessing.encoder import Encoder
+from stream_bp.preprocessing.schema import Task, is_number, present
+
+__all__ = ["plan"]
+
+_MOST_CLASSES = 20  # whole numbers with more distinct values than this are values, not classes
+
+
+def plan(source: Source, config: JobConfig) -> Encoder:
+    """Choose columns and task, and read as much of the targets as shows that there is something to learn.
+
+    Parameters
+    ----------
+    source
+        Where rows come from.
+    config
+        Target, features, task.
+
+    Returns
+    -------
+    Encoder
+        With empty vocabularies.
+
+    Raises
+    ------
+    ConfigError
+        If a column is not there, or the task cannot be told.
+    DataError
+        If there are no rows, a type cannot be learned from, or a classification has fewer than two classes.
+    """
+    schema = source.schema
+    # A first plan finds wrong names and types before anything is read.
+    draft: Task = "regression" if config.task == "regression" else "classification"
+    settings = config.encoder_settings
+    if config.new_columns == "learn":  # one that comes later may be left out, too
+        settings["ignore"] = present(config.ignore, schema.names)
+    encoder = Encoder.plan(schema, config.target, draft, **settings)
+    task = config.task if config.task != "auto" else _guess(source, config, encoder)
+    if task != draft:
+        encoder = Encoder.plan(schema, config.target, task, **settings)
+    if not source.is_endless:
+        _refuse_hopeless(source, encoder)
+    return encoder
+
+
+def _guess(source: Source, config: JobConfig, draft: Encoder) -> Task:
+    """Words and booleans are classes; whole numbers are, if the first rows have few of them; fractions are values."""
+    if config.output != "auto":
+        return "regression" if config.output == "identity" else "classification"
+    first = next(_targets(source, draft.target_schema), None)
+    if first is None:
+        raise DataError(f"{source.description}: no rows")
+    for name in config.target:
+        column = first.column(name)
+        if is_number(column.type) and not _looks_like_classes(distinct(column)):
+            return "regression"
+    return "classification"
+
+
+def _looks_like_classes(values: list[Any]) -> bool:
+    return len(values) <= _MOST_CLASSES and all(float(value).is_integer() for value in values)
+
+
+def _refuse_hopeless(source: Source, encoder: Encoder) -> None:
+    """Read targets until each has two classes (one value, for a regression); usually that is the first block."""
+    wanted = 2 if encoder.task == "classification" else 1
+    met: dict[str, dict[Any, None]] = {column.name: {} for column in encoder.targets}
+    n_rows = 0
+    for records in _targets(source, encoder.target_schema):
+        n_rows += records.num_rows
+        for name, values in met.items():
+            values.update(dict.fromkeys(distinct(records.column(name))))
+        if all(len(values) >= wanted for values in met.values()):
+            return
+    if not n_rows:
+        raise DataError(f"{source.description}: no rows")
+    name, values = min(met.items(), key=lambda item: len(item[1]))
+    if encoder.task == "regression":
+        raise DataError(f"target column {name!r} has no value in {n_rows} rows: there is nothing to learn")
+    found = f"only the class {next(iter(values))!r}" if values else "no class"
+    raise DataError(f"target column {name!r} has {found} in {n_rows} rows; learning needs at least two")
+
+
+def _targets(source: Source, schema: Any) -> Iterator[Any]:
+    with source.open(schema) as reader:
+        for block in reader:
+            if len(block):
+                yield block.records

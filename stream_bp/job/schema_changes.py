@@ -1,0 +1,92 @@
+"""What changes from file to file: columns that come, go, or stand in another order."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from connectors import FileStart, Note
+from stream_bp.errors import CheckpointError
+from stream_bp.persistence.journal import Journal
+
+__all__ = ["Changes"]
+
+
+class Changes:
+    """The columns of the file that is being read, and what was told of their changes.
+
+    Parameters
+    ----------
+    learned
+        Names of the columns that are learned from, or predicted.
+
+    Attributes
+    ----------
+    unlearnable
+        Names of new columns that cannot be learned from.
+    """
+
+    def __init__(self, learned: Sequence[str]) -> None:
+        self._learned = set(learned)
+        self._missing: set[str] = set()
+        self.unlearnable: set[str] = set()
+        self._columns: list[str] | None = None
+        self.journal: Journal | None = None
+
+    def take(self, notes: Sequence[Note]) -> list[str]:
+        """Compare the columns of files that begin with those of the file before; return a line for each change."""
+        lines = []
+        for start in notes:
+            if not isinstance(start, FileStart):
+                continue
+            for event, names in self._events(start.columns):
+                detail = ", ".join(names)
+                lines.append(f"{start.place}, from row {start.row:,} on: {event.replace('_', ' ')}: {detail}")
+                self._note(start.row, event, start.place, detail)
+            self._columns = list(start.columns)
+        return lines
+
+    def _events(self, columns: Sequence[str]) -> list[tuple[str, list[str]]]:
+        if self._columns is None:
+            return []
+        before, now = self._columns, list(columns)
+        were, are = set(before), set(now)
+        new, gone = [name for name in now if name not in were], [name for name in before if name not in are]
+        events = {
+            "columns_ignored": [name for name in new if name not in self._learned],
+            "columns_back": [name for name in new if name in self._missing],
+            "columns_missing": [name for name in gone if name in self._learned],
+            "columns_gone": [name for name in gone if name not in self._learned],
+        }
+        self._missing = self._missing.difference(new).union(events["columns_missing"])
+        if not new and not gone and before != now:
+            events["columns_reordered"] = now
+        return [(event, names) for event, names in events.items() if names]
+
+    def learn(self, row: int, place: str, names: Sequence[str], found: Sequence[str]) -> None:
+        """Take in that columns are learned from a row on, of those found; the others cannot be."""
+        self._learned |= set(names)
+        self.unlearnable |= set(found).difference(names)
+        if names:
+            self._note(row, "columns_learned", place, ", ".join(names))
+
+    def _note(self, row: int, event: str, place: str, detail: str) -> None:
+        if self.journal is not None:
+            self.journal.append({"row": row, "event": event, "source": place, "detail": detail})
+
+    def state(self) -> dict[str, Any]:
+        """Return what :meth:`restore` goes on from."""
+        names = {"missing": sorted(self._missing), "unlearnable": sorted(self.unlearnable)}
+        return {"columns": self._columns, **names}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state.
+
+        Raises
+        ------
+        CheckpointError
+            If it is none.
+        """
+        columns = state["columns"]
+        if columns is not None and any(type(name) is not str for name in columns):
+            raise CheckpointError("the columns of the last file are not names")
+        self._columns = None if columns is None else list(columns)
+        self._missing, self.unlearnable = set(map(str, state["missing"])), set(map(str, state["unlearnable"]))

@@ -1,0 +1,113 @@
+"""When a job is done before its stream is: the smoothed loss, and the two rules that look at it.
+
+J̃ of one minibatch is noise. It is smoothed by taking the mean over blocks of :data:`SMOOTHED_ROWS` rows, rounded up
+to whole minibatches; both rules look at the end of each block:
+
+- ``stop_loss``: the mean is at or under a target (Algorithm 1);
+- ``stop_delta``: the mean differs from the one of the block before by no more than a threshold (§2).
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from stream_bp._arrays import Floats, running_sum
+
+__all__ = ["SMOOTHED_ROWS", "Stopping"]
+
+SMOOTHED_ROWS = 1_000
+
+
+@dataclass(slots=True)
+class Stopping:
+    """The smoothed loss of a job, and whether it ends the job.
+
+    Parameters
+    ----------
+    batch_size
+        Rows in a minibatch.
+    stop_loss
+        Stop when the smoothed loss is at or under this; ``None`` never.
+    stop_delta
+        Stop when the smoothed loss changed by this or less; ``None`` never.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> stopping = Stopping(batch_size=500, stop_loss=0.1)
+    >>> losses, counts = np.array([0.3, 0.1, 0.1, 0.1]), np.ones(4)
+    >>> stopping.update(losses[:3], counts[:3]), stopping.update(losses[3:], counts[3:])
+    (None, 'stop_loss')
+    """
+
+    batch_size: int
+    stop_loss: float | None = None
+    stop_delta: float | None = None
+    _total: float = field(default=0.0, init=False)
+    _rows: float = field(default=0.0, init=False)
+    _minibatches: int = field(default=0, init=False)
+    _smoothed: float | None = field(default=None, init=False)
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether a rule was given."""
+        return self.stop_loss is not None or self.stop_delta is not None
+
+    @property
+    def minibatches_left(self) -> int:
+        """Minibatches until the present block is full."""
+        return -(-SMOOTHED_ROWS // self.batch_size) - self._minibatches
+
+    @property
+    def loss(self) -> float | None:
+        """Mean loss of a row over the last full block; over the present one before any is full."""
+        if self._smoothed is None and self._rows:
+            return self._total / self._rows
+        return self._smoothed
+
+    def update(self, losses: Floats, counts: Floats) -> str | None:
+        """Take minibatches.
+
+        Parameters
+        ----------
+        losses, counts
+            Sum of the loss, and rows with a target, of each minibatch in turn: (T,), float64.
+
+        Returns
+        -------
+        str or None
+            ``"stop_loss"`` or ``"stop_delta"`` where the last of them ended a block that meets a rule.
+        """
+        reason, start = None, 0
+        while start < len(losses):
+            stop = start + max(1, self.minibatches_left)
+            reason = self._update_block(losses[start:stop], counts[start:stop])
+            start = stop
+        return reason
+
+    def _update_block(self, losses: Floats, counts: Floats) -> str | None:
+        """Take minibatches of one block, up to its end at most; it has no end before there is a target in it."""
+        self._total, self._rows = running_sum(self._total, losses), running_sum(self._rows, counts)
+        self._minibatches += len(losses)
+        if self.minibatches_left > 0 or not self._rows:
+            return None
+        previous, self._smoothed = self._smoothed, self._total / self._rows
+        self._total, self._rows, self._minibatches = 0.0, 0.0, 0
+        if self.stop_loss is not None and self._smoothed <= self.stop_loss:
+            return "stop_loss"
+        if self.stop_delta is not None and previous is not None and abs(self._smoothed - previous) <= self.stop_delta:
+            return "stop_delta"
+        return None
+
+    def state(self) -> dict[str, Any]:
+        """Return what :meth:`restore` needs, JSON-able."""
+        return {
+            "total": self._total,
+            "rows": self._rows,
+            "minibatches": self._minibatches,
+            "smoothed": self._smoothed,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        self._total, self._rows = float(state["total"]), float(state["rows"])
+        self._minibatches, self._smoothed = int(state["minibatches"]), state["smoothed"]

@@ -1,0 +1,201 @@
+r"""The timeline of a run: what happened by the clock.
+
+Everything else in a run directory is a function of the rows learned, to the last bit; ``timeline.csv`` is not. So no
+checkpoint vouches for it, nothing goes on from it, and it ends no job: where the disk refuses it, that is told once,
+and the job goes on without. Every process of a job appends to it; the line that one was killed in is cut off.
+
+=========================  =====================================================================================
+column                     what it tells
+=========================  =====================================================================================
+``time``                   the moment, ISO 8601 in UTC, with milliseconds
+``event``                  ``start`` or ``end`` of a process, or ``sample`` between
+``rows``, ``minibatches``  learned so far, over all runs of the job
+``checkpoints``            saved by this process
+``checkpoint_seconds``     how long the last of them took
+``checkpoint_bytes``       its size
+``rss_bytes``              memory of this process
+``lag_bytes``              what lies in the source and was not learned
+``detail``                 of a start the version, and what it goes on from; of an end its reason
+=========================  =====================================================================================
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import stream_bp
+from stream_bp.job.observer import Observer, Status
+from stream_bp.job.state import Training
+from stream_bp.job.summary import peak_rss_bytes
+from stream_bp.persistence.checkpoints import Loaded
+from stream_bp.persistence.filesystem import Disk
+from stream_bp.persistence.journal import csv_line
+from stream_bp.persistence.run_directory import RUN_FILES
+
+__all__ = ["Timeline", "spacing"]
+
+_COLUMNS = RUN_FILES["timeline"].columns or ()
+_DETAIL = 500  # characters: an error may quote a row
+
+
+def spacing(age_s: float) -> float:
+    """Return how long after one sample the next is due: 1 % of the job's age, from a second to ten minutes.
+
+    Parameters
+    ----------
+    age_s
+        Seconds since the first line of the timeline.
+
+    Notes
+    -----
+    A day is some 700 lines then, and a year 53,000.
+
+    Examples
+    --------
+    >>> spacing(5), spacing(3600), spacing(86400 * 365)
+    (1.0, 36.0, 600.0)
+    """
+    return min(max(1.0, age_s / 100), 600.0)
+
+
+class Timeline(Observer):
+    """The writer of a job's timeline.
+
+    Parameters
+    ----------
+    path
+        The CSV file; made where it is not there, else appended to.
+    disk
+        The way to it.
+    note
+        Hears, once, why there is no further line.
+
+    Notes
+    -----
+    A line opens the file, and closes it: there are few, and nothing is held that a full disk could spoil. None is
+    synced.
+    """
+
+    def __init__(self, path: Path, disk: Disk, note: Callable[[str], None]) -> None:
+        self._path, self._disk, self._note = path, disk, note
+        self._is_silent = False
+        self._began = self._due = 0.0
+        self._age_s = 0.0
+
+    def begin(self, training: Training, resumed: Loaded | None) -> None:
+        """Write that a process begins, and what it goes on from."""
+        self._is_silent, self._began = False, time.monotonic()
+        origin = "afresh" if resumed is None else f"from {resumed.path.name}"
+        with self._bearing():
+            self._age_s = self._go_on()
+        cells: dict[str, object] = {"rows": training.rows, "minibatches": training.minibatches, "checkpoints": 0}
+        self._write("start", cells, f"stream-bp {stream_bp.__version__}, {origin}")
+
+    def update(self, status: Status) -> None:
+        """Write a sample; most calls do nothing."""
+        if not self._is_silent and time.monotonic() >= self._due:
+            self._write("sample", _cells(status), "")
+
+    def end(self, status: Status, reason: str) -> None:
+        """Write why it stopped."""
+        if not self._is_silent:
+            self._write("end", _cells(status), reason)
+
+    def _go_on(self) -> float:
+        """Cut off a torn last line, and return how many seconds ago the first one was written.
+
+        Raises
+        ------
+        OSError
+            If the file is somebody else's, or cannot be read.
+        """
+        size = whole = 0
+        head = b""
+        with contextlib.suppress(FileNotFoundError):
+            for chunk in self._disk.chunks(self._path):
+                head = head or chunk
+                if (end := chunk.rfind(b"\n")) >= 0:
+                    whole = size + end + 1
+                size += len(chunk)
+        header = csv_line(_COLUMNS)
+        if head[: len(header)] != header[: len(head)] and head.strip(b"\0"):
+            raise OSError(0, "it was not written by stream-bp; move it away")
+        if whole < size:
+            with self._opened() as fd:
+                self._disk.truncate(fd, whole)
+        return _age_s(head[len(header) :])
+
+    def _write(self, event: str, cells: dict[str, object], detail: str) -> None:
+        if self._is_silent:
+            return
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        detail = " ".join(detail.split())[:_DETAIL]
+        cells = {**cells, "time": now, "event": event, "rss_bytes": _rss_bytes(), "detail": detail}
+        line = csv_line([cells.get(column) for column in _COLUMNS])
+        with self._bearing(), self._opened() as fd:
+            self._disk.write(fd, line)
+        now_s = time.monotonic()
+        self._due = now_s + spacing(self._age_s + now_s - self._began)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[int]:
+        """Open the file to append to it, made and given its header where there is none."""
+        try:
+            fd, header = self._disk.open_existing(self._path), b""
+        except FileNotFoundError:
+            fd, header = self._disk.open_new(self._path), csv_line(_COLUMNS)
+        try:
+            if header:
+                self._disk.write(fd, header)
+            yield fd
+        finally:
+            self._disk.close(fd)
+
+    @contextlib.contextmanager
+    def _bearing(self) -> Iterator[None]:
+        """Fall silent where the disk refuses, and say so."""
+        try:
+            yield
+        except OSError as error:
+            if not self._is_silent:
+                self._is_silent = True
+                self._note(f"no further line in {self._path}: {error.strerror}; the job goes on")
+
+
+def _cells(status: Status) -> dict[str, object]:
+    """Return what a line tells of a running job."""
+    work = status.work
+    cells: dict[str, object] = {
+        "rows": status.training.rows,
+        "minibatches": status.training.minibatches,
+        "checkpoints": sum(work.saves.counts),
+        "lag_bytes": _lag(status),
+    }
+    if work.saved is not None:
+        cells |= {"checkpoint_seconds": f"{work.saved.seconds:.4f}", "checkpoint_bytes": work.saved.n_bytes}
+    return cells
+
+
+def _lag(status: Status) -> int | None:
+    with contextlib.suppress(OSError):  # a file may be gone
+        return status.source.lag(status.cursor)
+    return None
+
+
+def _rss_bytes() -> int:
+    """Return the memory that this process holds now; where only its peak can be had, that."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return peak_rss_bytes()
+
+
+def _age_s(lines: bytes) -> float:
+    """Return how long ago the first of some lines was written; 0 where there is none, or the clock was set back."""
+    moment = lines[:80].decode(errors="replace").partition(",")[0]
+    try:
+        return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds())
+    except (ValueError, TypeError):
+        return 0.0

@@ -1,0 +1,177 @@
+"""A network that is asked, and does not learn: a job of it writes predictions for rows as they come.
+
+To a job it is a model like another one, so position, decisions, quarantine, parts of predictions and checkpoints are
+those of any job. Its checkpoints hold the network as it was found, and with it how far it got.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from stream_bp._arrays import Array, Floats, Mask
+from stream_bp.errors import CheckpointError, DataError
+from stream_bp.models.base import Outcome, refuse_excess
+from stream_bp.models.restore import restore_model
+from stream_bp.persistence.snapshot import Snapshot, encode
+from stream_bp.persistence.state_schema import FROZEN, fitting
+from stream_bp.preprocessing.encoder import Encoded, Encoder
+from stream_bp.preprocessing.schema import Column
+from stream_bp.preprocessing.vocabulary import Value
+
+__all__ = ["Frozen"]
+
+
+class Frozen:
+    """The network of a checkpoint, which a job asks for predictions and does not teach.
+
+    Parameters
+    ----------
+    snapshot
+        The checkpoint.
+    columns
+        Those of the source: without all of the targets there is nothing to compare with.
+
+    Attributes
+    ----------
+    fingerprint
+        SHA-256, hexadecimal, of all that its predictions depend on.
+
+    Raises
+    ------
+    DataError
+        If nothing can be predicted yet.
+    CheckpointError
+        If the checkpoint does not fit together.
+
+    Notes
+    -----
+    A row is predicted as if it came next, minibatch by minibatch: how many are asked for at once means nothing. What
+    the network never met counts as missing; a class that it does not know is a truth all the same.
+    """
+
+    is_resumable = True
+
+    def __init__(self, snapshot: Snapshot, columns: list[str]) -> None:
+        self._model = model = restore_model(snapshot, engine="numpy")
+        self.encoder = encoder = model.encoder
+        _refuse_untaught(encoder.targets, model.labels)
+        tensors, state = model.state()
+        self.fingerprint = hashlib.sha256(encode(Snapshot(0, tensors, state))).hexdigest()
+        if encoder.missing in {"skip", "error"}:
+            encoder.missing = "mean"  # every row is predicted
+        encoder.is_labelled = {column.name for column in encoder.targets} <= {*columns}
+        self._met = [len(labels) for labels in model.labels]
+        self._batch_size = 1
+
+    def go_on(self, snapshot: Snapshot) -> None:
+        """Stand where a checkpoint of an earlier run of the same job does.
+
+        Raises
+        ------
+        CheckpointError
+            If that predicted with another network, or with other columns.
+        """
+        with fitting():
+            saved = snapshot.state["model"][FROZEN]
+            if saved["fingerprint"] != self.fingerprint:
+                raise CheckpointError(
+                    "the run directory holds predictions of another checkpoint, or of this one before it learned more; "
+                    "give the same, or another --run-dir and --output"
+                )
+            if saved["is_labelled"] != self.encoder.is_labelled:
+                raise CheckpointError(
+                    "the target is in the source of one run, and not in that of another; give another --run-dir and "
+                    "--output"
+                )
+            no_words = [()] * len(self.encoder.categorical)
+            met = Encoder.from_json(self.encoder.to_json(), no_words, saved["labels"]).labels
+            for words, labels in zip(self.encoder.labels, met, strict=True):
+                if labels.values[: len(words)] != words.values:
+                    raise CheckpointError("the classes that its rows had are not those that the network knows")
+                words.extend(labels.values[len(words) :])
+            self._met = list(map(len, met))
+
+    def add_columns(self, columns: Sequence[Column]) -> None:
+        """Refuse: what does not learn has no use for further features."""
+        raise DataError(f"column {columns[0].name!r} is new, and a network that does not learn cannot learn it")
+
+    @property
+    def description(self) -> str:
+        """The sizes of the layers, and that they stay as they are."""
+        return f"{self._model.description}, not learned"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of θ."""
+        return self._model.digest
+
+    def preparation(self, batch_size: int) -> Callable[[Any], Encoded]:
+        """Return what encodes the rows that come next."""
+        self._batch_size = batch_size
+        return self._encode
+
+    def _encode(self, records: Any) -> Encoded:
+        rows = self.encoder.encode(records)
+        if self.encoder.is_labelled:
+            return rows
+        shape = len(self.encoder.targets), len(rows)
+        missing: Array = np.full(shape, np.nan) if self.encoder.task == "regression" else np.full(shape, -1)
+        return replace(rows, y=missing)
+
+    def learn(self, rows: Encoded, start: int, stop: int) -> Iterator[Outcome]:
+        """Predict the minibatches of rows[start:stop], and learn nothing.
+
+        Yields
+        ------
+        Outcome
+            Of all of them; without a loss, which nothing is learned by.
+
+        Raises
+        ------
+        DataError
+            If a target has more classes than can be told apart.
+        """
+        y = rows.y[:, start:stop]
+        refuse_excess(self.encoder, "softmax", y)
+        borders = [*range(start, stop, self._batch_size), stop]
+        said = [self._model.predict(_cut(rows, first, last)) for first, last in pairwise(borders)]
+        predictions: list[Floats] = [np.concatenate(pieces, axis=-1) for pieces in zip(*said, strict=True)]
+        self._met = [max(met, int(codes.max()) + 1) for met, codes in zip(self._met, y, strict=False)]
+        nothing = np.zeros(len(said))
+        yield Outcome(y, predictions, nothing, nothing)
+
+    def react(self, how: str) -> None:
+        """Do nothing: settings that ask for it are refused."""
+
+    def counters(self) -> dict[str, float]:
+        """Return the step at which the network stands."""
+        return {"step": self._model.learner.step}
+
+    def layers(self) -> list[dict[str, float]]:
+        """Return nothing: no gradient goes through them."""
+        return []
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what the network is, as it was found, and which classes the rows had."""
+        tensors, state = self._model.state()
+        labels = [words.values[:met] for words, met in zip(self.encoder.labels, self._met, strict=False)]
+        mine = {"fingerprint": self.fingerprint, "is_labelled": self.encoder.is_labelled, "labels": labels}
+        return tensors, {**state, FROZEN: mine}
+
+
+def _refuse_untaught(targets: list[Column], labels: list[list[Value]]) -> None:
+    for column, known in zip(targets, labels, strict=False):
+        if not known:
+            raise DataError(f"nothing can be predicted yet: no label of {column.name!r} was learned")
+
+
+def _cut(rows: Encoded, start: int, stop: int) -> Encoded:
+    """Return rows[start:stop], but for what is not predicted from."""
+    missing: Mask | None = None if rows.missing is None else rows.missing[:, start:stop]
+    return Encoded(
+        rows.numbers[:, start:stop], [codes[start:stop] for codes in rows.categories], rows.y[:, start:stop], missing
+    )

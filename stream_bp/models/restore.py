@@ -1,0 +1,42 @@
+"""Models and evaluations out of checkpoints."""
+
+from stream_bp._arrays import under
+from stream_bp.errors import CheckpointError
+from stream_bp.metrics.prequential import Evaluation
+from stream_bp.models.mlp import Model
+from stream_bp.persistence.snapshot import Snapshot
+from stream_bp.persistence.state_schema import EVALUATION, fitting, saved_config
+
+__all__ = ["restore_evaluation", "restore_model"]
+
+
+def restore_model(snapshot: Snapshot, engine: str | None = None) -> Model:
+    """Return the model in a checkpoint, ready to predict or to go on.
+
+    Parameters
+    ----------
+    snapshot
+        What was loaded.
+    engine
+        What it is to compute with; as it was learned, if it is not given.
+
+    Raises
+    ------
+    CheckpointError
+        If it does not fit together.
+    """
+    config = saved_config(snapshot)
+    settings = config.model_copy(update={"engine": engine or config.engine}).model_settings
+    with fitting():
+        return Model.restore(snapshot.tensors, snapshot.state["model"], **settings)
+
+
+def restore_evaluation(snapshot: Snapshot) -> Evaluation:
+    """Return the evaluation in a checkpoint; a CheckpointError if it does not fit together."""
+    with fitting():
+        evaluation = Evaluation.restore(under(EVALUATION, snapshot.tensors), snapshot.state["evaluation"])
+        columns, rest = snapshot.state["model"]["columns"], snapshot.state["evaluation"]
+        found, expected = (rest["task"], rest["n_targets"]), (columns["task"], len(columns["targets"]))
+        if found != expected:
+            raise CheckpointError(f"the evaluation is of {found} targets, expected {expected}")
+        return evaluation

@@ -1,0 +1,131 @@
+"""A running job in lines: a sentence or a JSON object each, for whoever reads them later."""
+
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+from stream_bp.job.observer import Observer, Status
+from stream_bp.job.state import Training
+from stream_bp.monitoring.formatting import headline, introduction, show
+from stream_bp.persistence.checkpoints import Loaded
+
+__all__ = ["JsonLog", "Log", "json_line"]
+
+_EVERY_S = 10.0
+
+
+class Log(Observer):
+    """Sentences. A context manager, as every observer of the command line is.
+
+    Parameters
+    ----------
+    write
+        Writes a line.
+    title
+        What the lines begin with, where several jobs follow each other; the job is then introduced in few words.
+    """
+
+    def __init__(self, write: Callable[[str], None], title: str = "") -> None:
+        self._write = write
+        self._title = title
+        self._last = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing is held."""
+
+    def note(self, line: str) -> None:
+        """Write why it takes a while, or what happened."""
+        self._write(f"{self._title}: {line}" if self._title else line)
+
+    def begin(self, training: Training, resumed: Loaded | None) -> None:
+        """Write what is learned, and where it goes on."""
+        self._last = time.monotonic()
+        for line in [training.model.description] if self._title else introduction(training, resumed):
+            self.note(line)
+
+    def update(self, status: Status) -> None:
+        """Write how far the job is; most calls do nothing."""
+        now = time.monotonic()
+        if now - self._last >= _EVERY_S:
+            self._last = now
+            self._progress(status)
+
+    def _progress(self, status: Status) -> None:
+        self.note(_line(status))
+
+
+class JsonLog(Log):
+    """JSON objects, of the same moments: ``time``, ``event`` and ``message``, and of a progress its figures."""
+
+    def note(self, line: str) -> None:
+        """Write why it takes a while, or what happened."""
+        self._write(json_line("note", line, **self._names()))
+
+    def begin(self, training: Training, resumed: Loaded | None) -> None:
+        """Write what is learned, and where it goes on."""
+        self._last = time.monotonic()
+        for line in [training.model.description] if self._title else introduction(training, resumed):
+            self._write(json_line("begin", line, rows=training.rows, **self._names()))
+
+    def _progress(self, status: Status) -> None:
+        self._write(json_line("progress", _line(status), **_figures(status), **self._names()))
+
+    def end(self, status: Status, reason: str) -> None:
+        """Write why it stopped."""
+        self._write(json_line("end", reason, **_figures(status), **self._names()))
+
+    def _names(self) -> dict[str, str]:
+        return {"job": self._title} if self._title else {}
+
+
+def json_line(event: str, message: str, **fields: Any) -> str:
+    """Return a line of a JSON log: when (UTC), what, in words, and in figures."""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return json.dumps({"time": now, "event": event, "message": message, **fields})
+
+
+def _figures(status: Status) -> dict[str, Any]:
+    training = status.training
+    saved = status.work.saved
+    return {
+        "rows": training.rows,
+        "minibatches": training.minibatches,
+        "rows_per_second": round(status.work.rate.value, 1),
+        "progress": status.progress(),
+        "is_idle": status.is_idle,
+        "loss": training.stopping.loss,
+        "learning_rate": training.model.counters().get("learning_rate"),
+        "metrics": training.evaluation.metrics(),
+        "windowed": training.evaluation.windowed(),
+        "baselines": training.evaluation.baselines(),
+        "bad_rows": training.quality.n_bad,
+        "error_drifts": training.drift.errors.count if training.drift is not None else None,
+        "drifted_features": list(training.drift.features.drifted) if training.drift is not None else None,
+        "checkpoint": saved.path.name if saved is not None else None,
+    }
+
+
+def _line(status: Status) -> str:
+    training = status.training
+    parts = [f"{training.rows:,} rows", f"{status.work.rate.value:,.0f} rows/s"]
+    progress = status.progress()
+    if progress is not None:
+        epochs = training.config.epochs
+        parts.append(f"{progress:.0%}" + (f", epoch {training.epoch + 1}/{epochs}" if epochs > 1 else ""))
+    evaluation = training.evaluation
+    parts.append(headline(evaluation.task, evaluation.metrics(), evaluation.baselines()))
+    recent = headline(evaluation.task, evaluation.windowed(), evaluation.baselines(windowed=True))
+    parts.append(f"last {evaluation.window}: {recent}")
+    if training.stopping.loss is not None:
+        parts.append(f"loss {show(training.stopping.loss)}")
+    if status.checkpoint is not None:
+        parts.append(status.checkpoint.stem)
+    return " · ".join(parts)

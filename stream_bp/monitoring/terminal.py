@@ -1,0 +1,148 @@
+"""A running job on a terminal: one panel that is drawn anew, twice a second."""
+
+import time
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel as Frame
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from stream_bp.job.observer import Observer, Status
+from stream_bp.job.state import Training
+from stream_bp.monitoring.formatting import HEADLINES, introduction, show, show_bytes, show_duration
+from stream_bp.persistence.checkpoints import Loaded
+
+__all__ = ["Panel"]
+
+_EVERY_S = 0.5
+_LAG_S = 5.0  # between two looks at what lies there
+
+
+class Panel(Observer):
+    """Progress in a frame on a terminal; what is said of the job stands above it. A context manager.
+
+    Parameters
+    ----------
+    console
+        Where to draw; standard error.
+    title
+        Where several jobs follow each other, what this one is called; it is then introduced in few words.
+    """
+
+    def __init__(self, console: Console, title: str = "") -> None:
+        self._console = console
+        self._title = title
+        self._live = Live(console=console, transient=True, auto_refresh=False)
+        self._last = self._lag_at = 0.0
+        self._lag: int | None = None
+        self._first: tuple[float, float] | None = None
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(OSError):
+            self._live.stop()
+
+    def note(self, line: str) -> None:
+        """Tell why it takes a while, or what happened."""
+        line = f"{self._title}: {line}" if self._title else line
+        with suppress(OSError):  # a terminal that is gone ends no job
+            self._console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+    def begin(self, training: Training, resumed: Loaded | None) -> None:
+        """Say what is learned, and where it goes on."""
+        self._first = None
+        for line in [training.model.description] if self._title else introduction(training, resumed):
+            self.note(line)
+
+    def update(self, status: Status) -> None:
+        """Draw how far the job is; most calls do nothing."""
+        now = time.monotonic()
+        if now - self._last < _EVERY_S:
+            return
+        self._last = now
+        if now - self._lag_at > _LAG_S:
+            self._lag, self._lag_at = status.source.lag(status.cursor), now
+        training = status.training
+        title = self._title or f"{training.model.encoder.task} of {', '.join(training.config.target)}"
+        frame = Frame(
+            Group(self._progress(status), _scores(training), _facts(status, self._lag)),
+            title=Text(title),
+            title_align="left",
+            border_style="dim",
+        )
+        with suppress(OSError):
+            self._live.update(frame, refresh=True)
+
+    def _progress(self, status: Status) -> Table:
+        """Return rows and rate, and of a source that ends how much of it is left."""
+        grid = Table.grid(padding=(0, 2))
+        cells = [f"{status.training.rows:,} rows", f"{status.work.rate.value:,.0f} rows/s"]
+        progress = status.progress()
+        if progress is None:
+            cells.append("waiting for rows" if status.is_idle else f"for {show_duration(status.seconds)}")
+            grid.add_row(*cells)
+            return grid
+        epochs = status.training.config.epochs
+        cells += [f"epoch {status.training.epoch + 1}/{epochs}"] if epochs > 1 else []
+        grid.add_row(
+            *cells, ProgressBar(100, 100 * progress, width=24), f"{progress:.0%}", self._left(status, progress)
+        )
+        return grid
+
+    def _left(self, status: Status, progress: float) -> str:
+        """Say how long the rest takes at the pace of this process."""
+        if self._first is None:
+            self._first = status.seconds, progress
+        began, first = self._first
+        if progress <= first:
+            return ""
+        return f"{show_duration((1 - progress) * (status.seconds - began) / (progress - first))} left"
+
+
+def _scores(training: Training) -> Table:
+    """Return the metric to look at first beside its baselines, over all rows and lately."""
+    evaluation, task = training.evaluation, training.model.encoder.task
+    name, first = HEADLINES[task]
+    grid = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    grid.add_column("")
+    for header in ("all rows", f"last {evaluation.window:,}"):
+        grid.add_column(header, justify="right", min_width=10)
+    everything, recent = evaluation.metrics(), evaluation.windowed()
+    grid.add_row(Text(name, style="bold"), *(Text(show(m[name]), style="bold") for m in (everything, recent)))
+    baselines, lately = evaluation.baselines(), evaluation.baselines(windowed=True)
+    for baseline in sorted(baselines, key=lambda one: one != first):
+        grid.add_row(
+            Text(baseline.replace("_", " "), style="dim"),
+            *(Text(show(m[baseline][name]), style="dim") for m in (baselines, lately)),
+        )
+    return grid
+
+
+def _facts(status: Status, lag: int | None) -> Text:
+    """Return what else a person looks for, as far as there is any."""
+    training, saved = status.training, status.work.saved
+    facts = []
+    if training.stopping.loss is not None:
+        facts.append(f"loss {show(training.stopping.loss)}")
+    rate = training.model.counters().get("learning_rate")
+    if rate is not None:
+        facts.append(f"learning rate {show(rate)}")
+    if lag is not None:
+        facts.append(f"{show_bytes(lag)} {'behind' if status.source.is_endless else 'to read'}")
+    if saved is not None:
+        facts.append(f"checkpoint {show_duration(time.time() - saved.at)} ago, {show_bytes(saved.n_bytes)}")
+    if training.quality.n_bad:
+        facts.append(f"{training.quality.n_bad:,} bad rows")
+    if training.drift is not None and (drifted := training.drift.description) is not None:
+        facts.append(f"drift: {drifted}")
+    return Text(" · ".join(facts))

@@ -1,0 +1,81 @@
+"""What a learner asks of what computes."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from stream_bp._arrays import Floats
+from stream_bp.nn.scaler import NextRow
+from stream_bp.nn.schedules import Schedule
+
+__all__ = ["Engine", "Rule"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How a network computes and learns, by the names of the command line.
+
+    Attributes
+    ----------
+    activation, output, optimizer
+        ψ, g with its loss, and the update.
+    schedule
+        Step t → η⁽ᵗ⁾.
+    clip_norm
+        Largest norm of the mean gradient, or ``None``.
+    weight_decay
+        λ.
+    restarted
+        The step at which the optimiser began with empty slots.
+    """
+
+    activation: str
+    output: str
+    optimizer: str
+    schedule: Schedule
+    clip_norm: float | None
+    weight_decay: float
+    restarted: int = 0
+
+
+class Engine(Protocol):
+    """What a learner asks for. The arrays are of the learner's dtype, samples are columns."""
+
+    def predict(self, X: Floats) -> Floats:
+        """Return ŷ (n_K, n) of rows (n_0, n); no room is kept for their number."""
+
+    def propagate(self, X: Floats) -> Floats:
+        """Return ŷ (n_K, b) of a minibatch, in room that the next one of this width takes; what is between is kept."""
+
+    def propagate_row(self, x: Floats, row: NextRow) -> Floats:
+        """Scale a row x (n_0, 1), float64, as if it came next, and return its ŷ (n_K, 1), as :meth:`propagate` does."""
+
+    def backward(self, Y: Floats, mask: Floats | None, step: int) -> None:
+        """Write the gradient sum of the minibatch that was propagated last, given its targets (n_K, b)."""
+
+    def apply(self, count: float, step: int) -> None:
+        """Change θ by the gradient sum over so many rows."""
+
+    def learn_propagated(self, Y: Floats, mask: Floats | None, step: int) -> None:
+        """Learn the minibatch that was propagated last, all of whose targets (n_K, b) are there."""
+
+    def learn(
+        self, X: Floats, Y: Floats, masks: Floats | None, counts: Floats, *, step: int, a: Floats, y_hat: Floats
+    ) -> int:
+        """Predict, then learn, T minibatches in turn; one without a target is no step.
+
+        Parameters
+        ----------
+        X, Y
+            (T, n_0, b), (T, n_K, b).
+        masks, counts
+            What δ is multiplied by, (T, n_K or 1, b) or ``None``; rows with a target, (T,).
+        step
+            t of the first.
+        a, y_hat
+            Receive a⁽ᴷ⁾ and ŷ from before each update, (T, n_K, b).
+
+        Returns
+        -------
+        int
+            t after the last.
+        """

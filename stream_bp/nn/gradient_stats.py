@@ -1,0 +1,77 @@
+"""How large δ and the gradient are, layer by layer: running figures that show a vanishing or exploding gradient."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from stream_bp._arrays import Floats
+
+__all__ = ["KEEP", "SAMPLED_EVERY", "Diagnostics"]
+
+SAMPLED_EVERY = 16
+"""Steps between two samples: often enough to follow the figures, seldom enough to cost nothing."""
+
+KEEP = 0.99
+"""What a sample leaves of the figures before it."""
+
+
+class Diagnostics:
+    """Running root mean square of Δ⁽ˡ⁾ and of ∂J̃/∂W⁽ˡ⁾ for every layer.
+
+    Parameters
+    ----------
+    n_layers
+        K.
+
+    Notes
+    -----
+    Each figure is the root of an exponential mean (factor 0.99 a sample, corrected for its start) of mean squares.
+    Which steps are sampled depends on the step alone, so the figures resume exactly.
+    """
+
+    def __init__(self, n_layers: int) -> None:
+        # Plain floats: of a few layers they cost a fraction of what small arrays do.
+        self._squares = [[0.0] * n_layers, [0.0] * n_layers]
+        self._weights = [0.0, 0.0]
+
+    def observe_delta(self, delta: Sequence[Floats], factor: float = 1) -> None:
+        """Take one sample of Δ⁽¹⁾ … Δ⁽ᴷ⁾, each (n_l, b), given these divided by a factor."""
+        self._observe(0, delta, factor * factor)
+
+    def observe_gradient(self, grad: Sequence[Floats]) -> None:
+        """Take one sample of the *mean* gradient of every layer, each (n_l, n_{l-1}+1)."""
+        self._observe(1, grad, 1)
+
+    def _observe(self, figure: int, arrays: Sequence[Floats], factor: float) -> None:
+        squares = self._squares[figure]
+        for layer, array in enumerate(arrays):
+            squares[layer] += (1 - KEEP) * (factor * _mean_square(array) - squares[layer])
+        self._weights[figure] += (1 - KEEP) * (1 - self._weights[figure])
+
+    def report(self) -> list[dict[str, float]]:
+        """Return ``{"delta_rms": …, "gradient_rms": …}`` for layers 1 … K; zeros before the first sample."""
+        figures = [
+            [math.sqrt(square / (weight or 1)) for square in squares]
+            for squares, weight in zip(self._squares, self._weights, strict=True)
+        ]
+        return [{"delta_rms": delta, "gradient_rms": grad} for delta, grad in zip(*figures, strict=True)]
+
+    def state(self) -> dict[str, Any]:
+        """Return what :meth:`restore` needs, JSON-able."""
+        return {
+            "squares": [list(layers) for layers in self._squares],
+            "weights": [[weight] for weight in self._weights],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        squares = np.array(state["squares"], dtype=float).reshape(np.shape(self._squares))
+        self._squares = squares.tolist()
+        self._weights = np.array(state["weights"], dtype=float).reshape(2).tolist()
+
+
+def _mean_square(array: Floats) -> float:
+    flat = array.ravel()
+    return float(np.dot(flat, flat)) / max(flat.size, 1)

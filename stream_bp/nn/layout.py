@@ -1,0 +1,155 @@
+"""Layer sizes → the layout of θ; every W⁽ˡ⁾ a view of it; where weights start; how the layout grows.
+
+θ is one vector. W⁽ˡ⁾ of shape (n_l, n_{l-1}+1) follows W⁽ˡ⁻¹⁾ without a gap, row after row, its last column the
+bias. The gradient and every optimiser slot have the same layout::
+
+    θ = [ W⁽¹⁾ row 0 | W⁽¹⁾ row 1 | … | W⁽²⁾ row 0 | … | W⁽ᴷ⁾ row n_K - 1 ]
+
+A column of W⁽¹⁾ starts from the seed and the *name* of its input, so the order in which inputs are listed, or are
+met, never matters. The rows of W⁽ᴷ⁾ start at zero: a class that was never seen says nothing.
+"""
+
+import hashlib
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from stream_bp._arrays import Floats
+
+__all__ = ["Network", "initial_columns", "initial_theta"]
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The sizes of the layers, and what follows from them.
+
+    Parameters
+    ----------
+    layer_sizes
+        (n_0, n_1, …, n_K): inputs, hidden units layer by layer, outputs.
+
+    Examples
+    --------
+    >>> network = Network((3, 4, 2))
+    >>> network.shapes, network.n_parameters
+    (((4, 4), (2, 5)), 26)
+    """
+
+    layer_sizes: tuple[int, ...]
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """Shape (n_l, n_{l-1}+1) of every W⁽ˡ⁾, from l = 1 to K."""
+        return tuple((n_out, n_in + 1) for n_in, n_out in itertools.pairwise(self.layer_sizes))
+
+    @property
+    def n_parameters(self) -> int:
+        """Length of θ."""
+        return sum(rows * columns for rows, columns in self.shapes)
+
+    def views(self, theta: Floats) -> list[Floats]:
+        """Return W⁽¹⁾ … W⁽ᴷ⁾ as views of a vector with θ's layout.
+
+        Parameters
+        ----------
+        theta
+            Contiguous vector of shape (n_parameters,): θ, a gradient, or one optimiser slot.
+
+        Notes
+        -----
+        The views share memory with ``theta``. A copy of ``theta`` has no views: take them anew.
+        """
+        ends = list(itertools.accumulate(rows * columns for rows, columns in self.shapes))
+        starts = [0, *ends[:-1]]
+        return [theta[a:z].reshape(shape) for a, z, shape in zip(starts, ends, self.shapes, strict=True)]
+
+    def regrow(self, vector: Floats, grown: "Network", at: int) -> Floats:
+        """Lay a vector of this network out for a wider one; what is new is zero.
+
+        Parameters
+        ----------
+        vector
+            Shape (n_parameters,), with this network's layout.
+        grown
+            The same hidden layers with at least as many inputs and outputs. New outputs come after the old rows.
+        at
+            The place of the first new input, 0 to n_0: the old ones from there on, and the bias, come behind the new.
+
+        Returns
+        -------
+        Floats
+            Shape (grown.n_parameters,); a new array.
+        """
+        wide = np.zeros(grown.n_parameters, vector.dtype)
+        for old, new in zip(self.views(vector), grown.views(wide), strict=True):
+            first = new[: len(old)]
+            n_behind = old.shape[1] - at
+            first[:, :at] = old[:, :at]
+            first[:, first.shape[1] - n_behind :] = old[:, at:]
+            at = 0  # the layers behind the first have no new inputs
+        return wide
+
+
+def initial_theta(
+    network: Network, inputs: Sequence[str], *, gain: float, fan_in: int, seed: int, dtype: np.dtype[np.floating]
+) -> Floats:
+    """Draw θ at step 0: He's or Glorot's normal start, biases and the output layer at zero.
+
+    Parameters
+    ----------
+    network
+        The layout.
+    inputs
+        Name of every input, shape (n_0,).
+    gain
+        Variance of a weight times the number of values that feed its unit: 2 for ReLU, 1 otherwise.
+    fan_in
+        How many inputs are active at once: the number of columns of the source (a category counts once).
+    seed
+        Seed of the draw.
+    dtype
+        float32 or float64.
+
+    Returns
+    -------
+    Floats
+        Shape (n_parameters,).
+    """
+    theta = np.zeros(network.n_parameters, dtype)
+    hidden = network.views(theta)[:-1]
+    for layer, W in enumerate(hidden, start=1):
+        n_out, n_in = W.shape[0], W.shape[1] - 1
+        if layer == 1:
+            W[:, :-1] = initial_columns(inputs, n_out, gain=gain, fan_in=fan_in, seed=seed)
+        else:
+            W[:, :-1] = _normal(f"{seed}/layer {layer}", (n_out, n_in)) * np.sqrt(gain / n_in)
+    return theta
+
+
+def initial_columns(inputs: Sequence[str], n_units: int, *, gain: float, fan_in: int, seed: int) -> Floats:
+    """Draw one column of W⁽¹⁾ for each named input.
+
+    Parameters
+    ----------
+    inputs
+        Names, shape (n,).
+    n_units
+        n_1, units of the first hidden layer.
+    gain, fan_in, seed
+        As in :func:`initial_theta`.
+
+    Returns
+    -------
+    Floats
+        Shape (n_1, n), float64. A column depends on nothing but its name, the seed and the scale.
+    """
+    columns = [_normal(f"{seed}/input {name}", (n_units,)) for name in inputs]
+    return np.stack(columns, axis=1) * np.sqrt(gain / max(fan_in, 1)) if columns else np.empty((n_units, 0))
+
+
+def _normal(key: str, shape: tuple[int, ...]) -> Floats:
+    """Draw standard normal values that are a function of a text alone (a hash of it seeds the generator)."""
+    digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little"))).standard_normal(shape)

@@ -1,0 +1,136 @@
+r"""What a job without end decided and nobody can foresee, written down before anything follows from it.
+
+Which file came next, and where a minibatch was cut short because nothing came: a job that goes on from an earlier
+checkpoint finds here what it did then, and does the same. One line for each decision, synced before it is used; a line
+that a power cut tore is no decision, for nothing followed from it.
+
+The file is CSV without a header: the row of the stream, what was decided, and how.
+"""
+
+import csv
+import io
+import threading
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+
+from connectors import LASTING, Decisions
+from stream_bp.errors import DiskError
+from stream_bp.persistence.filesystem import Disk
+
+__all__ = ["KeptDecisions"]
+
+_LARGE_BYTES = 1 << 20  # then what no checkpoint can need is dropped
+
+
+class KeptDecisions(Decisions):
+    """The decisions of a job, in a file of its run directory.
+
+    Parameters
+    ----------
+    path
+        The file; it is made with the first decision.
+    keep
+        How many checkpoints a job may have to go back to.
+    disk
+        The way to it.
+
+    Raises
+    ------
+    DiskError
+        If it cannot be read.
+    """
+
+    _most = None  # those that no checkpoint needs are dropped: see `saved`
+
+    def __init__(self, path: Path, keep: int, disk: Disk) -> None:
+        super().__init__()
+        self._path, self._disk = path, disk
+        self._lines: list[tuple[int, str, str]] = []
+        self._saved_rows: deque[int] = deque(maxlen=keep + 1)
+        self._size, self._kept_bytes, self._fd = 0, 0, -1
+        self._lock = threading.Lock()  # one thread decides, another one hears of checkpoints
+        try:
+            data = disk.read(path)
+        except FileNotFoundError:
+            data = b""
+        except OSError as error:
+            raise self._failure("read", error) from error
+        whole = data[: data.rfind(b"\n") + 1]
+        self._size, self._is_torn = len(whole), len(whole) < len(data)
+        csv.field_size_limit(max(csv.field_size_limit(), len(whole)))  # the columns of a wide file are one field
+        for line in csv.reader(io.StringIO(whole.decode(errors="surrogateescape"), newline="")):
+            with suppress(ValueError):
+                row, what, decision = line
+                self._lines.append((int(row), what, decision))
+                super().note(int(row), what, decision)
+
+    def note(self, row: int, what: str, decision: str) -> None:
+        """Write a decision down, durably."""
+        line = (row, what, decision)
+        with self._lock:
+            try:
+                self._append(_text([line]))
+            except OSError as error:
+                raise self._failure("write", error) from error
+            self._lines.append(line)
+            super().note(row, what, decision)
+
+    def _append(self, data: bytes) -> None:
+        if self._fd < 0 and self._size:
+            self._fd = self._disk.open_existing(self._path)
+            if self._is_torn:
+                self._disk.truncate(self._fd, self._size)
+        elif self._fd < 0:
+            with suppress(FileNotFoundError):
+                self._disk.unlink(self._path)
+            self._fd = self._disk.open_new(self._path)
+            self._disk.fsync_folder(self._path.parent)
+        self._disk.write(self._fd, data)
+        self._disk.fsync(self._fd)
+        self._size += len(data)
+
+    def saved(self, row: int) -> None:
+        """Hear that a checkpoint of so many rows is safe: what only older ones need is dropped, now and then."""
+        with self._lock:
+            if not self._saved_rows or self._saved_rows[-1] != row:
+                self._saved_rows.append(row)
+            # What lasts may be much: not each checkpoint writes it anew.
+            if (
+                self._size > max(_LARGE_BYTES, 2 * self._kept_bytes)
+                and len(self._saved_rows) == self._saved_rows.maxlen
+            ):
+                self._drop_old()
+
+    def _drop_old(self) -> None:
+        first = self._saved_rows[0]
+        self._lines = [line for line in self._lines if line[0] >= first or line[1].startswith(LASTING)]
+        temporary = self._path.with_name(f".{self._path.name}.tmp")
+        try:
+            self.close()
+            with suppress(FileNotFoundError):
+                self._disk.unlink(temporary)
+            self._fd = self._disk.open_new(temporary)
+            self._disk.write(self._fd, _text(self._lines))
+            self._disk.fsync(self._fd)
+            self._size = self._kept_bytes = len(_text(self._lines))
+            self._disk.rename(temporary, self._path)
+            self._disk.fsync_folder(self._path.parent)
+        except OSError as error:
+            raise self._failure("write", error) from error
+        self._decided = {what: decision for _, what, decision in self._lines if not what.startswith(LASTING)}
+
+    def close(self) -> None:
+        """Release the file; a second call does nothing."""
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            self._disk.close(fd)
+
+    def _failure(self, verb: str, error: OSError) -> DiskError:
+        return DiskError(f"cannot {verb} {self._path}: {error.strerror}; once that is mended, the same command goes on")
+
+
+def _text(lines: list[tuple[int, str, str]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue().encode(errors="surrogateescape")  # names of files may be of any bytes

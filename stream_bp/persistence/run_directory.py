@@ -1,0 +1,299 @@
+r"""A run directory: all the files of one job, and the lock that gives it one writer.
+
+::
+
+    runs/elec2/
+      lock             held by the kernel while a job runs; says "stream-bp" and the process's number
+      checkpoints/     step-000000001200.safetensors, …: see :mod:`stream_bp.persistence.checkpoints`
+      history.csv, …   the files of :data:`RUN_FILES`, which grow with the job
+
+The lock is free again when its process dies, however it dies: no file needs to be cleaned away by hand, and the file
+itself is never removed, for a second process could then lock another file of the same name. Files of other names may
+lie in the directory; they are neither read nor removed.
+"""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from stream_bp.errors import ConfigError, DiskError, LockedError
+from stream_bp.persistence.checkpoints import is_temporary, step_of
+from stream_bp.persistence.filesystem import Disk, make_folder
+
+__all__ = ["RUN_FILES", "RunDirectory", "RunFile"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFile:
+    """A file of a run directory that grows with a job.
+
+    Parameters
+    ----------
+    file
+        What it is called.
+    columns
+        Those of its header; ``None`` where the job decides them, or there is none.
+    has_mark
+        Whether checkpoints vouch for it: how far it reached is in each of them.
+    is_optional
+        Whether there is no file before there is a row.
+    """
+
+    file: str
+    columns: tuple[str, ...] | None
+    has_mark: bool = True
+    is_optional: bool = True
+
+
+RUN_FILES = {
+    "history": RunFile("history.csv", None, is_optional=False),
+    "quarantine": RunFile("quarantine.csv", ("row", "source", "offset", "kind", "reason", "content")),
+    "events": RunFile("events.csv", ("row", "event", "source", "detail")),
+    "psi": RunFile("drift.csv", ("row", "feature", "psi")),
+    "decisions": RunFile("decisions.csv", None, has_mark=False),
+    "timeline": RunFile(
+        "timeline.csv",
+        (
+            "time",
+            "event",
+            "rows",
+            "minibatches",
+            "checkpoints",
+            "checkpoint_seconds",
+            "checkpoint_bytes",
+            "rss_bytes",
+            "lag_bytes",
+            "detail",
+        ),
+        has_mark=False,
+    ),
+}
+"""What a job writes beside its checkpoints, by the names that these have for it.
+
+``history``
+    The metrics; all that is kept of a model that cannot be resumed.
+``quarantine``
+    Rows that could not be read: the row of the stream that follows, and what :class:`~connectors.BadRow` says.
+``events``
+    Columns that came or went, and drift: the first row it is true of, what happened, in which file, and the details.
+``psi``
+    How far features moved: the rows learned at the end of a window, a feature, its population stability index.
+``decisions``
+    What a job without end decided: see :mod:`stream_bp.persistence.decision_log`.
+``timeline``
+    What happened by the clock: see :mod:`stream_bp.job.timeline`.
+"""
+
+OWNER = "stream-bp"
+# What another place could mend; everything else is the disk's.
+MISPLACED = {errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EINVAL, errno.ENAMETOOLONG, errno.EACCES, errno.EPERM}
+
+
+class RunDirectory:
+    """The place of one job's files; entering it creates it and takes its lock.
+
+    Parameters
+    ----------
+    path
+        The directory. It need not exist, and may hold other files.
+    disk
+        How to reach the files.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, RunDirectory(Path(folder) / "runs" / "first") as run:
+    ...     print(run.checkpoints.name, run.file("history").name, run.peek())
+    checkpoints history.csv False
+    """
+
+    def __init__(self, path: str | Path, disk: Disk | None = None) -> None:
+        self.path = Path(path)
+        self._disk = disk or Disk()
+        self._lock: int | None = None
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoint files."""
+        return self.path / "checkpoints"
+
+    def file(self, name: str) -> Path:
+        """Return the path of one of the files that grow with a job, by its name in :data:`RUN_FILES`."""
+        return self.path / RUN_FILES[name].file
+
+    @property
+    def _run_files(self) -> tuple[Path, ...]:
+        """All files that grow with a job; the history last, for checkpoints without it are refused."""
+        return tuple(map(self.file, reversed(RUN_FILES)))
+
+    @property
+    def lock_path(self) -> Path:
+        """The file that is locked."""
+        return self.path / "lock"
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether a job of stream-bp ran here: its lock file or one of its checkpoints is here."""
+        with self._refusing():
+            owner = self._owner()
+        if owner is None or not _is_our_mark(owner):
+            return self.peek()
+        # A power cut may have left nothing of our mark, beside a history.
+        return owner.startswith(OWNER) or self._disk.is_folder(self.checkpoints)
+
+    def peek(self) -> bool:
+        """Tell whether there are checkpoint files, valid or not, without creating or locking anything.
+
+        Raises
+        ------
+        ConfigError, DiskError
+            If the directory cannot be read.
+        """
+        with self._refusing():
+            return any(step_of(name) is not None for name in self._names(self.checkpoints))
+
+    def holds_other_history(self) -> bool:
+        """Tell whether there are lines of a history that no network wrote: a model that cannot be resumed ran here.
+
+        Raises
+        ------
+        ConfigError, DiskError
+            If the history cannot be read.
+        """
+        with self._refusing(), suppress(FileNotFoundError):
+            header, _, lines = next(self._disk.chunks(self.file("history")), b"").partition(b"\n")
+            # The step is a counter of the network's. What a power cut left (nothing, or zeros) tells of no run.
+            return header.startswith(b"rows,") and b",step," not in header and bool(lines)
+        return False
+
+    def clear(self) -> None:
+        """Remove what jobs left here (checkpoints, half-written ones, the journals) and nothing else.
+
+        Raises
+        ------
+        RuntimeError
+            If the directory is not entered, so that another job may be using it.
+        DiskError
+            If a file cannot be removed.
+        """
+        if self._lock is None:
+            raise RuntimeError(f"run directory {self.path} must be locked before it is cleared")
+        try:
+            found = self._names(self.checkpoints)
+            names = [name for name in found if step_of(name) is not None or is_temporary(name)]
+            # The history goes last: checkpoints without it are refused, it without checkpoints starts nothing.
+            for name in names:
+                self._disk.unlink(self.checkpoints / name)
+            self._disk.fsync_folder(self.checkpoints)
+            found = self._names(self.path)
+            journals = [path for path in self._run_files if path.name in found]
+            for path in journals:
+                self._disk.unlink(path)
+            if journals:
+                self._disk.fsync_folder(self.path)
+        except OSError as error:
+            raise DiskError(f"cannot clear run directory {self.path}: {_reason(error)}") from error
+
+    def __enter__(self) -> Self:
+        """Create the directory if need be, and become its only writer.
+
+        Raises
+        ------
+        LockedError
+            If another process, or another part of this one, is its writer.
+        ConfigError
+            If the directory cannot be used: a link or a foreign file has one of our names, or it may not be written.
+        DiskError
+            If the disk refuses.
+        """
+        try:
+            with self._refusing():
+                self._enter()
+        except BaseException:
+            self._release()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._release()
+
+    def _enter(self) -> None:
+        make_folder(self._disk, self.path)
+        self._refuse_links()
+        for path in self._run_files:
+            if not self.is_ours and path.name in self._names(self.path):
+                raise ConfigError(f"{path} was not written by stream-bp; choose another run directory")
+        self._take_lock()
+        make_folder(self._disk, self.checkpoints)
+        # A process that died between making a name and syncing it has left that to us.
+        self._disk.fsync_folder(self.path)
+
+    def _refuse_links(self) -> None:
+        for path in (self.lock_path, self.checkpoints, *self._run_files):
+            if self._disk.is_link(path):
+                raise ConfigError(
+                    f"{path} is a symbolic link, which could lead a write elsewhere; replace it by what it leads to"
+                )
+
+    def _take_lock(self) -> None:
+        self._lock = fd = self._disk.open_lock(self.lock_path)
+        owner = self._owner()
+        if not self._disk.try_lock(fd):
+            raise LockedError(
+                f"run directory {self.path} is in use by {owner or 'another process'}; wait for it, stop it, or "
+                "choose another directory"
+            )
+        if owner is not None and not _is_our_mark(owner):
+            raise ConfigError(f"{self.lock_path} was not written by stream-bp; choose another run directory")
+        self._disk.truncate(fd, 0)
+        self._disk.write(fd, f"{OWNER}, process {os.getpid()}\n".encode())
+
+    def _owner(self) -> str | None:
+        """Return the first line of the lock file, None if there is none."""
+        try:
+            # A power cut may leave zeros.
+            return self._disk.read(self.lock_path)[:80].strip(b"\0").decode(errors="replace").partition("\n")[0]
+        except FileNotFoundError:
+            return None
+
+    def _names(self, folder: Path) -> list[str]:
+        try:
+            return self._disk.listdir(folder)
+        except FileNotFoundError:
+            return []
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Tell in one line why the directory cannot be used: another would do, or the disk is to be mended."""
+        try:
+            yield
+        except LockedError:
+            raise
+        except OSError as error:
+            kind = ConfigError if error.errno in MISPLACED else DiskError
+            raise kind(
+                f"cannot use {self.path} as a run directory: {_reason(error)}; choose another, or mend it"
+            ) from error
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            fd, self._lock = self._lock, None
+            # The kernel frees the lock even if it reports an error, and nothing in the file needs to last.
+            with suppress(OSError):
+                self._disk.close(fd)
+
+
+def _is_our_mark(owner: str) -> bool:
+    """Tell whether a lock file is ours: it is never synced, so a power cut may leave any part of its beginning."""
+    return owner[: len(OWNER)] == OWNER[: len(owner)]
+
+
+def _reason(error: OSError) -> str:
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)

@@ -1,0 +1,156 @@
+"""What the state of a checkpoint holds, checked before it is used, and the parts that are made of it.
+
+A digest vouches for bits, not for sense: whatever a file claims ends as a model, as an evaluation, or as one line of a
+:class:`~stream_bp.errors.CheckpointError`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from connectors import ConnectorError
+from stream_bp.config.job import JobConfig
+from stream_bp.errors import CheckpointError
+from stream_bp.persistence.prediction_parts import PART_NAME
+from stream_bp.persistence.snapshot import Snapshot
+
+__all__ = ["EVALUATION", "FROZEN", "fitting", "holds_job", "is_frozen", "saved_config", "saved_job"]
+
+EVALUATION = "evaluation."
+"""What the names of an evaluation's arrays begin with, among the tensors."""
+
+FROZEN = "frozen"
+"""What the state of a model has beside the others', if its job predicts and does not learn."""
+
+_Count = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Mark(_Strict):
+    size: _Count
+    sha256: str
+    rows: _Count
+
+
+class _PartsMark(_Strict):
+    rows: _Count
+    pending: list[Annotated[str, Field(pattern=f"^{PART_NAME}$")]]
+
+
+class _NumericsChange(_Strict):
+    rows: _Count
+    change: str
+
+
+class _ModelState(_Strict):
+    """What the state of every checkpoint holds."""
+
+    version: str
+    config: dict[str, Any]
+    model: dict[str, Any]
+
+
+class _PortableState(_ModelState):
+    """What that of a model without a job holds."""
+
+    names: list[str | int | float | bool]
+
+
+class _JobState(_ModelState):
+    """What that of a job holds."""
+
+    evaluation: dict[str, Any]
+    stopping: dict[str, Any]
+    position: dict[str, Any]
+    rows: _Count
+    minibatches: _Count
+    mark: _Count
+    reported_rows: _Count
+    loss: Annotated[list[float], Field(min_length=2, max_length=2)]
+    stop_reason: Literal["end_of_stream", "max_rows", "max_minibatches", "stop_loss", "stop_delta"] | None
+    history: _Mark
+    quarantine: _Mark | None = None  # neither this nor the next five are in release 0.1.0
+    events: _Mark | None = None
+    psi: _Mark | None = None
+    changes: dict[str, Any] | None = None
+    drift: dict[str, Any] | None = None
+    predictions: _PartsMark | None = None
+    quality: dict[str, Any] | None = None  # not in release 0.1.0, whose jobs can be looked at, not resumed
+    numerics_changes: list[_NumericsChange]
+    fingerprint: dict[str, Any]
+    sources: list[str]
+
+
+def saved_config(snapshot: Snapshot) -> JobConfig:
+    """Return the settings that the model in a checkpoint was made with.
+
+    Raises
+    ------
+    CheckpointError
+        If it is neither the checkpoint of a job nor that of an estimator.
+    """
+    with fitting("it is neither the checkpoint of a job nor that of an estimator"):
+        kind: type[_ModelState] = _JobState if holds_job(snapshot) else _PortableState
+        kind.model_validate(snapshot.state)
+        # Release 0.1.0 had one engine, no buckets, and no inputs for what is missing.
+        return JobConfig.of({"engine": "numpy", "hash_buckets": 0, "missing": "mean", **snapshot.state["config"]})
+
+
+def holds_job(snapshot: Snapshot) -> bool:
+    """Tell whether a checkpoint is that of a job, which can go on; else it holds a model alone."""
+    return "names" not in snapshot.state
+
+
+def is_frozen(snapshot: Snapshot) -> bool:
+    """Tell whether a checkpoint is that of a job which predicts and does not learn."""
+    with fitting():
+        return FROZEN in snapshot.state["model"]
+
+
+def saved_job(snapshot: Snapshot, *, learns: bool = True) -> JobConfig:
+    """Return the settings of the job that wrote a checkpoint.
+
+    Parameters
+    ----------
+    snapshot
+        What was loaded.
+    learns
+        Whether it is to be one that learns, or one that predicts.
+
+    Raises
+    ------
+    CheckpointError
+        If it is not the checkpoint of such a job.
+    """
+    if not holds_job(snapshot):
+        raise CheckpointError(
+            "the checkpoint holds a model without a job: it can predict, be scored, or be opened by an estimator, but "
+            "no job goes on from it"
+        )
+    if is_frozen(snapshot) == learns:
+        found, expected = ("predicts", "learns") if learns else ("learns", "predicts")
+        raise CheckpointError(
+            f"the checkpoint is of a job that {found}, and not of one that {expected}; go on with the command that "
+            "began it, or choose another run directory"
+        )
+    return saved_config(snapshot)
+
+
+@contextmanager
+def fitting(what: str = "the checkpoint does not fit together") -> Iterator[None]:
+    """Turn whatever malformed content makes stumble into one error."""
+    try:
+        yield
+    except (CheckpointError, ConnectorError):
+        raise
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise CheckpointError(f"{what}: {'.'.join(map(str, first['loc']))}: {first['msg'].lower()}") from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"{what}: {type(error).__name__}: {reason}") from error

@@ -1,0 +1,172 @@
+"""Rows encoded and standardised ahead of the learner: all that can be done before the rows before them are learned."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from stream_bp._arrays import Array, Floats, Ints, Mask
+from stream_bp.nn.scaler import CLIP, Moments, Scaler
+from stream_bp.preprocessing.encoder import Encoded, Encoder
+
+__all__ = ["Preparation", "Prepared", "minibatches", "unscaled"]
+
+_Scale = Callable[[Floats], tuple[Floats, Moments | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Rows as numbers, standardised minibatch by minibatch: all that can be done before those before them are learned.
+
+    Attributes
+    ----------
+    rows
+        The rows as they were encoded; but for their numbers, which are not kept.
+    batch_size
+        Rows in a minibatch; only the last one may be shorter.
+    numbers
+        Minibatch after minibatch its scaled numbers (n_numbers, b), in one vector of the learner's dtype.
+    moments
+        Those of the numbers; ``None`` where they are not scaled.
+    targets, target_moments
+        The same of the values to predict, in one vector of float64; ``None`` where the target is a class.
+    clipped
+        Which numbers were cut off at ±:data:`~stream_bp.nn.scaler.CLIP`, shape (n_numbers, n); ``None`` where none was.
+    """
+
+    rows: Encoded
+    batch_size: int
+    numbers: Floats
+    moments: Moments | None
+    targets: Floats | None
+    target_moments: Moments | None
+    clipped: Mask | None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def y(self) -> Array:
+        """The targets, as they were encoded."""
+        return self.rows.y
+
+    @property
+    def categories(self) -> list[Ints]:
+        """The codes of categories, as they were encoded."""
+        return self.rows.categories
+
+    @property
+    def missing(self) -> Mask | None:
+        """Where features are missing, as they were encoded."""
+        return self.rows.missing
+
+    @property
+    def skipped(self) -> Mask | None:
+        """Which rows are not to be learned."""
+        return self.rows.skipped
+
+    def border(self, row: int) -> int:
+        """Return the number of minibatches in the first rows, which end one."""
+        return -(-row // self.batch_size)
+
+
+class Preparation:
+    """What turns the rows that a model will learn next into what it learns from, ahead of the learner.
+
+    Parameters
+    ----------
+    encoder
+        Columns and vocabularies.
+    batch_size
+        Rows in a minibatch.
+    dtype
+        Of the learner's weights.
+    scaler
+        It is read, not changed: it stands where the rows that were *learned* end, this preparation where the rows that
+        were *prepared* do. ``None`` leaves numbers as they are.
+    target_scaler, scale_target
+        The same of the values to predict, and whether they are scaled.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        batch_size: int,
+        dtype: "np.dtype[np.floating[Any]]",
+        scaler: Scaler | None,
+        target_scaler: Scaler,
+        *,
+        scale_target: bool,
+    ) -> None:
+        self.encoder = encoder
+        self._batch_size, self._dtype = batch_size, dtype
+        self._scaler = scaler and scaler.copy()
+        self._target_scaler, self._scale_target = target_scaler.copy(), scale_target
+
+    def __call__(self, records: Any) -> Prepared:
+        """Prepare a record batch of whole minibatches; only the last one of all may be short.
+
+        Raises
+        ------
+        MissingValueError
+            If a row lacks a value that must be there; then nothing was changed.
+        """
+        return self.prepare(self.encoder.encode(records))
+
+    def prepare(self, rows: Encoded) -> Prepared:
+        """Prepare rows that are encoded."""
+        numbers, moments = self._by_minibatch(rows.numbers, self._scale, self._dtype)
+        targets = target_moments = None
+        if self.encoder.task == "regression":
+            targets, target_moments = self._by_minibatch(rows.y, self._observe_targets, np.dtype(np.float64))
+        kept = replace(rows, numbers=np.empty((0, len(rows))))
+        clipped = self._clipped(numbers, rows.numbers.shape) if moments is not None else None
+        return Prepared(kept, self._batch_size, numbers, moments, targets, target_moments, clipped)
+
+    def _clipped(self, vector: Floats, shape: tuple[int, ...]) -> Mask | None:
+        """Tell which numbers (n, N) reached the bound, of those scaled in :meth:`_by_minibatch`."""
+        n, n_rows = shape
+        if not n or -CLIP < vector.min() <= vector.max() < CLIP:
+            return None
+        at_bound, clipped = np.abs(vector) >= CLIP, np.empty(shape, bool)
+        for start, stop, b in self._stretches(n_rows):
+            tiles = minibatches(at_bound, n, start, stop, b)
+            clipped[:, start:stop].reshape(n, -1, b)[:] = tiles.swapaxes(0, 1)
+        return clipped
+
+    def _stretches(self, n_rows: int) -> Iterator[tuple[int, int, int]]:
+        """Yield start, stop and b of the whole minibatches, and of a short one behind them."""
+        whole = n_rows - n_rows % self._batch_size
+        for start, stop, b in ((0, whole, self._batch_size), (whole, n_rows, n_rows - whole)):
+            if start < stop:
+                yield start, stop, b
+
+    def _scale(self, x: Floats) -> tuple[Floats, Moments | None]:
+        return self._scaler.observe(x) if self._scaler is not None else (unscaled(x, self._dtype), None)
+
+    def _observe_targets(self, y: Floats) -> tuple[Floats, Moments]:
+        """Return values (n_targets, T, b) as they are learned, and their moments, which are known in any case."""
+        z, moments = self._target_scaler.observe(y)
+        return (z if self._scale_target else np.nan_to_num(y)), moments
+
+    def _by_minibatch(self, x: Floats, scale: _Scale, dtype: "np.dtype[np.floating]") -> tuple[Floats, Moments | None]:
+        """Return x (n, N), scaled, minibatch after minibatch in one vector, and the moments at all borders."""
+        n, n_rows = x.shape
+        vector, found = np.empty(n * n_rows, dtype), []
+        for start, stop, b in self._stretches(n_rows):
+            z, moments = scale(x[:, start:stop].reshape(n, (stop - start) // b, b))
+            minibatches(vector, n, start, stop, b)[:] = z.swapaxes(0, 1)
+            found.append(moments)
+        first, *rest = found
+        return vector, first if first is None or not rest or rest[0] is None else first.joined(rest[0])
+
+
+def minibatches(vector: Array, n: int, start: int, stop: int, b: int) -> Array:
+    """Return the minibatches (T, n, b) of rows start … stop - 1, as a view of a vector of minibatches (n, b)."""
+    return vector[n * start : n * stop].reshape((stop - start) // b, n, b)
+
+
+def unscaled(numbers: Floats, dtype: "np.dtype[np.floating[Any]]") -> Floats:
+    """Return numbers as they are, 0 where one is missing, or beyond the learner's dtype."""
+    return np.where(np.abs(numbers) <= np.finfo(dtype).max, numbers, 0)

@@ -1,0 +1,282 @@
+"""Which columns of a source are learned from, and as what.
+
+What a column may be, and what becomes of it:
+
+| type                     | as a feature                                                    | as a target            |
+|--------------------------|-----------------------------------------------------------------|------------------------|
+| number, decimal          | a number; null, NaN, ±Inf, beyond ±1e100 missing                | a value, or a class    |
+| boolean                  | 0 or 1                                                          | a class                |
+| duration                 | a number of seconds                                             | refused by name        |
+| date, timestamp, time    | numbers: see :data:`PARTS`                                      | refused by name        |
+| string, or a dictionary  | a category                                                      | a class                |
+| anything else            | refused by name                                                 | refused by name        |
+
+Structs and lists of a fixed size are columns of their own by then: ``place.city``, ``pixel[0]`` … (`connectors`). A
+name that stands for such a group stands for all its columns.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import pyarrow as pa
+
+from connectors.suggestions import nearest
+from stream_bp.errors import ConfigError, DataError
+
+__all__ = [
+    "PARTS",
+    "Column",
+    "Kind",
+    "Task",
+    "beside",
+    "choose",
+    "is_number",
+    "kept_columns",
+    "learnable",
+    "present",
+    "target_columns",
+    "type_in",
+    "with_kept",
+]
+
+Task = Literal["classification", "regression"]
+Kind = Literal["number", "integer", "bool", "string", "timestamp", "date", "time", "duration"]
+
+_CYCLES = ("year_sin", "year_cos", "week_sin", "week_cos")
+PARTS: dict[str, tuple[str, ...]] = {
+    "timestamp": ("days", *_CYCLES, "day_sin", "day_cos"),
+    "date": ("days", *_CYCLES),
+    "time": ("day_sin", "day_cos"),
+}
+"""The numbers that a column of times becomes, each an input ``COLUMN:PART``.
+
+``days`` since 1970 began, with their fraction; and where a moment stands in the year (of 365.2425 days), in the week
+(from Monday) and in the day, each as a point on a circle, so that the end of one lies beside the beginning of the next.
+Moments are those of UTC; a timestamp without a zone is taken as it is written.
+"""
+
+_TYPES = {
+    "number": pa.float64(),
+    "bool": pa.bool_(),
+    "integer": pa.int64(),
+    "string": pa.string(),
+    "timestamp": pa.timestamp("us"),
+    "date": pa.date32(),
+    "time": pa.time64("us"),
+    "duration": pa.duration("us"),
+}
+_LABELS = {"number", "integer", "bool", "string"}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the source and how it is read.
+
+    Attributes
+    ----------
+    name
+        Its name in the source.
+    kind
+        ``number``, ``integer``, ``bool``, ``string``, ``timestamp``, ``date``, ``time`` or ``duration``.
+    zone
+        That of a timestamp, which text is to name.
+    """
+
+    name: str
+    kind: Kind
+    zone: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"there is no column {self.name!r} of kind {self.kind!r}")
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the numbers it becomes; none for a category."""
+        if self.kind == "string":
+            return ()
+        return tuple(f"{self.name}:{part}" for part in PARTS[self.kind]) if self.kind in PARTS else (self.name,)
+
+
+def choose(
+    schema: pa.Schema,
+    targets: Sequence[str],
+    *,
+    features: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    categorical: Sequence[str] = (),
+    numeric: Sequence[str] = (),
+) -> list[Column]:
+    """Choose the features among the columns of a source.
+
+    Parameters
+    ----------
+    schema
+        Natural types of the source.
+    targets, features, ignore
+        Names of columns, or of groups of them; no ``features`` takes every column that is neither target nor ignored.
+    categorical, numeric
+        Features to read as words, and as numbers, whatever their type is.
+
+    Returns
+    -------
+    list of Column
+        In the order of the source, or of ``features``.
+
+    Raises
+    ------
+    ConfigError
+        If a named column is not in the source, is named for two purposes, or no feature is left.
+    DataError
+        If a column's type cannot be learned from.
+    """
+    given = {"target": targets, "ignored": ignore, "feature": features, "categorical": categorical, "numeric": numeric}
+    named = {role: _expand(role, names, schema.names) for role, names in given.items()}
+    left_out = {*named["target"], *named["ignored"]}
+    for role in ("feature", "categorical", "numeric"):
+        if clash := left_out.intersection(named[role]):
+            raise ConfigError(f"column {min(clash)!r} is a feature, and also a target or ignored: choose one")
+    if clash := {*named["categorical"]}.intersection(named["numeric"]):
+        raise ConfigError(f"column {min(clash)!r} is to be categorical, and also numeric: choose one")
+    chosen = [name for name in (named["feature"] or schema.names) if name not in left_out]
+    if not chosen:
+        raise ConfigError(f"no feature column is left: the source has only {', '.join(map(repr, schema.names))}")
+    if unused := {*named["categorical"], *named["numeric"]}.difference(chosen):
+        raise ConfigError(
+            f"column {min(unused)!r} is said to be categorical or numeric, and is no feature; name it one"
+        )
+    return [
+        Column(name, "string")
+        if name in named["categorical"]
+        else _number(schema.field(name))
+        if name in named["numeric"]
+        else _feature(schema.field(name))
+        for name in chosen
+    ]
+
+
+def learnable(schema: pa.Schema) -> list[Column]:
+    """Return those of some columns that can be learned from."""
+    return [_feature(field) for field in schema if _kind(field.type) is not None]
+
+
+def _expand(role: str, names: Iterable[str], found: Sequence[str]) -> list[str]:
+    """Return the columns that names stand for: themselves, or those of a struct or a list."""
+    columns = []
+    for name in names:
+        group = _group(name, found)
+        if not group or (role == "target" and name not in found):
+            hint = nearest(name, found) or _listed(found)
+            raise ConfigError(f"{role} column {name!r} is not in the source{hint}")
+        columns += group
+    return columns
+
+
+def _group(name: str, found: Sequence[str]) -> list[str]:
+    return [name] if name in found else [leaf for leaf in found if leaf.startswith((f"{name}.", f"{name}["))]
+
+
+def present(names: Iterable[str], found: Sequence[str]) -> list[str]:
+    """Return those of some names that stand for columns which are there."""
+    return [name for name in names if _group(name, found)]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"; it has {', '.join(map(repr, names[:20]))}{', …' if len(names) > 20 else ''}" if names else ""
+
+
+def target_columns(schema: pa.Schema, targets: Sequence[str], task: Task) -> list[Column]:
+    """Return the columns to predict.
+
+    Raises
+    ------
+    ConfigError
+        If one is not in the source.
+    DataError
+        If its type cannot be predicted.
+    """
+    return [_target(schema.field(name), task) for name in _expand("target", targets, schema.names)]
+
+
+def kept_columns(schema: pa.Schema, names: Sequence[str], targets: Sequence[str]) -> list[str]:
+    """Return the columns that are to be copied beside predictions.
+
+    Raises
+    ------
+    ConfigError
+        If one is not in the source, or is a target.
+    """
+    kept = list(dict.fromkeys(_expand("kept", names, schema.names)))
+    if clash := {*targets}.intersection(kept):
+        raise ConfigError(f"kept column {min(clash)!r} is a target, and the predictions have a column of that name")
+    return kept
+
+
+def with_kept(schema: pa.Schema, source: pa.Schema, kept: Sequence[str]) -> pa.Schema:
+    """Return what to ask a source for, and after it the columns to keep that are not among it, in their own types."""
+    return pa.schema([*schema, *(source.field(name) for name in kept if name not in schema.names)])
+
+
+def beside(records: pa.RecordBatch, kept: Sequence[str], answer: pa.RecordBatch) -> pa.RecordBatch:
+    """Return some columns of rows, and after them those of an answer; a ConfigError if two have the same name."""
+    if clash := {*kept}.intersection(answer.schema.names):
+        raise ConfigError(f"column {min(clash)!r} is predicted, and cannot be kept under the same name; rename it")
+    fields = [*(records.schema.field(name) for name in kept), *answer.schema]
+    return pa.record_batch([*(records.column(name) for name in kept), *answer.columns], schema=pa.schema(fields))
+
+
+def type_in(column: Column, found: pa.DataType | None) -> pa.DataType:
+    """Return the type to ask a source for, of which a column has another one: what needs no conversion stays."""
+    is_times = column.kind not in _LABELS and found is not None and _kind(found) == column.kind
+    if is_times or (found == pa.float32() and column.kind == "number"):
+        return found
+    return pa.timestamp("us", column.zone) if column.kind == "timestamp" else _TYPES[column.kind]
+
+
+def is_number(type_: pa.DataType) -> bool:
+    """Whether values of a type could be a quantity."""
+    return _kind(type_) in {"number", "integer"}
+
+
+def _kind(type_: pa.DataType) -> Kind | None:
+    """Return the kind of column that an Arrow type makes, or None if it makes none."""
+    if pa.types.is_dictionary(type_):
+        return _kind(type_.value_type)
+    kinds: dict[Kind, bool] = {
+        "bool": pa.types.is_boolean(type_),
+        "integer": pa.types.is_integer(type_),
+        "number": pa.types.is_floating(type_) or pa.types.is_decimal(type_) or pa.types.is_null(type_),
+        "string": pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_),
+        "timestamp": pa.types.is_timestamp(type_),
+        "date": pa.types.is_date(type_),
+        "time": pa.types.is_time(type_),
+        "duration": pa.types.is_duration(type_),
+    }
+    return next((kind for kind, is_it in kinds.items() if is_it), None)
+
+
+def _feature(field: pa.Field) -> Column:
+    kind = _kind(field.type)
+    if kind is None:
+        raise DataError(
+            f"feature column {field.name!r} is of type {field.type}, which is neither a number, a time nor a category; "
+            f"leave it out with --ignore {field.name}"
+        )
+    zone = field.type.tz if kind == "timestamp" else None
+    return Column(field.name, "number" if kind == "integer" else kind, zone)
+
+
+def _number(field: pa.Field) -> Column:
+    kind = _kind(field.type)
+    if kind not in _LABELS:
+        raise DataError(f"feature column {field.name!r} is of type {field.type}, which cannot be read as one number")
+    return Column(field.name, "number")
+
+
+def _target(field: pa.Field, task: Task) -> Column:
+    kind = _kind(field.type)
+    if kind is None or kind not in _LABELS or (task == "regression" and kind == "string"):
+        wanted = "a number" if task == "regression" else "a label (a string, a boolean or a number)"
+        raise DataError(f"target column {field.name!r} is of type {field.type}, which is not {wanted}")
+    return Column(field.name, "number" if task == "regression" else kind)

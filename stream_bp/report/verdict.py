@@ -1,0 +1,244 @@
+"""How well a run predicted, and whether that is more than what needs no learning."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from stream_bp._arrays import Floats
+from stream_bp.monitoring.formatting import HEADLINES, show
+from stream_bp.report.run import Record
+
+__all__ = ["BASELINES", "PERCENT", "Scores", "Verdict", "last", "rows_learned", "scores_of", "stretches", "verdict"]
+
+Metrics = Mapping[str, float | None]
+
+BASELINES = {
+    "last_label": "repeating the last label",
+    "majority_class": "naming the most frequent class",
+    "last_value": "repeating the last value",
+    "mean": "naming the mean so far",
+}
+"""What each baseline does, in words."""
+
+PERCENT = "\u00a0%"  # not to be parted from its number
+
+_EARLY = 200  # rows before which nothing is said of a lead
+
+_SURE = 2.0  # standard errors of a difference that is no chance
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """How well a run predicted.
+
+    Attributes
+    ----------
+    rows
+        Up to which.
+    metrics, baselines
+        Over all rows.
+    recent, recent_baselines
+        Over the last ``window`` of them.
+    """
+
+    rows: int
+    metrics: Metrics
+    baselines: Mapping[str, Metrics]
+    recent: Metrics
+    recent_baselines: Mapping[str, Metrics]
+    window: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a run learns.
+
+    Attributes
+    ----------
+    kind
+        ``ahead``, ``even``, ``behind`` or ``early``.
+    title
+        In one line.
+    text
+        In full sentences.
+    """
+
+    kind: str
+    title: str
+    text: str
+
+
+def scores_of(record: Record) -> Scores | None:
+    """Return the newest scores that are recorded: those of the checkpoint, or the last line of the history."""
+    if record.saved is not None:
+        content, window = record.saved.content, record.saved.window
+        recent = record.saved.recent_baselines
+        return Scores(content["rows"], content["metrics"], content["baselines"], content["windowed"], recent, window)
+    if not len(record.history):
+        return None
+    line = {name: last(record.history.numbers(name)) for name in record.history.columns}
+    metrics = [name.removeprefix("windowed_") for name in line if name.startswith("windowed_")]
+    by_baseline = {
+        name: {metric: line[f"{name}_{metric}"] for metric in metrics if f"{name}_{metric}" in line}
+        for name in BASELINES
+        if any(column.startswith(f"{name}_") for column in line)
+    }
+    headline = HEADLINES[record.task][0]
+    return Scores(
+        int(line["rows"] or 0),
+        {name: line[name] for name in metrics},
+        by_baseline,
+        {name: line[f"windowed_{name}"] for name in metrics},
+        {name: {headline: last(stretches(record, f"{name}_{headline}"))} for name in by_baseline},
+        1000,
+    )
+
+
+def rows_learned(record: Record) -> int:
+    """Return how many rows a run had learned when it was last heard of; they may be scored later."""
+    scores = scores_of(record)
+    return max(scores.rows if scores is not None else 0, int(last(record.timeline.numbers("rows")) or 0))
+
+
+def stretches(record: Record, column: str) -> Floats:
+    """Return a mean over all rows, of the history, as the means over the rows since the line before.
+
+    Parameters
+    ----------
+    record
+        What is recorded.
+    column
+        An accuracy or a mean absolute error.
+
+    Returns
+    -------
+    Floats
+        Shape (n,), a value for each line that was kept.
+    """
+    history = record.history
+    targets = 1 if record.saved is None else max(1, len(record.saved.outcomes))
+    counts = history.numbers("rows") - np.nan_to_num(history.numbers("skipped"))
+    counts = np.maximum(counts - np.nan_to_num(history.numbers("without_target")) / targets, 0)
+    sums = history.numbers(column) * counts
+    with np.errstate(divide="ignore", invalid="ignore"):
+        means: Floats = np.diff(sums, prepend=0.0) / np.diff(counts, prepend=0.0)
+    # The difference of two large sums may miss its bounds by a rounding.
+    means[np.isinf(means)] = np.nan
+    return np.clip(means, 0.0, 1.0 if column.endswith("accuracy") else None)
+
+
+def verdict(record: Record) -> Verdict:
+    """Say whether a run learns: whether it is ahead of the best baseline, over all rows and lately."""
+    scores = scores_of(record)
+    leads = [] if scores is None else list(_leads(record.task, scores))
+    learned = rows_learned(record)
+    if scores is None or not leads:
+        told = "No row with a target was predicted so far."
+        if learned:
+            told = f"{learned:,} rows were learned; scores are told with the first checkpoint behind them."
+        return Verdict("early", "Nothing is scored yet", told)
+    overall, lately = leads[0], leads[-1]
+    text = overall.sentence("over all rows")
+    if len(leads) > 1:
+        text += " " + lately.sentence(f"over the last {min(scores.window, scores.rows):,}")
+    if learned > scores.rows:
+        text += f" That is as of row {scores.rows:,}, the last that a checkpoint covers."
+    if record.task == "regression" and record.saved is not None and len(record.saved.outcomes) > 1:
+        text += " Errors of several targets are averaged as they are, so the largest unit weighs most: see Targets."
+    if scores.rows < _EARLY:
+        return Verdict("early", f"Too early to tell, after {scores.rows:,} rows", text)
+    kind = "even" if abs(lately.sigmas) < _SURE else "ahead" if lately.difference > 0 else "behind"
+    title = f"{overall.claim()}; lately {lately.claim(is_short=lately.says_as(overall))}"
+    return Verdict(kind, title[0].upper() + title[1:], text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lead:
+    """How far a run is ahead of the better baseline, over some rows."""
+
+    metric: str
+    value: float
+    baseline: str
+    reached: float
+    error: float
+
+    @property
+    def difference(self) -> float:
+        """How much better it is: as the metric counts, more is better."""
+        return self.value - self.reached if self.metric == "accuracy" else self.reached - self.value
+
+    @property
+    def sigmas(self) -> float:
+        return self.difference / self.error if self.error else math.copysign(math.inf, self.difference)
+
+    @property
+    def amount(self) -> str:
+        if self.metric == "accuracy":
+            return f"{_figure(100 * abs(self.difference))} points"
+        if not self.reached:
+            return show(abs(self.difference))
+        return f"{_figure(100 * abs(self.difference) / self.reached)}{PERCENT}"
+
+    def claim(self, *, is_short: bool = False) -> str:
+        """Say it in a few words; shorter where the baseline is known."""
+        words = "" if is_short else f" {BASELINES[self.baseline]}"
+        if abs(self.sigmas) < _SURE:
+            return "no better" if is_short else f"does no better than{words}"
+        if self.difference > 0:
+            return f"by {self.amount}" if is_short else f"beats{words} by {self.amount}"
+        return f"behind by {self.amount}" if is_short else f"falls behind{words} by {self.amount}"
+
+    def says_as(self, other: "_Lead") -> bool:
+        """Tell whether it is of the same baseline and to the same side, so that half of the words need not be said."""
+        signs = [0 if abs(one.sigmas) < _SURE else math.copysign(1, one.difference) for one in (self, other)]
+        return self.baseline == other.baseline and (signs[0] == signs[1] or signs[0] != 1)
+
+    def sentence(self, where: str) -> str:
+        """Say it with both figures."""
+        name = BASELINES[self.baseline]
+        if self.metric == "accuracy":
+            own, other = f"{100 * self.value:.1f}{PERCENT}", f"{100 * self.reached:.1f}{PERCENT}"
+            text = f"{where[0].upper()}{where[1:]} it predicted {own} rightly, {name} {other}"
+        else:
+            text = (
+                f"{where[0].upper()}{where[1:]} its mean absolute error is {show(self.value)}, of {name} "
+                f"{show(self.reached)}"
+            )
+        return text + (" (no more apart than chance may put them)." if abs(self.sigmas) < _SURE else ".")
+
+
+def _leads(task: str, scores: Scores) -> Iterator[_Lead]:
+    """Yield the lead over all rows, and that over the last ones, as far as they are known."""
+    metric, _ = HEADLINES[task]
+    for metrics, baselines, n in (
+        (scores.metrics, scores.baselines, scores.rows),
+        (scores.recent, scores.recent_baselines, min(scores.window, scores.rows)),
+    ):
+        value = metrics.get(metric)
+        found = {name: other for name, of in baselines.items() if (other := of.get(metric)) is not None}
+        if value is None or not found:
+            continue
+        best = max(found, key=lambda name: found[name] if metric == "accuracy" else -found[name])
+        errors = [_error(metric, value, metrics), _error(metric, found[best], baselines[best])]
+        yield _Lead(metric, value, best, found[best], math.hypot(*errors) / math.sqrt(max(n, 1)))
+
+
+def _error(metric: str, value: float, metrics: Metrics) -> float:
+    """Return the standard deviation of what a metric is the mean of."""
+    if metric == "accuracy":
+        return math.sqrt(max(value * (1 - value), 0.0))
+    rmse = metrics.get("rmse")
+    return math.sqrt(max(rmse * rmse - value * value, 0.0)) if rmse is not None else 0.0
+
+
+def _figure(value: float) -> str:
+    """Write a percentage or points for people."""
+    return f"{value:.0f}" if value >= 10 else f"{value:.1f}" if value >= 1 else f"{value:.2g}"
+
+
+def last(values: Floats) -> float | None:
+    """Return the last number that is one."""
+    found = values[~np.isnan(values)]
+    return float(found[-1]) if len(found) else None

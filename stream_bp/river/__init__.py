@@ -1,0 +1,8 @@
+"""Estimators of River: a classifier and a regressor that learn row by row.
+
+What it exports is listed in ``__init__.pyi``, and imported when it is asked for.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,6 @@
+from .estimators import MLPClassifier, MLPRegressor
+
+__all__ = [
+    "MLPClassifier",
+    "MLPRegressor",
+]

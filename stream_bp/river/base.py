@@ -1,0 +1,247 @@
+"""What the estimators of :mod:`stream_bp.river` share: settings, columns, files, the row that was last looked at."""
+
+import copy
+import inspect
+import math
+from collections.abc import Hashable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from river import base
+from river.utils import dataframe
+
+from stream_bp._arrays import Array, DType, Floats
+from stream_bp.config.job import JobConfig
+from stream_bp.errors import ConfigError, DataError
+from stream_bp.models.mlp import Model
+from stream_bp.models.single_row import SingleRow
+from stream_bp.nn.reproducibility import single_thread
+from stream_bp.persistence import checkpoints
+from stream_bp.preprocessing.dict_encoder import DictEncoder, Features, is_missing
+from stream_bp.preprocessing.encoder import Encoded, Encoder
+from stream_bp.preprocessing.schema import Column, Task
+from stream_bp.river import files
+
+__all__ = ["MLP", "as_weight"]
+
+_HEAVIEST = 1e30  # times a gradient, it stays within float32
+_TARGET = "target"  # what is predicted has no name in River
+
+
+class MLP(base.Estimator):
+    """A network that is fed with dicts and data frames; what it predicts of them its subclasses say.
+
+    Parameters
+    ----------
+    settings
+        As of :class:`~stream_bp.river.MLPClassifier`: words of the command line.
+    """
+
+    _task: ClassVar[Task]
+    _output: ClassVar[str]
+    hidden: tuple[int, ...]
+    activation: str
+    optimizer: str
+    learning_rate: float | None
+    schedule: str
+    decay_steps: int
+    warmup_steps: int
+    clip_norm: float | None
+    weight_decay: float
+    scale_features: bool
+    missing: str
+    dtype: DType
+    engine: str
+    seed: int
+
+    def __init__(self, **settings: Any) -> None:
+        self._config = JobConfig.of({**settings, "target": _TARGET, "task": self._task, "batch_size": 1})
+        for name, value in {**settings, "hidden": self._config.hidden}.items():
+            setattr(self, name, value)
+        if self._config.missing not in {"mean", "impute"}:
+            raise ConfigError(
+                f"missing: expected mean or impute, found {self._config.missing!r}: rows are yours to skip"
+            )
+        target = Column(_TARGET, "number" if self._task == "regression" else "string")
+        self._take(Encoder([], [target], self._task, missing=self._config.missing), None)
+
+    def _unit_test_skips(self) -> set[str]:
+        # A minibatch is one step along its mean gradient, and a loop of learn_one is a step for each row: of one row
+        # they are the same. River's own linear models name this check too.
+        return {"check_learn_many_matches_learn_one"}
+
+    def _get_params(self) -> dict[str, Any]:
+        # River looks into a tuple for a class and its parameters, even into one that is empty.
+        return {**super()._get_params(), "hidden": list(self.hidden)}
+
+    def _take(self, encoder: Encoder, model: Model | None) -> None:
+        """Go on with columns and a model; without one before the first row is learned."""
+        self._encoder = encoder
+        self._model = model
+        self._dicts = DictEncoder(encoder)
+        self._stand()
+
+    def _stand(self) -> None:
+        """Forget the row that was last looked at: the model has changed."""
+        self._single: SingleRow | None = None
+        self._row: dict[Hashable, Any] | None = None
+        self._answer: list[float] = []
+        self._is_whole = False  # whether learning that row needs no further input or output
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the row that was last looked at: it may be looked at again."""
+        return {**self.__dict__, "_single": None, "_row": None, "_answer": [], "_is_whole": False}
+
+    def clone(self, new_params: dict[str, Any] | None = None, include_attributes: bool = False) -> Self:
+        """Return an estimator of the same settings, on request with all that was learned.
+
+        River copies each attribute for itself, and model and columns would be of different copies.
+        """
+        clone = super().clone(new_params)
+        if include_attributes:
+            params = self._get_params()
+            clone.__dict__.update(
+                copy.deepcopy({name: value for name, value in self.__getstate__().items() if name not in params})
+            )
+        return clone
+
+    def _propagate(self, x: Features) -> list[float]:
+        """Return ŷ of a row; the same row is not computed again before something was learned."""
+        if self._row is not None and self._is_same(x):
+            return self._answer
+        if self._model is None:
+            return []
+        self._row = None
+        numbers, codes = self._dicts.encode_one(x)
+        if self._single is None:
+            self._single = SingleRow(self._model)
+        self._answer = self._single.propagate(numbers, codes)
+        self._is_whole = self._dicts.is_whole
+        self._row = dict(x)
+        return self._answer
+
+    def _is_same(self, x: Features) -> bool:
+        try:
+            return self._row == x
+        except ValueError:  # an array among the features: refused where it is read
+            return False
+
+    def _grow(self, x: Features, y: Array) -> SingleRow:
+        """Grow to what a row brings, and propagate it; nothing is changed if it cannot be read.
+
+        ``y`` is the code of its class, or its value, shape (1, 1).
+        """
+        model = self._with_columns(self._dicts.new_columns(x), len(x))
+        numbers, codes = self._dicts.encode_one(x, is_learned=True)
+        missing = self._encoder.missing_in(numbers, [np.array([code == -1]) for code in codes])
+        model.grow(Encoded(numbers, [np.array([code]) for code in codes], y, missing), 0, 1)
+        self._stand()
+        self._propagate(x)
+        return self._ready()
+
+    def _ready(self) -> SingleRow:
+        if self._single is None:
+            raise RuntimeError("no row was propagated")
+        return self._single
+
+    def _with_columns(self, new: list[Column], n_features: int) -> Model:
+        """Return the model, made or widened for new columns; the first row tells how many features to expect."""
+        if self._model is None:
+            for column in new:
+                self._encoder.add(column)
+            self._model = Model(self._encoder, self._output, fan_in=n_features, **self._config.model_settings)
+        elif new:
+            self._model.add_columns(new)
+        self._dicts.lay_out()
+        self._stand()
+        return self._model
+
+    def _read_frame(self, X: Any, n_targets: int | None = None) -> Encoded:
+        """Read a data frame: of pandas, polars, pyarrow, or what else River takes; to learn it, with its targets."""
+        frame, is_learned = dataframe.into_frame(X), n_targets is not None
+        if is_learned and len(frame) != n_targets:
+            raise DataError(f"X has {len(frame)} rows and y {n_targets}; give as many targets as rows")
+        columns: dict[Hashable, Any] = {}
+        first: dict[Hashable, Any] = {}
+        values: Any
+        for name, column in zip(frame.columns, frame.iter_columns(), strict=True):  # a name need not be a string
+            if (column.dtype.is_float() or column.dtype.is_integer()) and not self._dicts.is_word(name):
+                values = columns[name] = dataframe.to_numpy(column.to_frame())[:, 0]  # type: ignore[arg-type]
+            else:
+                values = column.to_list()
+                columns[name] = self._dicts.parse(name, values)
+            first[name] = next((value for value in values if not is_missing(value)), None)
+        if is_learned and len(frame):
+            new = self._dicts.new_columns(first)
+            if new or self._model is None:
+                self._with_columns(new, len(columns))
+        return self._dicts.encode_many(columns, len(frame), is_learned=is_learned)
+
+    def _learn_minibatch(self, rows: Encoded, y: Array) -> None:
+        """Learn rows with their targets y (1, n), as one minibatch."""
+        if self._model is not None and len(rows):
+            with single_thread():
+                prepared = self._model.preparation(len(rows)).prepare(replace(rows, y=y))
+                list(self._model.learn(prepared, 0, len(rows)))
+        self._stand()
+
+    def _predict_minibatch(self, X: Any) -> Floats | None:
+        """Return what is predicted for the rows of a frame, as a model does; None if nothing can be."""
+        rows = self._read_frame(X)
+        self._row = None  # a frame of one row is scaled in the room of the row that was last looked at
+        if self._model is None or not self._model.learner.n_outputs:
+            return None
+        with single_thread():
+            return self._model.predict(rows)[0]
+
+    def save(self, path: str | Path, *, target: str | None = None) -> None:
+        """Save everything that predicting and learning on need, durably, as a checkpoint of stream-bp.
+
+        Parameters
+        ----------
+        path
+            The file; replaced if it is there.
+        target
+            Name of the column to predict, for the command line; if it is not given, that of the job that this was
+            loaded from, or ``target``.
+
+        Raises
+        ------
+        CheckpointError
+            If nothing was learned yet, a weight is not finite, or a feature's name or a label cannot be written as
+            JSON; a DiskError if the file cannot be written.
+        """
+        checkpoints.save(files.pack(self._model, self._config, target), path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Open a checkpoint, of an estimator or of a job: it predicts the same, and goes on learning the same.
+
+        Parameters
+        ----------
+        path
+            The file, or a run directory, whose newest valid checkpoint is taken.
+
+        Raises
+        ------
+        CheckpointError
+            If it is damaged, of the other task, or of several targets.
+        """
+        config, model = files.unpack(checkpoints.load(path), cls._task)
+        estimator = cls(**{name: getattr(config, name) for name in inspect.signature(cls).parameters})
+        estimator._config = config
+        estimator._take(model.encoder, model)
+        return estimator
+
+
+def as_weight(w: Any) -> float:
+    """Return the weight of a row as a float; refuse what would leave weights that are no numbers."""
+    try:
+        weight = float(w)
+    except (TypeError, ValueError, OverflowError):
+        weight = math.nan
+    if not abs(weight) <= _HEAVIEST:
+        raise DataError(f"the weight {w!r} is not a number within ±1e30")
+    return weight
