@@ -13,7 +13,7 @@ from stream_bp.errors import ConfigError, DataError, DivergenceError
 from stream_bp.job.job import Job
 from stream_bp.job.observer import Observer, Status
 from stream_bp.job.plan import plan
-from stream_bp.job.state import Training
+from stream_bp.job.state import JobState
 from stream_bp.persistence.checkpoints import Loaded
 from stream_bp.preprocessing.schema import Task
 
@@ -177,14 +177,14 @@ class _Watch(Observer):
     """Notes the curve of one model, and passes on what it hears."""
 
     def __init__(self, observer: Observer, metric: str, step: int) -> None:
-        self.training: Training
+        self.training: JobState
         self._observer = observer
         self._metric = metric
         self.seconds = 0.0
         self._points: list[tuple[int, float | None]] = []
         self._step = self._next = step
 
-    def begin(self, training: Training, resumed: Loaded | None) -> None:
+    def begin(self, training: JobState, resumed: Loaded | None) -> None:
         """Remember what is watched."""
         self.training = training
         self._observer.begin(training, resumed)

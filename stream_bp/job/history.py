@@ -1,8 +1,88 @@
-"""When the history gets its lines."""
+"""The lines of ``history.csv``: when one is due, and what it says."""
 
-__all__ = ["next_mark"]
+from collections.abc import Mapping
+from typing import Any
+
+from stream_bp._arrays import running_sum
+from stream_bp.job.data_quality import Quality
+from stream_bp.metrics.prequential import Evaluation
+from stream_bp.models.base import Outcome, StreamModel
+
+__all__ = ["History", "next_mark"]
 
 
 def next_mark(rows: int) -> int:
     """Return after how many rows the history gets its next line: 1000 apart at first, then 1 %, at most 100,000."""
     return rows + min(max(1_000, rows // 100), 100_000)
+
+
+class History:
+    """When the next line is due, and the loss since the last one.
+
+    Attributes
+    ----------
+    due_rows
+        After how many rows, over all epochs, the next line is due.
+    """
+
+    def __init__(self) -> None:
+        self.due_rows = next_mark(0)
+        self._reported_rows = 0
+        self._loss = 0.0
+        self._loss_rows = 0.0
+
+    def update(self, outcome: Outcome) -> None:
+        """Add the loss of some minibatches."""
+        self._loss = running_sum(self._loss, outcome.loss)
+        self._loss_rows = running_sum(self._loss_rows, outcome.count)
+
+    def columns(self, model: StreamModel) -> tuple[str, ...]:
+        """Return the names of the columns: a function of task, targets and model."""
+        encoder = model.encoder
+        counts = {"rows": 0, "minibatches": 0, "epoch": 0}
+        return tuple(self.line(counts, model, Evaluation(encoder.task, len(encoder.targets)), Quality(encoder)))
+
+    def line(
+        self, counts: Mapping[str, int], model: StreamModel, evaluation: Evaluation, quality: Quality
+    ) -> dict[str, float | int | None]:
+        """Return a line; its ``loss`` is the mean since the line before.
+
+        Parameters
+        ----------
+        counts
+            ``rows`` and ``minibatches`` learned, and the ``epoch``.
+        model, evaluation, quality
+            What the other columns are asked of.
+        """
+        line: dict[str, float | int | None] = {
+            **counts,
+            **model.counters(),
+            "loss": self._loss / self._loss_rows if self._loss_rows else None,
+            **evaluation.metrics(),
+            **quality.totals(),
+            **{f"windowed_{name}": value for name, value in evaluation.windowed().items()},
+        }
+        for baseline, metrics in evaluation.baselines().items():
+            line.update({f"{baseline}_{name}": value for name, value in metrics.items()})
+        for layer, sizes in enumerate(model.layers(), start=1):
+            line.update({f"{name}_{layer}": value for name, value in sizes.items()})
+        return line
+
+    def begin_line(self, rows: int) -> None:
+        """Begin the line after the one that was written behind so many rows."""
+        self._loss, self._loss_rows, self._reported_rows = 0.0, 0.0, rows
+        self.due_rows = next_mark(rows)
+
+    def is_reported(self, rows: int) -> bool:
+        """Return whether the last line is the one behind so many rows."""
+        return self._reported_rows == rows
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what :meth:`load_state_dict` resumes from, JSON-able."""
+        loss = [self._loss, self._loss_rows]
+        return {"mark": self.due_rows, "reported_rows": self._reported_rows, "loss": loss}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Resume from a state."""
+        self.due_rows, self._reported_rows = int(state["mark"]), int(state["reported_rows"])
+        self._loss, self._loss_rows = map(float, state["loss"])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from connectors import Cursor, Source
-from stream_bp.job.state import Training
+from stream_bp.job.state import JobState
 from stream_bp.job.stats import Work
 from stream_bp.persistence.checkpoints import Loaded
 
@@ -34,7 +34,7 @@ class Status:
         Whether a source without end has nothing for now.
     """
 
-    training: Training
+    training: JobState
     source: Source
     work: Work
     run_rows: int
@@ -63,7 +63,7 @@ class Observer:
     def note(self, line: str) -> None:
         """Hear why there is nothing to hear for a while, or of something that happened."""
 
-    def begin(self, training: Training, resumed: Loaded | None) -> None:
+    def begin(self, training: JobState, resumed: Loaded | None) -> None:
         """Hear that learning begins, afresh or from a checkpoint."""
 
     def update(self, status: Status) -> None:
@@ -84,7 +84,7 @@ class Observers(Observer):
         for observer in self._observers:
             observer.note(line)
 
-    def begin(self, training: Training, resumed: Loaded | None) -> None:
+    def begin(self, training: JobState, resumed: Loaded | None) -> None:
         """Tell all."""
         for observer in self._observers:
             observer.begin(training, resumed)

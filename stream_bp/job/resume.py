@@ -11,23 +11,25 @@ from stream_bp.config.job import JobConfig
 from stream_bp.errors import CheckpointError, NumericsError
 from stream_bp.job.plan import plan
 from stream_bp.job.prediction_writer import Predictions
-from stream_bp.job.state import Training
+from stream_bp.job.state import JobState
 from stream_bp.models.base import StreamModel
 from stream_bp.models.frozen import Frozen
 from stream_bp.models.mlp import new_model
+from stream_bp.models.restore import restore_evaluation, restore_model
 from stream_bp.nn import reproducibility
 from stream_bp.persistence.checkpoints import Checkpointer, Loaded
 from stream_bp.persistence.filesystem import Disk
 from stream_bp.persistence.prediction_parts import Parts
 from stream_bp.persistence.run_directory import RunDirectory
-from stream_bp.persistence.state_schema import saved_job
+from stream_bp.persistence.snapshot import Snapshot
+from stream_bp.persistence.state_schema import fitting, saved_config, saved_job
 from stream_bp.preprocessing.encoder import Encoder
 from stream_bp.preprocessing.schema import kept_columns, with_kept
 
 if TYPE_CHECKING:
     from river.base import Estimator
 
-__all__ = ["Origin", "find_checkpoint", "schema_read"]
+__all__ = ["ResumePlan", "find_checkpoint", "restore_state", "schema_read"]
 
 
 def schema_read(source: Source, config: JobConfig, encoder: Encoder) -> Any:
@@ -62,7 +64,35 @@ def find_checkpoint(directory: RunDirectory, checkpointer: Checkpointer, *, is_r
     return checkpointer.newest()
 
 
-class Origin:
+def restore_state(snapshot: Snapshot, config: JobConfig, model: StreamModel | None = None) -> JobState:
+    """Return the state in a checkpoint, under settings that are those of the same job.
+
+    Parameters
+    ----------
+    snapshot
+        What was loaded.
+    config
+        The settings.
+    model
+        The one in the checkpoint, if it is not a network that learns.
+
+    Raises
+    ------
+    CheckpointError
+        If the content does not fit together.
+    """
+    with fitting():
+        state = JobState(model or restore_model(snapshot, config.engine), config)
+        state.load_state_dict(snapshot.tensors, snapshot.state, restore_evaluation(snapshot))
+    saved, reason = saved_config(snapshot), snapshot.state["stop_reason"]
+    # The other reasons are limits, which may be set anew.
+    if reason in {"stop_loss", "stop_delta"}:
+        is_same_rule = (saved.stop_loss, saved.stop_delta) == (config.stop_loss, config.stop_delta)
+        state.stop_reason = reason if is_same_rule else None
+    return state
+
+
+class ResumePlan:
     """Where a job begins, or goes on.
 
     Parameters
@@ -115,7 +145,7 @@ class Origin:
         n_features = len(config.features) or len({*self._source.schema.names} - {*config.target, *config.ignore})
         return config.engine_for(n_features)
 
-    def training(self, *, may_differ: bool) -> Training:
+    def state(self, *, may_differ: bool) -> JobState:
         """Return the state to go on from.
 
         Parameters
@@ -133,7 +163,7 @@ class Origin:
             If the checkpoint does not fit together; a NumericsError if it was learned under other numerics.
         """
         if self.checkpoint is None:
-            return Training(self._new_model(), self.config)
+            return JobState(self._new_model(), self.config)
         snapshot = self.checkpoint.snapshot
         changed = reproducibility.difference(snapshot.state["fingerprint"], self.fingerprint)
         if changed is not None and not may_differ:
@@ -144,13 +174,13 @@ class Origin:
         frozen = self._new_frozen()
         if frozen is not None:
             frozen.go_on(snapshot)
-        training = Training.restore(snapshot, self.config, frozen)
+        state = restore_state(snapshot, self.config, frozen)
         if changed is not None:
-            training.numerics_changes.append({"rows": training.rows, "change": changed})
+            state.numerics_changes.append({"rows": state.rows, "change": changed})
         # Opening shows whether the source is still the one that the cursor points into.
-        schema = schema_read(self._source, self.config, training.model.encoder)
-        self._source.open(schema, training.locate().cursor).close()
-        return training
+        schema = schema_read(self._source, self.config, state.model.encoder)
+        self._source.open(schema, state.locate().cursor).close()
+        return state
 
     def _new_model(self) -> StreamModel:
         """Return the network, or the model that was given, for the columns of the source."""

@@ -1,13 +1,36 @@
 """What changes from file to file: columns that come, go, or stand in another order."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from connectors import FileStart, Note
 from stream_bp.errors import CheckpointError
-from stream_bp.persistence.journal import Journal
 
-__all__ = ["Changes"]
+__all__ = ["Changes", "SchemaChange"]
+
+
+class SchemaChange(NamedTuple):
+    """That the columns of a file are not those of the file before.
+
+    Attributes
+    ----------
+    row
+        The first row it is true of.
+    event
+        What happened, as ``columns_missing``.
+    place
+        The file.
+    detail
+        Names of the columns.
+    """
+
+    row: int
+    event: str
+    place: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.place}, from row {self.row:,} on: {self.event.replace('_', ' ')}: {self.detail}"
 
 
 class Changes:
@@ -29,20 +52,17 @@ class Changes:
         self._missing: set[str] = set()
         self.unlearnable: set[str] = set()
         self._columns: list[str] | None = None
-        self.journal: Journal | None = None
 
-    def take(self, notes: Sequence[Note]) -> list[str]:
-        """Compare the columns of files that begin with those of the file before; return a line for each change."""
-        lines = []
+    def take(self, notes: Sequence[Note]) -> list[SchemaChange]:
+        """Compare the columns of files that begin with those of the file before; return the changes."""
+        changes = []
         for start in notes:
             if not isinstance(start, FileStart):
                 continue
             for event, names in self._events(start.columns):
-                detail = ", ".join(names)
-                lines.append(f"{start.place}, from row {start.row:,} on: {event.replace('_', ' ')}: {detail}")
-                self._note(start.row, event, start.place, detail)
+                changes.append(SchemaChange(start.row, event, start.place, ", ".join(names)))
             self._columns = list(start.columns)
-        return lines
+        return changes
 
     def _events(self, columns: Sequence[str]) -> list[tuple[str, list[str]]]:
         if self._columns is None:
@@ -61,16 +81,11 @@ class Changes:
             events["columns_reordered"] = now
         return [(event, names) for event, names in events.items() if names]
 
-    def learn(self, row: int, place: str, names: Sequence[str], found: Sequence[str]) -> None:
-        """Take in that columns are learned from a row on, of those found; the others cannot be."""
+    def learn(self, row: int, place: str, names: Sequence[str], found: Sequence[str]) -> SchemaChange | None:
+        """Take in that columns are learned from a row on, of those found; the others cannot be. Return the change."""
         self._learned |= set(names)
         self.unlearnable |= set(found).difference(names)
-        if names:
-            self._note(row, "columns_learned", place, ", ".join(names))
-
-    def _note(self, row: int, event: str, place: str, detail: str) -> None:
-        if self.journal is not None:
-            self.journal.append({"row": row, "event": event, "source": place, "detail": detail})
+        return SchemaChange(row, "columns_learned", place, ", ".join(names)) if names else None
 
     def state(self) -> dict[str, Any]:
         """Return what :meth:`restore` goes on from."""

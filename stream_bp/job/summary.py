@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Summary", "peak_rss_bytes"]
+from stream_bp.job.state import JobState
+
+__all__ = ["Summary", "peak_rss_bytes", "summarize"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,60 @@ class Summary:
     def to_json(self) -> dict[str, Any]:
         """Return plain numbers, strings, lists and dicts."""
         return asdict(self)
+
+
+def summarize(
+    state: JobState,
+    *,
+    fingerprint: dict[str, Any],
+    stopped_by: str | None,
+    run_rows: int,
+    seconds: float,
+    checkpoint: Path | None,
+    resumed_from: Path | None,
+) -> Summary:
+    """Return the summary of a job.
+
+    Parameters
+    ----------
+    state
+        Its state at the end.
+    fingerprint
+        The numerics that decide its bits.
+    stopped_by
+        The name of the signal that stopped it, if one did.
+    run_rows, seconds
+        Rows learned by this process, and how long that took.
+    checkpoint
+        The newest checkpoint.
+    resumed_from
+        The one that this process resumed from.
+    """
+    evaluation, encoder = state.evaluation, state.model.encoder
+    names = [column.name for column in encoder.targets]
+    return Summary(
+        task=encoder.task,
+        rows=state.rows,
+        minibatches=state.minibatches,
+        epochs=state.epoch + (state.stop_reason == "end_of_stream"),
+        stop_reason=stopped_by or str(state.stop_reason),
+        loss=state.stopping.loss,
+        metrics=evaluation.metrics(),
+        windowed=evaluation.windowed(),
+        baselines=evaluation.baselines(),
+        targets=dict(zip(names, evaluation.by_target(), strict=True)),
+        quality=state.quality.to_json(),
+        model=state.model.description,
+        layers=state.model.layers(),
+        rows_per_second=run_rows / seconds if seconds > 0 else 0.0,
+        seconds=seconds,
+        peak_rss_bytes=peak_rss_bytes(),
+        theta_sha256=state.model.digest,
+        checkpoint=str(checkpoint) if checkpoint is not None else None,
+        resumed_from=str(resumed_from) if resumed_from is not None else None,
+        numerics=fingerprint,
+        numerics_changes=state.numerics_changes,
+    )
 
 
 def peak_rss_bytes() -> int:

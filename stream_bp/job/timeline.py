@@ -28,7 +28,7 @@ from pathlib import Path
 
 import stream_bp
 from stream_bp.job.observer import Observer, Status
-from stream_bp.job.state import Training
+from stream_bp.job.state import JobState
 from stream_bp.job.summary import peak_rss_bytes
 from stream_bp.persistence.checkpoints import Loaded
 from stream_bp.persistence.filesystem import Disk
@@ -85,7 +85,7 @@ class Timeline(Observer):
         self._began = self._due = 0.0
         self._age_s = 0.0
 
-    def begin(self, training: Training, resumed: Loaded | None) -> None:
+    def begin(self, training: JobState, resumed: Loaded | None) -> None:
         """Write that a process begins, and what it goes on from."""
         self._is_silent, self._began = False, time.monotonic()
         origin = "afresh" if resumed is None else f"from {resumed.path.name}"

@@ -5,7 +5,7 @@ from typing import Any
 from rich import filesize
 from rich.table import Table
 
-from stream_bp.job.state import Training
+from stream_bp.job.state import JobState
 from stream_bp.persistence.checkpoints import Loaded
 
 __all__ = [
@@ -54,7 +54,7 @@ def show_duration(seconds: float) -> str:
     return f"{whole} s"
 
 
-def introduction(training: Training, resumed: Loaded | None) -> list[str]:
+def introduction(training: JobState, resumed: Loaded | None) -> list[str]:
     """Say what is learned, and where it goes on."""
     model, config = training.model, training.config
     n_features = len(model.encoder.features)

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from stream_bp.job.observer import Observer, Status
-from stream_bp.job.state import Training
+from stream_bp.job.state import JobState
 from stream_bp.monitoring.formatting import headline, introduction, show
 from stream_bp.persistence.checkpoints import Loaded
 
@@ -45,7 +45,7 @@ class Log(Observer):
         """Write why it takes a while, or what happened."""
         self._write(f"{self._title}: {line}" if self._title else line)
 
-    def begin(self, training: Training, resumed: Loaded | None) -> None:
+    def begin(self, training: JobState, resumed: Loaded | None) -> None:
         """Write what is learned, and where it goes on."""
         self._last = time.monotonic()
         for line in [training.model.description] if self._title else introduction(training, resumed):
@@ -69,7 +69,7 @@ class JsonLog(Log):
         """Write why it takes a while, or what happened."""
         self._write(json_line("note", line, **self._names()))
 
-    def begin(self, training: Training, resumed: Loaded | None) -> None:
+    def begin(self, training: JobState, resumed: Loaded | None) -> None:
         """Write what is learned, and where it goes on."""
         self._last = time.monotonic()
         for line in [training.model.description] if self._title else introduction(training, resumed):

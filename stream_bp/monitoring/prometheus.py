@@ -36,7 +36,7 @@ import stream_bp
 from connectors import Cursor, Source
 from stream_bp.drift.monitor import Drift
 from stream_bp.job.observer import Observer, Status
-from stream_bp.job.state import Training
+from stream_bp.job.state import JobState
 from stream_bp.job.stats import Durations, Work
 from stream_bp.monitoring.http import Serving
 from stream_bp.persistence.checkpoints import Loaded
@@ -97,7 +97,7 @@ class Metrics(Serving, Observer, Collector):
 
     # What the job tells
 
-    def begin(self, training: Training, resumed: Loaded | None) -> None:
+    def begin(self, training: JobState, resumed: Loaded | None) -> None:
         """Remember how far the job was before this process."""
         self._before = _counts(training)
         self._state, self._alive = "", time.monotonic()
@@ -159,7 +159,7 @@ class Metrics(Serving, Observer, Collector):
         return content if method == "GET" else []
 
 
-def _counts(training: Training) -> dict[str, int]:
+def _counts(training: JobState) -> dict[str, int]:
     """Return what counts up over all runs of a job."""
     return {
         "rows": training.rows,
@@ -207,7 +207,7 @@ def _of_training(status: Status, before: dict[str, int]) -> Iterator[Metric]:
         yield from _drift(training.drift, done["drifts"])
 
 
-def _scores(training: Training) -> Metric:
+def _scores(training: JobState) -> Metric:
     """Return the prequential metrics, and those of the baselines."""
     text = "Prequential metric, over all rows or the most recent ones, of the model or a baseline that learns nothing."
     family = GaugeMetricFamily(_PREFIX + "score", text, labels=["metric", "predictor", "window"])
@@ -222,7 +222,7 @@ def _scores(training: Training) -> Metric:
     return family
 
 
-def _layers(training: Training) -> Iterator[Metric]:
+def _layers(training: JobState) -> Iterator[Metric]:
     """Yield the size of δ and of the gradient, layer by layer."""
     layers = training.model.layers()
     for name, text in (

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stream_bp.job.observer import Observer, Status
-from stream_bp.job.state import Training
+from stream_bp.job.state import JobState
 from stream_bp.monitoring.formatting import HEADLINES, introduction, show, show_bytes, show_duration
 from stream_bp.persistence.checkpoints import Loaded
 
@@ -58,7 +58,7 @@ class Panel(Observer):
         with suppress(OSError):  # a terminal that is gone ends no job
             self._console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
-    def begin(self, training: Training, resumed: Loaded | None) -> None:
+    def begin(self, training: JobState, resumed: Loaded | None) -> None:
         """Say what is learned, and where it goes on."""
         self._first = None
         for line in [training.model.description] if self._title else introduction(training, resumed):
@@ -109,7 +109,7 @@ class Panel(Observer):
         return f"{show_duration((1 - progress) * (status.seconds - began) / (progress - first))} left"
 
 
-def _scores(training: Training) -> Table:
+def _scores(training: JobState) -> Table:
     """Return the metric to look at first beside its baselines, over all rows and lately."""
     evaluation, task = training.evaluation, training.model.encoder.task
     name, first = HEADLINES[task]

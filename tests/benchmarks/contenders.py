@@ -81,7 +81,7 @@ def learner(path: str, batch_size: int, engine: str) -> Figures:
     from connectors import open_source, rebatch
     from stream_bp.config.job import JobConfig
     from stream_bp.job.plan import plan
-    from stream_bp.job.state import Training
+    from stream_bp.job.state import JobState
     from stream_bp.models.mlp import new_model
     from stream_bp.nn import reproducibility
 
@@ -96,12 +96,13 @@ def learner(path: str, batch_size: int, engine: str) -> Figures:
     model = new_model(config, plan(source, config))
     with source.open(model.encoder.schema_in(source.schema)) as reader:
         chunks = [model.encoder.encode(block.records) for block in rebatch(reader, 1 << 13)]
-    training = Training(model, config)
+    training = JobState(model, config)
     with reproducibility.single_thread():
         prepare = model.preparation(batch_size).prepare
         began = time.perf_counter()
         for chunk in chunks:
-            training.learn(prepare(chunk), 0, len(chunk))
+            for _ in training.learn(prepare(chunk), 0, len(chunk)):
+                pass
         seconds = time.perf_counter() - began
     return {"rows/s": training.rows / seconds}
 
@@ -273,16 +274,17 @@ def saving(path: str, rows: int, every: str) -> Figures:
     """Learn with a million parameters and Adam, saving now and then; tell also how long a save held the learner up."""
     from connectors import open_source
     from stream_bp import Job
+    from stream_bp.job.checkpointing import Checkpointing
 
     held: list[float] = []
-    save = Job._save
+    save = Checkpointing.save
 
-    def timed(self: Job, training: Any) -> None:
+    def timed(self: Checkpointing) -> None:
         began = time.perf_counter()
-        save(self, training)
+        save(self)
         held.append(time.perf_counter() - began)
 
-    Job._save = timed  # type: ignore[method-assign]
+    Checkpointing.save = timed  # type: ignore[method-assign]
     settings: dict[str, Any] = {"hidden": (1000, 990), "optimizer": "adam", "batch_size": 256, "max_rows": rows}
     with tempfile.TemporaryDirectory() as folder:
         settings |= {"target": "label", "run_dir": folder, "checkpoint_every": every}

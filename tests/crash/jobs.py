@@ -280,7 +280,7 @@ def look_often(every: int = 80, patch: Callable[[str, Any], None] | None = None)
         Sets what is named; for ever, unless it is monkeypatch's.
     """
     often = {
-        "job.state.next_mark": lambda rows: rows + every,
+        "job.history.next_mark": lambda rows: rows + every,
         "drift.features.next_mark": lambda rows: rows + every,
         "drift.features._FEW": 10,
         "drift.error._LEAST_SPAN": 1,

@@ -18,7 +18,7 @@ from connectors import ConnectorError, open_source
 from stream_bp import inference
 from stream_bp.errors import CheckpointError, DataError, DivergenceError, StreamBPError
 from stream_bp.job.job import Job
-from stream_bp.job.state import Training
+from stream_bp.job.resume import restore_state
 from stream_bp.persistence import snapshot
 from stream_bp.persistence.checkpoints import Checkpointer, Loaded, load
 from stream_bp.persistence.snapshot import Snapshot, decode, encode
@@ -174,7 +174,7 @@ def use(forged: Snapshot, paths: tuple[str, ...], folder: Path) -> None:
     inference.inspect(loaded)
     inference.evaluate(loaded, open_source(rows(20)))
     inference.predict(loaded, open_source(rows(20)), folder / "predictions.csv")
-    Training.restore(forged, config)
+    restore_state(forged, config)
 
 
 def resume(forged: Snapshot, paths: tuple[str, ...], folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from stream_bp.job import reader
 from stream_bp.job.job import Job
 from stream_bp.job.observer import Observer
-from stream_bp.job.state import Training
+from stream_bp.job.state import JobState
 from stream_bp.preprocessing.batches import Preparation, Prepared
 from tests.conftest import Campaign
 from tests.crash.jobs import (
@@ -55,7 +56,7 @@ class Stopper(Observer):
 def applied(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return the numbers of the rows that are learned, in their order: the column n tells them."""
     numbers: list[int] = []
-    prepare, learn = Preparation.__call__, Training.learn
+    prepare, learn = Preparation.__call__, JobState.learn
     told: dict[int, tuple[Prepared, list[int]]] = {}  # the rows that were prepared, by the place that they keep
 
     def prepare_noted(preparation: Preparation, records: Any) -> Prepared:
@@ -63,13 +64,13 @@ def applied(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         told[id(prepared)] = prepared, [int(float(n)) for n in records.column("n").to_pylist()]
         return prepared
 
-    def learn_noted(training: Training, rows: Prepared, start: int, stop: int) -> None:
+    def learn_noted(training: JobState, rows: Prepared, start: int, stop: int) -> Iterator[Any]:
         before = training.rows
-        learn(training, rows, start, stop)
+        yield from learn(training, rows, start, stop)
         numbers.extend(told[id(rows)][1][start : start + training.rows - before])
 
     monkeypatch.setattr(Preparation, "__call__", prepare_noted)
-    monkeypatch.setattr(Training, "learn", learn_noted)
+    monkeypatch.setattr(JobState, "learn", learn_noted)
     return numbers
 
 

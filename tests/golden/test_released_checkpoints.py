@@ -16,7 +16,7 @@ import stream_bp
 from connectors import open_source
 from stream_bp import inference
 from stream_bp.job.job import Job
-from stream_bp.job.state import Training
+from stream_bp.job.resume import restore_state
 from stream_bp.persistence.checkpoints import load
 from stream_bp.persistence.state_schema import saved_config
 from tests.conftest import Campaign
@@ -70,12 +70,12 @@ def test_a_released_checkpoint_loads_and_goes_on(path: Path, campaign: Campaign)
         assert found.pop(key) == pytest.approx(kept.pop(key), nan_ok=True)
     assert found == kept
     snapshot = load(path).snapshot
-    training = Training.restore(snapshot, saved_config(snapshot))
+    training = restore_state(snapshot, saved_config(snapshot))
     rows = training.model.preparation(training.config.batch_size)(
         table().select(training.model.encoder.schema.names).combine_chunks().to_batches()[0]
     )
     before = training.model.digest
-    training.learn(rows, 0, len(rows))
+    assert list(training.learn(rows, 0, len(rows)))
     assert training.rows == found["rows"] + len(rows)
     assert training.model.digest != before
     campaign.tell("checkpoints of released versions", loaded=1)

@@ -331,7 +331,7 @@ def test_events_of_files_and_of_drift_stand_in_the_order_of_their_rows(
     pq.write_table(table.slice(3_100).drop_columns(["z"]), folder / "2.parquet")
     found = []
     for seconds in (0.0, 10.0):
-        monkeypatch.setattr("stream_bp.job.job._GLANCE_S", seconds)
+        monkeypatch.setattr("stream_bp.job.triggers._GLANCE_S", seconds)
         run_dir = tmp_path / f"run {seconds}"
         Job(open_source(folder), target="label", ignore=["value"], batch_size=8, run_dir=str(run_dir)).run()
         found.append((run_dir / "events.csv").read_bytes())

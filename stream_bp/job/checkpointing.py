@@ -1,0 +1,169 @@
+"""What of a job outlives its process: its logs, its predictions and its checkpoints, and when each is written."""
+
+import contextlib
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import stream_bp
+from connectors import Cursor, Decisions, Source
+from stream_bp.config.job import JobConfig
+from stream_bp.job.checkpoint_writer import Saver
+from stream_bp.job.prediction_writer import Predictions
+from stream_bp.job.state import JobState
+from stream_bp.job.stats import Work
+from stream_bp.job.triggers import Triggers
+from stream_bp.persistence.checkpoints import Checkpointer, Loaded
+from stream_bp.persistence.decision_log import KeptDecisions
+from stream_bp.persistence.filesystem import Disk
+from stream_bp.persistence.run_directory import RunDirectory
+from stream_bp.persistence.run_logs import Journals, open_journals
+from stream_bp.persistence.snapshot import Snapshot
+
+__all__ = ["Checkpointing"]
+
+
+class Checkpointing:
+    """The files of a job, and its checkpoints; without a run directory, neither.
+
+    Parameters
+    ----------
+    state
+        The job's state.
+    config
+        The job's settings.
+    source
+        Where its rows come from.
+    fingerprint
+        The numerics that decide its bits.
+    predictions
+        What writes predictions, if they are kept.
+    work
+        Hears how long each checkpoint took.
+
+    Attributes
+    ----------
+    logs
+        The history and the other files that grow with the job; ``None`` where there is no run directory.
+    predictions
+        As given.
+    decisions
+        Where a source without end keeps what it decides.
+    triggers
+        What is due.
+    """
+
+    def __init__(
+        self,
+        state: JobState,
+        config: JobConfig,
+        source: Source,
+        *,
+        fingerprint: dict[str, Any],
+        predictions: Predictions | None,
+        work: Work,
+    ) -> None:
+        self._state, self._config, self._source, self._work = state, config, source, work
+        self._fingerprint = fingerprint
+        self.predictions = predictions
+        self.logs: Journals | None = None
+        self.decisions = Decisions()
+        self.triggers = Triggers(state, config, has_logs=False)
+        self._writer: Saver | None = None
+        self._not_committed: deque[Cursor] = deque()
+
+    @contextlib.contextmanager
+    def open(
+        self, directory: RunDirectory, checkpointer: Checkpointer, disk: Disk, resumed: Loaded | None
+    ) -> Iterator[Self]:
+        """Resume the files of a run directory that is locked, or begin them; leaving it waits for the last checkpoint.
+
+        Parameters
+        ----------
+        directory
+            The run directory.
+        checkpointer
+            That of its checkpoints.
+        disk
+            The way to them.
+        resumed
+            The checkpoint that the job resumes from.
+        """
+        columns = self._state.history.columns(self._state.model)
+        with contextlib.ExitStack() as stack:
+            snapshot = None if resumed is None else resumed.snapshot.state
+            self.logs = stack.enter_context(open_journals(directory, columns, snapshot, disk))
+            self.triggers = Triggers(self._state, self._config, has_logs=True)
+            if not self._state.model.is_resumable:
+                yield self
+                return
+            if self.predictions is not None:
+                stack.enter_context(self.predictions)
+            newest = None if resumed is None else resumed.path
+            self._writer = Saver(checkpointer, self.logs, newest, self.predictions, self._work)
+            if self._source.is_endless:
+                kept = KeptDecisions(directory.file("decisions"), self._config.keep, disk)
+                self.decisions = stack.enter_context(contextlib.closing(kept))
+                self._writer.acknowledged += [lambda snapshot: kept.saved(snapshot.state["rows"]), self._commit]
+            stack.enter_context(self._writer)
+            yield self
+
+    @property
+    def newest(self) -> Path | None:
+        """The last checkpoint that a power cut cannot undo."""
+        return self._writer.newest if self._writer is not None else None
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether checkpoints are written."""
+        return self._writer is not None
+
+    def check(self) -> None:
+        """Raise the error of a checkpoint that is known by now to have failed."""
+        if self._writer is not None:
+            self._writer.check()
+
+    def write_line(self) -> None:
+        """Write a line of the history, and begin the next."""
+        if self.logs is not None:
+            self.logs["history"].append(self._state.history_line())
+        self._state.history.begin_line(self._state.rows)
+
+    def save(self) -> None:
+        """Hand a copy of everything to the writer, which syncs the logs that the copy vouches for, then writes it."""
+        if self.logs is None:
+            return
+        if self._writer is None:
+            self.logs.sync()
+        else:
+            marks: dict[str, Any] = {**self.logs.mark()}
+            if self.predictions is not None:
+                marks["predictions"] = self.predictions.mark()
+            self._writer.save(self._snapshot(marks), marks)
+        self.triggers.checkpointed()
+
+    def save_and_wait(self) -> None:
+        """Save what is not learned on from: whether that failed must be known."""
+        self.save()
+        if self._writer is not None:
+            self._writer.wait()
+
+    def _snapshot(self, marks: dict[str, Any]) -> Snapshot:
+        tensors, state = self._state.state_dict()
+        extra = {
+            "version": stream_bp.__version__,
+            "fingerprint": self._fingerprint,
+            "sources": list(self._config.source or self._source.paths),
+        }
+        return Snapshot(
+            self._state.minibatches, tensors, {**state, **{name: dict(mark) for name, mark in marks.items()}, **extra}
+        )
+
+    def _commit(self, snapshot: Snapshot) -> None:
+        """Tell a source without end what no checkpoint of this run will need any more."""
+        cursor = Cursor.from_json(snapshot.state["position"]["cursor"])
+        self._not_committed.append(replace(cursor, seen=cursor.seen[-1:]))
+        if len(self._not_committed) > self._config.keep:
+            self._source.acknowledge(self._not_committed.popleft())

@@ -1,0 +1,64 @@
+"""What a source says of its rows, and what the detectors find, written down once the rows are learned."""
+
+import math
+from collections.abc import Callable, Sequence
+
+from connectors import Note
+from stream_bp.job.bad_rows import Quarantine
+from stream_bp.job.schema_changes import SchemaChange
+from stream_bp.job.state import JobState
+from stream_bp.persistence.run_logs import Journals
+
+__all__ = ["EventRecorder"]
+
+
+class EventRecorder:
+    """Counts bad rows, and writes down bad rows, changes of columns, and drift, in the order of the rows.
+
+    Parameters
+    ----------
+    state
+        The job's state.
+    quarantine
+        What counts bad rows, and keeps them.
+    logs
+        Where events are written; ``None`` for nowhere.
+    say
+        Hears each change of columns, in a line.
+    """
+
+    def __init__(
+        self, state: JobState, quarantine: Quarantine, logs: Journals | None, say: Callable[[str], object]
+    ) -> None:
+        self._state, self._quarantine, self._logs, self._say = state, quarantine, logs, say
+
+    def record(self, notes: Sequence[Note]) -> None:
+        """Write down what was said of rows that are learned, and the drift up to the last of them."""
+        self._quarantine.take(notes)
+        for note in notes:
+            # Both are written to one file, by their rows.
+            self._record_drift(note.row)
+            for change in self._state.changes.take([note]):
+                self._say(str(change))
+                self.record_change(change)
+        self._record_drift()
+
+    def record_change(self, change: SchemaChange | None) -> None:
+        """Write down that columns changed, if they did."""
+        if change is not None:
+            self._write(change.row, change.event, change.place, change.detail)
+
+    def _record_drift(self, row: float = math.inf) -> None:
+        """Write down the drift that was found up to a row."""
+        drift = self._state.drift
+        if drift is None:
+            return
+        for event in drift.take_events(row):
+            self._write(event.row, event.event, "", event.detail)
+        for n_rows, feature, psi in drift.take_figures():
+            if self._logs is not None:
+                self._logs["psi"].append({"row": n_rows, "feature": feature, "psi": psi})
+
+    def _write(self, row: int, event: str, source: str, detail: str) -> None:
+        if self._logs is not None:
+            self._logs["events"].append({"row": row, "event": event, "source": source, "detail": detail})

@@ -1,0 +1,342 @@
+"""The loop of a job: read, predict, score, learn; do at each boundary what is due; stop when a rule says so."""
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+
+from connectors import ConnectorError, NewColumnsError, Note, RowError, Source
+from stream_bp.config.job import JobConfig
+from stream_bp.errors import CheckpointError, DataError
+from stream_bp.job.bad_rows import Quarantine
+from stream_bp.job.checkpointing import Checkpointing
+from stream_bp.job.data_quality import no_rows
+from stream_bp.job.events import EventRecorder
+from stream_bp.job.observer import Observer, Status
+from stream_bp.job.reader import Chunk, Feed, Position
+from stream_bp.job.resume import schema_read
+from stream_bp.job.signals import StopSignals
+from stream_bp.job.state import JobState
+from stream_bp.job.stats import Work
+from stream_bp.persistence.checkpoints import Loaded
+from stream_bp.preprocessing.schema import kept_columns, learnable
+
+__all__ = ["ChunkLearner", "Runner"]
+
+
+class ChunkLearner:
+    """Learns a chunk of rows in stretches of about a tenth of a second, up to a bad row that is one too many.
+
+    Parameters
+    ----------
+    state, config, checkpointing, work
+        As of :class:`Runner`.
+    quarantine, events
+        What counts bad rows, and what writes down all that is said of rows.
+    is_done
+        Returns whether the job is to stop.
+    look_up
+        Does what is due at a boundary.
+    """
+
+    def __init__(
+        self,
+        state: JobState,
+        config: JobConfig,
+        checkpointing: Checkpointing,
+        *,
+        work: Work,
+        quarantine: Quarantine,
+        events: EventRecorder,
+        is_done: Callable[[], bool],
+        look_up: Callable[[], None],
+    ) -> None:
+        self._state, self._config, self._checkpointing, self._work = state, config, checkpointing, work
+        self._quarantine, self._events, self._is_done, self._look_up = quarantine, events, is_done, look_up
+
+    def learn(self, chunk: Chunk) -> None:
+        """Learn a chunk, up to the first bad row in it that is one too many."""
+        state, first_row = self._state, chunk.position(0).row if chunk.notes else 0
+        notes = deque((note.row - first_row, note) for note in chunk.notes)
+        excess = self._quarantine.first_excess(chunk.notes)
+        end = len(chunk.rows)
+        if excess is not None:
+            at = excess[0].row - first_row
+            end = min(end, at - at % self._config.batch_size)
+        before = state.rows
+        try:
+            for stop in self._stretches(chunk, end):
+                # What lies just before a row that was learned is recorded with it.
+                self._events.record([notes.popleft()[1] for at, _ in tuple(notes) if at < stop])
+                self._look_up()
+        except DataError:
+            self._events.record([note for at, note in notes if at < state.rows - before])
+            self._checkpointing.save_and_wait()
+            raise
+        if excess is not None and not self._is_done():
+            self._checkpointing.save_and_wait()
+            self._events.record([note for _, note in notes if note.row <= excess[0].row])
+            if self._checkpointing.logs is not None:
+                self._checkpointing.logs.sync()
+            raise excess[1]
+
+    def _stretches(self, chunk: Chunk, end: int) -> Iterator[int]:
+        """Learn the first rows of a chunk in stretches of about a tenth of a second; yield where each ends."""
+        start, b = 0, self._config.batch_size
+        while start < end and not self._is_done():
+            n_minibatches = self._checkpointing.triggers.minibatches_to_boundary()
+            stop = min(end, start + n_minibatches * b)
+            began = time.monotonic()
+            self._learn_stretch(chunk, start, stop)
+            seconds = time.monotonic() - began
+            self._checkpointing.triggers.pace(seconds, n_minibatches)
+            self._work.steps.observe(seconds, -(-(stop - start) // b))
+            start = stop
+            self._state.locate = partial(chunk.position, stop)
+            yield stop
+
+    def _learn_stretch(self, chunk: Chunk, start: int, stop: int) -> None:
+        """Learn some minibatches; what was learned before one that cannot be is kept."""
+        state, first_row, predictions = self._state, self._state.rows, self._checkpointing.predictions
+        try:
+            for at, outcome in state.learn(chunk.rows, start, stop):
+                if predictions is not None:
+                    predictions.write(chunk.kept, state.epoch, chunk.rows, at, outcome)
+        except DataError:
+            if state.rows > first_row:
+                state.locate = partial(chunk.position, start + state.rows - first_row)
+            raise
+
+
+class Runner:
+    """Moves the state of a job from boundary to boundary until the job is done.
+
+    Parameters
+    ----------
+    source
+        Where rows come from.
+    config
+        The job's settings.
+    state
+        The job's state.
+    checkpointing
+        The job's files.
+    signals
+        What may ask the job to stop.
+    observer
+        Hears how the job goes.
+    work
+        Is told how long things took.
+    resumed
+        The checkpoint that the job resumes from; ``None`` where it begins.
+
+    Attributes
+    ----------
+    run_rows
+        Rows learned by this process.
+    seconds
+        For how long it has run.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        config: JobConfig,
+        state: JobState,
+        *,
+        checkpointing: Checkpointing,
+        signals: StopSignals,
+        observer: Observer,
+        work: Work,
+        resumed: Loaded | None,
+    ) -> None:
+        self._source, self._config, self._state, self._signals = source, config, state, signals
+        self._checkpointing, self._observer, self._work = checkpointing, observer, work
+        self._resumed = resumed
+        logs = checkpointing.logs
+        self._quarantine = Quarantine(state.quality, config, logs["quarantine"] if logs is not None else None)
+        self._events = EventRecorder(state, self._quarantine, logs, observer.note)
+        self._chunks = ChunkLearner(
+            state,
+            config,
+            checkpointing,
+            work=work,
+            quarantine=self._quarantine,
+            events=self._events,
+            is_done=self._is_done,
+            look_up=self._look_up,
+        )
+        self._started, self._first_row = time.monotonic(), state.rows
+        self._notes_at_end: Sequence[Note] = ()
+        self._excess: RowError | None = None
+        self._is_idle = self._is_closed = False
+
+    @property
+    def run_rows(self) -> int:
+        """Rows learned by this process."""
+        return self._state.rows - self._first_row
+
+    @property
+    def seconds(self) -> float:
+        """For how long this process has run."""
+        return time.monotonic() - self._started
+
+    def run(self) -> float:
+        """Learn until the job is done, save, and finish its logs; return how many seconds the learning took."""
+        self._work.rate.update(self._started, self._state.rows)
+        self._observer.begin(self._state, self._resumed)
+        try:
+            seconds = self._run()
+        except BaseException as error:
+            self._observer.end(self._status(), str(error) or type(error).__name__)
+            self._finish_logs_after(error)
+            raise
+        self._observer.end(self._status(), self._signals.name or str(self._state.stop_reason))
+        return seconds
+
+    def _run(self) -> float:
+        if self._resumed is None:
+            self._checkpointing.save()
+        self._learn()
+        seconds = self.seconds
+        if not self._is_saved():
+            self._checkpointing.save_and_wait()
+        self._finish_logs()
+        return seconds
+
+    def _is_saved(self) -> bool:
+        """Return whether a finished job was only asked again."""
+        if self._resumed is None or self.run_rows:
+            return False
+        return bool(self._resumed.snapshot.state["stop_reason"] == self._state.stop_reason)
+
+    def _finish_logs(self) -> None:
+        """Write what comes last, after what the checkpoint vouches for: a job that resumes cuts it off."""
+        if self._signals.received is not None and self._checkpointing.is_resumable:
+            return
+        self._is_closed = True
+        self._quarantine.take(self._notes_at_end)
+        if self._checkpointing.logs is not None:
+            if not self._state.history.is_reported(self._state.rows):
+                self._checkpointing.logs["history"].append(self._state.history_line())
+            self._checkpointing.logs.sync()
+        if self._excess is not None:
+            raise self._excess
+        if not self._state.rows and self._state.quality.n_bad:
+            raise no_rows(self._source.description, self._state.quality.bad)
+
+    def _finish_logs_after(self, error: BaseException) -> None:
+        """Keep the logs to their last row, however a job ends that cannot resume."""
+        logs = self._checkpointing.logs
+        if logs is None or self._checkpointing.is_resumable:
+            return
+        with contextlib.suppress(CheckpointError, RowError, DataError):  # the first error is the one to tell
+            # An interrupt comes anywhere, also between two figures of a line.
+            if isinstance(error, Exception) and not self._is_closed:
+                self._finish_logs()
+        with contextlib.suppress(CheckpointError):
+            logs.sync()
+
+    def _learn(self) -> None:
+        """Go through the epochs that are left."""
+        state = self._state
+        state.stop_reason = state.stop_reason or state.limit_reached()
+        while not self._is_done():
+            position = state.locate()
+            if position.epoch >= self._config.epochs:  # fewer passes than were asked for before
+                state.stop_reason = "end_of_stream"
+                return
+            feed = self._feed()
+            try:
+                self._learn_epoch(feed, position)
+            except NewColumnsError as error:
+                # The rows before those that have them are learned; what waits for a minibatch is read again.
+                change = state.add_columns(learnable(error.schema), error.schema.names, error.row, error.place)
+                self._events.record_change(change)
+                continue
+            if self._is_done():
+                return
+            self._end_pass(feed.notes)
+            if position.epoch + 1 >= self._config.epochs:
+                state.stop_reason = "end_of_stream"
+            else:
+                state.begin(feed.next_epoch(position))
+
+    def _is_done(self) -> bool:
+        return self._state.stop_reason is not None or self._signals.received is not None
+
+    def _feed(self) -> Feed:
+        """Return what reads the next epoch, for the columns as they are now."""
+        config, source = self._config, self._source
+        return Feed(
+            source,
+            schema_read(source, config, self._state.model.encoder),
+            config,
+            decisions=self._checkpointing.decisions,
+            kept=kept_columns(source.schema, config.keep_columns, config.target),
+            known=self._known_columns(),
+            work=self._work,
+        )
+
+    def _known_columns(self) -> set[str] | None:
+        """Return the names of all columns that are not new, where new ones are to be learned."""
+        if self._config.new_columns == "ignore":
+            return None
+        encoder = self._state.model.encoder
+        learned = {column.name for column in [*encoder.features, *encoder.targets]}
+        return learned.union(self._source.schema.names, self._config.ignore, self._state.changes.unlearnable)
+
+    def _learn_epoch(self, feed: Feed, position: Position) -> None:
+        """Learn from a position to the end of its epoch, or until the job is done."""
+        with feed.open(position, self._state.model.preparation(self._config.batch_size)) as chunks:
+            for chunk in self._readable(chunks):
+                self._is_idle = chunk is None
+                if chunk is None:
+                    self._look_up()
+                else:
+                    self._chunks.learn(chunk)
+                if self._is_done():
+                    return
+
+    def _readable(self, chunks: Iterable[Chunk | None]) -> Iterator[Chunk | None]:
+        """Hand on chunk after chunk; a row that cannot be read loses nothing of what was learned before it."""
+        try:
+            yield from chunks
+        except NewColumnsError:
+            raise
+        except (ConnectorError, DataError):
+            self._checkpointing.save_and_wait()
+            raise
+
+    def _end_pass(self, notes: Sequence[Note]) -> None:
+        """Take what is said of what lies after the last row: at the very end, or with the next pass."""
+        if self._state.epoch:
+            return
+        self._excess = self._quarantine.excess_at_end(notes, self._state.rows)
+        if self._config.epochs == 1:
+            self._notes_at_end = notes
+            return
+        if self._excess is not None:
+            self._checkpointing.save_and_wait()
+        self._quarantine.take(notes)
+        if self._excess is not None:
+            if self._checkpointing.logs is not None:
+                self._checkpointing.logs.sync()
+            raise self._excess
+
+    def _look_up(self) -> None:
+        """Do what is due at a boundary."""
+        for line in self._state.drift.lines() if self._state.drift is not None else ():
+            self._observer.note(line)
+        self._checkpointing.check()
+        if self._checkpointing.triggers.is_line_due:
+            self._checkpointing.write_line()
+        if self._checkpointing.triggers.is_checkpoint_due:
+            self._checkpointing.save()
+        self._work.rate.update(time.monotonic(), self._state.rows)
+        self._observer.update(self._status())
+
+    def _status(self) -> Status:
+        newest = self._checkpointing.newest
+        return Status(self._state, self._source, self._work, self.run_rows, self.seconds, newest, self._is_idle)
