@@ -2,10 +2,12 @@
 
 import contextlib
 import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from connectors import Source, told
+from stream_bp._arrays import DType
 from stream_bp.config.job import JobConfig
 from stream_bp.errors import ConfigError, LockedError
 from stream_bp.job.checkpointing import Checkpointing
@@ -13,7 +15,6 @@ from stream_bp.job.observer import Observer, Observers
 from stream_bp.job.resume import ResumePlan, find_checkpoint
 from stream_bp.job.runner import Runner
 from stream_bp.job.signals import StopSignals
-from stream_bp.job.state import JobState
 from stream_bp.job.stats import Work
 from stream_bp.job.summary import Summary, summarize
 from stream_bp.job.timeline import Timeline
@@ -22,6 +23,7 @@ from stream_bp.persistence.checkpoints import Checkpointer, Loaded
 from stream_bp.persistence.filesystem import Disk
 from stream_bp.persistence.prediction_parts import refuse_place
 from stream_bp.persistence.run_directory import RunDirectory
+from stream_bp.preprocessing.schema import Column
 
 if TYPE_CHECKING:
     from river.base import Estimator
@@ -89,24 +91,12 @@ class Job:
         self._observer = observer or Observer()
         self._disk = disk or Disk()
         self._directory: RunDirectory | None = None
-        self._refuse_misfits()
+        _refuse_misfits(self.config, source, has_network=model is None)
         if self.config.run_dir is not None:
             self._directory = RunDirectory(self.config.run_dir, self._disk)
             self._checkpointer = Checkpointer(self._directory.checkpoints, keep=self.config.keep, disk=self._disk)
             timeline = Timeline(self._directory.file("timeline"), self._disk, self._observer.note)
             self._observer = Observers([self._observer, timeline])
-
-    def _refuse_misfits(self) -> None:
-        """Refuse a quarantine or predictions that could not be kept, or would be read."""
-        if self.config.on_bad_row == "quarantine" and self.config.run_dir is None:
-            raise ConfigError("on_bad_row: a quarantine keeps bad rows in a run directory; name one with --run-dir")
-        if self.config.predictions is None:
-            return
-        if self._estimator is not None:
-            raise ConfigError("predictions: they go with checkpoints, and a model of River has none; leave them out")
-        if self.config.run_dir is None:
-            raise ConfigError("predictions: a part appears with the checkpoint that covers it; it needs --run-dir")
-        refuse_place(Path(self.config.predictions), [*self.config.source, *self.source.paths])
 
     def run(self) -> Summary:
         """Learn until the stream ends, a rule is met, or SIGINT, SIGTERM or SIGHUP arrives (then a last checkpoint).
@@ -144,9 +134,9 @@ class Job:
             state = plan.state(may_differ=self._may_differ)
             predictions = plan.predictions(state.model.encoder, self._disk, is_fresh=self._is_fresh)
             if resumed is None and self._frozen is None:
-                self._tell_doubts(state)
+                _tell_doubts(self.source, self.config, state.model.encoder.features, self._observer.note)
             if self.config.engine == "compiled":
-                self._compile()
+                _compile(self.config.dtype, self._observer.note)
             if self._directory is not None and not was_there:
                 # A new one is not made before all else is known to be well.
                 stack.enter_context(self._directory)
@@ -192,21 +182,35 @@ class Job:
         if self._directory is not None and (self._directory.peek() or self._directory.holds_other_history()):
             raise LockedError(f"{self.config.run_dir} was used by another job in this very moment; run again")
 
-    def _tell_doubts(self, state: JobState) -> None:
-        """Say which features may not be what they are taken for, unless the settings say what they are."""
-        said = {*self.config.features, *self.config.categorical, *self.config.numeric}
-        doubts = self.source.doubts
-        for column in state.model.encoder.features:
-            if column.name in doubts and column.name not in said:
-                self._observer.note(doubts[column.name])
 
-    def _compile(self) -> None:
-        """Compile the step, or load what an earlier run compiled; say so where that takes a while."""
-        from stream_bp.nn import numba_backend  # noqa: PLC0415 - it takes Numba
+def _refuse_misfits(config: JobConfig, source: Source, *, has_network: bool) -> None:
+    """Refuse a quarantine or predictions that could not be kept, or would be read."""
+    if config.on_bad_row == "quarantine" and config.run_dir is None:
+        raise ConfigError("on_bad_row: a quarantine keeps bad rows in a run directory; name one with --run-dir")
+    if config.predictions is None:
+        return
+    if not has_network:
+        raise ConfigError("predictions: they go with checkpoints, and a model of River has none; leave them out")
+    if config.run_dir is None:
+        raise ConfigError("predictions: a part appears with the checkpoint that covers it; it needs --run-dir")
+    refuse_place(Path(config.predictions), [*config.source, *source.paths])
 
-        ready = threading.Thread(target=numba_backend.prepare, args=(self.config.dtype,), daemon=True)
-        ready.start()
-        ready.join(_PATIENCE_S)
-        if ready.is_alive():
-            self._observer.note("compiling the step for this processor; later runs find it in Numba's cache")
-        ready.join()
+
+def _tell_doubts(source: Source, config: JobConfig, features: Sequence[Column], say: Callable[[str], object]) -> None:
+    """Say which features may not be what they are taken for, unless the settings say what they are."""
+    said, doubts = {*config.features, *config.categorical, *config.numeric}, source.doubts
+    for column in features:
+        if column.name in doubts and column.name not in said:
+            say(doubts[column.name])
+
+
+def _compile(dtype: DType, say: Callable[[str], object]) -> None:
+    """Compile the step, or load what an earlier run compiled; say so where that takes a while."""
+    from stream_bp.nn import numba_backend  # noqa: PLC0415 - it takes Numba
+
+    ready = threading.Thread(target=numba_backend.prepare, args=(dtype,), daemon=True)
+    ready.start()
+    ready.join(_PATIENCE_S)
+    if ready.is_alive():
+        say("compiling the step for this processor; later runs find it in Numba's cache")
+    ready.join()

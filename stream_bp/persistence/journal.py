@@ -121,10 +121,6 @@ class Journal:
         ------
         CheckpointError
             If the marked bytes are not in the file as they were written, or are of other columns.
-
-        Notes
-        -----
-        Reads the marked bytes once, in pieces of a bounded size.
         """
         if is_optional and not mark["rows"]:
             journal = cls(path, columns, disk, is_optional=True)
@@ -291,13 +287,18 @@ class Journal:
             self._is_closed = True
             if not isinstance(error, OSError):
                 raise
-            kind: type[CheckpointError] = DiskError
-            advice = "; once that is mended, the same command goes on"
-            if isinstance(error, FileNotFoundError):
-                kind, advice = CheckpointError, "; put it back, or start over with --fresh"
-            elif isinstance(error, FileExistsError):
-                kind, advice = CheckpointError, "; start over with --fresh to replace it"
-            raise kind(f"cannot {verb} journal {self.path}: {error.strerror}{advice}") from error
+            raise _failure(verb, self.path, error) from error
+
+
+def _failure(verb: str, path: Path, error: OSError) -> CheckpointError:
+    """Return the error for an operation that the disk refused, with what helps."""
+    kind: type[CheckpointError] = DiskError
+    advice = "; once that is mended, the same command goes on"
+    if isinstance(error, FileNotFoundError):
+        kind, advice = CheckpointError, "; put it back, or start over with --fresh"
+    elif isinstance(error, FileExistsError):
+        kind, advice = CheckpointError, "; start over with --fresh to replace it"
+    return kind(f"cannot {verb} journal {path}: {error.strerror}{advice}")
 
 
 def csv_line(cells: Sequence[object]) -> bytes:
