@@ -24,6 +24,7 @@ LAYERS = {
         {"drift", "persistence"},
         {"config", "preprocessing"},
         {"metrics", "nn"},
+        {"_state"},
         {"_arrays", "errors"},
     ],
     "connectors": [
