@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from connectors import BadRow, Source, open_writer, prefetch, rebatch
+from stream_bp._state import StateDict
 from stream_bp.config.job import IDENTITY, JobConfig
 from stream_bp.errors import ConfigError
 from stream_bp.job.data_quality import Quality, no_rows
@@ -146,7 +147,7 @@ def _inspect_job(snapshot: Snapshot, model: Model) -> dict[str, Any]:
     if counted is not None:
         with fitting():
             quality = Quality(model.encoder)
-            quality.restore(counted)
+            quality.load_state_dict(StateDict(values=counted))
             counted = quality.to_json()
     return {
         "rows": state["rows"],

@@ -14,13 +14,13 @@ All of it is a function of the errors alone, and in the checkpoint.
 
 import math
 import operator
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_bp._arrays import Floats
+from stream_bp._state import StateDict
 from stream_bp.drift.detectors import DETECTORS, Detector
 from stream_bp.errors import CheckpointError
 
@@ -145,8 +145,8 @@ class ErrorDrift:
             self._values = values[len(values) // 2 :]
         self._detector = None
 
-    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Return arrays and a JSON-able rest, from which :meth:`restore` goes on."""
+    def state_dict(self) -> StateDict:
+        """Return everything that later findings depend on."""
         arrays: dict[str, NDArray[Any]] = {
             "values": np.array(self._values, np.float64),
             "pending": self._pending.copy(),
@@ -157,16 +157,17 @@ class ErrorDrift:
             "count": self.count,
             "last_row": self.last_row,
         }
-        return arrays, rest
+        return StateDict(arrays, rest)
 
-    def restore(self, arrays: Mapping[str, NDArray[Any]], rest: Mapping[str, Any]) -> None:
-        """Go on from a state.
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take over a state.
 
         Raises
         ------
         CheckpointError
             If it is none that a job comes to.
         """
+        arrays, rest = state.arrays, state.values
         values, pending, span = arrays["values"], arrays["pending"], int(rest["span"])
         is_span = _LEAST_SPAN <= span <= _MOST_SPAN and span & (span - 1) == 0
         fits = is_span and len(values) < MOST_VALUES and len(pending) < (_GROUP - len(values) % _GROUP) * span

@@ -15,13 +15,14 @@ All of it is a function of the rows alone, and in the checkpoint.
 """
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_bp._arrays import Floats, Ints
+from stream_bp._state import StateDict
 from stream_bp.errors import CheckpointError
 from stream_bp.nn.scaler import Moments
 
@@ -154,8 +155,8 @@ class FeatureDrift:
         """Return the features that moved by so much or more in the last window, the furthest first."""
         return sorted((name for name, psi in self.psi.items() if psi >= least), key=lambda name: -self.psi[name])
 
-    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Return arrays and a JSON-able rest, from which :meth:`restore` goes on."""
+    def state_dict(self) -> StateDict:
+        """Return everything that later findings depend on."""
         arrays: dict[str, NDArray[Any]] = {
             "sums": self._sums.copy(),
             "reference": self._reference.copy(),
@@ -164,17 +165,18 @@ class FeatureDrift:
         for column, (now, before) in enumerate(zip(self._counts, self._references, strict=True)):
             arrays[f"counts.{column}"], arrays[f"references.{column}"] = now.copy(), before.copy()
         drifted = [[name, row, self._stays[name]] for name, row in self.drifted.items()]
-        return arrays, {"begun": self._begun, "psi": [*map(list, self.psi.items())], "drifted": drifted}
+        return StateDict(arrays, {"begun": self._begun, "psi": [*map(list, self.psi.items())], "drifted": drifted})
 
-    def restore(self, arrays: Mapping[str, NDArray[Any]], rest: Mapping[str, Any]) -> None:
-        """Go on from a state.
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take over a state.
 
         Raises
         ------
         CheckpointError
             If it is none that a job comes to, or of other columns.
         """
-        for name, array in self.state()[0].items():
+        arrays, rest = state.arrays, state.values
+        for name, array in self.state_dict().arrays.items():
             found = arrays[name]
             is_long = name.startswith(("counts", "references"))  # as many categories as there were
             if found.dtype != np.float64 or (found.ndim != 1 if is_long else found.shape != array.shape):

@@ -4,11 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
 
-from numpy.typing import NDArray
-
-from stream_bp._arrays import Floats, under
+from stream_bp._arrays import Floats
+from stream_bp._state import StateDict
 from stream_bp.drift.error import ErrorDrift
 from stream_bp.drift.features import SETTLED, FeatureDrift
 from stream_bp.preprocessing.encoder import Encoder
@@ -140,25 +138,23 @@ class Drift:
         lines, self._lines = self._lines, []
         return lines
 
-    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Return arrays and a JSON-able rest, from which :meth:`restore` goes on."""
-        arrays: dict[str, NDArray[Any]] = {}
-        rest = {}
-        for part, watch in (("errors", self.errors), ("features", self.features)):
-            found, rest[part] = watch.state()
-            arrays.update({f"{part}.{name}": array for name, array in found.items()})
-        return arrays, rest
+    def state_dict(self) -> StateDict:
+        """Return the states of both detectors."""
+        state = StateDict()
+        state.nest("errors", self.errors.state_dict())
+        state.nest("features", self.features.state_dict())
+        return state
 
-    def restore(self, arrays: dict[str, NDArray[Any]], rest: dict[str, Any]) -> None:
-        """Go on from a state.
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take over a state.
 
         Raises
         ------
         CheckpointError
             If it is none, or of other columns.
         """
-        for part, watch in (("errors", self.errors), ("features", self.features)):
-            watch.restore(under(f"{part}.", arrays), rest[part])
+        self.errors.load_state_dict(state.nested("errors"))
+        self.features.load_state_dict(state.nested("features"))
 
 
 def _names(encoder: Encoder) -> tuple[list[str], list[str]]:

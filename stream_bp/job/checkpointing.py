@@ -151,15 +151,14 @@ class Checkpointing:
             self._writer.wait()
 
     def _snapshot(self, marks: dict[str, Any]) -> Snapshot:
-        tensors, state = self._state.state_dict()
-        extra = {
+        state = self._state.state_dict()
+        state.values |= {name: dict(mark) for name, mark in marks.items()}
+        state.values |= {
             "version": stream_bp.__version__,
             "fingerprint": self._fingerprint,
             "sources": list(self._config.source or self._source.paths),
         }
-        return Snapshot(
-            self._state.minibatches, tensors, {**state, **{name: dict(mark) for name, mark in marks.items()}, **extra}
-        )
+        return Snapshot(self._state.minibatches, state.arrays, state.values)
 
     def _commit(self, snapshot: Snapshot) -> None:
         """Tell a source without end what no checkpoint of this run will need any more."""

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from stream_bp._arrays import Ints, Mask
+from stream_bp._state import StateDict
 from stream_bp.errors import CheckpointError, DataError
 from stream_bp.preprocessing.encoder import Encoder
 from stream_bp.preprocessing.rows import Rows
@@ -119,14 +120,14 @@ class Quality:
             "bad_rows": dict(self.bad),
         }
 
-    def state(self) -> dict[str, Any]:
-        """Return whole numbers, in lists and alone, from which :meth:`restore` goes on."""
+    def state_dict(self) -> StateDict:
+        """Return the counts: whole numbers, in lists and alone."""
         arrays = {"missing": self._missing, "clipped": self._clipped, "without_target": self._without_target}
         counts = {name: counts.tolist() for name, counts in arrays.items()}
-        return {**counts, "skipped": self.skipped, "bad": dict(self.bad)}
+        return StateDict(values={**counts, "skipped": self.skipped, "bad": dict(self.bad)})
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state.
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take over a state.
 
         Raises
         ------
@@ -138,12 +139,12 @@ class Quality:
             ("clipped", self._clipped),
             ("without_target", self._without_target),
         ):
-            found = np.array(state[name], np.int64)
+            found = np.array(state.values[name], np.int64)
             if found.shape != counts.shape or (found < 0).any():
                 raise CheckpointError(f"the counts of what was {name} are of {found.size} columns, not {counts.size}")
             counts[:] = found
-        self.skipped = int(state["skipped"])
-        self.bad = {str(kind): int(count) for kind, count in state["bad"].items()}
+        self.skipped = int(state.values["skipped"])
+        self.bad = {str(kind): int(count) for kind, count in state.values["bad"].items()}
 
 
 def _count(where: Mask) -> Ints:

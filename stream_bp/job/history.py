@@ -1,9 +1,9 @@
 """The lines of ``history.csv``: when one is due, and what it says."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from stream_bp._arrays import running_sum
+from stream_bp._state import StateDict
 from stream_bp.job.data_quality import Quality
 from stream_bp.metrics.prequential import Evaluation
 from stream_bp.models.base import Outcome, StreamModel
@@ -77,12 +77,12 @@ class History:
         """Return whether the last line is the one behind so many rows."""
         return self._reported_rows == rows
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return what :meth:`load_state_dict` resumes from, JSON-able."""
+    def state_dict(self) -> StateDict:
+        """Return when the next line is due, the last one, and the loss since then."""
         loss = [self._loss, self._loss_rows]
-        return {"mark": self.due_rows, "reported_rows": self._reported_rows, "loss": loss}
+        return StateDict(values={"mark": self.due_rows, "reported_rows": self._reported_rows, "loss": loss})
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Resume from a state."""
-        self.due_rows, self._reported_rows = int(state["mark"]), int(state["reported_rows"])
-        self._loss, self._loss_rows = map(float, state["loss"])
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take over a state."""
+        self.due_rows, self._reported_rows = int(state.values["mark"]), int(state.values["reported_rows"])
+        self._loss, self._loss_rows = map(float, state.values["loss"])

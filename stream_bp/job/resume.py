@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from connectors import Source
+from stream_bp._state import StateDict
 from stream_bp.config.job import JobConfig
 from stream_bp.errors import CheckpointError, NumericsError
 from stream_bp.job.plan import plan
@@ -83,7 +84,8 @@ def restore_state(snapshot: Snapshot, config: JobConfig, model: StreamModel | No
     """
     with fitting():
         state = JobState(model or restore_model(snapshot, config.engine), config)
-        state.load_state_dict(snapshot.tensors, snapshot.state, restore_evaluation(snapshot))
+        state.evaluation = restore_evaluation(snapshot)
+        state.load_state_dict(StateDict(snapshot.tensors, snapshot.state))
     saved, reason = saved_config(snapshot), snapshot.state["stop_reason"]
     # The other reasons are limits, which may be set anew.
     if reason in {"stop_loss", "stop_delta"}:

@@ -1,9 +1,10 @@
 """What changes from file to file: columns that come, go, or stand in another order."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from connectors import FileStart, Note
+from stream_bp._state import StateDict
 from stream_bp.errors import CheckpointError
 
 __all__ = ["Changes", "SchemaChange"]
@@ -87,21 +88,24 @@ class Changes:
         self.unlearnable |= set(found).difference(names)
         return SchemaChange(row, "columns_learned", place, ", ".join(names)) if names else None
 
-    def state(self) -> dict[str, Any]:
-        """Return what :meth:`restore` goes on from."""
+    def state_dict(self) -> StateDict:
+        """Return the columns of the last file, and names of columns that are gone or cannot be learned from."""
         names = {"missing": sorted(self._missing), "unlearnable": sorted(self.unlearnable)}
-        return {"columns": self._columns, **names}
+        return StateDict(values={"columns": self._columns, **names})
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state.
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take over a state.
 
         Raises
         ------
         CheckpointError
             If it is none.
         """
-        columns = state["columns"]
+        columns = state.values["columns"]
         if columns is not None and any(type(name) is not str for name in columns):
             raise CheckpointError("the columns of the last file are not names")
         self._columns = None if columns is None else list(columns)
-        self._missing, self.unlearnable = set(map(str, state["missing"])), set(map(str, state["unlearnable"]))
+        self._missing, self.unlearnable = (
+            set(map(str, state.values["missing"])),
+            set(map(str, state.values["unlearnable"])),
+        )

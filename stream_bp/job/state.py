@@ -1,10 +1,10 @@
 """The state of a job at one minibatch boundary: what a checkpoint holds, and what the job resumes from."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from connectors import Cursor
-from stream_bp._arrays import under
+from stream_bp._state import StateDict
 from stream_bp.config.job import JobConfig
 from stream_bp.drift.monitor import Drift
 from stream_bp.job.data_quality import Quality
@@ -14,13 +14,10 @@ from stream_bp.job.schema_changes import Changes, SchemaChange
 from stream_bp.job.stopping import Stopping
 from stream_bp.metrics.prequential import Evaluation
 from stream_bp.models.base import Outcome, StreamModel
-from stream_bp.persistence.state_schema import EVALUATION
 from stream_bp.preprocessing.rows import Rows
 from stream_bp.preprocessing.schema import Column
 
 __all__ = ["JobState"]
-
-_DRIFT = "drift."  # what the names of its arrays begin with, among the tensors
 
 
 class JobState:
@@ -141,55 +138,49 @@ class JobState:
         counts = {"rows": self.rows, "minibatches": self.minibatches, "epoch": self.epoch}
         return self.history.line(counts, self.model, self.evaluation, self.quality)
 
-    def state_dict(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return arrays by name, and a JSON-able rest, from which :meth:`load_state_dict` resumes."""
-        tensors, model = self.model.state()
-        arrays, evaluation = self.evaluation.state()
-        tensors.update({EVALUATION + name: array for name, array in arrays.items()})
-        drift = None
+    def state_dict(self) -> StateDict:
+        """Return everything that the job resumes from: the arrays and the JSON of its checkpoint."""
+        state = StateDict(
+            values={
+                # Not where the file itself is: a run directory may be moved.
+                "config": self.config.model_dump(mode="json", exclude={"run_dir"}),
+                "position": self.locate().to_json(),
+                "rows": self.rows,
+                "minibatches": self.minibatches,
+                "stop_reason": self.stop_reason,
+                "numerics_changes": list(self.numerics_changes),
+                "drift": None,
+                **self.history.state_dict().values,
+            }
+        )
+        # The arrays of the model stand under their own names: W1, W2 … are what another program looks for.
+        state.nest("model", StateDict(*self.model.state()), prefix="")
+        state.nest("evaluation", StateDict(*self.evaluation.state()))
+        state.nest("stopping", self.stopping.state_dict())
+        state.nest("quality", self.quality.state_dict())
+        state.nest("changes", self.changes.state_dict())
         if self.drift is not None:
-            arrays, drift = self.drift.state()
-            tensors.update({_DRIFT + name: array for name, array in arrays.items()})
-        return tensors, {
-            # Not where the file itself is: a run directory may be moved.
-            "config": self.config.model_dump(mode="json", exclude={"run_dir"}),
-            "model": model,
-            "evaluation": evaluation,
-            "stopping": self.stopping.state(),
-            "quality": self.quality.state(),
-            "changes": self.changes.state(),
-            "drift": drift,
-            "position": self.locate().to_json(),
-            "rows": self.rows,
-            "minibatches": self.minibatches,
-            **self.history.state_dict(),
-            "stop_reason": self.stop_reason,
-            "numerics_changes": list(self.numerics_changes),
-        }
+            state.nest("drift", self.drift.state_dict())
+        return state
 
-    def load_state_dict(self, tensors: dict[str, Any], state: Mapping[str, Any], evaluation: Evaluation) -> None:
-        """Resume from a state, but for the model, which was given to the constructor, and the reason to stop.
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take over a state, but for the model and its evaluation, and the reason to stop.
 
-        Parameters
-        ----------
-        tensors, state
-            What :meth:`state_dict` returned.
-        evaluation
-            The one in the state.
+        The model is given to the constructor; :func:`~stream_bp.job.resume.restore_state` restores the others.
 
         Raises
         ------
         CheckpointError
             If a part does not fit the settings.
         """
-        self.evaluation = evaluation
-        self.stopping.restore(state["stopping"])
-        if state.get("quality") is not None:  # release 0.1.0 did not count
-            self.quality.restore(state["quality"])
-            self.changes.restore(state["changes"])
-        if self.drift is not None and state.get("drift") is not None:  # nor did it look for drift
-            self.drift.restore(under(_DRIFT, tensors), state["drift"])
-        self.begin(Position.from_json(state["position"]))
-        self.rows, self.minibatches = int(state["rows"]), int(state["minibatches"])
+        values = state.values
+        self.stopping.load_state_dict(state.nested("stopping"))
+        if values.get("quality") is not None:  # release 0.1.0 did not count
+            self.quality.load_state_dict(state.nested("quality"))
+            self.changes.load_state_dict(state.nested("changes"))
+        if self.drift is not None and values.get("drift") is not None:  # nor did it look for drift
+            self.drift.load_state_dict(state.nested("drift"))
+        self.begin(Position.from_json(values["position"]))
+        self.rows, self.minibatches = int(values["rows"]), int(values["minibatches"])
         self.history.load_state_dict(state)
-        self.numerics_changes = list(state["numerics_changes"])
+        self.numerics_changes = list(values["numerics_changes"])

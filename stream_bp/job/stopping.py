@@ -8,9 +8,9 @@ to whole minibatches; both rules look at the end of each block:
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from stream_bp._arrays import Floats, running_sum
+from stream_bp._state import StateDict
 
 __all__ = ["SMOOTHED_ROWS", "Stopping"]
 
@@ -98,16 +98,18 @@ class Stopping:
             return "stop_delta"
         return None
 
-    def state(self) -> dict[str, Any]:
-        """Return what :meth:`restore` needs, JSON-able."""
-        return {
+    def state_dict(self) -> StateDict:
+        """Return the present block and the mean of the last full one."""
+        values = {
             "total": self._total,
             "rows": self._rows,
             "minibatches": self._minibatches,
             "smoothed": self._smoothed,
         }
+        return StateDict(values=values)
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
-        self._total, self._rows = float(state["total"]), float(state["rows"])
-        self._minibatches, self._smoothed = int(state["minibatches"]), state["smoothed"]
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take over a state."""
+        values = state.values
+        self._total, self._rows = float(values["total"]), float(values["rows"])
+        self._minibatches, self._smoothed = int(values["minibatches"]), values["smoothed"]

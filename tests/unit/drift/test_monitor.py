@@ -12,6 +12,7 @@ import pytest
 
 from connectors import open_source
 from stream_bp import Job, Learner
+from stream_bp._state import StateDict
 from stream_bp.drift.detectors import DETECTORS
 from stream_bp.drift.error import MOST_VALUES, ErrorDrift
 from stream_bp.drift.features import DRIFTED, FeatureDrift
@@ -112,12 +113,12 @@ def test_cuts_and_resumes_of_errors_show_nowhere(detector: str, is_bounded: bool
         n_rows = int(random.integers(1, 3_000))
         found += drift.update(told[start : start + n_rows], start)
         start += n_rows
-        arrays, rest = drift.state()
+        state = drift.state_dict()
         drift = ErrorDrift(detector, is_bounded=is_bounded)
-        drift.restore(arrays, json.loads(json.dumps(rest)))
+        drift.load_state_dict(StateDict(state.arrays, json.loads(json.dumps(state.values))))
     assert found == expected
     assert len(expected) > 0
-    for one, other in zip(drift.state()[0].values(), whole.state()[0].values(), strict=True):
+    for one, other in zip(drift.state_dict().arrays.values(), whole.state_dict().arrays.values(), strict=True):
         assert one.tobytes() == other.tobytes()
 
 
@@ -128,9 +129,9 @@ def test_the_memory_of_errors_is_bounded() -> None:
     sizes = []
     for start in range(0, 12_000_000, 500_000):
         assert drift.update((random.random(500_000) < 0.1).astype(float), start) == []
-        sizes.append(sum(array.nbytes for array in drift.state()[0].values()))
+        sizes.append(sum(array.nbytes for array in drift.state_dict().arrays.values()))
     assert max(sizes) < 8 * (MOST_VALUES + 1024)
-    assert drift.state()[1]["span"] == 1024
+    assert drift.state_dict().values["span"] == 1024
     assert drift.update((random.random(500_000) < 0.12).astype(float), 12_000_000)
 
 
@@ -139,12 +140,14 @@ def test_a_watch_that_kept_the_errors_of_a_whole_group_goes_on() -> None:
     told = np.concatenate([errors(HALF, 0.1), errors(HALF, 0.3, seed=1)])
     drift = ErrorDrift("adwin", is_bounded=True)
     drift.update(told[:HALF], 0)
-    arrays, rest = drift.state()
+    state = drift.state_dict()
+    arrays = state.arrays
     n_whole = len(arrays["values"]) // 32 * 32
     n_rows = (len(arrays["values"]) - n_whole) * 32 + len(arrays["pending"])
     assert n_rows > 32
     older = ErrorDrift("adwin", is_bounded=True)
-    older.restore({"values": arrays["values"][:n_whole], "pending": told[HALF - n_rows : HALF]}, rest)
+    kept = {"values": arrays["values"][:n_whole], "pending": told[HALF - n_rows : HALF]}
+    older.load_state_dict(StateDict(kept, state.values))
     assert older.rows_left == drift.rows_left
     assert older.update(told[HALF:], HALF) == drift.update(told[HALF:], HALF) != []
 
@@ -166,11 +169,13 @@ def test_a_watch_that_no_job_saves_is_refused(lie: dict[str, Any]) -> None:
     """One error, before anything is watched by it."""
     drift = ErrorDrift("adwin", is_bounded=True)
     drift.update(errors(5_000, 0.1), 0)
-    arrays, rest = drift.state()
+    state = drift.state_dict()
     with pytest.raises(CheckpointError, match="what watches the error"):
-        drift.restore(
-            {name: lie.get(name, array) for name, array in arrays.items()},
-            {name: lie.get(name, value) for name, value in rest.items()},
+        drift.load_state_dict(
+            StateDict(
+                {name: lie.get(name, array) for name, array in state.arrays.items()},
+                {name: lie.get(name, value) for name, value in state.values.items()},
+            )
         )
 
 
@@ -389,10 +394,12 @@ def test_a_column_that_comes_later_has_not_drifted() -> None:
 def test_a_watch_over_features_that_no_job_saves_is_refused(lie: dict[str, Any]) -> None:
     """One error, before anything is watched by it."""
     drift = FeatureDrift(["x"], ["kind"])
-    arrays, rest = drift.state()
-    drift.restore(arrays, rest)
+    state = drift.state_dict()
+    drift.load_state_dict(state)
     with pytest.raises(CheckpointError, match="what watches"):
-        drift.restore(
-            {name: lie.get(name, array) for name, array in arrays.items()},
-            {name: lie.get(name, value) for name, value in rest.items()},
+        drift.load_state_dict(
+            StateDict(
+                {name: lie.get(name, array) for name, array in state.arrays.items()},
+                {name: lie.get(name, value) for name, value in state.values.items()},
+            )
         )
