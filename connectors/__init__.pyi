@@ -1,4 +1,4 @@
-from .cursor import Cursor, FileIdentity
+from .cursor import Cursor
 from .decisions import LASTING, Decisions
 from .errors import (
     ConnectorError,
@@ -10,6 +10,7 @@ from .errors import (
     UnavailableError,
 )
 from .files.following import Follow
+from .formats.file_cursor import FileCursor, FileIdentity
 from .memory import MemorySource
 from .notes import BadRow, FileStart, Note
 from .prefetching import Prefetcher, prefetch
@@ -29,6 +30,7 @@ __all__ = [
     "Cursor",
     "CursorError",
     "Decisions",
+    "FileCursor",
     "FileIdentity",
     "FileStart",
     "Follow",

@@ -4,13 +4,14 @@ A `Source` is a recipe: what the rows look like and where they are. `Source.open
 yields `Block` after `Block`, in one fixed order. A `Cursor` is the position of the **next unapplied row**: whoever
 applied the first n rows of a block keeps ``block.cursor(n)``, and a reader opened there yields exactly the rest.
 
-What every connector promises, and the suite in `contract` checks for each of them, here and in other packages:
+What every connector promises, and the suite in `testing` checks for each of them, here and in other packages:
 
 - every row is read once, in the same order each time; an empty block is never yielded, but by a source without end;
 - how rows are cut into blocks means nothing: neither rows, nor values, nor cursors depend on it;
-- a cursor survives JSON, and names what it points into, so that a replaced, truncated or edited place is refused with
-  a `CursorError` instead of being read as if nothing had happened, while it is read, between two runs, or between two
-  passes: whoever gets to the end without an error has read what the place holds;
+- a cursor survives JSON. Its `state` belongs to the source and identifies the rows before it, so that a replaced,
+  truncated or edited place is refused with a `CursorError` instead of being read as if nothing had happened, while it
+  is read, between two runs, or between two passes: whoever gets to the end without an error has read what the place
+  holds;
 - memory does not grow with the length of the stream;
 - what cannot be read is an error that names it; or, of a source that was told so, it is handed over as a `BadRow` with
   the row behind it, or with the end: a resumed reader hands over again what lies behind its cursor;
@@ -215,6 +216,22 @@ class Source(ABC):
         SourceError
             The place cannot be read.
         """
+
+    def label(self, cursor: Cursor) -> str:
+        """Return what to call the place of the last row before a cursor, in messages; unless overridden, all of it."""
+        return self.description
+
+    def same_rows_before(self, one: Cursor, other: Cursor) -> bool:
+        """Tell whether the same rows lie before two cursors of this source.
+
+        Unless overridden, they do where the cursors are equal. A state that also holds what may change while the rows
+        stay, such as the time of a file, has to be compared without it.
+        """
+        return one == other
+
+    def compact(self, cursor: Cursor) -> Cursor:
+        """Return a cursor with as much of its state as `acknowledge` needs: a job keeps many of them."""
+        return cursor
 
     def acknowledge(self, cursor: Cursor) -> None:  # noqa: B027 - most sources keep nothing of their own
         """Hear that no reader will be opened before a position any more."""

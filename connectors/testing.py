@@ -140,6 +140,28 @@ class SourceContract(ABC):
         with pytest.raises(ValueError, match="no position after"):
             last.cursor(len(last) + 1)
 
+    def test_a_cursor_is_the_same_after_json(self, source: Source) -> None:
+        """Point 3: its state holds nothing that JSON changes, such as a tuple; what the source says of it stays."""
+        (block,) = blocks(source, N_ROWS)
+        with source.open(SCHEMA) as reader:
+            for _ in reader:
+                pass
+            start = reader.again()
+        for cursor in (start, *map(block.cursor, range(N_ROWS + 1))):
+            copy = through_json(cursor)
+            assert copy == cursor
+            assert source.label(copy) == source.label(cursor)
+            assert source.fraction(copy) == source.fraction(cursor)
+            assert source.compact(copy) == source.compact(cursor)
+        assert "\n" not in source.label(start)
+
+    def test_cursors_tell_whether_the_same_rows_lie_before_them(self, source: Source) -> None:
+        """Point 3: so a job knows again where a shuffle window ended; another reader, and JSON, change nothing."""
+        (first,), (second,) = blocks(source, N_ROWS), blocks(source, N_ROWS)
+        for n in range(1, N_ROWS + 1):
+            assert source.same_rows_before(through_json(first.cursor(n)), second.cursor(n))
+            assert not source.same_rows_before(first.cursor(n - 1), second.cursor(n))
+
     def test_a_second_epoch_equals_the_first(self, source: Source) -> None:
         """Point 5: opening again reads the same, with the same cursors."""
         first, second = blocks(source, 9), blocks(source, 9)

@@ -25,14 +25,14 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from connectors.cursor import Cursor, FileIdentity
+from connectors.cursor import Cursor
 from connectors.decisions import LASTING, Decisions
 from connectors.errors import (
     ConnectorError,
@@ -60,6 +60,7 @@ from connectors.formats.base import (
     refuse_crowd,
     schema_of,
 )
+from connectors.formats.file_cursor import FileCursor, FileIdentity, same_rows_before
 from connectors.notes import FileStart, Note
 from connectors.pipes import Spool
 from connectors.schemas import refuse_strangers
@@ -208,23 +209,38 @@ class FollowedSource(Source):
 
     def lag(self, cursor: Cursor) -> int | None:
         """Return the bytes that were not read; a Parquet file counts until its first row is."""
-        seen = {key: one for one in cursor.seen for key in (one.inode, one.name) if key}
+        files = FileCursor.from_cursor(cursor)
+        seen = {key: one for one in files.seen for key in (one.inode, one.name) if key}
         n_bytes = 0
         with contextlib.suppress(ConnectorError):
-            for file in self._files.listed(min((one.mtime_ns for one in cursor.seen), default=0)):
+            for file in self._files.listed(min((one.mtime_ns for one in files.seen), default=0)):
                 status = file.status
                 identity = seen.get(status.st_ino) or seen.get(file.name)
                 if identity is None:
-                    n_bytes += status.st_size if file.key > cursor.horizon.place else 0
+                    n_bytes += status.st_size if file.key > files.horizon.place else 0
                 elif self._files.format(file.name).guesses_types:  # of text, offsets are bytes
                     n_bytes += max(0, status.st_size - identity.offset)
             return n_bytes
         return None
 
+    def label(self, cursor: Cursor) -> str:
+        """Return the name of the file that holds the last row before a cursor."""
+        last = FileCursor.at_last_file(cursor).last
+        return self.description if last is None else last.name if self._spool is None else self._spool.told(last.name)
+
+    def same_rows_before(self, one: Cursor, other: Cursor) -> bool:
+        """Tell whether the same rows lie before two cursors, in files that may have been touched meanwhile."""
+        return same_rows_before(one, other)
+
+    def compact(self, cursor: Cursor) -> Cursor:
+        """Return a cursor that knows the file of its last row alone."""
+        return FileCursor.at_last_file(cursor).to_cursor()
+
     def acknowledge(self, cursor: Cursor) -> None:
         """Let what no checkpoint needs any more be removed, if it is ours; see `Source.acknowledge`."""
-        if self._spool is not None and cursor.seen:
-            self._spool.acknowledge(cursor.seen[-1].name)
+        last = FileCursor.at_last_file(cursor).last
+        if self._spool is not None and last is not None:
+            self._spool.acknowledge(last.name)
 
     def open(
         self,
@@ -234,15 +250,15 @@ class FollowedSource(Source):
         known: Collection[str] | None = None,
     ) -> Reader:
         """Open the place at a position; see `Source.open`."""
-        cursor = cursor or Cursor.start()
+        start = FileCursor.from_cursor(cursor or Cursor.start())
         if self._spool is not None and not self._spool.is_kept:
             # What came before is gone with the process that it came to.
-            cursor, decisions = Cursor(cursor.row, 0, ()), None
+            start, decisions = FileCursor(start.row), None
         with _telling(self._spool):
             blocks = _Following(
                 self._files,
                 schema,
-                cursor,
+                start,
                 decisions or Decisions(),
                 follow=self._follow,
                 columns=self._schema.names,
@@ -332,7 +348,7 @@ class _Following(Iterator[Block]):
         self,
         files: Listing,
         schema: pa.Schema,
-        cursor: Cursor,
+        cursor: FileCursor,
         decisions: Decisions,
         *,
         follow: Follow,
@@ -421,7 +437,7 @@ class _Following(Iterator[Block]):
             raise StopIteration
         self._must_wait = True
         here = self._here()
-        return Block(pa.RecordBatch.from_pylist([], schema=self._schema), lambda _: here)
+        return Block(pa.RecordBatch.from_pylist([], schema=self._schema), lambda _: here.to_cursor())
 
     def _tell_rest(self) -> None:
         """Tell of part of a record that stands at the end."""
@@ -435,7 +451,7 @@ class _Following(Iterator[Block]):
             held = f"{n_bytes:,} byte{'s' * (n_bytes != 1)}"
             self._tell(f"{name}: the last record has no end yet: {held} held back")
 
-    def _here(self) -> Cursor:
+    def _here(self) -> FileCursor:
         """Return the present position, as one that stands in a file."""
         if self._present is None:
             return replace(self._cursor, file=max(0, self._cursor.file - 1))
@@ -510,7 +526,7 @@ class _Following(Iterator[Block]):
     def _note(self, key: str, identity: FileIdentity, **more: object) -> None:
         """Write a decision down, if it is one."""
         if self._decisions.recall(key) is None:
-            self._decisions.note(self._cursor.row, key, json.dumps({**asdict(identity), **more}))
+            self._decisions.note(self._cursor.row, key, json.dumps({**identity.to_json(), **more}))
 
     def _finish(self, present: _Present, *, is_truncated: bool = False) -> None:
         """Stand behind a file."""

@@ -10,11 +10,11 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from connectors.cursor import FileIdentity
 from connectors.errors import SourceError, foreign_errors
 from connectors.files.watcher import Watch
 from connectors.formats.base import Format
 from connectors.formats.csv.text import compression_of
+from connectors.formats.file_cursor import FileIdentity
 from connectors.stores.storage import Status
 
 __all__ = ["Found", "Listing", "uncompressed"]

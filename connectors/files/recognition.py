@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from connectors.cursor import Cursor, FileIdentity
 from connectors.errors import ContinuedError, CursorError, SourceError
 from connectors.files.listing import Found, Listing, uncompressed
+from connectors.formats.file_cursor import FileCursor, FileIdentity
 from connectors.notes import BadRow
 from connectors.stores.storage import Status
 
@@ -59,7 +59,7 @@ class Recognition:
         self._finished: set[tuple[int, int, int]] = set()
         self._there: set[int | str] | None = None
 
-    def passed(self, cursor: Cursor, identity: FileIdentity) -> Cursor:
+    def passed(self, cursor: FileCursor, identity: FileIdentity) -> FileCursor:
         """Return a cursor behind one more file, by what is known of it now.
 
         Of too many files those are forgotten that come first in the order.
@@ -72,7 +72,7 @@ class Recognition:
             horizon = horizon.beyond(self._files.place_of(one), one.mtime_ns)
         return replace(cursor, seen=(*seen, identity), file=cursor.file + 1, horizon=horizon)
 
-    def unread(self, cursor: Cursor, present: BeingRead | None) -> tuple[list[Found], list[Found]]:
+    def unread(self, cursor: FileCursor, present: BeingRead | None) -> tuple[list[Found], list[Found]]:
         """Look at the place.
 
         Parameters

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from connectors.cursor import Cursor, FileIdentity
+from connectors.cursor import Cursor
 from connectors.decisions import Decisions
 from connectors.errors import CursorError, RowError, SourceError, foreign_errors
 from connectors.formats.base import (
@@ -26,6 +26,7 @@ from connectors.formats.base import (
     refuse_other_version,
     schema_of,
 )
+from connectors.formats.file_cursor import FileCursor, FileIdentity, same_rows_before
 from connectors.notes import Note
 from connectors.schemas import refuse_strangers, require
 from connectors.source import Block, Reader, Source
@@ -108,6 +109,15 @@ class FileSource(Source):
         """Absolute paths, and addresses without secrets, of the files, in the order of the stream."""
         return tuple(self._storage.told(file.name) for file in self._files)
 
+    def label(self, cursor: Cursor) -> str:
+        """Return the name of the file that holds the last row before a cursor."""
+        last = FileCursor.at_last_file(cursor).last
+        return self.description if last is None else last.name
+
+    def same_rows_before(self, one: Cursor, other: Cursor) -> bool:
+        """Tell whether the same rows lie before two cursors, in files that may have been touched meanwhile."""
+        return same_rows_before(one, other)
+
     def fraction(self, cursor: Cursor) -> float | None:
         """Return the share of rows, or else of bytes, before `cursor`; None for compressed text."""
         if self.n_rows is not None:
@@ -117,8 +127,9 @@ class FileSource(Source):
             total = _total(sizes)
             if total is None:
                 return None
-            offset = cursor.seen[-1].offset if cursor.seen else 0
-            done, whole = (_total(sizes[: cursor.file]) or 0) + offset, total
+            here = FileCursor.at_last_file(cursor)
+            offset = here.last.offset if here.last is not None else 0
+            done, whole = (_total(sizes[: here.file]) or 0) + offset, total
         # A file may have grown since it was looked at.
         return min(1.0, done / whole) if whole else 1.0
 
@@ -137,7 +148,7 @@ class FileSource(Source):
         """Open the files at a position; see `Source.open`."""
         self._require(schema)
         names = [file.name for file in self._files]
-        start, keeps = cursor or Cursor.start(), self._keeps_bad_rows
+        start, keeps = FileCursor.from_cursor(cursor or Cursor.start()), self._keeps_bad_rows
         chain = _Chain(names, self._format_of, self._storage, schema, start, keeps_bad_rows=keeps, known=known)
         return Reader(chain, self.description, chain.again, chain.notes)
 
@@ -160,7 +171,7 @@ class _Chain(Iterator[Block]):
         format_of: Callable[[str], Format],
         storage: Storage,
         schema: pa.Schema,
-        cursor: Cursor,
+        cursor: FileCursor,
         *,
         keeps_bad_rows: bool,
         known: Collection[str] | None,
@@ -176,7 +187,7 @@ class _Chain(Iterator[Block]):
         self._start = replace(cursor, before=before, seen=seen)
         self._open(cursor.seen[-1] if cursor.seen else None)
 
-    def _refuse_other_number(self, cursor: Cursor) -> None:
+    def _refuse_other_number(self, cursor: FileCursor) -> None:
         n_files, wanted = len(self._names), len(cursor.before) or cursor.file + 1
         if n_files < wanted or (cursor.before and n_files > wanted):
             last = (cursor.before or cursor.seen)[-1].name
@@ -264,7 +275,7 @@ class _Chain(Iterator[Block]):
 
     def again(self) -> Cursor:
         """Return the start of a pass that must find every file as this one left it."""
-        return Cursor.start(self._start.seen)
+        return FileCursor(0, before=self._start.seen).to_cursor()
 
     def close(self) -> None:
         part, self._part = self._part, None

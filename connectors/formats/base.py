@@ -17,7 +17,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from connectors.cursor import Cursor, FileIdentity
+from connectors.cursor import Cursor
 from connectors.errors import (
     ConnectorError,
     CursorError,
@@ -28,6 +28,7 @@ from connectors.errors import (
     foreign_errors,
     is_of_system,
 )
+from connectors.formats.file_cursor import FileCursor, FileIdentity
 from connectors.notes import BadRow, FileStart, Note
 from connectors.schemas import doubt, unify
 from connectors.source import Block
@@ -247,7 +248,7 @@ class DamagedPart(Iterator[Piece]):
         """Release nothing."""
 
 
-def block_of(piece: Piece, start: Cursor, waiting: list[Note]) -> tuple[Block | None, Cursor, list[Note]]:
+def block_of(piece: Piece, start: FileCursor, waiting: list[Note]) -> tuple[Block | None, FileCursor, list[Note]]:
     """Put a piece of a file into the stream.
 
     Parameters
@@ -263,7 +264,7 @@ def block_of(piece: Piece, start: Cursor, waiting: list[Note]) -> tuple[Block | 
     -------
     block : Block or None
         Its rows, with what is to be said of them; None if it has none.
-    start : Cursor
+    start : FileCursor
         With the rows of the piece.
     waiting : list of Note
         What is to be said of what lies behind the last row: it waits for the next one. If too much does, the rows of
@@ -319,8 +320,8 @@ def file_start(name: str, part: Part, row: int, known: Collection[str] | None, f
     return FileStart(row, name, part.columns)
 
 
-def _cursor(start: Cursor, locate: Locate, n: int) -> Cursor:
-    return replace(start, row=start.row + n, seen=(*start.seen, locate(n)))
+def _cursor(start: FileCursor, locate: Locate, n: int) -> Cursor:
+    return replace(start, row=start.row + n, seen=(*start.seen, locate(n))).to_cursor()
 
 
 def identify(name: str, status: Status, offset: int, digest: str) -> FileIdentity:

@@ -20,7 +20,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from connectors.cursor import FileIdentity
 from connectors.errors import ConnectorError, RowError, SchemaError, is_of_system
 from connectors.formats.base import (
     FileFacts,
@@ -31,6 +30,7 @@ from connectors.formats.base import (
     refuse_other_content,
     refuse_other_version,
 )
+from connectors.formats.file_cursor import FileIdentity
 from connectors.notes import BadRow
 from connectors.schemas import cast, cast_what_can_be, check_names, plain, stems, wider_type
 from connectors.stores.storage import DISK, Status, Storage

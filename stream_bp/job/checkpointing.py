@@ -3,7 +3,6 @@
 import contextlib
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -163,6 +162,6 @@ class Checkpointing:
     def _commit(self, snapshot: Snapshot) -> None:
         """Tell a source without end what no checkpoint of this run will need any more."""
         cursor = Cursor.from_json(snapshot.state["position"]["cursor"])
-        self._not_committed.append(replace(cursor, seen=cursor.seen[-1:]))
+        self._not_committed.append(self._source.compact(cursor))
         if len(self._not_committed) > self._config.keep:
             self._source.acknowledge(self._not_committed.popleft())

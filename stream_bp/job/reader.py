@@ -199,7 +199,7 @@ class Feed:
                 if good:
                     before = batch.slice(0, good)
                     yield Chunk(prepare(before), locate, notes, self._columns_of(before))
-                place = "" if self._is_shuffled else f"{locate(error.row + 1).cursor.seen[-1].name}, "
+                place = "" if self._is_shuffled else f"{self._source.label(locate(error.row + 1).cursor)}, "
                 raise MissingValueError(row_of(error.row), error.column, place) from error
             yield chunk
 
@@ -217,7 +217,7 @@ class Feed:
         """Yield record batches in the order in which they are learned, each with its positions."""
         skip = start.skip
         if start.end is not None:
-            blocks = chain([_same_window(start.end, next(blocks, None))], blocks)
+            blocks = chain([_same_window(self._source, start.end, next(blocks, None))], blocks)
         for block in blocks:
             notes = self._new(block.notes, start)
             if self._is_shuffled:
@@ -250,14 +250,15 @@ def _row_of(locate: Callable[[int], Cursor], i: int) -> int:
     return locate(i).row
 
 
-def _same_window(end: Cursor, window: Block | None) -> Block:
+def _same_window(source: Source, end: Cursor, window: Block | None) -> Block:
     """Return the window that was begun, if it ends where, and as, it did; else refuse it."""
     found = window.cursor(len(window)) if window is not None else Cursor.start()
-    if window is None or not found.is_after_the_rows_of(end):
+    if window is None or not source.same_rows_before(found, end):
+        other = "other rows before it" if found.row == end.row else f"its end before row {found.row}"
         raise CursorError(
-            f"{end.seen[-1].name}: rows of the shuffle window that is being learned were edited, added or lost "
-            f"(expected it to end before row {end.row}, with SHA-256 {end.seen[-1].digest[:12]}…, found another end, "
-            f"before row {found.row}) since it was read; restore the file, or start over with --fresh"
+            f"{source.label(end)}: rows of the shuffle window that is being learned were edited, added or lost "
+            f"(expected the window to end before row {end.row}, found {other}) since it was read; restore the file, or "
+            "start over with --fresh"
         )
     return window
 

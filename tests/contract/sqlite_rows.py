@@ -8,14 +8,13 @@ import hashlib
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pyarrow as pa
 
-from connectors import Block, Cursor, CursorError, Decisions, FileIdentity, Reader, RowError, Source, SourceError
+from connectors import Block, Cursor, CursorError, Decisions, Reader, RowError, Source, SourceError
 from connectors.schemas import cast, require
 
 __all__ = ["SqliteSource", "open_sqlite", "write_sqlite"]
@@ -86,22 +85,21 @@ class SqliteSource(Source):
     ) -> Reader:
         """Read from a row on."""
         require(schema, self._schema.names, self.description)
-        start, now = cursor or Cursor.start(), self._identity()
-        for seen in start.seen + start.before:
-            if seen.digest != now.digest:
-                raise CursorError(f"{self.description}: the file was changed since it was read; restore it")
-        return Reader(self._read(schema, start, now), self.description, lambda: Cursor.start((now,)))
+        start, state = cursor or Cursor.start(), self._state()
+        if start.state not in (None, state):
+            raise CursorError(f"{self.description}: the file was changed since it was read; restore it")
+        return Reader(self._read(schema, start.row, state), self.description, lambda: Cursor.start(state))
 
-    def _read(self, schema: pa.Schema, start: Cursor, now: FileIdentity) -> Iterator[Block]:
-        row, names = start.row, ", ".join('"{}"'.format(name.replace('"', '""')) for name in schema.names)
+    def _read(self, schema: pa.Schema, row: int, state: dict[str, str]) -> Iterator[Block]:
+        names = ", ".join('"{}"'.format(name.replace('"', '""')) for name in schema.names)
         with self._reading() as connection:
             select = f"SELECT {names} FROM {self._quoted} ORDER BY rowid LIMIT -1 OFFSET ?"  # noqa: S608
             found = connection.execute(select, [row])
             while values := found.fetchmany(_BLOCK_ROWS):
                 records = cast(self._records(values, schema.names, row), schema, self.description, row)
-                yield Block(records, partial(_locate, start, row, now))
+                yield Block(records, partial(_locate, state, row))
                 row += len(values)
-        if self._identity().digest != now.digest:
+        if self._state() != state:
             raise CursorError(f"{self.description}: the file was changed while it was read; start over")
 
     def _records(self, values: list[tuple[object, ...]], names: list[str], row: int) -> pa.RecordBatch:
@@ -116,15 +114,13 @@ class SqliteSource(Source):
             columns.append(pa.array([bool(v) if is_flag and v is not None else v for v in column], type_))
         return pa.record_batch(columns, names=names)
 
-    def _identity(self) -> FileIdentity:
-        """Return what the file is: SHA-256 of its bytes."""
+    def _state(self) -> dict[str, str]:
+        """Return what identifies the rows, for cursors: the SHA-256 of the file."""
         try:
             with self._path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-                size = file.tell()
+                return {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}
         except OSError as error:
             raise SourceError(f"{self.description}: {error.strerror}") from error
-        return FileIdentity(str(self._path), size, 0, 0, inode=0, offset=0, digest=digest)
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -138,9 +134,9 @@ class SqliteSource(Source):
             raise SourceError(f"{self._path}: {error}") from error
 
 
-def _locate(start: Cursor, row: int, now: FileIdentity, n: int) -> Cursor:
+def _locate(state: dict[str, str], row: int, n: int) -> Cursor:
     """Return the position after n rows of a block that begins with a row."""
-    return Cursor(row + n, file=0, seen=(replace(now, offset=row + n),), before=start.before)
+    return Cursor(row + n, state)
 
 
 def write_sqlite(

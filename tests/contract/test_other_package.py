@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import stream_bp
-from connectors import Follow, RowError, Source, SourceError, open_source, registry
+from connectors import Follow, RowError, Source, SourceError, contract, open_source, registry, testing
 from connectors.memory import MemorySource
 from connectors.testing import table
 from tests.contract import sqlite_rows
@@ -72,8 +72,18 @@ def test_a_package_that_follows_the_steps_keeps_the_contract(place: Path) -> Non
     assert re.search(r"^2\d passed in", said, flags=re.MULTILINE), said
 
 
+def test_the_suite_is_still_found_by_its_former_name() -> None:
+    """Packages import `connectors.contract`; all that `connectors.testing` has is there."""
+    assert contract.__all__ == testing.__all__
+    assert all(getattr(contract, name) is getattr(testing, name) for name in testing.__all__)
+
+
 WRONGLY = {
-    "does not look at the place": ("if seen.digest != now.digest", "if False", ["a_changed_place_is_refused"] * 3),
+    "does not look at the place": (
+        "if start.state not in (None, state)",
+        "if False",
+        ["a_changed_place_is_refused"] * 3,
+    ),
     "hands on foreign errors": (
         "except OSError as error",
         "except EOFError as error",

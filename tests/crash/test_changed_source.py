@@ -23,7 +23,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
-from connectors import Block, ConnectorError, Cursor, Reader, Source, open_source
+from connectors import Block, ConnectorError, Cursor, FileCursor, Reader, Source, open_source
 from connectors.files import source as files_source
 from connectors.formats import parquet
 from connectors.formats.csv import format as csv_format
@@ -194,6 +194,14 @@ class Changing(Source, Observer):
         """Ask the source."""
         return self._source.fraction(cursor)
 
+    def label(self, cursor: Cursor) -> str:
+        """Ask the source."""
+        return self._source.label(cursor)
+
+    def same_rows_before(self, one: Cursor, other: Cursor) -> bool:
+        """Ask the source."""
+        return self._source.same_rows_before(one, other)
+
     def open(self, schema: pa.Schema, cursor: Cursor | None = None, decisions: Any = None, known: Any = None) -> Reader:
         """Open the source."""
         reader = self._source.open(schema, cursor)
@@ -301,7 +309,7 @@ def during(case: Case, place: Place, run_dir: Path) -> bool:
 
     def change(cursor: Cursor) -> None:
         fired.append(cursor.row)
-        place.change(case.kind, cursor.file)
+        place.change(case.kind, FileCursor.from_cursor(cursor).file)
 
     moment = place.random.randint(1, n_blocks * case.epochs)
     source = Changing(place.source(), moment, change)
@@ -399,7 +407,9 @@ def test_where_times_tell_nothing_the_text_does(
     place = Place(tmp_path / "source", form, 3, campaign.random)
     monkeypatch.setattr(files_source._Chain, "_verify", lambda self, name, seen, **_: seen)
     moment = blocks_of(place) + 1
-    source = Changing(place.source(), moment, lambda cursor: place.change(case.kind, cursor.file + 1))
+    source = Changing(
+        place.source(), moment, lambda cursor: place.change(case.kind, FileCursor.from_cursor(cursor).file + 1)
+    )
     with pytest.raises(ConnectorError, match=r"part-1\..* replaced or edited"):
         learn(case, source, tmp_path / "run", observer=source)
     assert source.left <= 0

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 import stream_bp
-from connectors import open_source
+from connectors import Cursor, open_source
 from stream_bp import inference
 from stream_bp.job.job import Job
 from stream_bp.job.resume import restore_state
@@ -79,6 +79,20 @@ def test_a_released_checkpoint_loads_and_goes_on(path: Path, campaign: Campaign)
     assert training.rows == found["rows"] + len(rows)
     assert training.model.digest != before
     campaign.tell("checkpoints of released versions", loaded=1)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_released_position_is_resumed(path: Path) -> None:
+    """The rows behind its cursor are read, and the end of a shuffle window is known again."""
+    position = load(path).snapshot.state["position"]
+    cursor, source = Cursor.from_json(position["cursor"]), open_source(table())
+    with source.open(source.schema, cursor) as reader:
+        (block,) = reader
+    assert block.records.to_pylist() == table().to_pylist()[cursor.row :]
+    if position["end"] is not None:
+        end = Cursor.from_json(position["end"])
+        assert source.same_rows_before(block.cursor(end.row - cursor.row), end)
+        assert not source.same_rows_before(block.cursor(1), end)
 
 
 def test_a_checkpoint_that_does_not_load_is_seen(tmp_path: Path) -> None:

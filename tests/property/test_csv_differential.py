@@ -177,7 +177,7 @@ def check(written: Written, path: Path, block_size: int, random: Random) -> None
     assert rows == written.rows
     assert [(b.row, b.offset, b.kind, b.content) for b in bad] == written.bad
     for cursor in random.sample(cursors, min(2, len(cursors))):
-        assert cursor.seen[0].offset == written.ends[cursor.row - 1], "a cursor stands where its row ends"
+        assert cursor.state["seen"][0]["offset"] == written.ends[cursor.row - 1], "a cursor stands where its row ends"
         again = open_source(path, block_size=random.choice(BLOCK_SIZES[2:]), keeps_bad_rows=True, **settings)
         rest, later, _ = read(again.open(SCHEMA, Cursor.from_json(cursor.to_json())))
         assert rest == written.rows[cursor.row :]

@@ -28,6 +28,7 @@ LAYERS = {
         {"_arrays", "errors"},
     ],
     "connectors": [
+        {"contract"},
         {"resolve", "testing"},
         {"files"},
         {"memory", "pipes", "registry", "writer"},

@@ -17,7 +17,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from connectors.cursor import FileIdentity
 from connectors.errors import ContinuedError, CursorError, RowError
 from connectors.formats.base import (
     FileFacts,
@@ -31,6 +30,7 @@ from connectors.formats.base import (
 from connectors.formats.csv.dialect import Dialect
 from connectors.formats.csv.parser import Parsed, RecordParser, infer_schema, parse_header, readable
 from connectors.formats.csv.text import TextFile, compression_of, line_number
+from connectors.formats.file_cursor import FileIdentity
 from connectors.notes import BadRow
 from connectors.prefetching import Prefetcher, prefetch
 from connectors.schemas import doubtful, wider_type

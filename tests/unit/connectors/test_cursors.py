@@ -1,5 +1,6 @@
 """Positions: which ones are no cursor, and which files are not those that a cursor points into."""
 
+import hashlib
 import os
 import shutil
 import time
@@ -12,7 +13,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
-from connectors import Block, Cursor, CursorError, MemorySource, Source, open_source, rebatch
+from connectors import Block, Cursor, CursorError, FileCursor, Follow, MemorySource, Source, open_source, rebatch
 
 
 def stop(source: Source, n: int) -> Cursor:
@@ -39,6 +40,10 @@ def csv(path: Path, *values: object) -> Path:
 IDENTITY: dict[str, Any] = {
     "name": "a.csv", "size": 1, "mtime_ns": 1, "ctime_ns": 1, "inode": 1, "offset": 1, "digest": "00"
 }  # fmt: skip
+A_DIGEST, B_DIGEST = (
+    "aea284871ddeeebac4b57b7a8ee7dad070886e690408ce2409306b9b6487beb1",
+    "b5e412b1be5ce9e20d3e3fea70a65a7b50ec5d837f86f4310d76469934c25cda",
+)  # of x\n1\n2\n, and of x\n3\n
 START: dict[str, Any] = {"row": 0, "file": 0, "seen": [], "before": []}
 
 
@@ -62,7 +67,121 @@ START: dict[str, Any] = {"row": 0, "file": 0, "seen": [], "before": []}
 def test_what_is_no_cursor_is_refused(data: object, words: str) -> None:
     """A damaged checkpoint is found before a file is opened."""
     with pytest.raises(CursorError, match=words):
-        Cursor.from_json(data)
+        FileCursor.from_cursor(Cursor.from_json(data))
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"row": 1}, "expected an object with the keys"),
+        ({"row": 1, "state": None, "file": 0}, "expected an object with the keys"),
+        ({"row": -1, "state": None}, "'row' should be a whole number"),
+        ({"row": "1", "state": None}, "'row' should be a whole number"),
+        ({"row": 1, "state": None}, "knows at most 1, found 0"),
+        ({"row": 1, "state": 7}, "its state is not one of files: .* found 7"),
+        ({"row": 1, "state": {"sha256": "00"}}, "its state is not one of files: .*'sha256'.*--fresh"),
+        ({"row": 1, "state": {"file": 0, "seen": [IDENTITY], "before": [], "horizon": [0, 0, 0]}}, "'horizon' should"),
+        ({"row": 1, "state": {"file": True, "seen": [IDENTITY], "before": []}}, "'file' should be a whole number"),
+    ],
+)
+def test_what_is_no_state_of_files_is_refused(data: object, words: str, tmp_path: Path) -> None:
+    """The source finds it when it is opened, before it opens a file."""
+    source = open_source(csv(tmp_path / "a.csv", 1, 2))
+    with pytest.raises(CursorError, match=words):
+        source.open(source.schema, Cursor.from_json(data))
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"row": 1, "state": None}, "its state is not one of rows in memory"),
+        ({"row": 1, "state": {"sha256": 5}}, "its state is not one of rows in memory"),
+        ({"row": 1, "state": {"sha256": "00", "more": 1}}, "its state is not one of rows in memory"),
+        ({"row": 1, "state": {"sha256": "00"}}, "not the rows of the checkpoint"),
+        ({**START, "row": 1, "seen": [IDENTITY]}, "not the rows of the checkpoint"),
+        ({**START, "row": 1, "seen": [{**IDENTITY, "digest": 5}]}, "'digest' should be a string"),
+    ],
+)
+def test_what_is_no_state_of_rows_in_memory_is_refused(data: object, words: str) -> None:
+    """One of a file is that of other rows."""
+    source = MemorySource(pa.table({"x": [1, 2]}))
+    with pytest.raises(CursorError, match=words):
+        source.open(source.schema, Cursor.from_json(data))
+
+
+HORIZON = {"horizon": [0, "", 0]}
+
+
+@pytest.mark.parametrize("more", [{}, HORIZON], ids=["without horizon", "with horizon"])
+def test_a_cursor_of_files_from_an_early_build_is_resumed(tmp_path: Path, more: dict[str, Any]) -> None:
+    """Its keys stood beside the row. The times and the numbers of the files may be others by now, the text not."""
+    csv(tmp_path / "a.csv", 1, 2)
+    csv(tmp_path / "b.csv", 3, 4, 5)
+    times: dict[str, Any] = {"mtime_ns": 1764550800000000000, "ctime_ns": 1764550800000000000}
+    first = {"name": "a.csv", "size": 6, "inode": 77, "offset": 6, "digest": A_DIGEST, **times}
+    second = {"name": "b.csv", "size": 8, "inode": 78, "offset": 4, "digest": B_DIGEST, "version": "", **times}
+    data = {"row": 3, "file": 1, "seen": [first, second], "before": [], **more}
+    source, cursor = open_source(tmp_path), Cursor.from_json(data)
+    assert rest(source, cursor) == [4, 5]
+    assert source.same_rows_before(cursor, stop(source, 3))
+    assert not source.same_rows_before(cursor, stop(source, 2))
+    assert source.label(cursor) == "b.csv"
+    assert source.fraction(cursor) == pytest.approx(10 / 14)
+    whole = {**second, "offset": 8, "digest": hashlib.sha256(b"x\n3\n4\n5\n").hexdigest()}
+    again = {"row": 0, "file": 0, "seen": [], "before": [first, whole], **more}
+    assert rest(source, Cursor.from_json(again)) == [1, 2, 3, 4, 5]
+    assert rest(source, Cursor.from_json({**data, "before": [first, whole]})) == [4, 5]
+    csv(tmp_path / "b.csv", 9, 4, 5)
+    with pytest.raises(CursorError, match=r"b\.csv \(then b\.csv\): the file was replaced or edited"):
+        rest(source, cursor)
+
+
+def test_a_cursor_of_rows_in_memory_from_an_early_build_is_resumed() -> None:
+    """It was that of a file without number and times."""
+    source = MemorySource(pa.table({"x": pa.array([1, 2, 3], pa.int64())}))
+    identity = {"name": "memory", "size": 3, "mtime_ns": 0, "ctime_ns": 0, "inode": 0, "digest": source.digest}
+    data = {"row": 2, "file": 0, "seen": [{**identity, "offset": 2, "version": ""}], "before": [], **HORIZON}
+    cursor = Cursor.from_json(data)
+    assert rest(source, cursor) == [3]
+    assert source.same_rows_before(cursor, stop(source, 2))
+    assert not source.same_rows_before(cursor, stop(source, 1))
+    assert rest(source, Cursor.from_json({**START, "before": [{**identity, "offset": 0}]})) == [1, 2, 3]
+    both = {"row": 1, "file": 0, "seen": [{**identity, "offset": 1}], "before": [{**identity, "offset": 0}]}
+    assert rest(source, Cursor.from_json(both)) == [2, 3]
+    assert rest(source, Cursor.from_json(START)) == [1, 2, 3]
+    with pytest.raises(CursorError, match="not the rows of the checkpoint"):
+        rest(MemorySource(pa.table({"x": pa.array([1, 2, 4], pa.int64())})), cursor)
+
+
+def test_a_followed_place_is_resumed_from_a_cursor_of_an_early_build(tmp_path: Path) -> None:
+    """It has what such a cursor has, and forgot files."""
+    csv(tmp_path / "a.csv", 1, 2)
+    csv(tmp_path / "b.csv", 3, 4, 5)
+    source = open_source(str(tmp_path), follow=Follow("name", 0.0))
+    inode = (tmp_path / "b.csv").stat().st_ino
+    identity = {"name": str(tmp_path / "b.csv"), "size": 8, "inode": inode, "offset": 4, "digest": B_DIGEST}
+    times = {"mtime_ns": 1764550800000000000, "ctime_ns": 1764550800000000000}
+    seen = [{**identity, **times, "version": ""}]
+    data = {"row": 3, "file": 1, "seen": seen, "before": [], "horizon": [0, "a.csv", 2**62]}
+    cursor = Cursor.from_json(data)
+    assert rest(source, cursor) == [4, 5]
+    compact = source.compact(cursor)
+    assert compact.state == {"file": 1, "seen": seen, "before": [], "horizon": [0, "a.csv", 2**62]}
+
+
+def test_the_cursor_of_a_source_can_be_compared_and_called(tmp_path: Path) -> None:
+    """Without a file before it, all of the place is meant; a file that was only touched has the same rows."""
+    csv(tmp_path / "a.csv", 1, 2, 3)
+    source = open_source(tmp_path)
+    assert source.label(Cursor.start()) == source.description
+    one = stop(source, 2)
+    os.utime(tmp_path / "a.csv", ns=(5, 5))
+    other = stop(open_source(tmp_path), 2)
+    assert one != other
+    assert source.same_rows_before(one, other)
+    assert source.label(one).endswith("a.csv")
+    assert source.compact(one) == one
+    assert MemorySource(pa.table({"x": [1]})).label(one) == "memory"
 
 
 def test_a_block_has_no_position_outside_itself() -> None:
@@ -117,7 +236,7 @@ def test_a_finished_file_may_be_copied_but_not_grow(tmp_path: Path) -> None:
     """Rows behind the end of a file that was read to its end would be missed in silence."""
     first, second = csv(tmp_path / "a.csv", 1, 2), csv(tmp_path / "b.csv", 3, 4)
     cursor = stop(open_source(tmp_path), 3)
-    assert cursor.file == 1
+    assert FileCursor.from_cursor(cursor).file == 1
     other = tmp_path / "copy"
     other.mkdir()
     for path in (first, second):
