@@ -16,7 +16,8 @@ A container nests the states of its parts under their names (:meth:`StateDict.ne
 in use is never changed: files of earlier releases have it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
@@ -25,7 +26,7 @@ import numpy.typing as npt
 from stream_bp._arrays import Array, under
 from stream_bp.errors import CheckpointError
 
-__all__ = ["JSON", "StateDict", "Stateful"]
+__all__ = ["JSON", "StateDict", "Stateful", "loading"]
 
 JSON: TypeAlias = Any
 """Dicts with string keys, lists, strings, finite numbers, booleans and None; writing a checkpoint refuses the rest."""
@@ -109,3 +110,15 @@ class Stateful(Protocol):
 
     def load_state_dict(self, state: StateDict) -> None:
         """Check a state, and take it over."""
+
+
+@contextmanager
+def loading(what: str) -> Iterator[None]:
+    """Turn every error that malformed content causes into a CheckpointError: one line that begins with ``what``."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"{what}: {type(error).__name__}: {reason}") from error

@@ -12,10 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from stream_bp._arrays import Floats, Ints, Mask, under
+from stream_bp._arrays import Floats, Mask, under
+from stream_bp._state import StateDict
 from stream_bp.config.job import JobConfig
 from stream_bp.errors import CheckpointError
 from stream_bp.models.base import Outcome, refuse_excess
+from stream_bp.models.class_map import ClassMap
+from stream_bp.models.input_map import InputMap
 from stream_bp.nn.learner import Learner
 from stream_bp.nn.scaler import Moments, Scaler
 from stream_bp.preprocessing.batches import Preparation, Prepared, minibatches, unscaled
@@ -67,19 +70,15 @@ class Model:
         self.fan_in = len(encoder.numbers) + len(encoder.categorical) if fan_in is None else fan_in
         self.scaler = Scaler(len(encoder.numbers))
         self.target_scaler = Scaler(len(encoder.targets) if encoder.task == "regression" else 0)
-        n_outputs = 0 if output == "softmax" else len(encoder.targets)
+        self.classes = ClassMap(encoder, output)
         self.learner = Learner(
             encoder.numbers,
-            n_outputs,
+            self.classes.n_outputs,
             output=output,
             fan_in=self.fan_in,
             **settings,
         )
-        # For each column of categories, the input that belongs to each code the learner has grown to.
-        self._inputs: list[list[int]] = [[] for _ in encoder.categorical]
-        # For each feature the input that says that it is missing, -1 as long as it never was.
-        self._indicators = [-1] * len(encoder.features)
-        self._known = [0] * len(encoder.labels)
+        self.inputs = InputMap(encoder, self.learner.theta.dtype)
 
     def preparation(self, batch_size: int) -> Preparation:
         """Return what prepares the rows that come next, block by block."""
@@ -125,7 +124,7 @@ class Model:
                 yield self._learn(rows, start, end, b)
                 start = end
             if newcomer is not None:
-                known = list(self._known)
+                known = self.classes.known
                 self.grow(rows.rows, start, start + b)
                 yield self._learn(rows, start, start + b, b, known)
                 start += b
@@ -136,8 +135,8 @@ class Model:
         What the learner never met counts as missing.
         """
         missing = None if rows.missing is None else rows.missing[:, None]
-        X = self.inputs_of(self.preview(rows.numbers)[None], [codes[None] for codes in rows.categories], missing)[0]
-        return self.answer(self.learner.predict(X))
+        numbers, categories = self.preview(rows.numbers)[None], [codes[None] for codes in rows.categories]
+        return self.answer(self.learner.predict(self.inputs.assemble(numbers, categories, missing)[0]))
 
     def preview(self, numbers: Floats) -> Floats:
         """Scale some rows (n_numbers, n), each as if it came next; a single one into the scaler's own room."""
@@ -146,12 +145,12 @@ class Model:
     def answer(self, output: Floats) -> list[Floats]:
         """Put ŷ (n_K, n) of rows that come next into the user's terms, as in :class:`Outcome`."""
         if self.encoder.task == "classification":
-            return self._probabilities(output, self._known)
+            return self.classes.probabilities(output)
         if not self.scale_target:
             return list(output.astype(np.float64))
         return list(self.target_scaler.moments().unscale(output[:, None, :])[:, 0])
 
-    def _learn(self, rows: Prepared, start: int, stop: int, b: int, known: list[int] | None = None) -> Outcome:
+    def _learn(self, rows: Prepared, start: int, stop: int, b: int, known: Sequence[int] | None = None) -> Outcome:
         """Learn whole minibatches that bring nothing new to the learner."""
         n_minibatches = (stop - start) // b
         numbers = minibatches(rows.numbers, self.scaler.n, start, stop, b)
@@ -159,7 +158,7 @@ class Model:
         missing = rows.rows.missing
         if missing is not None:
             missing = missing[:, start:stop].reshape(-1, n_minibatches, b)
-        X = self.inputs_of(numbers, categories, missing)
+        X = self.inputs.assemble(numbers, categories, missing)
         y = rows.rows.y[:, start:stop]
         if rows.moments is not None:
             self.scaler.stand(rows.moments, rows.border(stop))
@@ -167,11 +166,10 @@ class Model:
             self.target_scaler.stand(rows.target_moments, rows.border(stop))
             targets = minibatches(rows.targets, len(y), start, stop, b)
             return self._learn_values(X, y, targets, rows.target_moments.between(rows.border(start), rows.border(stop)))
-        Y, weights = self._one_hot(y.reshape(-1, n_minibatches, b))
+        Y, weights = self.classes.one_hot(y.reshape(-1, n_minibatches, b), self.learner.theta.dtype)
         learned = self.learner.learn(X, Y, _unless_all(weights))
         output = learned.output.swapaxes(0, 1).reshape(-1, stop - start)
-        predictions = self._probabilities(output, self._known if known is None else known)
-        return Outcome(y, predictions, learned.loss.sum(axis=1), learned.count)
+        return Outcome(y, self.classes.probabilities(output, known), learned.loss.sum(axis=1), learned.count)
 
     def _learn_values(self, X: Floats, y: Floats, Y: Floats, moments: Moments) -> Outcome:
         """Learn values y (n_targets, n), given also as minibatches (T, n_targets, b), in units of their deviation."""
@@ -188,66 +186,10 @@ class Model:
         loss, count = learned.loss.sum(axis=1), learned.count
         return Outcome(y, list(values.reshape(y.shape)), loss, count, unpredicted)
 
-    def inputs_of(self, numbers: Floats, categories: Sequence[Ints], missing: Mask | None) -> Floats:
-        """Return the inputs of T minibatches.
-
-        Parameters
-        ----------
-        numbers
-            Scaled, shape (T, n_numbers, b).
-        categories
-            For each column of categories its codes (T, b).
-        missing
-            Where features are missing, (n_features, T, b); ``None`` where none is.
-
-        Returns
-        -------
-        Floats
-            X (T, n_0, b): the numbers, a 1 for each category that has an input, and one for what is missing.
-        """
-        n_minibatches, n_numbers, b = numbers.shape
-        if n_numbers == self.learner.n_inputs:
-            return numbers
-        X = np.zeros((n_minibatches, self.learner.n_inputs, b), self.learner.theta.dtype)
-        X[:, :n_numbers] = numbers
-        for codes, inputs in zip(categories, self._inputs, strict=True):
-            t, r = np.nonzero((codes >= 0) & (codes < len(inputs)))
-            X[t, np.array(inputs, np.intp)[codes[t, r]], r] = 1
-        for feature, indicator in enumerate(self._indicators):
-            if indicator >= 0 and missing is not None:
-                X[:, indicator] = missing[feature]
-        return X
-
-    def _one_hot(self, codes: Ints) -> tuple[Floats, Mask]:
-        """Return Y (T, n_K, b) and, for what is not missing, ones (T, n_K or 1, b)."""
-        by_minibatch = codes.swapaxes(0, 1)
-        which = 1 if self.output == "sigmoid" else np.arange(self.learner.n_outputs)[:, None]
-        return (by_minibatch == which).astype(self.learner.theta.dtype), by_minibatch >= 0
-
-    def _probabilities(self, output: Floats, known: Sequence[int]) -> list[Floats]:
-        """Return for each target the probabilities (known, n) of the classes known, summing to 1."""
-        every = [output] if self.output == "softmax" else [np.stack([1 - p, p]) for p in output]
-        return [_renormalised(p[:n]) if n < len(p) else p for p, n in zip(every, known, strict=True)]
-
     def _first_new(self, rows: Encoded, start: int, stop: int) -> int | None:
         """Return the first row with a category, a class or a gap that the learner has not grown to."""
-        columns = [*zip(rows.categories, map(len, self._inputs), map(len, self.encoder.categories), strict=True)]
-        columns += zip(rows.y, self._known, map(len, self.encoder.labels), strict=False)
-        first = [
-            start + int(np.argmax(codes[start:stop] >= grown))
-            for codes, grown, met in columns
-            if met > grown and (codes[start:stop] >= grown).any()
-        ]
-        first += [start + int(np.argmax(missing)) for _, missing in self._unannounced(rows, start, stop)]
-        return min(first, default=None)
-
-    def _unannounced(self, rows: Encoded, start: int, stop: int) -> Iterator[tuple[int, Mask]]:
-        """Yield each feature that is missing for the first time, and in which of the rows it is."""
-        if rows.missing is None or self.encoder.missing != "impute":
-            return
-        for feature, (indicator, missing) in enumerate(zip(self._indicators, rows.missing, strict=True)):
-            if indicator < 0 and missing[start:stop].any():
-                yield feature, missing[start:stop]
+        found = self.inputs.first_new(rows, start, stop), self.classes.first_new(rows, start, stop)
+        return min((first for first in found if first is not None), default=None)
 
     def add_columns(self, columns: Sequence[Column]) -> None:
         """Let rows have further features, which were missing so far; their weights start as their names say."""
@@ -255,9 +197,7 @@ class Model:
         for column in columns:
             self.encoder.add(column)
         names = self.encoder.numbers[at:]
-        self._inputs = [[i + len(names) for i in inputs] for inputs in self._inputs]
-        self._inputs += [[] for _ in self.encoder.categorical[len(self._inputs) :]]
-        self._indicators = [i + len(names) if i >= 0 else i for i in self._indicators] + [-1] * len(columns)
+        self.inputs.add_columns()
         self.scaler.grow(len(names))
         self.learner.grow(names, at=at)
 
@@ -278,37 +218,18 @@ class Model:
             If a target has more classes than its output can tell apart; then nothing was changed.
         """
         refuse_excess(self.encoder, self.output, rows.y[:, start:stop])
-        names: list[str] = []
-        for codes, inputs, column, words in zip(
-            rows.categories, self._inputs, self.encoder.categorical, self.encoder.categories, strict=True
-        ):
-            for code in range(len(inputs), words.grown(int(codes[start:stop].max()))):
-                inputs.append(self.learner.n_inputs + len(names))
-                names.append(f"{column.name}{words.name(code)}")
-        for feature, _ in self._unannounced(rows, start, stop):
-            self._indicators[feature] = self.learner.n_inputs + len(names)
-            names.append(_indicator_name(self.encoder.features[feature]))
-        n_outputs = 0
-        for i in range(len(self._known)):
-            met = max(self._known[i], int(rows.y[i, start:stop].max()) + 1)
-            n_outputs += met - self._known[i]
-            self._known[i] = met
-        self.learner.grow(names, n_outputs if self.output == "softmax" else 0)
+        self.learner.grow(self.inputs.grow(rows, start, stop), self.classes.grow(rows.y[:, start:stop]))
 
     def state(self) -> tuple[dict[str, Floats], dict[str, Any]]:
         """Return arrays and a JSON-able rest, from which :meth:`restore` goes on to the same bits."""
         tensors = self.learner.tensors()
         for prefix, scaler in (("scaler", self.scaler), ("target_scaler", self.target_scaler)):
             tensors.update({f"{prefix}.{name}": vector for name, vector in scaler.state().items()})
-        categories = [
-            words.values[: len(inputs)] for words, inputs in zip(self.encoder.categories, self._inputs, strict=True)
-        ]
         return tensors, {
             "columns": self.encoder.to_json(),
             "output": self.output,
-            "categories": categories,
-            "inputs": [list(inputs) for inputs in self._inputs],
-            "indicators": list(self._indicators),
+            "categories": self.inputs.categories,
+            **self.inputs.state_dict().values,
             "labels": self.labels,
             "fan_in": self.fan_in,
             "learner": self.learner.state(),
@@ -328,33 +249,12 @@ class Model:
         # Those of release 0.1.0 had all their columns from the start.
         fan_in = operator.index(state.get("fan_in", len(encoder.features)))
         model = cls(encoder, state["output"], fan_in=fan_in, **settings)
-        model._inputs = [list(inputs) for inputs in state["inputs"]]
-        for words, inputs in zip(encoder.categories, model._inputs, strict=True):
-            words.has_overflown = len(inputs) > words.limit
-        # Release 0.1.0 had no indicators.
-        model._indicators = list(map(operator.index, state.get("indicators", model._indicators)))
-        model._known = [len(labels) for labels in state["labels"]]
-        model.learner.grow(model._input_names(), sum(model._known) if model.output == "softmax" else 0)
+        model.inputs.load_state_dict(StateDict({}, state))
+        model.learner.grow(model.inputs.names(), model.classes.know_all())
         for prefix, scaler in (("scaler", model.scaler), ("target_scaler", model.target_scaler)):
             scaler.restore(under(f"{prefix}.", tensors))
         model.learner.restore(tensors, state["learner"])
         return model
-
-    def _input_names(self) -> list[str]:
-        """Return the names of the inputs that came with categories and gaps, in the order of the inputs."""
-        named: dict[int, str] = {}
-        encoder = self.encoder
-        for column, inputs, words in zip(encoder.categorical, self._inputs, encoder.categories, strict=True):
-            if len(words) != len(inputs):
-                raise CheckpointError(f"column {column.name!r} has {len(words)} categories, and {len(inputs)} inputs")
-            named.update({i: f"{column.name}{words.name(code)}" for code, i in enumerate(inputs)})
-        for column, indicator in zip(encoder.features, self._indicators, strict=True):
-            if indicator >= 0:
-                named[indicator] = _indicator_name(column)
-        first, n_named = self.scaler.n, _n_named(self._inputs, self._indicators)
-        if sorted(named) != list(range(first, first + n_named)):
-            raise CheckpointError("the categories and the inputs of the first layer do not belong together")
-        return [named[i] for i in sorted(named)]
 
     @property
     def description(self) -> str:
@@ -377,7 +277,7 @@ class Model:
     @property
     def labels(self) -> list[list[Value]]:
         """For each target of a classification, the classes the learner knows, by code."""
-        return [words.values[:known] for words, known in zip(self.encoder.labels, self._known, strict=True)]
+        return self.classes.labels
 
 
 def _refuse_misfits(tensors: dict[str, Floats], encoder: Encoder, state: dict[str, Any], hidden: Sequence[int]) -> None:
@@ -387,7 +287,7 @@ def _refuse_misfits(tensors: dict[str, Floats], encoder: Encoder, state: dict[st
         raise CheckpointError(f"output {state['output']!r} does not go with {encoder.task}")
     if state["output"] == "sigmoid" and any(len(labels) > 2 for labels in state["labels"]):
         raise CheckpointError("a sigmoid output tells two classes apart, and there are more")
-    n_inputs = len(encoder.numbers) + _n_named(state["inputs"], state.get("indicators", []))
+    n_inputs = len(encoder.numbers) + InputMap.n_named(StateDict({}, state))
     n_outputs = sum(map(len, state["labels"])) if state["output"] == "softmax" else len(encoder.targets)
     sizes = (n_inputs, *hidden, n_outputs)
     for layer, (n_in, n_out) in enumerate(itertools.pairwise(sizes), start=1):
@@ -397,26 +297,9 @@ def _refuse_misfits(tensors: dict[str, Floats], encoder: Encoder, state: dict[st
             raise CheckpointError(f"W{layer}: expected {(n_out, n_in + 1)}, found {found}")
 
 
-def _n_named(inputs: Sequence[Sequence[int]], indicators: Sequence[int]) -> int:
-    """Return the number of inputs that came with categories and gaps."""
-    return sum(map(len, inputs)) + sum(i >= 0 for i in indicators)
-
-
-def _indicator_name(column: Column) -> str:
-    return f"{column.name}:missing"
-
-
 def _unless_all(weights: Mask) -> Mask | None:
     """Return None where nothing is missing: the learner is then spared a product."""
     return None if weights.all() else weights
-
-
-def _renormalised(p: Floats) -> Floats:
-    """Make the columns of p (n_known, n) sum to 1; an even chance where all are 0."""
-    total = p.sum(axis=0)
-    even = np.full_like(p, 1 / max(len(p), 1))
-    shares: Floats = np.divide(p, total, out=even, where=total > 0)
-    return shares
 
 
 def new_model(config: JobConfig, encoder: Encoder) -> Model:

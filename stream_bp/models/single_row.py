@@ -71,7 +71,7 @@ class SingleRow:
             scaled = self._model.preview(numbers)
             missing = self._model.encoder.missing_in(numbers, [np.array([code == -1]) for code in codes])
             gaps = None if missing is None else missing[:, None]
-            X = self._model.inputs_of(scaled[None], [np.array([[code]]) for code in codes], gaps)[0]
+            X = self._model.inputs.assemble(scaled[None], [np.array([[code]]) for code in codes], gaps)[0]
             if not self._learner.n_outputs:
                 return []
             output = self._learner.propagate(X)[:, 0].tolist()

@@ -82,6 +82,13 @@ class Vocabulary:
         """Return how many codes have an input once the highest one has: with one bucket, all have."""
         return self.limit + self.n_buckets if highest >= self.limit else highest + 1
 
+    def first_beyond(self, n: int, codes: Ints) -> int | None:
+        """Return where the first of some codes (m,) stands that is not among the first n codes; ``None`` for none."""
+        if len(self) <= n:
+            return None
+        is_beyond = codes >= n
+        return int(np.argmax(is_beyond)) if is_beyond.any() else None
+
     def name(self, code: int) -> str:
         """Return what a code stands for: ``=value``, or ``#3``, a bucket."""
         return f"={self.values[code]}" if code < self.limit else f"#{code - self.limit}"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stream_bp._state import StateDict
+from stream_bp._state import StateDict, loading
 from stream_bp.errors import CheckpointError
 
 
@@ -49,3 +49,11 @@ def test_what_does_not_fit_is_refused_by_name() -> None:
             state.array(name, shape, dtype)
     with pytest.raises(CheckpointError, match="scaler: expected an object, found list"):
         state.nested("scaler")
+
+
+def test_errors_of_malformed_content_become_one_line() -> None:
+    """Whatever stumbles over it; an error that already says it is left alone."""
+    with pytest.raises(CheckpointError, match=r"^the scaler: KeyError: 'mean'$"), loading("the scaler"):
+        StateDict().values["mean"]
+    with pytest.raises(CheckpointError, match=r"^mean: expected"), loading("the scaler"):
+        StateDict().array("mean", (1,), np.float64)
