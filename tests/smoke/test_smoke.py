@@ -51,7 +51,7 @@ def test_the_wheel_is_complete() -> None:
     files = {str(file) for file in importlib.metadata.files("stream-bp") or ()}
     version = subprocess.run([COMMAND, "--version"], check=True, capture_output=True, text=True).stdout
     assert version == f"stream-bp {importlib.metadata.version('stream-bp')}\n"
-    expected = {"stream_bp/py.typed", "connectors/py.typed", "connectors/contract.py"}
-    expected |= {"stream_bp/templates/report.html", "stream_bp/templates/report.js", "stream_bp/templates/report.css"}
+    expected = {"stream_bp/py.typed", "connectors/py.typed", "connectors/testing.py"}
+    expected |= {f"stream_bp/report/templates/report.{kind}" for kind in ("html", "js", "css")}
     expected |= {"stream_bp/docs/README.md", "stream_bp/docs/checkpoint.md", "stream_bp/docs/commands.md"}
     assert expected <= files or any("editable" in file for file in files)
