@@ -5,16 +5,16 @@ import signal
 import sys
 from types import FrameType
 
-__all__ = ["main"]
+from stream_bp.job.signals import SIGNALS
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+__all__ = ["main"]
 
 
 def main() -> None:
     """Run the command line; a signal that comes before a job can heed it ends the process with its exit code."""
     # Process 1 of a container is not even ended by a signal that it has no handler for. What is ignored (by nohup, by
     # a shell in the background) stays ignored.
-    for number in _SIGNALS:
+    for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _exit)
 
@@ -38,7 +38,7 @@ def _heed_no_more() -> None:
     # code: it must be ignored. But of one that has come and was not yet handled when it became so, Python would
     # complain: hence a handler first.
     for handler in (_pass, signal.SIG_IGN):
-        for number in _SIGNALS:
+        for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, handler)
 

@@ -24,6 +24,7 @@ from stream_bp.config.monitoring import Watching
 from stream_bp.errors import CheckpointError, ConfigError
 from stream_bp.job.job import Job
 from stream_bp.job.observer import Observer
+from stream_bp.job.signals import exit_code
 from stream_bp.job.summary import Summary
 from stream_bp.monitoring.formatting import comparison_table, show, table, tell_bad, tell_change, tell_quality
 from stream_bp.monitoring.observers import observing, telling_errors
@@ -34,8 +35,6 @@ from stream_bp.persistence.state_schema import saved_config, saved_job
 __all__ = ["compare", "evaluate", "inspect", "predict", "predict_what_comes", "report", "resume", "train"]
 
 _say = partial(print, flush=True)  # at once, so that a closed pipe is met here
-
-_EXIT_CODES = {"SIGHUP": 129, "SIGINT": 130, "SIGTERM": 143}
 
 
 def train(
@@ -99,7 +98,7 @@ def compare(sources: list[str], models: list[str], settings: dict[str, Any], *, 
             _show_comparison(comparison)
         for name, reason in comparison.failures.items():
             _say(f"{name} is left out: {reason}", file=sys.stderr)
-        return _EXIT_CODES.get(str(comparison.stop_reason), 0)
+        return exit_code(comparison.stop_reason)
 
 
 def predict(
@@ -145,7 +144,7 @@ def predict_what_comes(
             summary = Job(_open(config, observer), config, frozen=loaded, observer=observer, **how).run()
         if not watched.quiet:
             _tell(f"{summary.rows:,} predictions in {config.predictions}", *tell_bad(summary.quality["bad_rows"]))
-        return _EXIT_CODES.get(summary.stop_reason, 0)
+        return exit_code(summary.stop_reason)
 
 
 def evaluate(model: str, sources: list[str], reading: dict[str, Any], *, as_json: bool) -> int:
@@ -244,7 +243,7 @@ def _run(config: JobConfig, watched: Watching, *, as_json: bool, **how: Any) -> 
         _write_json(summary.to_json())
     else:
         _show(summary)
-    return _EXIT_CODES.get(summary.stop_reason, 0)
+    return exit_code(summary.stop_reason)
 
 
 def _show(summary: Summary) -> None:

@@ -10,6 +10,7 @@ from connectors import Source
 from stream_bp.comparison import river_models
 from stream_bp.config.job import NETWORK, JobConfig
 from stream_bp.errors import ConfigError, DataError, DivergenceError
+from stream_bp.job import signals
 from stream_bp.job.job import Job
 from stream_bp.job.observer import Observer, Status
 from stream_bp.job.plan import plan
@@ -21,7 +22,6 @@ __all__ = ["Comparison", "Score", "compare"]
 
 _POINT_ROWS = 50  # between two points of a curve at first; 1 % of the rows later
 _CURVES: dict[Task, str] = {"classification": "accuracy", "regression": "mae"}
-_SIGNALS = {"SIGHUP", "SIGINT", "SIGTERM"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ def compare(
                 continue
         stop_reason, baselines = summary.stop_reason, baselines or summary.baselines
         bad_rows = bad_rows or summary.quality["bad_rows"]
-        if stop_reason in _SIGNALS:
+        if stop_reason in signals.EXIT_CODES:
             break
         scores.append(
             Score(

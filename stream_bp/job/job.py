@@ -164,7 +164,7 @@ class Job:
             return summarize(
                 state,
                 fingerprint=plan.fingerprint,
-                stopped_by=signals.name,
+                stopped_by=signals.reason,
                 run_rows=runner.run_rows,
                 seconds=seconds,
                 checkpoint=checkpointing.newest,

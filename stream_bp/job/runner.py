@@ -192,7 +192,7 @@ class Runner:
             self._observer.end(self._status(), str(error) or type(error).__name__)
             self._finish_logs_after(error)
             raise
-        self._observer.end(self._status(), self._signals.name or str(self._state.stop_reason))
+        self._observer.end(self._status(), self._signals.reason or str(self._state.stop_reason))
         return seconds
 
     def _run(self) -> float:
@@ -213,7 +213,7 @@ class Runner:
 
     def _finish_logs(self) -> None:
         """Write what comes last, after what the checkpoint vouches for: a job that resumes cuts it off."""
-        if self._signals.received is not None and self._checkpointing.is_resumable:
+        if self._signals.is_requested and self._checkpointing.is_resumable:
             return
         self._is_closed = True
         self._quarantine.take(self._notes_at_end)
@@ -264,7 +264,7 @@ class Runner:
                 state.begin(feed.next_epoch(position))
 
     def _is_done(self) -> bool:
-        return self._state.stop_reason is not None or self._signals.received is not None
+        return self._state.stop_reason is not None or self._signals.is_requested
 
     def _feed(self) -> Feed:
         """Return what reads the next epoch, for the columns as they are now."""

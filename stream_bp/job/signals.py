@@ -1,62 +1,85 @@
-"""The signals that stop a job, and the exit code of a process that one of them stopped.
-
-The module imports the standard library alone: the command line asks it before the imports that take a second.
-"""
+"""The signals that stop a job, and the exit code of each. Standard library only, so that importing it is cheap."""
 
 import signal
 import threading
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Final, Self
 
-__all__ = ["EXIT_CODES", "STOP_SIGNALS", "StopSignals", "heeded"]
+__all__ = ["EXIT_CODES", "SIGNALS", "StopSignals", "exit_code"]
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""What asks a job to finish its minibatch, to save, and to end."""
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The signals that stop a job. No other module lists them."""
 
-EXIT_CODES = {number.name: 128 + number for number in STOP_SIGNALS}
-"""By the name of a signal, which is the reason that a stopped job gives, the exit code of its process."""
+# 128 + number is what a shell reports for a process that a signal ended.
+EXIT_CODES: Final = {number.name: 128 + number for number in sorted(SIGNALS)}
+"""The exit code of each stop reason that is a signal."""
 
 
-def heeded() -> list[signal.Signals]:
-    """Return those of the signals that are not ignored: nohup, or a shell in the background, ignores some."""
-    return [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+def exit_code(stop_reason: str) -> int:
+    """Return the exit code of a job that ended without an error.
+
+    Parameters
+    ----------
+    stop_reason
+        As in :class:`~stream_bp.job.summary.Summary`.
+
+    Examples
+    --------
+    >>> exit_code("end_of_stream"), exit_code("SIGTERM")
+    (0, 143)
+    """
+    return EXIT_CODES.get(stop_reason, 0)
 
 
 class StopSignals:
-    """Remembers the first signal that asks the job to stop, as long as it is entered.
+    """Turns a signal into a request to stop, while its context is open.
+
+    Only the main thread may install handlers: in another thread the context does nothing. A signal that is ignored (by
+    ``nohup``, by a shell for a background process) stays ignored. The former handlers return at the end.
+
+    A second SIGINT raises KeyboardInterrupt: the person at the keyboard does not want to wait for the checkpoint.
 
     Attributes
     ----------
-    received
-        The number of that signal; ``None`` before there is one.
+    first
+        The first signal that arrived; it is kept when the context ends.
 
-    Notes
-    -----
-    Only the main thread can install handlers; elsewhere nothing is heard. A signal that is ignored stays ignored. A
-    second SIGINT raises KeyboardInterrupt: a person at the keyboard does not want to wait for the checkpoint.
+    Examples
+    --------
+    >>> with StopSignals() as stop:
+    ...     signal.raise_signal(signal.SIGTERM)
+    >>> stop.is_requested, stop.reason
+    (True, 'SIGTERM')
     """
 
     def __init__(self) -> None:
-        self.received: int | None = None
-        self._previous: dict[signal.Signals, signal._HANDLER] = {}
+        self.first: signal.Signals | None = None
+        self._former: dict[signal.Signals, signal._HANDLER] = {}
 
     @property
-    def name(self) -> str | None:
-        """The name of the signal that was received, as ``SIGTERM``."""
-        return None if self.received is None else signal.Signals(self.received).name
+    def is_requested(self) -> bool:
+        """Whether a signal has arrived."""
+        return self.first is not None
+
+    @property
+    def reason(self) -> str | None:
+        """The stop reason: the name of the first signal."""
+        return None if self.first is None else self.first.name
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._receive) for number in heeded()}
+            for number in SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._former[number] = signal.signal(number, self._on_signal)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        while self._former:
+            signal.signal(*self._former.popitem())
 
-    def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.received is not None and number == signal.SIGINT:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.first is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.received = self.received or number
+        self.first = self.first or signal.Signals(number)
