@@ -18,6 +18,7 @@ from stream_bp.models.restore import restore_evaluation, restore_model
 from stream_bp.persistence.checkpoints import Loaded
 from stream_bp.persistence.snapshot import Snapshot
 from stream_bp.persistence.state_schema import fitting, holds_job, saved_config
+from stream_bp.preprocessing.decoder import decode
 from stream_bp.preprocessing.schema import beside, kept_columns, with_kept
 
 __all__ = ["evaluate", "following", "inspect", "predict"]
@@ -57,7 +58,7 @@ def predict(loaded: Loaded, source: Source, output: str | Path, keep_columns: Se
     _refuse_overwriting(output, source)
     model = _model(loaded)
     kept = kept_columns(source.schema, keep_columns, [column.name for column in model.encoder.targets])
-    schema = with_kept(model.encoder.schema_in(source.schema, is_labelled=False), source.schema, kept)
+    schema = with_kept(model.encoder.columns.schema_in(source.schema, is_labelled=False), source.schema, kept)
     bad: Counter[str] = Counter()
     batches = _batches(source, schema, bad)
     first = next(batches, None)
@@ -91,7 +92,7 @@ def evaluate(loaded: Loaded, source: Source) -> dict[str, Any]:
     model = _model(loaded)
     evaluation = Evaluation(model.encoder.task, len(model.encoder.targets))
     bad: Counter[str] = Counter()
-    for records in _batches(source, model.encoder.schema_in(source.schema), bad):
+    for records in _batches(source, model.encoder.columns.schema_in(source.schema), bad):
         rows = model.encoder.encode(records)
         evaluation.update(rows.y, model.predict(rows))
     if not evaluation.n_rows:
@@ -125,7 +126,7 @@ def inspect(loaded: Loaded) -> dict[str, Any]:
         "step": model.learner.step,
         "layers": layers,
         "theta_sha256": model.learner.theta_sha256,
-        "columns": model.encoder.to_json(),
+        "columns": model.encoder.columns.state_dict().values,
         "labels": model.labels,
         "config": config.model_dump(mode="json"),
         **(_inspect_job(snapshot, model) if holds_job(snapshot) else {}),
@@ -168,12 +169,12 @@ def _model(loaded: Loaded) -> Model:
     """Return a model that predicts every row: one that would not be learned, for what it misses, as the mean."""
     model = restore_model(loaded.snapshot, engine="numpy")
     if model.encoder.missing in {"skip", "error"}:
-        model.encoder.missing = "mean"
+        model.encoder.columns.missing = "mean"
     return model
 
 
 def _answer(model: Model, records: Any, kept: Sequence[str]) -> Any:
-    answer = model.encoder.decode(model.predict(model.encoder.encode(records)))
+    answer = decode(model.encoder, model.predict(model.encoder.encode(records)))
     return beside(records, kept, answer) if kept else answer
 
 

@@ -300,7 +300,7 @@ class JobConfig(Settings):
 
     @property
     def encoder_settings(self) -> dict[str, Any]:
-        """What :meth:`~stream_bp.preprocessing.encoder.Encoder.plan` takes, but for the targets."""
+        """What :meth:`~stream_bp.preprocessing.column_plan.ColumnPlan.of` takes, but for the targets."""
         return self.model_dump(include={*_COLUMNS})
 
     @property

@@ -7,6 +7,7 @@ from connectors import Source
 from stream_bp.config.job import JobConfig
 from stream_bp.errors import DataError
 from stream_bp.preprocessing.arrow_buffers import distinct
+from stream_bp.preprocessing.column_plan import ColumnPlan
 from stream_bp.preprocessing.encoder import Encoder
 from stream_bp.preprocessing.schema import Task, is_number, present
 
@@ -43,10 +44,10 @@ def plan(source: Source, config: JobConfig) -> Encoder:
     settings = config.encoder_settings
     if config.new_columns == "learn":  # one that comes later may be left out, too
         settings["ignore"] = present(config.ignore, schema.names)
-    encoder = Encoder.plan(schema, config.target, draft, **settings)
+    encoder = Encoder(ColumnPlan.of(schema, config.target, draft, **settings))
     task = config.task if config.task != "auto" else _guess(source, config, encoder)
     if task != draft:
-        encoder = Encoder.plan(schema, config.target, task, **settings)
+        encoder = Encoder(ColumnPlan.of(schema, config.target, task, **settings))
     if not source.is_endless:
         _refuse_hopeless(source, encoder)
     return encoder
@@ -56,7 +57,7 @@ def _guess(source: Source, config: JobConfig, draft: Encoder) -> Task:
     """Words and booleans are classes; whole numbers are, if the first rows have few of them; fractions are values."""
     if config.output != "auto":
         return "regression" if config.output == "identity" else "classification"
-    first = next(_targets(source, draft.target_schema), None)
+    first = next(_targets(source, draft.columns.target_schema), None)
     if first is None:
         raise DataError(f"{source.description}: no rows")
     for name in config.target:
@@ -75,7 +76,7 @@ def _refuse_hopeless(source: Source, encoder: Encoder) -> None:
     wanted = 2 if encoder.task == "classification" else 1
     met: dict[str, dict[Any, None]] = {column.name: {} for column in encoder.targets}
     n_rows = 0
-    for records in _targets(source, encoder.target_schema):
+    for records in _targets(source, encoder.columns.target_schema):
         n_rows += records.num_rows
         for name, values in met.items():
             values.update(dict.fromkeys(distinct(records.column(name))))

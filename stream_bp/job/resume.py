@@ -36,7 +36,7 @@ __all__ = ["ResumePlan", "find_checkpoint", "restore_state", "schema_read"]
 def schema_read(source: Source, config: JobConfig, encoder: Encoder) -> Any:
     """Return what a source is asked for: what is learned from, and what is copied beside predictions."""
     kept = kept_columns(source.schema, config.keep_columns, config.target)
-    return with_kept(encoder.schema_in(source.schema), source.schema, kept)
+    return with_kept(encoder.columns.schema_in(source.schema), source.schema, kept)
 
 
 def find_checkpoint(directory: RunDirectory, checkpointer: Checkpointer, *, is_resumable: bool) -> Loaded | None:

@@ -62,8 +62,8 @@ class Frozen:
         tensors, state = model.state()
         self.fingerprint = hashlib.sha256(encode(Snapshot(0, tensors, state))).hexdigest()
         if encoder.missing in {"skip", "error"}:
-            encoder.missing = "mean"  # every row is predicted
-        encoder.is_labelled = {column.name for column in encoder.targets} <= {*columns}
+            encoder.columns.missing = "mean"  # every row is predicted
+        encoder.columns.is_labelled = {column.name for column in encoder.targets} <= {*columns}
         self._met = [len(labels) for labels in model.labels]
         self._batch_size = 1
 
@@ -82,13 +82,14 @@ class Frozen:
                     "the run directory holds predictions of another checkpoint, or of this one before it learned more; "
                     "give the same, or another --run-dir and --output"
                 )
-            if saved["is_labelled"] != self.encoder.is_labelled:
+            if saved["is_labelled"] != self.encoder.columns.is_labelled:
                 raise CheckpointError(
                     "the target is in the source of one run, and not in that of another; give another --run-dir and "
                     "--output"
                 )
-            no_words = [()] * len(self.encoder.categorical)
-            met = Encoder.from_json(self.encoder.to_json(), no_words, saved["labels"]).labels
+            state = self.encoder.state_dict()
+            state.values["labels"] = saved["labels"]
+            met = Encoder.from_state_dict(state).labels
             for words, labels in zip(self.encoder.labels, met, strict=True):
                 if labels.values[: len(words)] != words.values:
                     raise CheckpointError("the classes that its rows had are not those that the network knows")
@@ -116,7 +117,7 @@ class Frozen:
 
     def _encode(self, records: Any) -> Encoded:
         rows = self.encoder.encode(records)
-        if self.encoder.is_labelled:
+        if self.encoder.columns.is_labelled:
             return rows
         shape = len(self.encoder.targets), len(rows)
         missing: Array = np.full(shape, np.nan) if self.encoder.task == "regression" else np.full(shape, -1)
@@ -159,7 +160,7 @@ class Frozen:
         """Return what the network is, as it was found, and which classes the rows had."""
         tensors, state = self._model.state()
         labels = [words.values[:met] for words, met in zip(self.encoder.labels, self._met, strict=False)]
-        mine = {"fingerprint": self.fingerprint, "is_labelled": self.encoder.is_labelled, "labels": labels}
+        mine = {"fingerprint": self.fingerprint, "is_labelled": self.encoder.columns.is_labelled, "labels": labels}
         return tensors, {**state, FROZEN: mine}
 
 

@@ -226,7 +226,7 @@ class Model:
         for prefix, scaler in (("scaler", self.scaler), ("target_scaler", self.target_scaler)):
             tensors.update({f"{prefix}.{name}": vector for name, vector in scaler.state().items()})
         return tensors, {
-            "columns": self.encoder.to_json(),
+            "columns": self.encoder.columns.state_dict().values,
             "output": self.output,
             "categories": self.inputs.categories,
             **self.inputs.state_dict().values,
@@ -244,7 +244,7 @@ class Model:
         CheckpointError
             If the arrays do not fit the settings.
         """
-        encoder = Encoder.from_json(state["columns"], state["categories"], state["labels"])
+        encoder = Encoder.from_state_dict(StateDict({}, state))
         _refuse_misfits(tensors, encoder, state, settings["hidden"])
         # Those of release 0.1.0 had all their columns from the start.
         fan_in = operator.index(state.get("fan_in", len(encoder.features)))

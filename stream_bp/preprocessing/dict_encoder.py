@@ -129,7 +129,7 @@ class DictEncoder:
     def _widen(self, columns: list[int]) -> None:
         """Let columns of booleans be numbers: their values are other than 0 and 1."""
         for i in columns:
-            self.encoder.widen(self._names[i])
+            self.encoder.columns.widen(self._names[i])
         self._bools = [i for i in self._bools if i not in columns]
 
     def _are_plain(self, values: Collection[Any]) -> bool:

@@ -1,28 +1,20 @@
 """Record batches → numbers: feature values, category codes, labels.
 
-:mod:`stream_bp.preprocessing.schema` says which columns of a source become what. A column of words has room
-for ``max_categories`` of them, in order of appearance; one met later shares one of ``hash_buckets``, chosen by its
-hash. A target has room for :data:`MAX_CLASSES` classes; a further one is refused.
-
-What is missing is null, empty, NaN, infinite or beyond ±:data:`LARGEST`; what becomes of it, a policy says:
-
-| policy   | a number           | a category | beside it                                                    |
-|----------|--------------------|------------|--------------------------------------------------------------|
-| `impute` | the running mean   | none       | an input that says so, for each column where it ever happens |
-| `mean`   | the running mean   | none       |                                                              |
-| `skip`   |                    |            | the row is not learned, nor does it count in any mean        |
-| `error`  |                    |            | the job ends, before the row                                 |
+:mod:`stream_bp.preprocessing.column_plan` says which columns of a source become what, and what becomes of a row where
+one is missing. A column of words has room for ``max_categories`` of them, in order of appearance; one met later shares
+one of ``hash_buckets``, chosen by its hash. A target has room for :data:`MAX_CLASSES` classes; a further one is
+refused.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, get_args
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from stream_bp._arrays import Array, Floats, Ints, Mask
-from stream_bp.errors import DataError, MissingValueError
+from stream_bp._state import StateDict, loading
+from stream_bp.errors import CheckpointError, MissingValueError
 from stream_bp.preprocessing.arrow_buffers import (
     as_microseconds,
     as_seconds,
@@ -30,18 +22,16 @@ from stream_bp.preprocessing.arrow_buffers import (
     indices_without,
     is_blank,
     is_valid,
-    label_array,
     number_matrix,
 )
+from stream_bp.preprocessing.column_plan import ColumnPlan, Missing
 from stream_bp.preprocessing.datetimes import parts_of
-from stream_bp.preprocessing.schema import Column, Task, choose, target_columns, type_in
+from stream_bp.preprocessing.schema import Column, Task
 from stream_bp.preprocessing.vocabulary import Value, Vocabulary
 
-__all__ = ["MAX_CLASSES", "Encoded", "Encoder", "Missing"]
+__all__ = ["MAX_CLASSES", "Encoded", "Encoder"]
 
 MAX_CLASSES = 1_000
-
-Missing = Literal["impute", "mean", "skip", "error"]
 
 _VALUES: dict[str, set[type]] = {"number": {int, float}, "integer": {int}, "bool": {bool}, "string": {str}}
 
@@ -82,187 +72,79 @@ class Encoded:
 
 
 class Encoder:
-    """Turn record batches of one schema into arrays, and predictions back into record batches.
+    """Turn record batches of one schema into arrays.
 
     Parameters
     ----------
-    features
-        Columns to learn from.
-    targets
-        Columns to predict.
-    task
-        What the targets are.
-    max_categories, hash_buckets
-        Room for the words of a column, and for those that come when it is full.
-    missing
-        What becomes of a row where a feature is missing.
+    columns
+        Which columns are read, and how.
     categories, labels
-        Vocabularies to go on with: one for each string feature, one for each target of a classification.
-
-    Attributes
-    ----------
-    is_labelled
-        Whether rows have targets, unless something else is asked for.
+        Vocabularies to start with: one for each string feature, one for each target of a classification.
     """
-
-    is_labelled = True
 
     def __init__(
         self,
-        features: Sequence[Column],
-        targets: Sequence[Column],
-        task: Task,
+        columns: ColumnPlan,
         *,
-        max_categories: int = 1_000,
-        hash_buckets: int = 64,
-        missing: Missing = "impute",
         categories: Sequence[Sequence[Value]] | None = None,
         labels: Sequence[Sequence[Value]] | None = None,
     ) -> None:
-        self.features = list(features)
-        self.targets = list(targets)
-        self.task = task
-        self.missing = missing
-        self.max_categories, self.hash_buckets = max_categories, hash_buckets
-        self._sort_out()
-        self.categories = [self._vocabulary(values) for values in categories or [()] * len(self.categorical)]
-        # One more than allowed, so that the first class beyond the bound is met and refused, not lost.
-        n_vocabularies = len(self.targets) if task == "classification" else 0
-        self.labels = [Vocabulary(values, limit=MAX_CLASSES + 1) for values in labels or [()] * n_vocabularies]
+        self.columns = columns
+        self._start(categories or [()] * len(columns.categorical), labels or [()] * self._n_labelled)
 
-    def _sort_out(self) -> None:
-        """Tell the columns apart: those of numbers, with the row of each one's first number, and those of words."""
-        self.numeric = [column for column in self.features if column.kind != "string"]
-        self.categorical = [column for column in self.features if column.kind == "string"]
-        self._first = np.cumsum([0, *(len(column.inputs) for column in self.numeric)])[:-1]
-        self._has_parts = any(column.inputs != (column.name,) for column in self.numeric)
-        is_number = np.array([column.kind != "string" for column in self.features], bool)
-        self._number_features, self._word_features = np.flatnonzero(is_number), np.flatnonzero(~is_number)
+    @property
+    def _n_labelled(self) -> int:
+        return len(self.targets) if self.task == "classification" else 0
+
+    def _start(self, categories: Sequence[Sequence[Value]], labels: Sequence[Sequence[Value]]) -> None:
+        """Start with vocabularies."""
+        self.categories = [self._vocabulary(values) for values in categories]
+        # One more than allowed, so that the first class beyond the bound is met and refused, not lost.
+        self.labels = [Vocabulary(values, limit=MAX_CLASSES + 1) for values in labels]
 
     def _vocabulary(self, values: Sequence[Value] = ()) -> Vocabulary:
-        return Vocabulary(values, limit=self.max_categories, n_buckets=self.hash_buckets)
+        return Vocabulary(values, limit=self.columns.max_categories, n_buckets=self.columns.hash_buckets)
 
-    @classmethod
-    def plan(
-        cls,
-        schema: pa.Schema,
-        targets: Sequence[str],
-        task: Task,
-        *,
-        max_categories: int = 1_000,
-        hash_buckets: int = 64,
-        missing: Missing = "impute",
-        **named: Sequence[str],
-    ) -> "Encoder":
-        """Choose the columns of a source.
+    @property
+    def features(self) -> list[Column]:
+        """The columns to learn from."""
+        return self.columns.features
 
-        Parameters
-        ----------
-        schema
-            Natural types of the source.
-        targets, task
-            Names of the columns to predict, and what they are.
-        max_categories, hash_buckets, missing
-            As of the class.
-        named
-            As of :func:`~stream_bp.preprocessing.schema.choose`, which also says what is raised.
-        """
-        features = choose(schema, targets, **named)
-        return cls(
-            features,
-            target_columns(schema, targets, task),
-            task,
-            max_categories=max_categories,
-            hash_buckets=hash_buckets,
-            missing=missing,
-        )
+    @property
+    def targets(self) -> list[Column]:
+        """The columns to predict."""
+        return self.columns.targets
 
-    def add(self, column: Column) -> None:
-        """Let rows have a further feature, after the others; it had no value so far."""
-        self.features.append(column)
-        self._sort_out()
-        if column.kind == "string":
-            self.categories.append(self._vocabulary())
+    @property
+    def task(self) -> Task:
+        """What the targets are."""
+        return self.columns.task
 
-    def widen(self, name: Any) -> None:
-        """Let a column of booleans be one of numbers: it has values that are neither 0 nor 1."""
-        self.features[:] = [
-            replace(column, kind="number") if column.name == name else column for column in self.features
-        ]
-        self._sort_out()
+    @property
+    def missing(self) -> Missing:
+        """What becomes of a row where a feature is missing."""
+        return self.columns.missing
 
-    def rename(self, names: Sequence[Any]) -> None:
-        """Call the features by other names, in their order; those of dicts need not be strings."""
-        self.features = [replace(column, name=name) for column, name in zip(self.features, names, strict=True)]
-        self._sort_out()
+    @property
+    def numeric(self) -> list[Column]:
+        """The features that are numbers, or become numbers."""
+        return self.columns.numeric
+
+    @property
+    def categorical(self) -> list[Column]:
+        """The features that are words."""
+        return self.columns.categorical
 
     @property
     def numbers(self) -> list[str]:
-        """The names of the numbers of a row, in their order: several for a column of times."""
-        return [name for column in self.numeric for name in column.inputs]
+        """The names of the numbers of a row."""
+        return self.columns.numbers
 
-    @property
-    def schema(self) -> pa.Schema:
-        """The columns and types to ask a source for, targets last."""
-        return self.schema_in(pa.schema([]))
-
-    def schema_in(self, source: pa.Schema, *, is_labelled: bool | None = None) -> pa.Schema:
-        """Return the columns and types to ask a certain source for: its single floats and times are left as they are.
-
-        Parameters
-        ----------
-        source
-            Its natural types.
-        is_labelled
-            Whether the targets are wanted, after the features; as rows have them, if it is not given.
-        """
-        is_labelled = self.is_labelled if is_labelled is None else is_labelled
-        found = {field.name: field.type for field in source}
-        columns = [*self.features, *(self.targets if is_labelled else [])]
-        return pa.schema([(column.name, type_in(column, found.get(column.name))) for column in columns])
-
-    @property
-    def target_schema(self) -> pa.Schema:
-        """The targets alone."""
-        return pa.schema([(column.name, type_in(column, None)) for column in self.targets])
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the chosen columns, JSON-able; :meth:`from_json` reads them."""
-        return {
-            "features": [asdict(column) for column in self.features],
-            "targets": [asdict(column) for column in self.targets],
-            "task": self.task,
-            "max_categories": self.max_categories,
-            "hash_buckets": self.hash_buckets,
-            "missing": self.missing,
-        }
-
-    @classmethod
-    def from_json(
-        cls, plan: dict[str, Any], categories: Sequence[Sequence[Value]], labels: Sequence[Sequence[Value]]
-    ) -> "Encoder":
-        """Rebuild an encoder from :meth:`to_json` and its vocabularies.
-
-        Raises
-        ------
-        ValueError, TypeError, KeyError
-            If columns and vocabularies do not belong together.
-        """
-        features, targets = ([Column(**column) for column in plan[role]] for role in ("features", "targets"))
-        if any(type(column.name) is not str for column in [*features, *targets]):
-            raise ValueError("a column's name is no string")
-        # Release 0.1.0 had neither buckets nor inputs for what is missing.
-        settings: dict[str, Any] = {"max_categories": 1_000, "hash_buckets": 0, "missing": "mean"}
-        settings |= {name: plan[name] for name in settings if name in plan}
-        if settings["missing"] not in get_args(Missing):
-            raise ValueError(f"there is no policy {settings['missing']!r} for what is missing")
-        encoder = cls(features, targets, plan["task"], **settings, categories=categories, labels=labels)
-        labelled = targets if encoder.task == "classification" else []
-        columns = [*encoder.categorical, *labelled]
-        for column, values in zip(columns, [*categories, *labels], strict=True):
-            if any(type(value) not in _VALUES[column.kind] for value in values) or len(set(values)) < len(values):
-                raise ValueError(f"column {column.name!r} has values that are not {column.kind}s, or one of them twice")
-        return encoder
+    def add(self, column: Column) -> None:
+        """Let rows have a further feature, after the others; it had no value so far."""
+        self.columns.add(column)
+        if column.kind == "string":
+            self.categories.append(self._vocabulary())
 
     def encode(self, records: pa.RecordBatch) -> Encoded:
         """Turn rows into arrays; values met for the first time enter the vocabularies.
@@ -270,7 +152,8 @@ class Encoder:
         Parameters
         ----------
         records
-            Rows with :meth:`schema_in`; without targets where there is nothing to compare with.
+            Rows with the columns of :meth:`.ColumnPlan.schema_in`; without targets where there is nothing to compare
+            with.
 
         Raises
         ------
@@ -313,28 +196,28 @@ class Encoder:
             return None
         missing = np.zeros((len(self.features), numbers.shape[1]), bool)
         if not is_whole:
-            missing[self._number_features] = np.isnan(numbers[self._first])
-        for feature, blank in zip(self._word_features, blanks, strict=True):
+            missing[self.columns.number_features] = np.isnan(numbers[self.columns.first_number])
+        for feature, blank in zip(self.columns.word_features, blanks, strict=True):
             if blank is not None:
                 missing[feature] = blank
         return missing
 
     def _numbers(self, records: pa.RecordBatch) -> Floats:
-        n = records.num_rows
-        if not self._has_parts:
-            return number_matrix([as_seconds(records.column(column.name)) for column in self.numeric], n)
-        plain = [i for i, column in enumerate(self.numeric) if column.inputs == (column.name,)]
+        """Return the numbers of rows, (n_numbers, n)."""
+        n, numeric, single = records.num_rows, self.numeric, self.columns.single
+        matrix = number_matrix([as_seconds(records.column(numeric[i].name)) for i in single], n)
+        if len(single) == len(numeric):
+            return matrix
+        first = self.columns.first_number
         numbers = np.empty((len(self.numbers), n))
-        numbers[self._first[plain]] = number_matrix(
-            [as_seconds(records.column(self.numeric[i].name)) for i in plain], n
-        )
-        for first, column in zip(self._first, self.numeric, strict=True):
+        numbers[first[single]] = matrix
+        for row, column in zip(first, numeric, strict=True):
             if column.inputs != (column.name,):
                 array = records.column(column.name)
                 parts = parts_of(column.kind, as_microseconds(array))
                 if array.null_count:
                     parts[:, ~is_valid(array)] = np.nan
-                numbers[first : first + len(parts)] = parts
+                numbers[row : row + len(parts)] = parts
         return numbers
 
     def _encode_targets(self, records: pa.RecordBatch) -> Array:
@@ -345,32 +228,34 @@ class Encoder:
             return number_matrix(columns, records.num_rows)
         return np.array([category_codes(column, words) for column, words in zip(columns, self.labels, strict=True)])
 
-    def decode(self, predictions: Sequence[Floats]) -> pa.RecordBatch:
-        """Put predictions into the user's words.
+    def state_dict(self) -> StateDict:
+        """Return the columns, and the vocabularies as far as rows were encoded."""
+        vocabularies = {"categories": self.categories, "labels": self.labels}
+        state = StateDict({}, {name: [[*words.values] for words in each] for name, each in vocabularies.items()})
+        state.nest("columns", self.columns.state_dict())
+        return state
 
-        Parameters
-        ----------
-        predictions
-            For each target: probabilities (n_classes, n), or values (n,).
+    @classmethod
+    def from_state_dict(cls, state: StateDict) -> "Encoder":
+        """Return the encoder that was saved; see :meth:`load_state_dict`."""
+        encoder = cls(ColumnPlan([], [], "classification"))
+        encoder.load_state_dict(state)
+        return encoder
 
-        Returns
-        -------
-        pa.RecordBatch
-            Regression: a column named as the target. Classification: ``TARGET`` with the most probable label, and
-            ``TARGET=LABEL`` with the probability of each.
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take a state over, columns included.
+
+        Raises
+        ------
+        CheckpointError
+            If columns and vocabularies do not belong together.
         """
-        arrays: dict[str, pa.Array] = {}
-        for i, (column, prediction) in enumerate(zip(self.targets, predictions, strict=True)):
-            if self.task == "regression":
-                arrays[column.name] = pa.array(np.ascontiguousarray(prediction, np.float64))
-                continue
-            labels = self.labels[i].values[: len(prediction)]
-            if not labels:
-                raise DataError(f"nothing can be predicted yet: no label of {column.name!r} was learned")
-            arrays[column.name] = label_array(labels).take(pa.array(prediction.argmax(axis=0)))
-            for label, probability in zip(labels, prediction, strict=True):
-                arrays[f"{column.name}={label}"] = pa.array(np.ascontiguousarray(probability, np.float64))
-        expected = len(predictions) + sum(len(p) for p in predictions if self.task == "classification")
-        if len(arrays) != expected:
-            raise DataError("two columns of the predictions would have the same name; rename a target")
-        return pa.RecordBatch.from_pydict(arrays)
+        self.columns.load_state_dict(state.nested("columns"))
+        with loading("the vocabularies"):
+            categories, labels = state.values["categories"], state.values["labels"]
+            pairs = [*zip(self.categorical, categories, strict=True)]
+            pairs += zip(self.targets[: self._n_labelled], labels, strict=True)
+            for column, values in pairs:
+                if any(type(value) not in _VALUES[column.kind] for value in values) or len(set(values)) < len(values):
+                    raise CheckpointError(f"column {column.name!r} has values of another kind, or one of them twice")
+            self._start(categories, labels)

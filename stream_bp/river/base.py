@@ -19,6 +19,7 @@ from stream_bp.models.mlp import Model
 from stream_bp.models.single_row import SingleRow
 from stream_bp.nn.reproducibility import single_thread
 from stream_bp.persistence import checkpoints
+from stream_bp.preprocessing.column_plan import ColumnPlan
 from stream_bp.preprocessing.dict_encoder import DictEncoder, Features, is_missing
 from stream_bp.preprocessing.encoder import Encoded, Encoder
 from stream_bp.preprocessing.schema import Column, Task
@@ -65,7 +66,7 @@ class MLP(base.Estimator):
                 f"missing: expected mean or impute, found {self._config.missing!r}: rows are yours to skip"
             )
         target = Column(_TARGET, "number" if self._task == "regression" else "string")
-        self._take(Encoder([], [target], self._task, missing=self._config.missing), None)
+        self._take(Encoder(ColumnPlan([], [target], self._task, missing=self._config.missing)), None)
 
     def _unit_test_skips(self) -> set[str]:
         # A minibatch is one step along its mean gradient, and a loop of learn_one is a step for each row: of one row

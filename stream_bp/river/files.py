@@ -62,7 +62,7 @@ def pack(model: Model | None, config: JobConfig, target: str | None = None) -> S
         raise CheckpointError(f"two columns would be called the same, {', '.join(twice)}; {way_out}")
     labels = model.labels[0] if encoder.task == "classification" else None
     kind = encoder.targets[0].kind if labels is None else _kind(labels)
-    columns: dict[str, Any] = encoder.to_json()
+    columns = encoder.columns.state_dict().values
     for column in columns["features"]:
         column["name"] = str(column["name"])
     columns["targets"] = [{"name": name, "kind": kind}]
@@ -98,12 +98,12 @@ def unpack(loaded: Loaded, task: Task) -> tuple[JobConfig, Model]:
         raise CheckpointError(f"checkpoint {loaded.path}: its names are not those of its columns")
     if len(set(names)) < len(names):
         raise CheckpointError(f"checkpoint {loaded.path}: two features are called the same")
-    encoder.rename(names)
+    encoder.columns.rename(names)
     for column in encoder.numeric:
         if column.kind in PARTS:
             raise CheckpointError(f"checkpoint {loaded.path}: {column.name!r} is a {column.kind}, which no dict has")
     if encoder.missing in {"skip", "error"}:  # whoever holds single rows skips them himself
-        encoder.missing = "mean"
+        encoder.columns.missing = "mean"
         config = config.model_copy(update={"missing": "mean"})
     return config, model
 

@@ -94,7 +94,7 @@ def learner(path: str, batch_size: int, engine: str) -> Figures:
         {"target": "label", "hidden": (32,), "learning_rate": RATE, "batch_size": batch_size, "engine": engine}
     )
     model = new_model(config, plan(source, config))
-    with source.open(model.encoder.schema_in(source.schema)) as reader:
+    with source.open(model.encoder.columns.schema_in(source.schema)) as reader:
         chunks = [model.encoder.encode(block.records) for block in rebatch(reader, 1 << 13)]
     training = JobState(model, config)
     with reproducibility.single_thread():

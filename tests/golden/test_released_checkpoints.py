@@ -72,7 +72,7 @@ def test_a_released_checkpoint_loads_and_goes_on(path: Path, campaign: Campaign)
     snapshot = load(path).snapshot
     training = restore_state(snapshot, saved_config(snapshot))
     rows = training.model.preparation(training.config.batch_size)(
-        table().select(training.model.encoder.schema.names).combine_chunks().to_batches()[0]
+        table().select(training.model.encoder.columns.schema.names).combine_chunks().to_batches()[0]
     )
     before = training.model.digest
     assert list(training.learn(rows, 0, len(rows)))

@@ -58,7 +58,7 @@ LAZY = {"aiohttp", "fsspec", "watchfiles"}  # imported where they are used, not 
 PYARROW = {
     "demo",
     "job.prediction_writer",
-    *(f"preprocessing.{name}" for name in ("arrow_buffers", "encoder", "schema")),
+    *(f"preprocessing.{name}" for name in ("arrow_buffers", "column_plan", "decoder", "encoder", "schema")),
 }
 # The job names the type of its model alone; what brings River along at its top is itself imported when it is needed.
 RIVER = {"comparison.compare", "comparison.river_models", "demo", "drift.detectors", "job.job", "job.resume"}

@@ -82,8 +82,8 @@ def test_each_prediction_is_that_of_a_loop_by_hand(tmp_path: Path) -> None:
     for start in range(0, len(table), 8):
         (records,) = (
             table.slice(start, 8)
-            .select(model.encoder.schema.names)
-            .cast(model.encoder.schema)
+            .select(model.encoder.columns.schema.names)
+            .cast(model.encoder.columns.schema)
             .combine_chunks()
             .to_batches()
         )

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from stream_bp.models.class_map import ClassMap
+from stream_bp.preprocessing.column_plan import ColumnPlan
 from stream_bp.preprocessing.encoder import Encoded, Encoder
 from stream_bp.preprocessing.schema import Column
 
@@ -13,7 +14,7 @@ FLOAT32 = np.dtype(np.float32)
 def encoder_of(*labels: list[str]) -> Encoder:
     """Return the columns of a classification with one target for each list of labels."""
     targets = [Column(f"target {i}", "string") for i in range(len(labels))]
-    return Encoder([Column("x", "number")], targets, "classification", labels=labels)
+    return Encoder(ColumnPlan([Column("x", "number")], targets, "classification"), labels=labels)
 
 
 def rows_of(*codes: list[int]) -> Encoded:
@@ -47,8 +48,8 @@ def test_a_sigmoid_has_an_output_for_each_target() -> None:
 
 def test_a_regression_has_no_classes() -> None:
     """An output for each value."""
-    encoder = Encoder([Column("x", "number")], [Column("u", "number"), Column("v", "number")], "regression")
-    classes = ClassMap(encoder, "identity")
+    columns = ColumnPlan([Column("x", "number")], [Column("u", "number"), Column("v", "number")], "regression")
+    classes = ClassMap(Encoder(columns), "identity")
     assert (classes.n_outputs, classes.known, classes.know_all()) == (2, (), 0)
 
 

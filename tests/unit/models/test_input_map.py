@@ -8,6 +8,7 @@ import pytest
 from stream_bp._state import StateDict
 from stream_bp.errors import CheckpointError
 from stream_bp.models.input_map import InputMap
+from stream_bp.preprocessing.column_plan import ColumnPlan
 from stream_bp.preprocessing.encoder import Encoded, Encoder
 from stream_bp.preprocessing.schema import Column
 
@@ -18,7 +19,8 @@ FLOAT64 = np.dtype(np.float64)
 def encoder_of(words: tuple[str, ...] = ("red", "blue"), **settings: Any) -> Encoder:
     """Return the columns of two numbers, with a word between them."""
     features = [Column("x", "number"), Column("colour", "string"), Column("y", "number")]
-    return Encoder(features, [Column("label", "string")], "classification", categories=[words], **settings)
+    columns = ColumnPlan(features, [Column("label", "string")], "classification", **settings)
+    return Encoder(columns, categories=[words])
 
 
 def rows_of(codes: list[int], gaps: tuple[int, ...] = ()) -> Encoded:

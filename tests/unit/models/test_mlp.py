@@ -9,6 +9,7 @@ import pytest
 from connectors import open_source
 from stream_bp.job.job import Job
 from stream_bp.models.mlp import Model
+from stream_bp.preprocessing.column_plan import ColumnPlan
 from stream_bp.preprocessing.encoder import Encoded, Encoder
 from stream_bp.preprocessing.schema import Column
 
@@ -29,9 +30,9 @@ def model_of(target: str, output: str, **settings: Any) -> tuple[Model, Encoded]
     """Return an untrained model and the rows, encoded."""
     task: Any = "classification" if target == "label" else "regression"
     ignore = ["value"] if target == "label" else ["label"]
-    encoder = Encoder.plan(batch().schema, [target], task, ignore=ignore)
+    encoder = Encoder(ColumnPlan.of(batch().schema, [target], task, ignore=ignore))
     model = Model(encoder, output, **{**SETTINGS, **settings})
-    return model, encoder.encode(batch().select(encoder.schema.names))
+    return model, encoder.encode(batch().select(encoder.columns.schema.names))
 
 
 def row(rows: Encoded, i: int) -> Encoded:

@@ -13,6 +13,7 @@ import pytest
 from connectors import MemorySource, Source, open_source
 from stream_bp.errors import ConfigError, DataError
 from stream_bp.job.job import Job
+from stream_bp.preprocessing.column_plan import ColumnPlan
 from stream_bp.preprocessing.encoder import Encoded, Encoder
 from stream_bp.preprocessing.schema import PARTS, Column, choose
 from stream_bp.preprocessing.vocabulary import NO_PLACE, Vocabulary, hash_words
@@ -22,7 +23,7 @@ MOMENTS: list[Any] = [dt.datetime(2024, 2, 29, 6), None, dt.datetime(1960, 12, 3
 
 def encoded(source: Source, encoder: Encoder) -> Encoded:
     """Read a whole source and encode it at once."""
-    with source.open(encoder.schema_in(source.schema)) as reader:
+    with source.open(encoder.columns.schema_in(source.schema)) as reader:
         records = [block.records for block in reader]
     return encoder.encode(pa.concat_batches(records))
 
@@ -31,7 +32,7 @@ def encode(columns: dict[str, Any], **settings: Any) -> tuple[Encoder, Encoded]:
     """Encode rows with a label beside the columns given."""
     n = len(next(iter(columns.values())))
     source = MemorySource(pa.table({**columns, "label": ["ab"[i % 2] for i in range(n)]}))
-    encoder = Encoder.plan(source.schema, ["label"], "classification", **settings)
+    encoder = Encoder(ColumnPlan.of(source.schema, ["label"], "classification", **settings))
     return encoder, encoded(source, encoder)
 
 
@@ -88,7 +89,7 @@ def test_structs_lists_dictionaries_and_decimals_are_columns(tmp_path: Path, is_
     )
     pq.write_table(table, tmp_path / "rows.parquet", row_group_size=2)
     source = open_source(tmp_path / "rows.parquet") if is_file else MemorySource(table, block_rows=2)
-    encoder = Encoder.plan(source.schema, ["label"], "classification")
+    encoder = Encoder(ColumnPlan.of(source.schema, ["label"], "classification"))
     assert encoder.numbers == ["place.at.x", "v[0]", "v[1]", "p", "a.b"]
     rows = encoded(source, encoder)
     none = np.nan
@@ -141,7 +142,7 @@ def test_words_can_be_numbers_and_numbers_words(tmp_path: Path) -> None:
     for name, codes in (("a.parquet", ["10", "20"]), ("a.csv", ["010", "020"])):
         source = open_source(tmp_path / name)
         settings: Any = {"categorical": ["code"], "numeric": ["amount"]}
-        encoder = Encoder.plan(source.schema, ["label"], "classification", **settings)
+        encoder = Encoder(ColumnPlan.of(source.schema, ["label"], "classification", **settings))
         rows = encoded(source, encoder)
         assert encoder.categories[0].values == codes
         np.testing.assert_array_equal(rows.numbers, [[1.5, 2.0, np.nan]])
@@ -216,6 +217,6 @@ def test_names_with_brackets_are_names(tmp_path: Path) -> None:
     table = pa.table({"temp[C]": pa.array([{"min": 1.0}, {"min": 2.0}]), "label": ["a", "b"]})
     pq.write_table(table, tmp_path / "a.parquet")
     source = open_source(tmp_path / "a.parquet")
-    encoder = Encoder.plan(source.schema, ["label"], "classification")
+    encoder = Encoder(ColumnPlan.of(source.schema, ["label"], "classification"))
     assert encoder.numbers == ["temp[C].min"]
     assert encoded(source, encoder).numbers.tolist() == [[1.0, 2.0]]

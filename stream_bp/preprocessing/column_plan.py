@@ -1,0 +1,212 @@
+"""Which columns of a source are learned from, which are predicted, and how each is read.
+
+What is missing is null, empty, NaN, infinite or beyond ±1e100. What becomes of it, a policy says:
+
+| policy   | a number           | a category | beside it                                                    |
+|----------|--------------------|------------|--------------------------------------------------------------|
+| `impute` | the running mean   | none       | an input that says so, for each column where it ever happens |
+| `mean`   | the running mean   | none       |                                                              |
+| `skip`   |                    |            | the row is not learned, nor does it count in any mean        |
+| `error`  |                    |            | the job ends, before the row                                 |
+"""
+
+import operator
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pyarrow as pa
+
+from stream_bp._state import StateDict, loading
+from stream_bp.errors import CheckpointError
+from stream_bp.preprocessing.schema import Column, Task, choose, target_columns, type_in
+
+__all__ = ["ColumnPlan", "Missing"]
+
+Missing = Literal["impute", "mean", "skip", "error"]
+
+
+class ColumnPlan:
+    """The columns of a job: features in the order of the source, then targets.
+
+    Parameters
+    ----------
+    features
+        Columns to learn from.
+    targets
+        Columns to predict.
+    task
+        What the targets are.
+    max_categories, hash_buckets
+        Room for the words of a column, and for those that come when it is full.
+    missing
+        What becomes of a row where a feature is missing.
+
+    Attributes
+    ----------
+    numeric, categorical : list of Column
+        The features that are numbers or become numbers, and those that are words.
+    number_features, word_features : Ints
+        Which of the features these are, shapes (n_numeric,) and (n_categorical,).
+    first_number : Ints
+        For each numeric column the row of its first number, shape (n_numeric,): a column of times has several.
+    single : list of int
+        Which of the numeric columns are one number as it is.
+    is_labelled : bool
+        Whether rows have targets, unless something else is asked for.
+    """
+
+    is_labelled = True
+
+    def __init__(
+        self,
+        features: Sequence[Column],
+        targets: Sequence[Column],
+        task: Task,
+        *,
+        max_categories: int = 1_000,
+        hash_buckets: int = 64,
+        missing: Missing = "impute",
+    ) -> None:
+        self.features = list(features)
+        self.targets = list(targets)
+        self.task: Task = task
+        self.missing: Missing = missing
+        self.max_categories, self.hash_buckets = max_categories, hash_buckets
+        self._sort_out()
+
+    @classmethod
+    def of(
+        cls,
+        schema: pa.Schema,
+        targets: Sequence[str],
+        task: Task,
+        *,
+        max_categories: int = 1_000,
+        hash_buckets: int = 64,
+        missing: Missing = "impute",
+        **named: Sequence[str],
+    ) -> "ColumnPlan":
+        """Choose the columns of a source.
+
+        Parameters
+        ----------
+        schema
+            Natural types of the source.
+        targets, task
+            Names of the columns to predict, and what they are.
+        max_categories, hash_buckets, missing
+            As of the class.
+        named
+            As of :func:`~stream_bp.preprocessing.schema.choose`, which also says what is raised.
+        """
+        features = choose(schema, targets, **named)
+        return cls(
+            features,
+            target_columns(schema, targets, task),
+            task,
+            max_categories=max_categories,
+            hash_buckets=hash_buckets,
+            missing=missing,
+        )
+
+    def _sort_out(self) -> None:
+        """Derive from the features which are numbers, which are words, and where the numbers of each stand."""
+        self.numeric = [column for column in self.features if column.kind != "string"]
+        self.categorical = [column for column in self.features if column.kind == "string"]
+        self.first_number = np.cumsum([0, *(len(column.inputs) for column in self.numeric)])[:-1]
+        self.single = [i for i, column in enumerate(self.numeric) if column.inputs == (column.name,)]
+        is_number = np.array([column.kind != "string" for column in self.features], bool)
+        self.number_features, self.word_features = np.flatnonzero(is_number), np.flatnonzero(~is_number)
+
+    def add(self, column: Column) -> None:
+        """Let rows have a further feature, after the others."""
+        self.features.append(column)
+        self._sort_out()
+
+    def widen(self, name: Any) -> None:
+        """Let a column of booleans be one of numbers: it has values that are neither 0 nor 1."""
+        self.features[:] = [
+            replace(column, kind="number") if column.name == name else column for column in self.features
+        ]
+        self._sort_out()
+
+    def rename(self, names: Sequence[Any]) -> None:
+        """Call the features by other names, in their order; those of dicts need not be strings."""
+        self.features = [replace(column, name=name) for column, name in zip(self.features, names, strict=True)]
+        self._sort_out()
+
+    @property
+    def numbers(self) -> list[str]:
+        """The names of the numbers of a row, in their order: several for a column of times."""
+        return [name for column in self.numeric for name in column.inputs]
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns and types to ask a source for, targets last."""
+        return self.schema_in(pa.schema([]))
+
+    def schema_in(self, source: pa.Schema, *, is_labelled: bool | None = None) -> pa.Schema:
+        """Return the columns and types to ask a certain source for: its single floats and times are left as they are.
+
+        Parameters
+        ----------
+        source
+            Its natural types.
+        is_labelled
+            Whether the targets are wanted, after the features; as rows have them, if it is not given.
+        """
+        is_labelled = self.is_labelled if is_labelled is None else is_labelled
+        found = {field.name: field.type for field in source}
+        columns = [*self.features, *(self.targets if is_labelled else [])]
+        return pa.schema([(column.name, type_in(column, found.get(column.name))) for column in columns])
+
+    @property
+    def target_schema(self) -> pa.Schema:
+        """The targets alone."""
+        return pa.schema([(column.name, type_in(column, None)) for column in self.targets])
+
+    def state_dict(self) -> StateDict:
+        """Return the columns and how they are read."""
+        return StateDict(
+            {},
+            {
+                "features": [asdict(column) for column in self.features],
+                "targets": [asdict(column) for column in self.targets],
+                "task": self.task,
+                "max_categories": self.max_categories,
+                "hash_buckets": self.hash_buckets,
+                "missing": self.missing,
+            },
+        )
+
+    @classmethod
+    def from_state_dict(cls, state: StateDict) -> "ColumnPlan":
+        """Return the plan that was saved; see :meth:`load_state_dict`."""
+        plan = cls([], [], "classification")
+        plan.load_state_dict(state)
+        return plan
+
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take a state over.
+
+        Raises
+        ------
+        CheckpointError
+            If it is not that of columns.
+        """
+        # Release 0.1.0 had neither buckets nor inputs for what is missing.
+        values = {"max_categories": 1_000, "hash_buckets": 0, "missing": "mean", **state.values}
+        with loading("the columns"):
+            features, targets = ([Column(**column) for column in values[role]] for role in ("features", "targets"))
+            max_categories, hash_buckets = (operator.index(values[name]) for name in ("max_categories", "hash_buckets"))
+        if any(type(column.name) is not str for column in [*features, *targets]):
+            raise CheckpointError("the name of a column is not a string")
+        for name, choices in (("task", get_args(Task)), ("missing", get_args(Missing))):
+            if values.get(name) not in choices:
+                raise CheckpointError(f"{name}: expected one of {', '.join(choices)}, found {values.get(name)!r}")
+        self.features, self.targets = features, targets
+        self.task, self.missing = values["task"], values["missing"]
+        self.max_categories, self.hash_buckets = max_categories, hash_buckets
+        self._sort_out()
