@@ -1,6 +1,7 @@
 """Who may import whom."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -116,6 +117,24 @@ def test_every_package_imports_only_from_rows_below_its_own(package: str) -> Non
         if own != other and other in floor and floor[other] <= floor[own]
     ]
     assert wrong == []
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_the_page_has_the_table(package: str) -> None:
+    """The architecture page shows the same rows, and names every package."""
+    page = (ROOT / "stream_bp" / "docs" / "architecture.md").read_text()
+    table = page.partition(f"| row | `{package}` |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| \d+ \| (.*) \|$", table, flags=re.MULTILINE)
+    assert [set(re.findall(r"`(\w+)`", row)) for row in rows] == LAYERS[package]
+
+
+def test_the_page_names_modules_that_exist() -> None:
+    """Whatever it sends a reader to is there."""
+    page = (ROOT / "stream_bp" / "docs" / "architecture.md").read_text()
+    known = {name.removeprefix("stream_bp.") for name in modules("stream_bp")} | {*modules("connectors")}
+    packages = {name.rpartition(".")[0] for name in known}
+    for named in re.findall(r"`([a-z_]+(?:\.[a-z_]+)+)`", page):
+        assert named.removeprefix("stream_bp.") in known | packages, named
 
 
 def test_the_table_finds_what_it_forbids() -> None:
