@@ -1,21 +1,25 @@
 """Every error that stream-bp raises itself; a source's own errors are in :mod:`connectors.errors`.
 
-The tree, with the exit code of the command line::
+The tree::
 
     StreamBPError
-    ├── ConfigError (ValueError)            2   a setting is wrong, or two contradict each other
-    ├── DataError (ValueError)              1   the rows cannot be learned from
-    │   └── MissingValueError               1   a row has no value where one must be
-    ├── CheckpointError (ValueError)        3   a checkpoint is damaged, foreign, or of another job
-    │   ├── NumericsError                   3   it was written under other numerics (versions, BLAS, threads)
-    │   └── DiskError                       6   the disk refuses: no space, read-only, an input/output error
-    ├── DivergenceError (ArithmeticError)   4   a loss or a weight is no longer finite
-    └── LockedError (BlockingIOError)       5   another process writes to this run directory
+    ├── ConfigError (ValueError)            a setting is wrong, or two contradict each other
+    ├── DataError (ValueError)              the rows cannot be learned from
+    │   └── MissingValueError               a row has no value where one must be
+    ├── CheckpointError (ValueError)        a checkpoint is damaged, foreign, or of another job
+    │   ├── NumericsError                   it was written under other numerics (versions, BLAS, threads)
+    │   └── DiskError                       the disk refuses: no space, read-only, an input/output error
+    ├── DivergenceError (ArithmeticError)   a loss or a weight is no longer finite
+    └── LockedError (BlockingIOError)       another process writes to this run directory
 
-A message is one line: what, where, found, expected, and the way out.
+A message is one line: what, where, found, expected, and the way out. The ``exit_code`` of a class is one of
+:data:`EXIT_CODES`.
 """
 
+from typing import Final
+
 __all__ = [
+    "EXIT_CODES",
     "CheckpointError",
     "ConfigError",
     "DataError",
@@ -25,7 +29,23 @@ __all__ = [
     "MissingValueError",
     "NumericsError",
     "StreamBPError",
+    "exit_code",
 ]
+
+EXIT_CODES: Final = {
+    1: "data or source",
+    2: "usage or configuration",
+    3: "checkpoint",
+    4: "divergence",
+    5: "run directory locked",
+    6: "the disk refuses",
+}
+"""The exit codes of the command line after an error, with the meaning of each."""
+
+
+def exit_code(error: BaseException) -> int:
+    """Return the exit code of the command line after an error. It is 1 for an error that has none: a source's."""
+    return int(getattr(error, "exit_code", 1))
 
 
 class StreamBPError(Exception):

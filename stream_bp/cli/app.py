@@ -1,8 +1,7 @@
 """The command line: parses, calls, maps errors to exit codes; no logic.
 
-Results go to standard output, progress to standard error, an error is one line. Exit codes: 0 done · 1 data or source ·
-2 usage or configuration · 3 checkpoint · 4 divergence · 5 run directory locked · 6 the disk refuses · 129 SIGHUP ·
-130 SIGINT · 143 SIGTERM.
+Results go to standard output, progress to standard error, an error is one line. The exit codes are listed by
+:func:`stream_bp.cli.exit_codes.exit_codes`.
 """
 
 import io
@@ -18,7 +17,7 @@ import stream_bp
 from connectors.errors import ConnectorError
 from stream_bp.cli.environment import prepare_libraries
 from stream_bp.comparison import river_models
-from stream_bp.errors import StreamBPError
+from stream_bp.errors import StreamBPError, exit_code
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -275,7 +274,7 @@ def main() -> None:
             raise
         if not getattr(error, "is_told", False):
             print(f"stream-bp: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(getattr(error, "exit_code", 1))
+        sys.exit(exit_code(error))
     except MemoryError as error:
         print(f"stream-bp: not enough memory: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(1)

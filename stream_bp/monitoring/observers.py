@@ -9,7 +9,7 @@ from rich.console import Console
 from connectors.errors import ConnectorError
 from stream_bp.config.fields import seconds
 from stream_bp.config.monitoring import Watching
-from stream_bp.errors import StreamBPError
+from stream_bp.errors import StreamBPError, exit_code
 from stream_bp.job.observer import Observer, Observers
 from stream_bp.monitoring.log import JsonLog, Log, json_line
 from stream_bp.monitoring.terminal import Panel
@@ -58,7 +58,7 @@ def telling_errors(watching: Watching, console: Console) -> Iterator[None]:
         yield
     except (StreamBPError, ConnectorError) as error:
         if watching.log_format == "json":
-            _write(console, json_line("error", str(error), exit_code=getattr(error, "exit_code", 1)))
+            _write(console, json_line("error", str(error), exit_code=exit_code(error)))
             error.is_told = True  # type: ignore[union-attr]
         raise
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from stream_bp.cli.exit_codes import exit_codes
 from stream_bp.config.job import JobConfig
 from tests import reference
 from tests.pages import LANGUAGES, PAGES, Outcome, blocks, run
@@ -170,6 +171,12 @@ def test_every_flag_on_a_page_exists(page: Path) -> None:
     named = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", page.read_text()))
     ours = {"--help", *re.findall(r"`(--[a-z-]+)`", reference.reference())}
     assert named - ours == set(OTHERS.get(name_of(page), "").split())
+
+
+def test_every_exit_code_is_in_the_readme() -> None:
+    """With its meaning, in the words of the table."""
+    for code, meaning in exit_codes().items():
+        assert re.search(rf"\b{code}\W+{re.escape(meaning)}", TEXT), (code, meaning)
 
 
 def test_every_target_on_a_page_exists() -> None:
