@@ -9,7 +9,7 @@ from .errors import (
     SourceError,
     UnavailableError,
 )
-from .files.following import Follow
+from .files.followed_source import Follow
 from .formats.file_cursor import FileCursor, FileIdentity
 from .memory import MemorySource
 from .notes import BadRow, FileStart, Note

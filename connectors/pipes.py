@@ -37,7 +37,7 @@ from connectors.formats.csv.records import first_line, record_ends, whole_record
 from connectors.formats.csv.text import MAX_RECORD, transcoded
 from connectors.stores.storage import sync
 
-__all__ = ["STANDARD_INPUT", "Spool", "is_pipe"]
+__all__ = ["STANDARD_INPUT", "Spool", "is_pipe", "telling"]
 
 STANDARD_INPUT = "-"
 
@@ -354,6 +354,11 @@ class Spool:
 
     def _path(self, number: int, extension: str) -> Path:
         return Path(self.folder, f"spool-{number:012d}.{extension}")
+
+
+def telling(spool: Spool | None) -> contextlib.AbstractContextManager[None]:
+    """Let errors tell of the pipe where a spool has what comes through one; else of the files as they are."""
+    return contextlib.nullcontext() if spool is None else spool.telling()
 
 
 def _end(spool: weakref.ref[Spool]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from connectors.errors import SourceError, foreign_errors
-from connectors.files.following import Follow, FollowedSource
+from connectors.files.followed_source import Follow, FollowedSource
 from connectors.files.source import FileSource
 from connectors.formats.base import Format
 from connectors.formats.csv.dialect import Dialect

@@ -20,7 +20,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from connectors import Follow, Source, open_source
-from connectors.files import following as files_following
+from connectors.files import intervals
 from stream_bp import __main__
 from stream_bp.config.job import JobConfig
 from stream_bp.inference import following
@@ -264,7 +264,7 @@ def undisturbed(source: Path, run_dir: Path, **settings: Any) -> Summary:
 
 def opened(paths: Sequence[str], config: JobConfig) -> Source:
     """Open the source of a job; what is followed lets nobody wait long."""
-    files_following._QUIET_S = files_following._LOOK_S = files_following._LIST_S = 0.01
+    intervals.QUIET_S = intervals.LOOK_S = intervals.LIST_S = 0.01
     follow = Follow(idle_timeout_s=config.idle_timeout_s) if config.follow else None
     return open_source(*paths, **config.source_settings, follow=follow)
 

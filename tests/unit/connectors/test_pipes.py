@@ -19,7 +19,7 @@ import pyarrow as pa
 import pytest
 
 from connectors import ConnectorError, Cursor, Follow, NewColumnsError, SourceError, open_source, pipes
-from connectors.files import following
+from connectors.files import intervals
 from connectors.files.listing import Listing
 from connectors.files.recognition import Recognition
 from connectors.formats.csv.format import CsvFormat
@@ -35,8 +35,8 @@ SCHEMA = pa.schema([("n", pa.int64())])
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing take long."""
-    for name, value in {"_LOOK_S": 0.02, "_LIST_S": 0.02, "_QUIET_S": 0.05}.items():
-        monkeypatch.setattr(following, name, value)
+    for name, value in {"LOOK_S": 0.02, "LIST_S": 0.02, "QUIET_S": 0.05}.items():
+        monkeypatch.setattr(intervals, name, value)
 
 
 def pour(fifo: Path, data: bytes, step: int = 1 << 20) -> threading.Thread:
@@ -627,7 +627,7 @@ def test_a_job_says_once_that_it_waits(
     watching: dict[str, Any],
 ) -> None:
     """Nobody wonders whether it hangs; in the way that the log is written, and not where it is to be quiet."""
-    monkeypatch.setattr(following, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(intervals, "PATIENCE_S", 0.0)
     place = fifo(tmp_path) if kind == "pipe" else tmp_path / "folder"
     if kind == "folder":
         place.mkdir()
@@ -647,7 +647,7 @@ def test_what_reads_a_pipe_beside_a_job_says_that_it_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     """Rows that come after that are read."""
-    monkeypatch.setattr(following, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(intervals, "PATIENCE_S", 0.0)
     (tmp_path / "rows.csv").write_bytes(labelled(0, 40))
     Job(open_source(tmp_path / "rows.csv"), target="label", run_dir=str(tmp_path / "run"), hidden=(4,)).run()
     pipe, said, is_told = fifo(tmp_path), list[str](), threading.Event()

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from connectors import ConnectorError, Follow, RowError, SchemaError, open_source
-from connectors.files import following
+from connectors.files import intervals
 from stream_bp.config.job import JobConfig
 from stream_bp.errors import ConfigError
 from stream_bp.job.job import Job
@@ -21,8 +21,8 @@ from stream_bp.persistence.checkpoints import load
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing take long."""
-    for name, value in {"_LOOK_S": 0.02, "_LIST_S": 0.02, "_QUIET_S": 0.05}.items():
-        monkeypatch.setattr(following, name, value)
+    for name, value in {"LOOK_S": 0.02, "LIST_S": 0.02, "QUIET_S": 0.05}.items():
+        monkeypatch.setattr(intervals, name, value)
 
 
 def table(start: int, n: int, *names: str) -> pa.Table:
@@ -222,7 +222,7 @@ def test_a_bad_row_at_a_change_is_kept_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("follows", [False, True])
 def test_a_damaged_file_changes_no_columns(tmp_path: Path, follows: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is known of its columns: it is a bad row, and no event."""
-    monkeypatch.setattr(following, "_WHOLE_S", 0.1)
+    monkeypatch.setattr(intervals, "WHOLE_S", 0.1)
     folder = write(tmp_path / "rows", "parquet", *(table(50 * i, 50, "x", "label") for i in range(3)))
     path = folder / "01.parquet"
     path.write_bytes(path.read_bytes()[:-8])

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from connectors import Cursor, CursorError, Decisions, FileCursor, Follow, Reader, RowError, SourceError, open_source
-from connectors.files import following as files_following
-from connectors.files import listing, recognition
+from connectors.files import intervals, listing, recognition
+from connectors.files.opener import FileOpener
 from connectors.formats import parquet as formats_parquet
 from stream_bp.config.job import JobConfig
 from stream_bp.errors import ConfigError
@@ -32,8 +32,8 @@ SCHEMA = pa.schema([("n", pa.int64())])
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let nothing take long."""
-    for name, value in {"_LOOK_S": 0.05, "_LIST_S": 0.05, "_QUIET_S": 0.1, "_WHOLE_S": 0.5}.items():
-        monkeypatch.setattr(files_following, name, value)
+    for name, value in {"LOOK_S": 0.05, "LIST_S": 0.05, "QUIET_S": 0.1, "WHOLE_S": 0.5}.items():
+        monkeypatch.setattr(intervals, name, value)
     yield
     while OPEN:
         OPEN.pop().close()
@@ -867,7 +867,7 @@ def test_a_parquet_file_that_is_replaced_before_it_was_decided_for_is_not_the_ot
     """What was learned is what is decided for: that it is gone is said, and nothing else is learned in its stead."""
     parquet(tmp_path / "a.parquet", 1)
     parquet(tmp_path / "b.parquet", 2)
-    known_by = files_following._Following._head
+    known_by = FileOpener.head
     replaced = []
 
     def replace_first(self: Any, name: str, part: Any) -> Any:
@@ -875,7 +875,7 @@ def test_a_parquet_file_that_is_replaced_before_it_was_decided_for_is_not_the_ot
             replaced.append(parquet(tmp_path / "b.parquet", 3))
         return known_by(self, name, part)
 
-    monkeypatch.setattr(files_following._Following, "_head", replace_first)
+    monkeypatch.setattr(FileOpener, "head", replace_first)
     following = Following(tmp_path)
     assert following.read(1) == [1]
     cursor = following.cursor
@@ -1070,7 +1070,7 @@ def test_settings_that_do_not_go_with_following_are_refused() -> None:
 
 def test_closing_does_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever stops is not kept by somebody who waits for rows."""
-    monkeypatch.setattr(files_following, "_LOOK_S", 30)
+    monkeypatch.setattr(intervals, "LOOK_S", 30)
     path = write(tmp_path / "log.csv", 1)
     following = Following(path)
     following.read(1)

@@ -1,0 +1,122 @@
+"""Opens the files of a place that is followed: new, resumed and damaged ones, and those still being written."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+import pyarrow as pa
+
+from connectors.errors import ConnectorError, CursorError, RowError, SourceError, foreign_errors
+from connectors.files import intervals
+from connectors.files.listing import Listing
+from connectors.formats.base import DamagedPart, Part, identify, is_unavailable
+from connectors.formats.file_cursor import FileIdentity
+
+__all__ = ["FileOpener"]
+
+
+class FileOpener:
+    """Opens files at the place where they were left.
+
+    Parameters
+    ----------
+    files
+        The place.
+    schema
+        The columns to read, and their types.
+    keeps_bad_rows
+        Whether a file that cannot be read is a bad row, instead of an error.
+    """
+
+    def __init__(self, files: Listing, schema: pa.Schema, *, keeps_bad_rows: bool) -> None:
+        self._files, self._schema, self._keeps_bad_rows = files, schema, keeps_bad_rows
+        self._written_last = ((-1, 0, 0), 0.0)
+
+    def open(self, name: str, row: int, seen: FileIdentity | None, left: FileIdentity | None) -> Part | None:
+        """Open a file, or one that stands for its damage.
+
+        Parameters
+        ----------
+        name
+            The file.
+        row
+            Rows of the stream before it.
+        seen
+            What was read of it before; ``None`` if nothing was.
+        left
+            Where it ended when it was left; ``None`` to read what is there.
+
+        Returns
+        -------
+        Part or None
+            None for a file that is still being written, and cannot be read before it is whole.
+        """
+        try:
+            part = self._open(name, row, seen, left)
+            if part is None and not self._is_being_written(name):
+                part = self._open(name, row, None, left, is_growing=False)
+        except (RowError, SourceError) as error:
+            if not self._keeps_bad_rows or is_unavailable(error):
+                raise
+            return DamagedPart(name, str(error).removeprefix(f"{name}: "), self._schema)
+        return part
+
+    def resume(self, row: int, seen: FileIdentity, left: FileIdentity | None) -> tuple[Part, str]:
+        """Open the file that holds the last row, and return it with the name that it has now.
+
+        Raises
+        ------
+        CursorError
+            It is gone, or changed.
+        """
+        found = self._files.listed(seen.mtime_ns, {seen.inode})
+        found.sort(key=lambda one: (one.status.st_ino != seen.inode, not f"/{seen.name}".endswith(f"/{one.key[1]}")))
+        failure: ConnectorError | None = None
+        for file in found:
+            part = None
+            try:
+                part = self._open(file.name, row, seen, left)
+            except (ConnectorError, OSError) as error:
+                failure = failure or (error if isinstance(error, ConnectorError) else None)
+            if part is not None:
+                return part, file.name
+        raise failure or CursorError(f"{seen.name}: the file that the checkpoint stands in is gone; put it back")
+
+    def head(self, name: str, part: Part) -> FileIdentity:
+        """Return what a file is known by later on: its first rows; its number alone, if these cannot be had."""
+        if part.whole is not None:
+            return part.whole
+        status = part.status_now()
+        # It may have been renamed since; most have not, and a place may hold many files.
+        for called in chain([name], self._named(status.st_ino)):
+            with contextlib.suppress(ConnectorError, OSError, pa.ArrowException):
+                head = self._files.format(called).head(called)
+                if head is not None and head.inode == status.st_ino:
+                    return replace(head, name=name)
+        return identify(name, status, 0, "")
+
+    def _open(
+        self, name: str, row: int, seen: FileIdentity | None, left: FileIdentity | None, *, is_growing: bool = True
+    ) -> Part | None:
+        until = left.offset if left is not None else None
+        with foreign_errors(name):
+            return self._files.format(name).open(name, self._schema, row, seen, is_growing=is_growing, until=until)
+
+    def _named(self, inode: int) -> Iterator[str]:
+        """Yield by what names a file goes, by its number."""
+        yield from (file.name for file in self._files.listed(0, {inode}) if file.status.st_ino == inode)
+
+    def _is_being_written(self, name: str) -> bool:
+        """Tell whether a file was written a moment ago: then more is to come."""
+        status = Path(name).stat()
+        age_s = time.time() - status.st_mtime
+        written = (status.st_ino, status.st_size, status.st_mtime_ns)
+        if written != self._written_last[0]:
+            self._written_last = written, time.monotonic()
+        # Clocks of other machines may be wrong: what is of the future is whole once nothing happened to it for a while.
+        return age_s <= intervals.WHOLE_S and time.monotonic() - self._written_last[1] <= intervals.WHOLE_S
