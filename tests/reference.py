@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import typer
 
 import stream_bp
 from stream_bp.cli import options as cli_options
 from stream_bp.cli.app import _WITH_SETTINGS, app
+from stream_bp.config.fields import choices_of
 from stream_bp.config.job import JobConfig
 
 __all__ = ["PATH", "reference"]
@@ -72,9 +73,8 @@ def _type(param: Any) -> str:
 def _choices(param: Any) -> list[str]:
     """Return the words that a setting of a job may be, where its help ends with them."""
     field = JobConfig.model_fields.get(param.name)
-    words = get_args(field.annotation) if field is not None else ()
-    is_listed = bool(words) and all(isinstance(word, str) for word in words)
-    return list(words) if is_listed and ", ".join(words) in param.help else []
+    words = choices_of(field) if field is not None else []
+    return words if words and param.help.partition(" [default")[0].endswith(f": {', '.join(words)}") else []
 
 
 def _text_and_default(param: Any) -> tuple[str, str]:

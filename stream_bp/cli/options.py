@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from stream_bp.config.fields import Settings
+from stream_bp.config.fields import Settings, choices_of
 from stream_bp.config.job import IDENTITY, SINGLE_ROWS, JobConfig
 from stream_bp.config.monitoring import Watching
 
@@ -91,9 +91,8 @@ def _type(name: str) -> Any:
 
 def _help(name: str, default: object) -> str:
     field = _fields(name).model_fields[name]
-    choices = get_args(field.annotation)
     text = str(field.description)
-    if choices and all(isinstance(choice, str) for choice in choices):
+    if (choices := choices_of(field)) and type(None) not in get_args(field.annotation):
         text += f": {', '.join(choices)}"
     if default is not None:  # the command's own, whatever the job's is
         text = re.sub(r" \[default: [^]]*\]", "", text)

@@ -1,15 +1,29 @@
 """Settings with names, types and help: flags of the command line, keys of a TOML file, and one line for a wrong one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Annotated, Any, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from connectors.suggestions import nearest
 from stream_bp.errors import ConfigError
 
-__all__ = ["Columns", "Delimiter", "Duration", "Interval", "Limit", "Settings", "Sizes", "Words", "seconds"]
+__all__ = [
+    "Columns",
+    "Delimiter",
+    "Duration",
+    "Interval",
+    "Limit",
+    "OneOf",
+    "Settings",
+    "Sizes",
+    "Words",
+    "choices_of",
+    "seconds",
+]
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -83,6 +97,37 @@ Delimiter = Annotated[str, BeforeValidator(_tab)]
 Limit = Annotated[str, BeforeValidator(_limit)]
 
 
+class OneOf:
+    """A word of a registry, in an annotation: a ``Literal`` whose words are looked up each time.
+
+    Parameters
+    ----------
+    words
+        Words, and registries of them, in the order in which a message lists them.
+
+    Notes
+    -----
+    A choice that is registered while the process runs is accepted from then on, and listed.
+    """
+
+    def __init__(self, *words: str | Iterable[str]) -> None:
+        self._words = words
+
+    @property
+    def words(self) -> list[str]:
+        """The words that are accepted now."""
+        return [word for given in self._words for word in ([given] if isinstance(given, str) else given)]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._check, handler(source))
+
+    def _check(self, value: Any) -> Any:
+        if value not in self.words:
+            # pydantic's own name for this error, so that one rule words both
+            raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": self.words})
+        return value
+
+
 class Settings(BaseModel):
     """Settings that are checked when they are made, and do not change."""
 
@@ -108,7 +153,7 @@ def seconds(duration: str) -> float:
     return float(duration[:-1]) * _SECONDS[duration[-1]]
 
 
-def _first_line(error: ValidationError, fields: Mapping[str, Any]) -> str:
+def _first_line(error: ValidationError, fields: Mapping[str, FieldInfo]) -> str:
     first = error.errors()[0]
     message = first["msg"].removeprefix("Value error, ")
     if not first["loc"]:
@@ -119,14 +164,20 @@ def _first_line(error: ValidationError, fields: Mapping[str, Any]) -> str:
     if first["type"] == "missing":
         return f"{name}: required, and not given"
     if first["type"] == "literal_error":
-        choices = _choices(fields[name].annotation)
+        choices = choices_of(fields[name])
         hint = nearest(str(first["input"]), choices)
         return f"{name}: expected one of {', '.join(choices)}; found {first['input']!r}{hint}"
     return f"{name}: {message[0].lower() + message[1:]}; found {first['input']!r}"
 
 
-def _choices(annotation: Any) -> list[str]:
-    """Return the words that a setting may be."""
+def choices_of(field: FieldInfo) -> list[str]:
+    """Return the words that a setting may be, none where it may be any."""
+    return [word for given in field.metadata if isinstance(given, OneOf) for word in given.words] or _literals(
+        field.annotation
+    )
+
+
+def _literals(annotation: Any) -> list[str]:
     inner = get_args(annotation)
     words = [word for word in inner if isinstance(word, str)]
-    return words or [word for part in inner for word in _choices(part)]
+    return words or [word for part in inner for word in _literals(part)]

@@ -9,15 +9,26 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from connectors.errors import SchemaError
 from connectors.formats.csv.dialect import Dialect
-from stream_bp.config.fields import Columns, Delimiter, Duration, Interval, Limit, Settings, Sizes, Words, seconds
+from stream_bp.choices import ACTIVATIONS, BACKENDS, DETECTORS, LOSSES, OPTIMIZERS, SCHEDULES, why_not_compiled
+from stream_bp.config.fields import (
+    Columns,
+    Delimiter,
+    Duration,
+    Interval,
+    Limit,
+    OneOf,
+    Settings,
+    Sizes,
+    Words,
+    seconds,
+)
 from stream_bp.errors import ConfigError
-from stream_bp.nn.schedules import ScheduleName
 
 __all__ = ["DIALECT", "IDENTITY", "NETWORK", "SINGLE_ROWS", "JobConfig", "choose_engine", "read_toml"]
 
@@ -118,17 +129,18 @@ class JobConfig(Settings):
         "alone; skip: the row is not learned; error: the job ends",
     )
     hidden: Sizes = Field((64,), description="units of each hidden layer, as 64,32; '' for a linear model")
-    activation: Literal["relu", "sigmoid", "tanh", "identity"] = Field("relu", description="of the hidden layers")
-    output: Literal["auto", "softmax", "sigmoid", "identity"] = Field(
+    activation: Annotated[str, OneOf(ACTIVATIONS)] = Field("relu", description="of the hidden layers")
+    # Encoder and model know what each output means for the target: one that was registered is for a learner alone.
+    output: Annotated[str, OneOf("auto", LOSSES.built_in)] = Field(
         "auto", description="output function; auto: softmax for one label, sigmoid for several, identity for values"
     )
-    optimizer: Literal["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam"] = Field(
-        "sgd", description="update rule"
-    )
+    optimizer: Annotated[str, OneOf(OPTIMIZERS)] = Field("sgd", description="update rule")
     learning_rate: float | None = Field(
         None, gt=0, description="step size [default: the optimiser's own: sgd 0.03, for values 0.0075]"
     )
-    schedule: ScheduleName = Field("constant", description="how the learning rate changes with the step")
+    schedule: Annotated[str, OneOf(SCHEDULES)] = Field(
+        "constant", description="how the learning rate changes with the step"
+    )
     decay_steps: int = Field(10_000, ge=1, lt=2**63, description="steps in which the schedule decays")
     warmup_steps: int = Field(1_000, ge=1, lt=2**63, description="steps in which a warmup-… schedule climbs")
     batch_size: int = Field(32, ge=1, description="rows in a minibatch; 1 learns best where the stream drifts")
@@ -136,7 +148,7 @@ class JobConfig(Settings):
     weight_decay: float = Field(0.0, ge=0, description="pull of every weight (not bias) towards 0, per step and rate")
     scale_features: bool = Field(True, description="standardise numbers by their running mean and deviation")
     scale_target: bool = Field(True, description="standardise values to predict, while they are learned")
-    drift: Literal["adwin", "page-hinkley", "kswin", "none"] = Field(
+    drift: Annotated[str, OneOf(DETECTORS, "none")] = Field(
         "adwin", description="what watches the prequential error; the features are watched with it"
     )
     on_drift: Literal["none", "boost-learning-rate", "reset-optimizer", "reset-head"] = Field(
@@ -199,7 +211,7 @@ class JobConfig(Settings):
         None, ge=0, description="stop when the loss, over 1000 rows, changes by this or less"
     )
     dtype: Literal["float32", "float64"] = Field("float32", description="floating point type of the weights")
-    engine: Literal["auto", "numpy", "compiled"] = Field(
+    engine: Annotated[str, OneOf("auto", BACKENDS)] = Field(
         "auto",
         description="what computes; auto: compiled for small minibatches of small networks, where Numba is installed",
     )
@@ -247,6 +259,8 @@ class JobConfig(Settings):
     def _go_together(self) -> "JobConfig":
         if self.follow and (self.epochs > 1 or self.shuffle_window is not None):
             raise ValueError("follow: what does not end is read once, and in its order: no epochs, no shuffle_window")
+        if self.engine == "compiled" and (reason := self._why_not_compiled()):
+            raise ValueError(reason)
         if self.drift == "none" and self.on_drift != "none":
             raise ValueError("on_drift: nothing watches the error; leave drift at a detector")
         if self.new_columns == "learn" and self.features:
@@ -310,7 +324,12 @@ class JobConfig(Settings):
 
     def engine_for(self, n_inputs: int) -> str:
         """Return the name of the engine for a network with at least so many inputs."""
+        if self.engine == "auto" and self._why_not_compiled() is not None:
+            return "numpy"
         return choose_engine(self.engine, self.batch_size, (n_inputs, *self.hidden, len(self.target)))
+
+    def _why_not_compiled(self) -> str | None:
+        return why_not_compiled(activation=self.activation, optimizer=self.optimizer, schedule=self.schedule)
 
     def difference(self, other: "JobConfig") -> str | None:
         """Name the first setting in which another configuration is another job, or return None."""

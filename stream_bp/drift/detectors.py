@@ -3,7 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-__all__ = ["DETECTORS", "Detector"]
+from stream_bp import choices
+from stream_bp.choices import Choices
+
+__all__ = ["DETECTORS", "Detector", "adwin", "kswin", "page_hinkley"]
 
 
 class Detector(Protocol):
@@ -51,21 +54,24 @@ class _River:
         return has_drifted
 
 
-def _page_hinkley(span: int) -> Detector:
+def adwin(span: int) -> Detector:
+    """Make an ADWIN; its bound does not depend on how many rows a value stands for."""
+    return _Adwin()
+
+
+def page_hinkley(span: int) -> Detector:
+    """Make a Page-Hinkley test of a rise; what it tolerates grows with the rows in a value."""
     from river.drift import PageHinkley  # noqa: PLC0415
 
     return _River(PageHinkley(delta=0.005 * span, mode="up"))
 
 
-def _kswin(span: int) -> Detector:
+def kswin(span: int) -> Detector:
+    """Make a Kolmogorov-Smirnov test of windows, with a seed of its own, so that it repeats itself."""
     from river.drift import KSWIN  # noqa: PLC0415
 
     return _River(KSWIN(seed=0))
 
 
-DETECTORS: dict[str, Callable[[int], Detector]] = {
-    "adwin": lambda span: _Adwin(),
-    "page-hinkley": _page_hinkley,
-    "kswin": _kswin,
-}
-"""Makers of detectors, given the rows in a value, by the names of the command line."""
+DETECTORS: Choices[Callable[[int], Detector]] = choices.DETECTORS
+"""Makers of detectors, given the rows in a value; :meth:`~stream_bp.choices.Choices.register` adds one."""

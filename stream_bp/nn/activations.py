@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from stream_bp import choices
 from stream_bp._arrays import Floats, Mask
+from stream_bp.choices import Choices
 
 __all__ = ["ACTIVATIONS", "Activation", "Identity", "ReLU", "Scratch", "Sigmoid", "Tanh", "sigmoid"]
 
@@ -113,8 +115,8 @@ class Identity(Activation):
         """Leave δ as it is."""
 
 
-ACTIVATIONS: dict[str, Activation] = {"relu": ReLU(), "sigmoid": Sigmoid(), "tanh": Tanh(), "identity": Identity()}
-"""The activation functions by the names of the command line."""
+ACTIVATIONS: Choices[Activation] = choices.ACTIVATIONS
+"""The activation functions by name; :meth:`~stream_bp.choices.Choices.register` adds one."""
 
 
 def sigmoid(a: Floats, out: Floats) -> None:

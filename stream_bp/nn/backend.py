@@ -1,13 +1,16 @@
 """What a learner asks of what computes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from stream_bp import choices
 from stream_bp._arrays import Floats
+from stream_bp.choices import Choices
 from stream_bp.nn.scaler import NextRow
 from stream_bp.nn.schedules import Schedule
 
-__all__ = ["Engine", "Rule"]
+__all__ = ["BACKENDS", "Engine", "Rule"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +82,7 @@ class Engine(Protocol):
         int
             t after the last.
         """
+
+
+BACKENDS: Choices[Callable[..., Engine]] = choices.BACKENDS
+"""The backends by name. The compiled one imports Numba when it is asked for."""

@@ -6,21 +6,21 @@ those rows: :meth:`Learner.learn` returns it, and scoring costs nothing more.
 
 import hashlib
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from stream_bp._arrays import DType, Floats, Mask
+from stream_bp.choices import why_not_compiled
 from stream_bp.errors import CheckpointError, ConfigError, DivergenceError
 from stream_bp.nn.activations import ACTIVATIONS
-from stream_bp.nn.backend import Engine, Rule
+from stream_bp.nn.backend import BACKENDS, Engine, Rule
 from stream_bp.nn.gradient_stats import Diagnostics
 from stream_bp.nn.layout import Network, initial_columns, initial_theta
 from stream_bp.nn.losses import LOSSES
-from stream_bp.nn.numpy_backend import NumPyEngine
 from stream_bp.nn.optimizers import OPTIMIZERS
 from stream_bp.nn.scaler import NextRow
 from stream_bp.nn.schedules import SCHEDULES, Schedule
@@ -120,22 +120,22 @@ class Learner:
         seed: int = 0,
     ) -> None:
         names = [f"x{i}" for i in range(inputs)] if isinstance(inputs, int) else list(inputs)
-        _check_choice("activation", activation, ACTIVATIONS)
-        _check_choice("output", output, LOSSES)
-        _check_choice("optimizer", optimizer, OPTIMIZERS)
-        _check_choice("schedule", schedule, SCHEDULES)
-        _check_choice("dtype", dtype, ("float32", "float64"))
-        _check_choice("engine", engine, _ENGINES)
+        self._psi = ACTIVATIONS.pick(activation)
+        self._loss = LOSSES.pick(output)
+        self._optimizer = rule = OPTIMIZERS.pick(optimizer)
+        SCHEDULES.pick(schedule)
+        chosen = {"activation": activation, "output": output, "optimizer": optimizer, "schedule": schedule}
+        if engine == "compiled" and (reason := why_not_compiled(**chosen)):
+            raise ConfigError(reason)
+        BACKENDS.pick(engine)
+        if dtype not in get_args(DType):
+            raise ConfigError(f"dtype: expected one of {', '.join(get_args(DType))}, found {dtype!r}")
         if any(units < 1 for units in hidden):
             raise ConfigError(f"hidden: every hidden layer needs at least 1 unit, found {list(hidden)}")
-        self._optimizer = OPTIMIZERS[optimizer]
-        rule = self._optimizer
         default = rule.default_learning_rate_of_values if output == "identity" else rule.default_learning_rate
         rate = default if learning_rate is None else learning_rate
         if not 0 < rate < np.inf:
             raise ConfigError(f"learning_rate: expected a positive number, found {rate}")
-        self._psi = ACTIVATIONS[activation]
-        self._loss = LOSSES[output]
         eta = Schedule(schedule, rate, decay_steps, warmup_steps)
         self._rule = Rule(activation, output, optimizer, eta, clip_norm, weight_decay)
         self._engine_name = engine
@@ -157,7 +157,7 @@ class Learner:
         self.grad = np.zeros_like(theta)
         self._slots = np.vstack([slots, np.zeros_like(theta)])  # the last row is the optimiser's work room
         self.W = self.network.views(theta)
-        make = _ENGINES[self._engine_name]()
+        make = BACKENDS[self._engine_name]
         self._engine: Engine = make(
             self.network, self._rule, self.diagnostics, theta=theta, grad=self.grad, slots=self._slots
         )
@@ -440,18 +440,3 @@ class Learner:
         if not np.isfinite(self.theta).all():
             step, row = self.step - 1, self.rows + loss.size - 1
             raise DivergenceError(f"a weight is not finite after step {step}, row {row}; {way_out}")
-
-
-def _compiled_engine() -> Callable[..., Engine]:
-    """Import the compiled engine, which takes Numba."""
-    from stream_bp.nn.numba_backend import CompiledEngine  # noqa: PLC0415
-
-    return CompiledEngine
-
-
-_ENGINES: dict[str, Callable[[], Callable[..., Engine]]] = {"numpy": lambda: NumPyEngine, "compiled": _compiled_engine}
-
-
-def _check_choice(name: str, value: str, choices: Sequence[str] | dict[str, Any]) -> None:
-    if value not in choices:
-        raise ConfigError(f"{name}: expected one of {', '.join(choices)}, found {value!r}")

@@ -17,7 +17,9 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from stream_bp import choices
 from stream_bp._arrays import Floats
+from stream_bp.choices import Choices
 from stream_bp.nn.activations import sigmoid
 
 __all__ = ["LOSSES", "BinaryCrossEntropy", "CrossEntropy", "Loss", "SquaredError"]
@@ -111,5 +113,5 @@ class SquaredError(Loss):
         return 0.5 * np.square(a - Y)
 
 
-LOSSES: dict[str, Loss] = {"softmax": CrossEntropy(), "sigmoid": BinaryCrossEntropy(), "identity": SquaredError()}
-"""The pairs by the name of their output function."""
+LOSSES: Choices[Loss] = choices.LOSSES
+"""The pairs by the name of their output function; :meth:`~stream_bp.choices.Choices.register` adds one."""

@@ -22,7 +22,9 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from stream_bp import choices
 from stream_bp._arrays import Floats
+from stream_bp.choices import Choices
 
 __all__ = ["OPTIMIZERS", "SGD", "AdaGrad", "Adam", "Momentum", "Nesterov", "Optimizer", "RMSProp", "clip"]
 
@@ -156,15 +158,8 @@ class Adam(Optimizer):
         np.subtract(theta, work, out=theta)
 
 
-OPTIMIZERS: dict[str, Optimizer] = {
-    "sgd": SGD(),
-    "momentum": Momentum(),
-    "nesterov": Nesterov(),
-    "adagrad": AdaGrad(),
-    "rmsprop": RMSProp(),
-    "adam": Adam(),
-}
-"""The optimisers by the names of the command line. They hold no state: the slots do."""
+OPTIMIZERS: Choices[Optimizer] = choices.OPTIMIZERS
+"""The optimisers by name; :meth:`~stream_bp.choices.Choices.register` adds one. They hold no state: the slots do."""
 
 
 def clip(grad: Floats, max_norm: float) -> None:

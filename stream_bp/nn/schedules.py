@@ -15,36 +15,39 @@ follows NAME from there. A *boost* at step t₀ multiplies all that by 1 + (:dat
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
 
-__all__ = ["BOOST", "BOOST_STEPS", "SCHEDULES", "Schedule", "ScheduleName"]
+from stream_bp import choices
+from stream_bp.choices import Schedules
+
+__all__ = ["BOOST", "BOOST_STEPS", "SCHEDULES", "Schedule", "constant", "cosine", "inverse_sqrt", "inverse_time"]
 
 BOOST, BOOST_STEPS = 4.0, 1_000
 """By how much a boost multiplies the learning rate at first, and in how many steps that fades."""
 
-ScheduleName = Literal[
-    "constant",
-    "inverse-time",
-    "inverse-sqrt",
-    "cosine",
-    "warmup-constant",
-    "warmup-inverse-time",
-    "warmup-inverse-sqrt",
-    "warmup-cosine",
-]
-"""What ``--schedule`` accepts."""
-
-SCHEDULES: tuple[str, ...] = get_args(ScheduleName)
+SCHEDULES: Schedules[Callable[[float], float]] = choices.SCHEDULES
+"""The decays by name; :meth:`~stream_bp.choices.Schedules.register` adds one, and its ``warmup-`` form."""
 
 _FLOOR = 0.01
-_WARMUP = "warmup-"
 
-_DECAYS: dict[str, Callable[[float], float]] = {
-    "constant": lambda _: 1.0,
-    "inverse-time": lambda u: 1 / (1 + u),
-    "inverse-sqrt": lambda u: 1 / math.sqrt(1 + u),
-    "cosine": lambda u: max(_FLOOR, (1 + math.cos(math.pi * min(u, 1))) / 2),
-}
+
+def constant(u: float) -> float:
+    """Return 1 at any u = t/d."""
+    return 1.0
+
+
+def inverse_time(u: float) -> float:
+    """Return 1 / (1 + u), u = t/d."""
+    return 1 / (1 + u)
+
+
+def inverse_sqrt(u: float) -> float:
+    """Return 1 / √(1 + u), u = t/d."""
+    return 1 / math.sqrt(1 + u)
+
+
+def cosine(u: float) -> float:
+    """Return half a cosine wave down to 0.01, u = t/d."""
+    return max(_FLOOR, (1 + math.cos(math.pi * min(u, 1))) / 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +83,12 @@ class Schedule:
     @property
     def climbs(self) -> bool:
         """Whether it begins with a climb."""
-        return self.name.startswith(_WARMUP)
+        return self.name.startswith(Schedules.WARMUP)
 
     @property
     def decay(self) -> str:
         """The name of what it follows, after the climb if there is one."""
-        return self.name.removeprefix(_WARMUP)
+        return self.name.removeprefix(Schedules.WARMUP)
 
     def __call__(self, step: int) -> float:
         """Return η⁽ᵗ⁾ at step t."""
@@ -96,7 +99,7 @@ class Schedule:
     def _unboosted(self, step: int) -> float:
         if self.name == "constant":  # the usual one, at every step
             return self.learning_rate
-        decay = _DECAYS[self.decay]
+        decay = SCHEDULES[self.decay]
         if not self.climbs:
             return self.learning_rate * decay(step / self.decay_steps)
         if step < self.warmup_steps:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from connectors import ConnectorError
 from stream_bp.config.job import JobConfig
-from stream_bp.errors import CheckpointError
+from stream_bp.errors import CheckpointError, ConfigError
 from stream_bp.persistence.prediction_parts import PART_NAME
 from stream_bp.persistence.snapshot import Snapshot
 
@@ -97,8 +97,13 @@ def saved_config(snapshot: Snapshot) -> JobConfig:
     with fitting("it is neither the checkpoint of a job nor that of an estimator"):
         kind: type[_ModelState] = _JobState if holds_job(snapshot) else _PortableState
         kind.model_validate(snapshot.state)
+    with fitting():
         # Release 0.1.0 had one engine, no buckets, and no inputs for what is missing.
-        return JobConfig.of({"engine": "numpy", "hash_buckets": 0, "missing": "mean", **snapshot.state["config"]})
+        saved = {"engine": "numpy", "hash_buckets": 0, "missing": "mean", **snapshot.state["config"]}
+        try:
+            return JobConfig.of(saved)
+        except ConfigError as error:  # such as an optimiser that this process did not register
+            raise CheckpointError(f"the checkpoint's settings: {error}") from error
 
 
 def holds_job(snapshot: Snapshot) -> bool:

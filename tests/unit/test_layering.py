@@ -25,7 +25,7 @@ LAYERS = {
         {"drift", "persistence"},
         {"config", "preprocessing"},
         {"metrics", "nn"},
-        {"_state"},
+        {"_state", "choices"},
         {"_arrays", "errors"},
     ],
     "connectors": [
