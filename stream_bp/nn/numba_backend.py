@@ -30,11 +30,26 @@ _U = np.uint64
 _0, _1, _2, _3, _4 = map(_U, range(5))
 
 _FORWARD, _BACKWARD, _UPDATE = 1, 2, 4  # phases
-_PSI = {"relu": 0, "sigmoid": 1, "tanh": 2, "identity": 3}
-_OUTPUT = {"softmax": 0, "sigmoid": 1, "identity": 2}
-_DECAY = {"constant": 0, "inverse-time": 1, "inverse-sqrt": 2, "cosine": 3}
 _Schedule = tuple[int, bool, float, int, int, int, int]  # that of a rule, and where its optimiser began
-_OPTIMIZER = {"sgd": 0, "momentum": 1, "nesterov": 2, "adagrad": 3, "rmsprop": 4, "adam": 5}
+
+# The compiled forms. A branch of the kernel asks for one of these codes; stream_bp.choices says which choices have a
+# branch. A code is not kept there: Numba's cache follows changes of this file alone, and a kernel from the cache with
+# other codes would run another optimiser.
+_RELU, _SIGMOID, _TANH, _LINEAR = range(4)
+_PSI = {"relu": _RELU, "sigmoid": _SIGMOID, "tanh": _TANH, "identity": _LINEAR}
+_SOFTMAX, _LABELS, _VALUES = range(3)
+_OUTPUT = {"softmax": _SOFTMAX, "sigmoid": _LABELS, "identity": _VALUES}
+_CONSTANT, _INVERSE_TIME, _INVERSE_SQRT, _COSINE = range(4)
+_DECAY = {"constant": _CONSTANT, "inverse-time": _INVERSE_TIME, "inverse-sqrt": _INVERSE_SQRT, "cosine": _COSINE}
+_SGD, _MOMENTUM, _NESTEROV, _ADAGRAD, _RMSPROP, _ADAM = range(6)
+_OPTIMIZER = {
+    "sgd": _SGD,
+    "momentum": _MOMENTUM,
+    "nesterov": _NESTEROV,
+    "adagrad": _ADAGRAD,
+    "rmsprop": _RMSPROP,
+    "adam": _ADAM,
+}
 
 
 def describe() -> str:
@@ -127,16 +142,16 @@ def _forward(
             below = above
             if is_last:
                 break
-            if psi == 0:
+            if psi == _RELU:
                 for j in range(n_out):
                     Z[above + j] = Z[above + j] if Z[above + j] > zero or Z[above + j] != Z[above + j] else zero
-            elif psi == 1:
+            elif psi == _SIGMOID:
                 for j in range(n_out):
                     Z[above + j] = half * (math.tanh(half * Z[above + j]) + one)
-            elif psi == 2:
+            elif psi == _TANH:
                 for j in range(n_out):
                     Z[above + j] = math.tanh(Z[above + j])
-        if g == 0:
+        if g == _SOFTMAX:
             highest, total = a[t, _0, r], zero
             for k in range(n_outputs):
                 highest = max(highest, a[t, k, r])
@@ -145,7 +160,7 @@ def _forward(
                 total += y_hat[t, k, r]
             for k in range(n_outputs):
                 y_hat[t, k, r] /= total
-        elif g == 1:
+        elif g == _LABELS:
             for k in range(n_outputs):
                 y_hat[t, k, r] = half * (math.tanh(half * a[t, k, r]) + one)
         else:
@@ -229,13 +244,13 @@ def _backward(
                     for j in range(n_in):
                         work[below_delta + j] += d * theta[at + j]
                     at += n_in
-                if psi == 0:
+                if psi == _RELU:
                     for j in range(n_in - _1):
                         work[below_delta + j] = work[below_delta + j] if Z[below + j] > zero else zero
-                elif psi == 1:
+                elif psi == _SIGMOID:
                     for j in range(n_in - _1):
                         work[below_delta + j] *= Z[below + j] * (one - Z[below + j])
-                elif psi == 2:
+                elif psi == _TANH:
                     for j in range(n_in - _1):
                         work[below_delta + j] *= one - Z[below + j] * Z[below + j]
                 delta, below_delta = below_delta, delta
@@ -278,11 +293,11 @@ def _rate(schedule: _Schedule, step: int) -> float:
             return rate * (step + 1) / warmup_steps * boost
         step -= warmup_steps
     u = step / decay_steps
-    if decay == 1:
+    if decay == _INVERSE_TIME:
         return rate / (1 + u) * boost
-    if decay == 2:
+    if decay == _INVERSE_SQRT:
         return rate / math.sqrt(1 + u) * boost
-    if decay == 3:
+    if decay == _COSINE:
         return rate * max(0.01, (1 + math.cos(math.pi * min(u, 1.0))) / 2) * boost
     return rate * boost
 
@@ -309,25 +324,25 @@ def _apply(
                 at += sizes[layer] + _1
     eta, epsilon = of(rate), of(1e-8)
     n = len(theta)
-    if optimizer == 0:
+    if optimizer == _SGD:
         for p in range(n):
             theta[p] -= eta * grad[p]
-    elif optimizer == 1:
+    elif optimizer == _MOMENTUM:
         v, beta = slots[0], of(0.9)
         for p in range(n):
             v[p] = beta * v[p] + grad[p]
             theta[p] -= eta * v[p]
-    elif optimizer == 2:
+    elif optimizer == _NESTEROV:
         v, beta = slots[0], of(0.9)
         for p in range(n):
             v[p] = beta * v[p] + grad[p]
             theta[p] -= eta * (grad[p] + beta * v[p])
-    elif optimizer == 3:
+    elif optimizer == _ADAGRAD:
         s = slots[0]
         for p in range(n):
             s[p] += grad[p] * grad[p]
             theta[p] -= eta * (grad[p] / (of(math.sqrt(s[p])) + epsilon))
-    elif optimizer == 4:
+    elif optimizer == _RMSPROP:
         s, old, new = slots[0], of(0.99), of(1 - 0.99)
         for p in range(n):
             s[p] = old * s[p] + new * grad[p] * grad[p]
