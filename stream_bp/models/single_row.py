@@ -40,7 +40,8 @@ class SingleRow:
         self._Y = np.zeros((model.learner.n_outputs, 1), model.learner.theta.dtype)
         self._code = 0
         self._unit = (0.0, 1.0)
-        if model.encoder.task == "regression" and model.scale_target:
+        self._is_regression = model.encoder.task == "regression"
+        if self._is_regression and model.scale_target:
             moments = model.target_scaler.moments()
             self._unit = float(moments.mean[0, -1]), float(moments.deviation[0, -1])
 
@@ -81,7 +82,7 @@ class SingleRow:
                 f"the prediction is not finite after step {self._learner.step}; the learner blew up: lower the "
                 "learning rate, or bound the gradient with clip_norm"
             )
-        if self._model.encoder.task == "regression":
+        if self._is_regression:
             mean, deviation = self._unit
             return [mean + output[0] * deviation]
         return output

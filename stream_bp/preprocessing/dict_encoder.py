@@ -44,11 +44,6 @@ class DictEncoder:
     encoder
         The columns and their vocabularies; whoever adds a column calls :meth:`lay_out` then.
 
-    Attributes
-    ----------
-    is_whole : bool
-        Whether the row last read by :meth:`encode_one` had nothing that the columns and their vocabularies do not know.
-
     Notes
     -----
     A row of plain numbers in the order of the columns, the usual case, costs a microsecond or two.
@@ -68,7 +63,6 @@ class DictEncoder:
         self._flat = self._room[:, 0]
         self._bools = [i for i, column in enumerate(self.encoder.numeric) if column.kind == "bool"]
         self._no_codes = [-1] * len(self._codes)
-        self.is_whole = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what follows from the columns."""
@@ -89,7 +83,7 @@ class DictEncoder:
         unknown = [(name, *_read(name, value)) for name, value in x.items() if not self._has(name)]
         return [Column(plain(name), kind) for name, kind, value in unknown if value is not None]  # type: ignore[arg-type]
 
-    def encode_one(self, x: Features, *, is_learned: bool = False) -> tuple[Floats, list[int]]:
+    def encode_one(self, x: Features, *, is_learned: bool = False) -> tuple[Floats, list[int], bool]:
         """Read one row.
 
         Parameters
@@ -105,6 +99,8 @@ class DictEncoder:
             Shape (n_numbers, 1), float64, NaN where missing: the encoder's own room, valid until the next row.
         codes
             For each column of categories its code; -1 where missing, -2 where unknown.
+        is_known
+            Whether the row has nothing that the columns and their vocabularies do not know.
 
         Raises
         ------
@@ -112,14 +108,14 @@ class DictEncoder:
             If a feature is neither a number nor a word, or has another kind of value than before.
         """
         if tuple(x) == self._names and self._are_plain(x.values()):
-            codes, self.is_whole = self._no_codes, True
+            codes, is_known = self._no_codes, True
         else:
-            codes = self._encode_mixed(x, is_learned=is_learned)
+            codes, is_known = self._encode_mixed(x, is_learned=is_learned)
         if self._bools and (wider := self._no_bools(self._room)):
-            self.is_whole = False
+            is_known = False
             if is_learned:
                 self._widen(wider)
-        return self._room, codes
+        return self._room, codes, is_known
 
     def _no_bools(self, numbers: Floats) -> list[int]:
         """Return which columns of booleans have values (n_numbers, n) that are neither 0, 1 nor missing."""
@@ -143,9 +139,10 @@ class DictEncoder:
             return False
         return True
 
-    def _encode_mixed(self, x: Features, *, is_learned: bool) -> list[int]:
+    def _encode_mixed(self, x: Features, *, is_learned: bool) -> tuple[list[int], bool]:
+        """Read any row into the room, and return its codes, and whether all that it has is known."""
         self._flat.fill(np.nan)
-        codes, self.is_whole = [-1] * len(self._codes), True
+        codes, is_known = [-1] * len(self._codes), True
         for name, value in x.items():
             _, read = self._parse_one(name, value)
             if read is None:
@@ -155,10 +152,10 @@ class DictEncoder:
             elif name in self._categorical:
                 column = self._categorical[name]
                 codes[column] = self._code(column, str(read), is_learned=is_learned)
-                self.is_whole &= self._has_input(column, codes[column])
+                is_known &= self._has_input(column, codes[column])
             else:
-                self.is_whole = False
-        return codes
+                is_known = False
+        return codes, is_known
 
     def parse(self, name: Hashable, values: Sequence[Any]) -> Floats | list[str | None]:
         """Read a feature of several rows.

@@ -1,4 +1,4 @@
-"""What the estimators of :mod:`stream_bp.river` share: settings, columns, files, the row that was last looked at."""
+"""What the estimators of :mod:`stream_bp.river` share: settings, columns, files, the pending row."""
 
 import copy
 import inspect
@@ -16,7 +16,6 @@ from stream_bp._arrays import Array, DType, Floats
 from stream_bp.config.job import JobConfig
 from stream_bp.errors import ConfigError, DataError
 from stream_bp.models.mlp import Model
-from stream_bp.models.single_row import SingleRow
 from stream_bp.nn.reproducibility import single_thread
 from stream_bp.persistence import checkpoints
 from stream_bp.preprocessing.column_plan import ColumnPlan
@@ -24,6 +23,7 @@ from stream_bp.preprocessing.dict_encoder import DictEncoder, Features, is_missi
 from stream_bp.preprocessing.encoder import Encoded, Encoder
 from stream_bp.preprocessing.schema import Column, Task
 from stream_bp.river import files
+from stream_bp.river.pending_row import PendingRow
 
 __all__ = ["MLP", "as_weight"]
 
@@ -82,18 +82,11 @@ class MLP(base.Estimator):
         self._encoder = encoder
         self._model = model
         self._dicts = DictEncoder(encoder)
-        self._stand()
+        self._renew_pending()
 
-    def _stand(self) -> None:
-        """Forget the row that was last looked at: the model has changed."""
-        self._single: SingleRow | None = None
-        self._row: dict[Hashable, Any] | None = None
-        self._answer: list[float] = []
-        self._is_whole = False  # whether learning that row needs no further input or output
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out the row that was last looked at: it may be looked at again."""
-        return {**self.__dict__, "_single": None, "_row": None, "_answer": [], "_is_whole": False}
+    def _renew_pending(self) -> None:
+        """Let no row be pending: the model has changed."""
+        self._pending = PendingRow(self._dicts, self._model)
 
     def clone(self, new_params: dict[str, Any] | None = None, include_attributes: bool = False) -> Self:
         """Return an estimator of the same settings, on request with all that was learned.
@@ -104,48 +97,22 @@ class MLP(base.Estimator):
         if include_attributes:
             params = self._get_params()
             clone.__dict__.update(
-                copy.deepcopy({name: value for name, value in self.__getstate__().items() if name not in params})
+                copy.deepcopy({name: value for name, value in self.__dict__.items() if name not in params})
             )
         return clone
 
-    def _propagate(self, x: Features) -> list[float]:
-        """Return ŷ of a row; the same row is not computed again before something was learned."""
-        if self._row is not None and self._is_same(x):
-            return self._answer
-        if self._model is None:
-            return []
-        self._row = None
-        numbers, codes = self._dicts.encode_one(x)
-        if self._single is None:
-            self._single = SingleRow(self._model)
-        self._answer = self._single.propagate(numbers, codes)
-        self._is_whole = self._dicts.is_whole
-        self._row = dict(x)
-        return self._answer
-
-    def _is_same(self, x: Features) -> bool:
-        try:
-            return self._row == x
-        except ValueError:  # an array among the features: refused where it is read
-            return False
-
-    def _grow(self, x: Features, y: Array) -> SingleRow:
-        """Grow to what a row brings, and propagate it; nothing is changed if it cannot be read.
+    def _grow(self, x: Features, y: Array) -> PendingRow:
+        """Grow to what a row brings, and return it as the pending one; nothing is changed if it cannot be read.
 
         ``y`` is the code of its class, or its value, shape (1, 1).
         """
         model = self._with_columns(self._dicts.new_columns(x), len(x))
-        numbers, codes = self._dicts.encode_one(x, is_learned=True)
+        numbers, codes, _ = self._dicts.encode_one(x, is_learned=True)
         missing = self._encoder.missing_in(numbers, [np.array([code == -1]) for code in codes])
         model.grow(Encoded(numbers, [np.array([code]) for code in codes], y, missing), 0, 1)
-        self._stand()
-        self._propagate(x)
-        return self._ready()
-
-    def _ready(self) -> SingleRow:
-        if self._single is None:
-            raise RuntimeError("no row was propagated")
-        return self._single
+        self._renew_pending()
+        self._pending.propagate(x)
+        return self._pending
 
     def _with_columns(self, new: list[Column], n_features: int) -> Model:
         """Return the model, made or widened for new columns; the first row tells how many features to expect."""
@@ -156,7 +123,7 @@ class MLP(base.Estimator):
         elif new:
             self._model.add_columns(new)
         self._dicts.lay_out()
-        self._stand()
+        self._renew_pending()
         return self._model
 
     def _read_frame(self, X: Any, n_targets: int | None = None) -> Encoded:
@@ -186,12 +153,12 @@ class MLP(base.Estimator):
             with single_thread():
                 prepared = self._model.preparation(len(rows)).prepare(replace(rows, y=y))
                 list(self._model.learn(prepared, 0, len(rows)))
-        self._stand()
+        self._renew_pending()
 
     def _predict_minibatch(self, X: Any) -> Floats | None:
         """Return what is predicted for the rows of a frame, as a model does; None if nothing can be."""
         rows = self._read_frame(X)
-        self._row = None  # a frame of one row is scaled in the room of the row that was last looked at
+        self._pending.forget()  # a frame of one row is scaled in the room of the pending row
         if self._model is None or not self._model.learner.n_outputs:
             return None
         with single_thread():

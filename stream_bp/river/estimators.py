@@ -20,11 +20,11 @@ from stream_bp._arrays import DType, Ints
 from stream_bp.errors import DataError
 from stream_bp.models.base import refuse_excess
 from stream_bp.models.mlp import Model
-from stream_bp.models.single_row import SingleRow
 from stream_bp.preprocessing.arrow_buffers import LARGEST
 from stream_bp.preprocessing.dict_encoder import Features, is_missing, plain
 from stream_bp.preprocessing.encoder import Encoder
 from stream_bp.river.base import MLP, as_weight
+from stream_bp.river.pending_row import PendingRow
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
 
@@ -163,11 +163,12 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
             If the network has blown up.
         """
         w = as_weight(w)
-        self._propagate(x)
+        pending = self._pending
+        pending.propagate(x)
         code = self._code(y)
-        is_known = self._is_whole and code < len(self._codes)
-        single = self._ready() if is_known else self._grow_class(x, y, code)
-        self._row, self._is_whole = None, False
+        if not pending.is_known or code >= len(self._codes):
+            pending = self._grow_class(x, y, code)
+        single = pending.take()
         if code < 0:
             single.pass_by()
         else:
@@ -226,7 +227,7 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
 
     def _shares(self, x: Features) -> list[float]:
         """Return the probability of each class that was learned, in the order of the labels."""
-        output = self._propagate(x)
+        output = self._pending.propagate(x)
         if len(output) != 1:
             return output
         # Of one class there is no doubt; of two, a sigmoid tells the second.
@@ -243,8 +244,8 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
             return code
         return -1 if is_missing(y) else len(self._codes)
 
-    def _grow_class(self, x: Features, y: Hashable, code: int) -> SingleRow:
-        """Grow to a row of a new class, or with something else new, and propagate it."""
+    def _grow_class(self, x: Features, y: Hashable, code: int) -> PendingRow:
+        """Grow to a row of a new class, or with something else new, and return it as the pending one."""
         if code == len(self._codes):
             self._dicts.new_columns(x)  # a feature that cannot be read is refused before the label is known
             self._encoder.labels[0].extend([plain(y)])
@@ -350,10 +351,12 @@ class MLPRegressor(MLP, base.MiniBatchRegressor):
             If the network has blown up.
         """
         w = as_weight(w)
-        self._propagate(x)
+        pending = self._pending
+        pending.propagate(x)
         value = _value(y)
-        single = self._ready() if self._is_whole else self._grow(x, np.array([[value]]))
-        self._row, self._is_whole = None, False
+        if not pending.is_known:
+            pending = self._grow(x, np.array([[value]]))
+        single = pending.take()
         if np.isnan(value):
             single.pass_by()
         else:
@@ -361,7 +364,7 @@ class MLPRegressor(MLP, base.MiniBatchRegressor):
 
     def predict_one(self, x: Features) -> float:
         """Return the value that is expected of a row, given its features."""
-        output = self._propagate(x)
+        output = self._pending.propagate(x)
         return output[0] if output else 0.0
 
     def learn_many(self, X: Any, y: Any) -> None:
