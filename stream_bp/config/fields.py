@@ -158,6 +158,7 @@ def _first_line(error: ValidationError, fields: Mapping[str, FieldInfo]) -> str:
     message = first["msg"].removeprefix("Value error, ")
     if not first["loc"]:
         return message
+    # The first error only: the others often follow from it.
     name = str(first["loc"][0])
     if first["type"] == "missing" and name == "target":
         return "no target: name the column to predict with --target"

@@ -233,6 +233,7 @@ class JobConfig(Settings):
     checkpoint_every: Interval = Field("30s", description="time (30s, 5m, 1h) or minibatches (500) between checkpoints")
     keep: int = Field(3, ge=1, description="checkpoints to keep")
 
+    # Each validator raises the first thing that is wrong: an error is one line.
     @model_validator(mode="after")
     def _agree(self) -> "JobConfig":
         regression, identity = self.task == "regression", self.output == "identity"
@@ -309,6 +310,7 @@ class JobConfig(Settings):
     def source_settings(self) -> dict[str, Any]:
         """What :func:`connectors.open_source` takes beside the places."""
         given = self.model_dump(include={*DIALECT, "spool"})
+        # A column that is copied beside predictions is read, though it is not learned from.
         unread = [name for name in self.ignore if name not in self.keep_columns]
         return {**given, "keeps_bad_rows": self.on_bad_row != "error", "ignore": unread}
 
@@ -382,6 +384,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from None
+    # A key is written as the flag is, or as the field.
     words = {key.replace("-", "_"): value for key, value in settings.items()}
     if len(words) < len(settings):
         raise ConfigError(f"{path}: a key is given twice, with - and with _")

@@ -115,11 +115,13 @@ class ErrorDrift:
         """Add the values of rows; return the means before and in the group that they end, if it has grown there."""
         if self._scale is None:
             self._scale = float(errors.mean()) or 1.0
+        # ADWIN's bound holds for values between 0 and 1.
         bounded = errors if self._is_bounded else errors / (errors + self._scale)
         self._values += bounded.reshape(-1, self._span).sum(axis=1).tolist()
         if len(self._values) % _GROUP:
             return None
         before, group = self._values[:-_GROUP], self._values[-_GROUP:]
+        # After a resume, or when the span has doubled: it is fed what it would have seen.
         if self._detector is None:
             self._detector = self._make(self._span)
             self._detector.feed(before)
@@ -130,6 +132,7 @@ class ErrorDrift:
         means = [math.fsum(part) / (len(part) * self._span) if part else 0.0 for part in (before, group)]
         scale = self._scale
         self._begin()
+        # A change for the better needs no reaction; the detector starts again all the same.
         if means[1] <= means[0]:
             return None
         was, now = means if self._is_bounded else [scale * mean / max(1 - mean, 1e-9) for mean in means]

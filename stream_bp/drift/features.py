@@ -123,10 +123,12 @@ class FeatureDrift:
                 self.psi.update(zip(self._numbers, psi.tolist(), strict=True))
             for name, now, before in zip(self._categorical, counts, self._references, strict=True):
                 self.psi[name] = float(_psi_of_counts(now, before))
+        # Older windows fade, so that slow change becomes the usual.
         self._reference = _KEEP * self._reference + window
         self._references = [_added(_KEEP * old, new) for old, new in zip(self._references, counts, strict=True)]
         self._n_rows = _KEEP * self._n_rows + n_rows
         self._begun, self.mark = rows, next_mark(rows)
+        # Two thresholds: a feature near one of them would drift and settle by turns.
         settled = [name for name in self.drifted if self.psi.get(name, 0.0) < SETTLED]
         drifted = [name for name in self.furthest(DRIFTED) if name not in self.drifted]
         for name in settled:

@@ -83,6 +83,7 @@ class Drift:
             How many rows were learned before them.
         """
         stop, at = start + len(errors), start
+        # Windows end at boundaries, wherever the stretches that are learned together do.
         while (end := self._window_end(start, first_row)) <= stop:
             self.features.count([codes[at:end] for codes in rows.categories])
             self._look(first_row + end - start, rows, end)

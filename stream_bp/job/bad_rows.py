@@ -55,6 +55,7 @@ class Quarantine:
 
     def first_excess(self, notes: Sequence[Note]) -> tuple[BadRow, RowError] | None:
         """Return the first bad row among the next notes that is one too many, and the error that says so."""
+        # Counted on from what the checkpoint holds, so that a resumed job ends where the first one would have.
         n_bad = self._quality.n_bad
         for row in _bad(notes):
             n_bad += row.n_counted
@@ -106,6 +107,7 @@ def escaped(content: bytes) -> str:
 
 def _characters(text: str) -> Iterator[str]:
     for character in text:
+        # Control characters of a bad row would reach the terminal of whoever looks at the file.
         yield character if character.isprintable() or character in "\n\r\t" else _code(character)
 
 

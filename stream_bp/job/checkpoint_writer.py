@@ -77,6 +77,7 @@ class Saver:
         CheckpointError
             If the one before could not be saved.
         """
+        # At most one behind: a copy of θ waits in memory for as long as the disk takes.
         self.wait()
         self._in_hand = self._thread.submit(self._save, snapshot, marks)
 
@@ -105,11 +106,13 @@ class Saver:
             hear(snapshot)
 
     def _write(self, snapshot: Snapshot, marks: Mapping[str, Any]) -> Path:
+        # The checkpoint vouches for the logs, so they are on the medium before it is.
         self._journals.sync(marks)
         if self._predictions is not None:
             self._predictions.sync(marks["predictions"])
         self.newest = path = self._checkpointer.save(snapshot)
         if self._predictions is not None:
+            # Parts get their names last: a reader never sees a row that a crash takes back.
             self._predictions.publish(marks["predictions"])
         return path
 
@@ -120,5 +123,6 @@ class Saver:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._thread.shutdown()
+        # An error that is on its way is the one to tell.
         if error is None:
             self.wait()

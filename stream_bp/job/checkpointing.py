@@ -163,5 +163,6 @@ class Checkpointing:
         """Tell a source without end what no checkpoint of this run will need any more."""
         cursor = Cursor.from_json(snapshot.state["position"]["cursor"])
         self._not_committed.append(self._source.compact(cursor))
+        # A job may go back to any checkpoint that is kept, so the source keeps what those need.
         if len(self._not_committed) > self._config.keep:
             self._source.acknowledge(self._not_committed.popleft())

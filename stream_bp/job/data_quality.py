@@ -73,6 +73,7 @@ class Quality:
         if rows.skipped is not None:
             skipped = rows.skipped[start:stop]
             self.skipped += int(np.count_nonzero(skipped))
+            # A row that is not learned for want of a feature is counted as that alone.
             absent &= ~skipped
         self._without_target += _count(absent)
 

@@ -48,6 +48,7 @@ def plan(source: Source, config: JobConfig) -> Encoder:
     task = config.task if config.task != "auto" else _guess(source, config, encoder)
     if task != draft:
         encoder = Encoder(ColumnPlan.of(schema, config.target, task, **settings))
+    # A stream that never ends may bring its second class late.
     if not source.is_endless:
         _refuse_hopeless(source, encoder)
     return encoder
@@ -55,6 +56,7 @@ def plan(source: Source, config: JobConfig) -> Encoder:
 
 def _guess(source: Source, config: JobConfig, draft: Encoder) -> Task:
     """Words and booleans are classes; whole numbers are, if the first rows have few of them; fractions are values."""
+    # An output function says what the task is: it need not be inferred.
     if config.output != "auto":
         return "regression" if config.output == "identity" else "classification"
     first = next(_targets(source, draft.columns.target_schema), None)

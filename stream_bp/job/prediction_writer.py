@@ -151,6 +151,7 @@ class Predictions:
         self._waiting += records.num_rows * records.num_columns
         if self._waiting >= VALUES:
             with self._parts.failing("write"):
+                # Only the last part takes more rows.
                 for part in self._open[:-1]:
                     part.finish()
                 self._open[-1].flush()
@@ -160,6 +161,7 @@ class Predictions:
         """Tell how far they reach, without touching a file: rows that come later go into another part."""
         if self._open:
             parts = {self._parts.name(part.first, part.stop): part for part in self._open}
+            # The writer's thread works on these while the learner's thread begins new ones.
             self._handed |= parts
             self._open, self._waiting, self._pending = [], 0, list(parts)
         return PartsMark(rows=self._rows, pending=list(self._pending))
@@ -175,6 +177,7 @@ class Predictions:
 
     def publish(self, mark: PartsMark) -> None:
         """Give the parts of a mark their names: once the checkpoint that holds it is acknowledged."""
+        # After a resume the mark may name parts that have their names by now.
         names = [name for name in mark["pending"] if name in self._handed]
         with self._parts.failing("publish"):
             self._parts.rename(names)
@@ -228,6 +231,7 @@ class _Part:
 
     def finish(self) -> None:
         """Write what is left, and the footer, and wait until it is on the medium."""
+        # A part is finished once, and may be marked by several checkpoints.
         if self._is_finished:
             return
         self.flush()

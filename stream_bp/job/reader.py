@@ -153,6 +153,7 @@ class Feed:
         self._seed = config.seed
         self._batch_size = config.batch_size
         self._is_shuffled = config.shuffle_window is not None
+        # A chunk of many columns has fewer rows: the arrays of a chunk stay of one size.
         bounds = _ROWS, _VALUES // max(len(schema), 1), _MINIBATCHES * config.batch_size
         rows = config.shuffle_window or min(bounds)
         self.notes: Sequence[Note] = []
@@ -170,6 +171,7 @@ class Feed:
             with prefetch(self._work.reading(self._chunks(records, prepare)), _AHEAD) as ahead:
                 self._work.n_ready = lambda: ahead.n_ready
                 yield ahead
+            # Asked at the end of the pass alone: only then every file is known.
             self._again = reader.again
             self.notes = self._new(reader.notes, position)
 
@@ -195,6 +197,7 @@ class Feed:
             try:
                 chunk = Chunk(prepare(batch), locate, notes, self._columns_of(batch))
             except MissingValueError as error:
+                # The minibatches before it are whole, and are learned before the error is raised.
                 good = error.row - error.row % self._batch_size
                 if good:
                     before = batch.slice(0, good)
@@ -234,6 +237,7 @@ class Feed:
     def _shuffled(self, window: Block, epoch: int, skip: int, notes: Sequence[Note]) -> _Located:
         """Return a window in its drawn order, without the rows that were applied."""
         first, locate, n_rows = window.cursor(0), window.locator, len(window)
+        # The seed is where the window begins, so its order is the same wherever a run resumed.
         random = np.random.Generator(np.random.Philox(np.random.SeedSequence([self._seed, epoch, first.row])))
         order = random.permutation(n_rows)
         records = window.records.take(order).slice(skip)

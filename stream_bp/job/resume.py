@@ -144,6 +144,7 @@ class ResumePlan:
         """Choose what computes: what did so before, unless the settings say otherwise."""
         if self._saved is not None and config.engine == "auto":
             config = config.model_copy(update={"engine": self._saved.engine})
+        # At least so many: categories and gaps add inputs later.
         n_features = len(config.features) or len({*self._source.schema.names} - {*config.target, *config.ignore})
         return config.engine_for(n_features)
 

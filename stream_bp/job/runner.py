@@ -58,11 +58,13 @@ class ChunkLearner:
     def learn(self, chunk: Chunk) -> None:
         """Learn a chunk, up to the first bad row in it that is one too many."""
         state, first_row = self._state, chunk.position(0).row if chunk.notes else 0
+        # A note belongs to the row that follows it; rows of a chunk are counted from its first one.
         notes = deque((note.row - first_row, note) for note in chunk.notes)
         excess = self._quarantine.first_excess(chunk.notes)
         end = len(chunk.rows)
         if excess is not None:
             at = excess[0].row - first_row
+            # Whole minibatches only: where a run stops must not show in what is learned.
             end = min(end, at - at % self._config.batch_size)
         before = state.rows
         try:
@@ -196,9 +198,11 @@ class Runner:
         return seconds
 
     def _run(self) -> float:
+        # A job that dies before its first checkpoint would leave a directory that nobody can resume.
         if self._resumed is None:
             self._checkpointing.save()
         self._learn()
+        # The last checkpoint is not part of the rate of learning.
         seconds = self.seconds
         if not self._is_saved():
             self._checkpointing.save_and_wait()
@@ -313,6 +317,7 @@ class Runner:
         """Take what is said of what lies after the last row: at the very end, or with the next pass."""
         if self._state.epoch:
             return
+        # Later passes read the same bad rows: they are counted in the first one alone.
         self._excess = self._quarantine.excess_at_end(notes, self._state.rows)
         if self._config.epochs == 1:
             self._notes_at_end = notes

@@ -78,6 +78,7 @@ class Changes:
             "columns_gone": [name for name in gone if name not in self._learned],
         }
         self._missing = self._missing.difference(new).union(events["columns_missing"])
+        # Order does not matter for learning; a person may want to know.
         if not new and not gone and before != now:
             events["columns_reordered"] = now
         return [(event, names) for event, names in events.items() if names]

@@ -65,6 +65,7 @@ class JobState:
         self.drift = Drift(config.drift, model.encoder, config.batch_size) if config.drift != "none" else None
         self.rows = 0
         self.minibatches = 0
+        # A function: making a position costs a little, and most boundaries need none.
         self.locate: Callable[[], Position]
         self.begin(Position(0, Cursor.start()))
         self.stop_reason: str | None = None
@@ -90,6 +91,7 @@ class JobState:
             self.minibatches += len(outcome.loss)
             yield start, outcome
             start += n_rows
+        # After all minibatches of the stretch: Triggers let a stretch end where the error is looked at.
         if self.drift is not None and self.drift.has_grown:
             self.drift.has_grown = False
             if self.config.on_drift != "none":

@@ -64,6 +64,7 @@ class Rate:
     def update(self, now: float, rows: int) -> None:
         """Hear how many rows were learned up to a moment."""
         self._latest = (now, rows)
+        # Twenty points are enough for a rate, and as many as are kept.
         if self._points and now - self._points[-1][0] < _RATE_S / _RATE_POINTS:
             return
         self._points.append(self._latest)

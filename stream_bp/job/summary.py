@@ -133,5 +133,6 @@ def peak_rss_bytes() -> int:
     """Return the most memory this process has held; ``ru_maxrss`` may be that of the process that started it."""
     with contextlib.suppress(OSError, IndexError, ValueError):
         return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
+    # macOS has bytes here, Linux KiB.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -121,8 +121,10 @@ class Timeline(Observer):
                     whole = size + end + 1
                 size += len(chunk)
         header = csv_line(_COLUMNS)
+        # A power cut may have left zeros: they are not another program's file.
         if head[: len(header)] != header[: len(head)] and head.strip(b"\0"):
             raise OSError(0, "it was not written by stream-bp; move it away")
+        # A line that a process was killed in would be read as a wrong figure.
         if whole < size:
             with self._opened() as fd:
                 self._disk.truncate(fd, whole)
@@ -132,6 +134,7 @@ class Timeline(Observer):
         if self._is_silent:
             return
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        # An error may hold line ends, which would begin a line of their own.
         detail = " ".join(detail.split())[:_DETAIL]
         cells = {**cells, "time": now, "event": event, "rss_bytes": _rss_bytes(), "detail": detail}
         line = csv_line([cells.get(column) for column in _COLUMNS])

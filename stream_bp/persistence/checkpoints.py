@@ -103,6 +103,7 @@ class Checkpointer:
         try:
             make_folder(self._disk, self.folder)
             names = self._disk.listdir(self.folder)
+            # A process that died has left them; this one is the only writer.
             self._remove(name for name in names if is_temporary(name))
             _write(self._disk, path, data)
         except OSError as error:
@@ -129,6 +130,7 @@ class Checkpointer:
             if the disk does not even let them be read.
         """
         rejected: list[tuple[Path, CheckpointError]] = []
+        # Not by time: clocks are set back, and copies have new times.
         for _, name in sorted(self._steps(), reverse=True):
             path = self.folder / name
             try:
@@ -138,6 +140,7 @@ class Checkpointer:
             else:
                 return Loaded(snapshot, path, tuple((other, str(error)) for other, error in rejected))
         if rejected:
+            # A disk that does not answer says nothing about the files on it.
             kind = DiskError if any(isinstance(error, DiskError) for _, error in rejected) else CheckpointError
             reasons = "; ".join(str(error) for _, error in rejected)
             raise kind(

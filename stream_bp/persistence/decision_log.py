@@ -56,6 +56,7 @@ class KeptDecisions(Decisions):
             data = b""
         except OSError as error:
             raise self._failure("read", error) from error
+        # Nothing followed from a decision whose line is torn: it was not synced.
         whole = data[: data.rfind(b"\n") + 1]
         self._size, self._is_torn = len(whole), len(whole) < len(data)
         csv.field_size_limit(max(csv.field_size_limit(), len(whole)))  # the columns of a wide file are one field
@@ -79,6 +80,7 @@ class KeptDecisions(Decisions):
     def _append(self, data: bytes) -> None:
         if self._fd < 0 and self._size:
             self._fd = self._disk.open_existing(self._path)
+            # Else the rest of the torn line would stand before the new one.
             if self._is_torn:
                 self._disk.truncate(self._fd, self._size)
         elif self._fd < 0:
@@ -87,6 +89,7 @@ class KeptDecisions(Decisions):
             self._fd = self._disk.open_new(self._path)
             self._disk.fsync_folder(self._path.parent)
         self._disk.write(self._fd, data)
+        # Synced before it is used: a run that resumes must find it.
         self._disk.fsync(self._fd)
         self._size += len(data)
 
@@ -105,6 +108,7 @@ class KeptDecisions(Decisions):
     def _drop_old(self) -> None:
         first = self._saved_rows[0]
         self._lines = [line for line in self._lines if line[0] >= first or line[1].startswith(LASTING)]
+        # A copy that replaces the file: a kill between the two leaves one that is whole.
         temporary = self._path.with_name(f".{self._path.name}.tmp")
         try:
             self.close()

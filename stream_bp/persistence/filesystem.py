@@ -64,6 +64,7 @@ class Disk:
         """Write all of the data; the kernel may take it in several pieces."""
         rest = memoryview(data)
         while rest:
+            # The system may write less than it is given.
             rest = rest[os.write(fd, rest) :]
 
     def truncate(self, fd: int, size_bytes: int) -> None:
@@ -92,6 +93,7 @@ class Disk:
 
     def fsync_folder(self, path: Path) -> None:
         """Wait until a folder's entries (the names made, changed and removed in it) are on the medium."""
+        # A name that was made or changed is durable once its folder is synced.
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(fd)

@@ -125,6 +125,7 @@ class Journal:
         if is_optional and not mark["rows"]:
             journal = cls(path, columns, disk, is_optional=True)
             journal._refuse_foreign()
+            # Its rows, if there are any, are of a run that no checkpoint covers.
             journal._open = journal._replace
             return journal
         journal = cls(path, columns, disk, is_optional=is_optional)
@@ -179,6 +180,7 @@ class Journal:
             If the file cannot be written; it then takes no more rows.
         """
         mark = mark or self.mark()
+        # No file before there is a row: most jobs have no bad one.
         if self._is_optional and not mark["rows"]:
             return mark
         fd = self._write(mark["size"])
@@ -222,6 +224,7 @@ class Journal:
             if self._is_closed:
                 raise OSError(errno.EBADF, "an earlier write failed, or it is closed")
             fd = self._open() if self._fd is None else self._fd
+            # Rows after the mark wait: a checkpoint vouches for those before it alone.
             data = bytes(self._buffer[: max(0, size - self._written)])
             if data:
                 self._is_synced = False
@@ -250,6 +253,7 @@ class Journal:
 
     def _reopen(self) -> int:
         fd = self._fd = self._disk.open_existing(self.path)
+        # At the first write: a job that is refused later has changed nothing.
         self._disk.truncate(fd, self._written)
         return fd
 

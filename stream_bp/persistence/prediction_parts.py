@@ -89,6 +89,7 @@ class Parts:
         """
         names = set(self._names())
         there = {name for name in names if _PART.fullmatch(name)}
+        # A kill between the checkpoint and the renaming leaves parts under their temporary names.
         there |= {name for name in mark["pending"] if self.temporary(_rows(name)[0]).name in names}
         end = 0
         for first, stop in sorted(_rows(name) for name in there):
@@ -124,6 +125,7 @@ class Parts:
             hidden = [name for name in mark["pending"] if name not in names]
             self.rename(hidden)
             names -= {self.temporary(_rows(name)[0]).name for name in hidden}
+            # They were published with a checkpoint that is gone, and are predicted again.
             behind = [name for name in names if _PART.fullmatch(name) and _rows(name)[0] >= mark["rows"]]
             self._remove([*behind, *(name for name in names if _TEMPORARY.fullmatch(name))])
 
@@ -177,6 +179,7 @@ def refuse_place(folder: Path, sources: Sequence[str]) -> None:
     ConfigError
         If it is one.
     """
+    # Two names may lead to one folder.
     place = folder.resolve()
     part = place / Parts.name(0, 1)
     for source in map(Path, sources):

@@ -231,12 +231,14 @@ class RunDirectory:
             if not self.is_ours and path.name in self._names(self.path):
                 raise ConfigError(f"{path} was not written by stream-bp; choose another run directory")
         self._take_lock()
+        # After the lock: another job's folder is not touched.
         make_folder(self._disk, self.checkpoints)
         # A process that died between making a name and syncing it has left that to us.
         self._disk.fsync_folder(self.path)
 
     def _refuse_links(self) -> None:
         for path in (self.lock_path, self.checkpoints, *self._run_files):
+            # Removing or writing through a link could reach files outside of the directory.
             if self._disk.is_link(path):
                 raise ConfigError(
                     f"{path} is a symbolic link, which could lead a write elsewhere; replace it by what it leads to"
@@ -252,6 +254,7 @@ class RunDirectory:
             )
         if owner is not None and not _is_our_mark(owner):
             raise ConfigError(f"{self.lock_path} was not written by stream-bp; choose another run directory")
+        # For people alone: the lock is the kernel's, not the text.
         self._disk.truncate(fd, 0)
         self._disk.write(fd, f"{OWNER}, process {os.getpid()}\n".encode())
 

@@ -112,6 +112,7 @@ def encode(snapshot: Snapshot) -> bytes:
     tensors = {name: _portable(name, array) for name, array in snapshot.tensors.items()}
     body = _canonical_body(snapshot)
     try:
+        # One metadata entry: several would be written in another order by every process.
         data = safetensors.numpy.save(tensors, metadata={METADATA_KEY: body})
     except (SafetensorError, UnicodeEncodeError) as error:
         raise CheckpointError(f"cannot encode the tensors of step {snapshot.step}: {error}") from error
@@ -121,6 +122,7 @@ def encode(snapshot: Snapshot) -> bytes:
             f"cannot encode step {snapshot.step}: its state takes {header_size:,} bytes as JSON, expected at most "
             f"{MAX_HEADER_BYTES:,}; keep large values in arrays, or bound the vocabularies"
         )
+    # The digest covers the header that holds it, so it is taken over zeros in its place.
     start = _digest_start(data, NO_DIGEST)
     digest = _digest_at(data, start)
     return b"".join([memoryview(data)[:start], digest.encode(), memoryview(data)[start + len(digest) :]])

@@ -95,6 +95,7 @@ def saved_config(snapshot: Snapshot) -> JobConfig:
         If it is neither the checkpoint of a job nor that of an estimator.
     """
     with fitting("it is neither the checkpoint of a job nor that of an estimator"):
+        # An estimator saves the same model without a job around it.
         kind: type[_ModelState] = _JobState if holds_job(snapshot) else _PortableState
         kind.model_validate(snapshot.state)
     with fitting():
@@ -151,6 +152,7 @@ def fitting(what: str = "the checkpoint does not fit together") -> Iterator[None
     """Turn whatever malformed content makes stumble into one error."""
     try:
         yield
+    # These say already what is wrong, and where.
     except (CheckpointError, ConnectorError):
         raise
     except ValidationError as error:
