@@ -1,14 +1,19 @@
 """What a learner asks of what computes."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 from stream_bp import choices
 from stream_bp._arrays import Floats
 from stream_bp.choices import Choices
+from stream_bp.errors import ConfigError
+from stream_bp.nn.activations import ACTIVATIONS
+from stream_bp.nn.losses import LOSSES
+from stream_bp.nn.optimizers import OPTIMIZERS
 from stream_bp.nn.scaler import NextRow
-from stream_bp.nn.schedules import Schedule
+from stream_bp.nn.schedules import SCHEDULES, Schedule
 
 __all__ = ["BACKENDS", "Engine", "Rule"]
 
@@ -38,6 +43,47 @@ class Rule:
     clip_norm: float | None
     weight_decay: float
     restarted: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        activation: str,
+        output: str,
+        optimizer: str,
+        learning_rate: float | None,
+        schedule: tuple[str, int, int],
+        clip_norm: float | None,
+        weight_decay: float,
+    ) -> Self:
+        """Return a rule whose names and rate were checked.
+
+        Parameters
+        ----------
+        activation, output, optimizer, clip_norm, weight_decay
+            As they are kept.
+        learning_rate
+            η, > 0; ``None`` takes the optimiser's default for the loss.
+        schedule
+            Its name, ``decay_steps`` and ``warmup_steps``.
+
+        Raises
+        ------
+        ConfigError
+            If a name is not registered, or the rate is not positive.
+        """
+        ACTIVATIONS.pick(activation)
+        LOSSES.pick(output)
+        rule = OPTIMIZERS.pick(optimizer)
+        SCHEDULES.pick(schedule[0])
+        default = rule.default_learning_rate_of_values if output == "identity" else rule.default_learning_rate
+        rate = default if learning_rate is None else learning_rate
+        if not 0 < rate < math.inf:
+            raise ConfigError(f"learning_rate: expected a positive number, found {rate}")
+        name, decay_steps, warmup_steps = schedule
+        return cls(
+            activation, output, optimizer, Schedule(name, rate, decay_steps, warmup_steps), clip_norm, weight_decay
+        )
 
 
 class Engine(Protocol):

@@ -1,0 +1,205 @@
+"""What a learner is between two minibatches: θ, the optimiser's slots, the step; how it grows, begins anew, is saved.
+
+Everything that a checkpoint of the network holds is here. What is derived from it (views, gradient, backend) is made
+again whenever θ is another array.
+"""
+
+import hashlib
+import operator
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, get_args
+
+import numpy as np
+
+from stream_bp._arrays import DType, Floats
+from stream_bp.choices import why_not_compiled
+from stream_bp.errors import CheckpointError, ConfigError
+from stream_bp.nn.activations import ACTIVATIONS
+from stream_bp.nn.backend import BACKENDS, Engine, Rule
+from stream_bp.nn.gradient_stats import Diagnostics
+from stream_bp.nn.layout import Network, initial_columns, initial_theta
+from stream_bp.nn.optimizers import OPTIMIZERS
+
+__all__ = ["LearnerState"]
+
+
+class LearnerState:
+    """The state of a :class:`~stream_bp.nn.learner.Learner`, and all that changes it but learning.
+
+    Parameters
+    ----------
+    inputs
+        Names of the inputs, shape (n_0,).
+    sizes
+        n_1 … n_K.
+    rule
+        How it computes and learns.
+    fan_in, dtype, engine, seed
+        As for :class:`~stream_bp.nn.learner.Learner`.
+
+    Attributes
+    ----------
+    step, rows
+        t of the next step; rows that were learned.
+    theta, grad
+        θ, and room for its gradient, each (n_parameters,).
+    W : list of Floats
+        W⁽¹⁾ … W⁽ᴷ⁾, views of θ, each (n_l, n_{l-1}+1).
+    network
+        The layer sizes.
+    diagnostics
+        How large δ and the gradient are.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[str],
+        sizes: Sequence[int],
+        rule: Rule,
+        *,
+        fan_in: int | None,
+        dtype: DType,
+        engine: str,
+        seed: int,
+    ) -> None:
+        if dtype not in get_args(DType):
+            raise ConfigError(f"dtype: expected one of {', '.join(get_args(DType))}, found {dtype!r}")
+        chosen = {name: getattr(rule, name) for name in ("activation", "output", "optimizer")}
+        if engine == "compiled" and (reason := why_not_compiled(**chosen, schedule=rule.schedule.name)):
+            raise ConfigError(reason)
+        BACKENDS.pick(engine)
+        self._rule, self._engine_name = rule, engine
+        self._psi, self._optimizer = ACTIVATIONS[rule.activation], OPTIMIZERS[rule.optimizer]
+        self._fan_in = len(inputs) if fan_in is None else fan_in
+        self._seed = seed
+        self._dtype = np.dtype(dtype)
+        self.step = 0
+        self.rows = 0
+        self.network = Network((len(inputs), *sizes))
+        self.diagnostics = Diagnostics(len(self.network.shapes))
+        theta = initial_theta(
+            self.network, inputs, gain=self._psi.gain, fan_in=self._fan_in, seed=seed, dtype=self._dtype
+        )
+        self._lay_out(theta, np.zeros((self._optimizer.n_slots, theta.size), self._dtype))
+
+    def _lay_out(self, theta: Floats, slots: Floats) -> None:
+        """Take θ and the optimiser's slots, and derive every view and the engine from them."""
+        self.theta = theta
+        self.grad = np.zeros_like(theta)
+        self._slots = np.vstack([slots, np.zeros_like(theta)])  # the last row is the optimiser's work room
+        self.W = self.network.views(theta)
+        make = BACKENDS[self._engine_name]
+        self._engine: Engine = make(
+            self.network, self._rule, self.diagnostics, theta=theta, grad=self.grad, slots=self._slots
+        )
+        self._is_propagated = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is derived from θ: a copied view would be a view of nothing."""
+        derived = ("W", "_engine", "_is_propagated", "grad")
+        return {name: value for name, value in self.__dict__.items() if name not in derived}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lay_out(self.theta, self._slots[:-1])
+
+    @property
+    def learning_rate(self) -> float:
+        """η⁽ᵗ⁾ of the next step."""
+        return self._rule.schedule(self.step)
+
+    @property
+    def n_outputs(self) -> int:
+        """n_K."""
+        return self.network.layer_sizes[-1]
+
+    @property
+    def n_inputs(self) -> int:
+        """n_0."""
+        return self.network.layer_sizes[0]
+
+    @property
+    def theta_sha256(self) -> str:
+        """SHA-256 of θ's bytes (little-endian), hexadecimal: two learners with the same digest predict the same."""
+        return hashlib.sha256(self.theta.astype(self._dtype.newbyteorder("<")).tobytes()).hexdigest()
+
+    def grow(self, inputs: Sequence[str] = (), n_outputs: int = 0, *, at: int | None = None) -> None:
+        """Add inputs (columns of W⁽¹⁾) and outputs (rows of W⁽ᴷ⁾), to θ and to every optimiser slot.
+
+        Parameters
+        ----------
+        inputs
+            Names of the new inputs.
+        n_outputs
+            How many outputs to add, after the old ones; their weights start at zero.
+        at
+            The place of the first new input among the old ones; after them if it is not given.
+
+        Notes
+        -----
+        What was learned is not disturbed: with the new inputs at 0, the old outputs' a⁽ᴷ⁾ stay as they were.
+        """
+        n_in, *hidden, n_out = self.network.layer_sizes
+        at = n_in if at is None else at
+        grown = Network((n_in + len(inputs), *hidden, n_out + n_outputs))
+        theta = self.network.regrow(self.theta, grown, at)
+        slots = [self.network.regrow(slot, grown, at) for slot in self._slots[:-1]]
+        if inputs and hidden:
+            columns = initial_columns(inputs, hidden[0], gain=self._psi.gain, fan_in=self._fan_in, seed=self._seed)
+            grown.views(theta)[0][:, at : at + len(inputs)] = columns
+        self.network = grown
+        self._lay_out(theta, np.array(slots, self._dtype).reshape(len(slots), theta.size))
+
+    def boost(self) -> None:
+        """Let the learning rate be higher for a while (:data:`~stream_bp.nn.schedules.BOOST`)."""
+        self._rule = replace(self._rule, schedule=replace(self._rule.schedule, boosted=self.step))
+        self._lay_out(self.theta, self._slots[:-1])
+
+    def reset_optimizer(self) -> None:
+        """Let the optimiser begin anew, with empty slots; the schedule goes on."""
+        self._rule = replace(self._rule, restarted=self.step)
+        self._lay_out(self.theta, np.zeros_like(self._slots[:-1]))
+
+    def reset_head(self) -> None:
+        """Let the output layer begin anew, at zero, and the optimiser with it; the layers below stay as they are."""
+        self.W[-1][:] = 0
+        self.reset_optimizer()
+
+    def tensors(self) -> dict[str, Floats]:
+        """Return copies of W⁽¹⁾ … W⁽ᴷ⁾ as ``W1`` … and of the optimiser's slots as ``optimizer``."""
+        named = {f"W{layer}": W.copy() for layer, W in enumerate(self.W, start=1)}
+        return {**named, "optimizer": self._slots[:-1].copy()}
+
+    def state(self) -> dict[str, Any]:
+        """Return the rest of what :meth:`restore` needs, JSON-able."""
+        rule = self._rule
+        since = {"boosted": rule.schedule.boosted, "restarted": rule.restarted}
+        return {"step": self.step, "rows": self.rows, **since, "diagnostics": self.diagnostics.state()}
+
+    def restore(self, tensors: dict[str, Floats], state: dict[str, Any]) -> None:
+        """Go on from :meth:`tensors` and :meth:`state` of a learner with the same settings.
+
+        Raises
+        ------
+        CheckpointError
+            If the arrays do not have the shapes and the type of this learner.
+        """
+        expected = {f"W{layer}": shape for layer, shape in enumerate(self.network.shapes, start=1)}
+        for name, shape in {**expected, "optimizer": (self._optimizer.n_slots, self.theta.size)}.items():
+            array = tensors.get(name)
+            if array is None or array.shape != shape or array.dtype != self._dtype:
+                found = "nothing" if array is None else f"{array.dtype} {array.shape}"
+                raise CheckpointError(f"{name}: expected {self._dtype} {shape}, found {found}")
+        theta = np.concatenate([tensors[name].ravel() for name in expected])
+        if not np.isfinite(theta).all():
+            raise CheckpointError("a weight is not finite; no job saves such a checkpoint")
+        self.step, self.rows = (operator.index(state[name]) for name in ("step", "rows"))
+        # Release 0.1.0 had no reactions to drift.
+        boosted, restarted = operator.index(state.get("boosted", -1)), operator.index(state.get("restarted", 0))
+        if not 0 <= restarted <= self.step < 2**63 or not 0 <= self.rows < 2**63 or not -1 <= boosted <= self.step:
+            raise CheckpointError("the learner has a number of steps, or of rows, that no job comes to")
+        schedule = replace(self._rule.schedule, boosted=boosted)
+        self._rule = replace(self._rule, schedule=schedule, restarted=restarted)
+        self._lay_out(theta, tensors["optimizer"])
+        self.diagnostics.restore(state["diagnostics"])
