@@ -1,14 +1,11 @@
-"""What a classifier's predictions are worth: confusion matrices, log loss, area under the ROC curve.
+"""How good a classifier's predictions are: the metrics of labels, log loss, area under the ROC curve.
 
-A row is stored as six float64 numbers, in the order of the constants below: class codes are exact in a float64, and
-one array then holds a window of rows. Codes count classes in the order in which they first appeared; -1 stands for
-"no prediction".
+A row is stored as six float64 numbers, as :mod:`stream_bp.metrics.confusion` says: one array holds a window of rows.
 
 The metrics are those of River (https://riverml.xyz), read from the counts: a minibatch costs a few NumPy calls, a
 report a few more, and a job starts without River, which brings SciPy.
 """
 
-import math
 from typing import Any, Self
 
 import numpy as np
@@ -16,12 +13,21 @@ from numpy.typing import NDArray
 
 from stream_bp._arrays import running_sum
 from stream_bp.errors import CheckpointError
+from stream_bp.metrics.confusion import (
+    BASELINES,
+    FEW,
+    LAST_LABEL,
+    MAJORITY_CLASS,
+    P_POSITIVE,
+    P_TRUE,
+    PREDICTED,
+    PREDICTORS,
+    TRUE,
+    ConfusionCounts,
+    highest_code,
+)
 
-__all__ = ["ClassificationTally", "log_loss_terms"]
-
-TRUE, PREDICTED, P_TRUE, P_POSITIVE, LAST_LABEL, MAJORITY_CLASS = range(6)
-PREDICTORS = [PREDICTED, LAST_LABEL, MAJORITY_CLASS]
-BASELINES = {"last_label": 1, "majority_class": 2}  # name → place in PREDICTORS
+__all__ = ["PREDICTED", "TRUE", "ClassificationTally", "log_loss_terms"]  # fields of a row, too: a report reads them
 
 SMALLEST_PROBABILITY = 1e-15  # probabilities are clipped to [1e-15, 1 - 1e-15] before the logarithm, as River does
 N_THRESHOLDS = 200  # of the ROC curve; River's default of 10 is coarse
@@ -29,8 +35,6 @@ N_THRESHOLDS = 200  # of the ROC curve; River's default of 10 is coarse
 THRESHOLDS = np.array([i / (N_THRESHOLDS - 1) for i in range(N_THRESHOLDS)])
 THRESHOLDS[0] -= 1e-7
 THRESHOLDS[-1] += 1e-7
-
-_FEW = 8  # classes: up to here a pass over the rows for each of them beats indexing row by row
 
 
 class ClassificationTally:
@@ -63,21 +67,23 @@ class ClassificationTally:
 
     Notes
     -----
-    Memory is 24 bytes × n_classes², and up to 1.6 times that while classes keep appearing.
+    Memory is that of :class:`~stream_bp.metrics.confusion.ConfusionCounts`: it grows with the square of n_classes.
     """
 
     N_FIELDS = 6
 
     def __init__(self, n_classes: int = 0) -> None:
-        self.n_classes = n_classes
         self.n_rows = 0
-        # Axes: predictor, true code, predicted code + 1; column 0 is "no prediction". Larger than n_classes: see _grow.
-        self._confusion = np.zeros((len(PREDICTORS), n_classes, n_classes + 1), np.int64)
-        self._support = np.zeros(n_classes, np.int64)
+        self._counts = ConfusionCounts(n_classes)
         self._histogram = np.zeros((2, N_THRESHOLDS + 1), np.int64)  # true code, number of thresholds below the score
         self._log_loss_sum = 0.0
         self._n_log_loss = 0
         self._last_label = -1
+
+    @property
+    def n_classes(self) -> int:
+        """Classes known so far."""
+        return self._counts.n_classes
 
     # From a minibatch to rows
 
@@ -138,9 +144,9 @@ class ClassificationTally:
         if not n_known:
             out[PREDICTED], out[P_TRUE], out[P_POSITIVE] = -1.0, np.nan, 0.0
             return
-        out[PREDICTED] = _argmax(prediction)
+        out[PREDICTED] = highest_code(prediction)
         out[P_POSITIVE] = prediction[1] if n_known > 1 else 0.0
-        if n_known <= _FEW:
+        if n_known <= FEW:
             out[P_TRUE] = sum(p * (y == code) for code, p in enumerate(prediction))
         else:
             out[P_TRUE] = prediction[np.minimum(y, n_known - 1), np.arange(n_rows)]
@@ -165,10 +171,10 @@ class ClassificationTally:
             Shape (6, n); the last two fields are overwritten.
         """
         true = rows[TRUE].astype(np.int64)
-        self._grow(int(true.max()) + 1)
+        self._counts.grow(int(true.max()) + 1)
         rows[LAST_LABEL, 0] = self._last_label
         rows[LAST_LABEL, 1:] = true[:-1]
-        rows[MAJORITY_CLASS] = _majority_before(true, self._support[: self.n_classes])
+        rows[MAJORITY_CLASS] = self._counts.majority_before(true)
 
     # Counting
 
@@ -180,42 +186,15 @@ class ClassificationTally:
         rows
             Shape (6, n), n ≥ 1.
         """
-        self._grow(int(max(rows[field].max() for field in (TRUE, *PREDICTORS))) + 1)
+        self._counts.grow(int(max(rows[field].max() for field in (TRUE, *PREDICTORS))) + 1)
         self.n_rows += rows.shape[1]
         self._last_label = int(rows[TRUE, -1])
-        if len(self._support) <= _FEW:
-            self._add_jointly(rows)
-        else:
-            self._add_singly(rows)
+        self._counts.add(rows)
         self._add_log_loss(rows[P_TRUE])
         true, score, is_predicted = rows[TRUE], rows[P_POSITIVE], rows[PREDICTED] >= 0
         if not is_predicted.all():
             true, score = true[is_predicted], score[is_predicted]
         self._add_scores(true, score)
-
-    def _add_jointly(self, rows: NDArray[np.float64]) -> None:
-        """Count how often a true class meets three that were predicted; each matrix sums over two of them."""
-        n_true, n_predicted = self._confusion.shape[1:]
-        place = rows[TRUE].copy()
-        for predictor in PREDICTORS:
-            place *= n_predicted
-            place += rows[predictor]
-            place += 1
-        shape = (n_true, *[n_predicted] * len(PREDICTORS))
-        joint = np.bincount(place.astype(np.intp), minlength=math.prod(shape)).reshape(shape)
-        without_last = joint.sum(axis=3)
-        counts = without_last.sum(axis=2), without_last.sum(axis=1), joint.sum(axis=1).sum(axis=1)
-        self._confusion += np.array(counts)
-        self._support += counts[0].sum(axis=1)
-
-    def _add_singly(self, rows: NDArray[np.float64]) -> None:
-        """Count row by row: a count of each of n_classes² places would take longer than the rows."""
-        true = rows[TRUE].astype(np.int64)
-        self._support += np.bincount(true, minlength=len(self._support))
-        n_predicted = self._confusion.shape[2]
-        for predictor, confusion in zip(PREDICTORS, self._confusion, strict=True):
-            place = true * n_predicted + 1 + rows[predictor].astype(np.int64)
-            np.add.at(confusion.reshape(-1), place, 1)  # a view: it is contiguous
 
     def could_have_counted(self, rows: NDArray[np.float64]) -> bool:
         """Tell whether rows (6, n), complete or zero, may be among those counted: known codes, scores up to 1."""
@@ -223,19 +202,6 @@ class ClassificationTally:
         are_codes = (codes >= -1) & (codes < self.n_classes) & (codes == np.floor(codes))
         scores = rows[P_POSITIVE]
         return bool(are_codes.all() and (rows[TRUE] >= 0).all() and ((scores >= 0) & (scores <= 1)).all())
-
-    def _grow(self, n_classes: int) -> None:
-        """Make room for classes; by a quarter at least, so that 1000 classes arriving singly are not 1000 copies."""
-        if n_classes <= self.n_classes:
-            return
-        self.n_classes = n_classes
-        old = len(self._support)
-        if n_classes > old:
-            room = max(n_classes, old + old // 4)
-            confusion = np.zeros((len(PREDICTORS), room, room + 1), np.int64)
-            confusion[:, :old, : old + 1] = self._confusion
-            self._confusion = confusion
-            self._support = np.concatenate((self._support, np.zeros(room - old, np.int64)))
 
     def _add_log_loss(self, p_true: NDArray[np.float64]) -> None:
         """Add −ln p where there is a p."""
@@ -262,40 +228,15 @@ class ClassificationTally:
     def metrics(self) -> dict[str, float | None]:
         """Return every metric of the class docstring, in its order."""
         return {
-            **self._label_metrics(0),
-            "kappa_temporal": self._kappa_temporal(),
+            **self._counts.label_metrics(0),
+            "kappa_temporal": self._counts.kappa_temporal(),
             "log_loss": self._log_loss_sum / self._n_log_loss if self._n_log_loss else None,
             "roc_auc": self._roc_auc(),
         }
 
     def baselines(self) -> dict[str, dict[str, float | None]]:
         """Return, by baseline, the metrics that need no more than its labels: the first four."""
-        return {name: self._label_metrics(predictor) for name, predictor in BASELINES.items()}
-
-    def _label_metrics(self, predictor: int) -> dict[str, float | None]:
-        if not self._confusion[predictor, :, 1:].any():
-            return dict.fromkeys(("accuracy", "balanced_accuracy", "macro_f1", "kappa"))
-        confusion = self._confusion[predictor, : self.n_classes, 1 : self.n_classes + 1]
-        right, support, named = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
-        n = int(support.sum())
-        occurred = support > 0
-        accuracy = int(right.sum()) / n
-        by_chance = float(((support / n) * (named / n)).sum())
-        return {
-            "accuracy": accuracy,
-            "balanced_accuracy": float((right[occurred] / support[occurred]).mean()),
-            "macro_f1": float((2 * right / np.maximum(support + named, 1)).sum() / np.count_nonzero(support + named)),
-            "kappa": (accuracy - by_chance) / (1 - by_chance) if by_chance < 1 else 0.0,
-        }
-
-    def _kappa_temporal(self) -> float | None:
-        predicted = self._confusion[:, :, 1:]
-        n_predicted = predicted.sum(axis=(1, 2))
-        n_wrong = n_predicted - np.trace(predicted, axis1=1, axis2=2)
-        last = BASELINES["last_label"]
-        if not n_predicted[0] or not n_wrong[last]:
-            return None
-        return 1.0 - float((n_wrong[0] / n_predicted[0]) / (n_wrong[last] / n_predicted[last]))
+        return {name: self._counts.label_metrics(predictor) for name, predictor in BASELINES.items()}
 
     def _roc_auc(self) -> float | None:
         n_negatives, n_positives = self._histogram.sum(axis=1).tolist()
@@ -310,7 +251,7 @@ class ClassificationTally:
     def state(self) -> dict[str, NDArray[Any]]:
         """Return copies of everything counted, a function of the rows alone."""
         return {
-            "confusion": np.ascontiguousarray(self._confusion[:, : self.n_classes, : self.n_classes + 1]).copy(),
+            "confusion": self._counts.matrices(),
             "histogram": self._histogram.copy(),
             "running": np.array([self._log_loss_sum, self._n_log_loss, self._last_label], np.float64),
         }
@@ -342,8 +283,7 @@ class ClassificationTally:
         tally.n_rows = int(support[0].sum())
         if not (0 <= running[1] <= tally.n_rows and -1 <= running[2] < n_classes):
             raise CheckpointError(f"running is {running}: impossible after {tally.n_rows} rows of {n_classes} classes")
-        tally._support = support[0].copy()
-        tally._confusion, tally._histogram = confusion.copy(), histogram.copy()
+        tally._counts, tally._histogram = ConfusionCounts.of(confusion), histogram.copy()
         tally._log_loss_sum = float(running[0])
         tally._n_log_loss, tally._last_label = int(running[1]), int(running[2])
         return tally
@@ -367,20 +307,6 @@ def log_loss_terms(p_true: NDArray[np.float64]) -> NDArray[np.float64]:
     return -np.log(np.clip(p, SMALLEST_PROBABILITY, 1.0 - SMALLEST_PROBABILITY))
 
 
-def _argmax(of: NDArray[Any]) -> NDArray[np.int64]:
-    """Return the lowest code with the highest figure of each row, given (n_classes, n); any where one is NaN."""
-    leader: NDArray[np.int64]
-    if len(of) > max(_FEW, of.shape[1]):
-        leader = of.argmax(axis=0)
-        return leader
-    # A pass over the rows for each class: an argmax along the first axis takes four times as long.
-    highest, leader = of[0].copy(), np.zeros(of.shape[1], np.int64)
-    for code, figure in enumerate(of[1:], start=1):
-        np.putmask(leader, figure > highest, code)
-        np.maximum(highest, figure, out=highest)
-    return leader
-
-
 def _thresholds_below(score: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return how many thresholds are < each score (n,), as River compares; only near one must it be looked up."""
     place = score * (N_THRESHOLDS - 1)
@@ -389,44 +315,3 @@ def _thresholds_below(score: NDArray[np.float64]) -> NDArray[np.float64]:
     if is_near.any():
         n_below[is_near] = np.searchsorted(THRESHOLDS, score[is_near])
     return n_below
-
-
-def _majority_before(true: NDArray[np.int64], support: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the most frequent class before each row, the lowest code among equals, -1 before the first.
-
-    Few classes are counted one by one. Of many, after a row, the highest count of any class is ``highest``. The
-    leaders change only in rows whose own class reaches it: they take the lead if they raise it, and share it if they
-    equal it. So each such row gets the key
-    ``code - highest * n_classes``; a raised ``highest`` makes all later keys smaller, a lower code does so among
-    equals, and the running minimum of the keys is the leader. The cost does not depend on the number of classes.
-    """
-    n_classes, start = len(support), int(support.max())
-    n_in_block = np.bincount(true, minlength=n_classes)
-    leader = int(support.argmax())
-    if np.count_nonzero(support + n_in_block >= start) == 1 and start:  # nobody catches up within these rows
-        return np.full(len(true), leader)
-    if n_classes <= _FEW:
-        leaders = _argmax_before(true, support)
-        if not start:
-            leaders[0] = -1
-        return leaders
-    order = np.argsort(true, kind="stable")
-    occurrence = np.empty_like(true)  # 1 for the first row of its class here, 2 for the second, …
-    occurrence[order] = np.arange(1, len(true) + 1) - (np.cumsum(n_in_block) - n_in_block)[true[order]]
-    count = support[true] + occurrence
-    highest = np.maximum.accumulate(np.concatenate(([start], count)))
-    key = np.where(count == highest[1:], true - highest[1:] * n_classes, 0)
-    leaders = np.minimum.accumulate(np.concatenate(([leader - start * n_classes], key)))[:-1] % n_classes
-    if not start:
-        leaders[0] = -1
-    return leaders
-
-
-def _argmax_before(true: NDArray[np.int64], support: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the class with the highest count before each row, the lowest code among equals."""
-    counts = np.empty((len(support), len(true)), np.int64)
-    for code, count in enumerate(counts):
-        count[0] = support[code]
-        np.cumsum(true[:-1] == code, out=count[1:])
-        count[1:] += support[code]
-    return _argmax(counts)
