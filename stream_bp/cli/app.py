@@ -4,11 +4,12 @@ Results go to standard output, progress to standard error, an error is one line.
 :func:`stream_bp.cli.exit_codes.exit_codes`.
 """
 
+import importlib
 import io
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -16,11 +17,22 @@ from typer.core import TyperGroup
 import stream_bp
 from connectors.errors import ConnectorError
 from stream_bp.cli.environment import prepare_libraries
+from stream_bp.cli.flags import (
+    AsJson,
+    Checkpoint,
+    Decimal,
+    Delimiter,
+    Encoding,
+    Fresh,
+    MaybeSources,
+    NullValues,
+    OnBadRow,
+    OtherNumerics,
+    Quote,
+    Sources,
+)
 from stream_bp.comparison import river_models
 from stream_bp.errors import StreamBPError, exit_code
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 __all__ = ["app", "main"]
 
@@ -47,28 +59,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-_SOURCE = typer.Argument(metavar="SOURCE", help="files, folders, patterns, addresses; - for standard input")
-Sources = Annotated[list[str], _SOURCE]
-MaybeSources = Annotated[list[str] | None, _SOURCE]
-Checkpoint = Annotated[str, typer.Argument(metavar="CHECKPOINT", help="checkpoint file, or run directory")]
-AsJson = Annotated[bool, typer.Option("--json", help="write one JSON object to standard output")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="start over, removing the job that the run directory holds")]
-OtherNumerics = Annotated[
-    bool, typer.Option("--allow-different-numerics", help="resume although versions, BLAS or threads differ")
-]
-_AS_LEARNED = "[default: as the checkpoint was learned]"
-Delimiter = Annotated[str | None, typer.Option(help=f"what separates the fields of text {_AS_LEARNED}")]
-Quote = Annotated[str | None, typer.Option(help=f"what encloses fields of text: \" or ' or none {_AS_LEARNED}")]
-Encoding = Annotated[str | None, typer.Option(help=f"of text, as utf-8, utf-16, latin-1 {_AS_LEARNED}")]
-NullValues = Annotated[
-    list[str] | None,
-    typer.Option(help=f"words of text that mean that there is no value, beside the usual ones {_AS_LEARNED}"),
-]
-Decimal = Annotated[str | None, typer.Option(help=f"decimal mark of numbers in text, . or , {_AS_LEARNED}")]
-OnBadRow = Annotated[
-    str | None, typer.Option(help=f"error, or skip: it is left out and counted {_AS_LEARNED}, quarantine as skip")
-]
-
 _MODELS = ", ".join(dict.fromkeys([*river_models.names("classification"), *river_models.names("regression")]))
 
 
@@ -89,11 +79,10 @@ def _root(
         raise typer.Exit
 
 
-def _commands() -> "ModuleType":
-    """Import what works, and NumPy and Arrow with it, when there is something to do: a help text needs neither."""
-    from stream_bp.cli import commands  # noqa: PLC0415
-
-    return commands
+def _run(command: str, *arguments: Any, **named: Any) -> NoReturn:
+    """Import a command, and NumPy and Arrow with it, now that it is called: a help text needs neither."""
+    module = importlib.import_module(f"stream_bp.cli.commands.{command}")
+    raise typer.Exit(module.run(*arguments, **named))
 
 
 def train(
@@ -106,7 +95,7 @@ def train(
 ) -> None:
     """Learn a stream of rows; resume where the run directory holds this job."""
     how = {"fresh": fresh, "allow_different_numerics": allow_different_numerics, "as_json": as_json}
-    raise typer.Exit(_commands().train(sources or [], config, settings, **how))
+    _run("train", sources or [], config, settings, **how)
 
 
 def compare(
@@ -119,7 +108,7 @@ def compare(
     """Let models learn the same rows, one model after the other; print and draw how well each predicts."""
     names = [name.strip() for name in (models or "").split(",") if name.strip()]
     settings |= {"target": target} if target is not None else {}
-    raise typer.Exit(_commands().compare(sources or [], names, settings, as_json=as_json))
+    _run("compare", sources or [], names, settings, as_json=as_json)
 
 
 def resume(
@@ -130,7 +119,7 @@ def resume(
 ) -> None:
     """Go on with the job in a run directory, with the settings it was started with."""
     how = {"allow_different_numerics": allow_different_numerics, "as_json": as_json}
-    raise typer.Exit(_commands().resume(run_dir, watching, **how))
+    _run("resume", run_dir, watching, **how)
 
 
 def predict(
@@ -191,12 +180,10 @@ def predict(
     if follow:
         job |= {**settings, "predictions": output, "keep_columns": kept}
         how = {"fresh": fresh, "allow_different_numerics": allow_different_numerics}
-        raise typer.Exit(_commands().predict_what_comes(model, sources, job, watching, **how))
+        _run("predict_follow", model, sources, job, watching, **how)
     following = [*job, *(["fresh"] if fresh else []), *(name for name in watching if name != "quiet")]
     is_quiet = watching.get("quiet", False)
-    raise typer.Exit(
-        _commands().predict(model, sources, output, kept, settings, following=following, is_quiet=is_quiet)
-    )
+    _run("predict", model, sources, output, kept, settings, following=following, is_quiet=is_quiet)
 
 
 _WITH_SETTINGS: dict[str, Callable[..., None]] = {
@@ -231,13 +218,13 @@ def evaluate(
         decimal=decimal,
         on_bad_row=on_bad_row,
     )
-    raise typer.Exit(_commands().evaluate(model, sources, reading, as_json=as_json))
+    _run("evaluate", model, sources, reading, as_json=as_json)
 
 
 @app.command()
 def inspect(model: Checkpoint, as_json: AsJson = False) -> None:
     """Show what a checkpoint holds."""
-    raise typer.Exit(_commands().inspect(model, as_json=as_json))
+    _run("inspect", model, as_json=as_json)
 
 
 @app.command()
@@ -255,7 +242,7 @@ def report(
     ] = None,
 ) -> None:
     """Tell what a run came to, or how it goes, on one page for a browser: scores, gradients, drift, throughput."""
-    raise typer.Exit(_commands().report(run_dirs, output, serves=serve, port=port))
+    _run("report", run_dirs, output, serves=serve, port=port)
 
 
 def _given(**settings: str | list[str] | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import importlib
 import io
 import multiprocessing
 import os
+import pkgutil
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,7 @@ import pyarrow.parquet as pq
 from connectors import Follow, Source, open_source
 from connectors.files import intervals
 from stream_bp import __main__
+from stream_bp.cli import commands
 from stream_bp.config.job import JobConfig
 from stream_bp.inference import following
 from stream_bp.job.job import Job
@@ -351,8 +353,9 @@ def run_command(arguments: list[str], is_lock_granted: bool = False, out: Path |
 def forked(target: Callable[..., object], *arguments: Any) -> ForkServerProcess:
     """Start a function in a new process, from one that has imported everything and runs no thread."""
     context = multiprocessing.get_context("forkserver")
+    every = [info.name for info in pkgutil.iter_modules(commands.__path__, f"{commands.__name__}.")]
     # pyarrow looks for pandas at its first array.
-    context.set_forkserver_preload(["tests.crash.jobs", "stream_bp.cli.commands", "numba", "pandas"])
+    context.set_forkserver_preload(["tests.crash.jobs", *every, "numba", "pandas"])
     process = context.Process(target=target, args=arguments, daemon=True)
     process.start()
     return process

@@ -23,7 +23,7 @@ import pytest
 from river import tree
 
 from connectors import open_source
-from stream_bp.cli import commands
+from stream_bp.cli.commands import compare as compare_command
 from stream_bp.cli.terminal_plot import draw
 from stream_bp.comparison import river_models
 from stream_bp.comparison.compare import Comparison, compare
@@ -308,5 +308,5 @@ def test_what_is_read_once_is_for_one_model(tmp_path: Path) -> None:
     writer = threading.Thread(target=lambda: pipe.write_text("x,label\n" + "1,a\n2,b\n" * 50))
     writer.start()
     with pytest.raises(ConfigError, match=r"pipe: read once, for one model; write it to a file to compare 2"):
-        commands.compare([str(pipe)], ["mlp", "logistic"], {"target": "label"}, as_json=True)
+        compare_command.run([str(pipe)], ["mlp", "logistic"], {"target": "label"}, as_json=True)
     writer.join()

@@ -24,7 +24,9 @@ from connectors.files.listing import Listing
 from connectors.files.recognition import Recognition
 from connectors.formats.csv.format import CsvFormat
 from connectors.formats.csv.records import whole_records
-from stream_bp.cli import commands
+from stream_bp.cli import output
+from stream_bp.cli.commands import compare, evaluate, predict
+from stream_bp.cli.commands import train as train_command
 from stream_bp.job.job import Job
 from stream_bp.monitoring.log import Log
 from stream_bp.persistence.checkpoints import load
@@ -633,7 +635,7 @@ def test_a_job_says_once_that_it_waits(
         place.mkdir()
     settings = {"target": "label", "follow": True, "idle_timeout": "0.2s", **watching}
     with pytest.raises(SourceError, match=f"{place}: nothing to read came"):
-        commands.train([str(place)], None, settings, fresh=False, allow_different_numerics=False, as_json=False)
+        train_command.run([str(place)], None, settings, fresh=False, allow_different_numerics=False, as_json=False)
     said = [line for line in capsys.readouterr().err.splitlines() if "waiting" in line]
     line = f"{place}: waiting for the first rows"
     if watching.get("log_format") == "json":
@@ -662,15 +664,15 @@ def test_what_reads_a_pipe_beside_a_job_says_that_it_waits(
 
     thread = threading.Thread(target=write)
     thread.start()
-    monkeypatch.setattr(commands, "_tell", tell)
+    monkeypatch.setattr(output, "remark", tell)
     monkeypatch.setattr(Log, "note", lambda _, line: tell(line))
     if command == "compare":
-        commands.compare([str(pipe)], ["mlp"], {"target": "label"}, as_json=True)
+        compare.run([str(pipe)], ["mlp"], {"target": "label"}, as_json=True)
     elif command == "evaluate":
-        commands.evaluate(str(tmp_path / "run"), [str(pipe)], {}, as_json=True)
+        evaluate.run(str(tmp_path / "run"), [str(pipe)], {}, as_json=True)
     else:
         out = str(tmp_path / "out.csv")
-        commands.predict(str(tmp_path / "run"), [str(pipe)], out, [], {}, following=[], is_quiet=False)
+        predict.run(str(tmp_path / "run"), [str(pipe)], out, [], {}, following=[], is_quiet=False)
     thread.join()
     line = f"{pipe}: waiting for the first rows"
     assert said[:1] == [line]

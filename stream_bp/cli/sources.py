@@ -1,0 +1,62 @@
+"""How the commands open the places that they read."""
+
+from collections.abc import Callable
+from typing import Any
+
+from connectors import Follow, Source, open_source, told
+from stream_bp.config.job import DIALECT, JobConfig
+from stream_bp.errors import ConfigError
+from stream_bp.job.observer import Observer
+from stream_bp.persistence import checkpoints
+from stream_bp.persistence.state_schema import saved_config
+
+__all__ = ["open_for_checkpoint", "open_for_job"]
+
+
+def open_for_job(config: JobConfig, observer: Observer) -> Source:
+    """Open the places of a job. A job that follows waits for the first of its rows, and says so."""
+    follow = Follow(config.follow_order, config.idle_timeout_s) if config.follow else None
+    if "-" in config.source and config.spool is None and config.run_dir is not None:
+        observer.note(
+            "standard input is read once: what comes after the last checkpoint is lost with this process; --spool DIR "
+            "keeps it"
+        )
+    if follow is not None:
+        observer.note(f"following {', '.join(map(told, config.source))}")
+    return open_source(*config.source, **config.source_settings, follow=follow, tell=observer.note)
+
+
+def open_for_checkpoint(
+    loaded: checkpoints.Loaded, sources: list[str], reading: dict[str, Any], tell: Callable[[str], object] | None
+) -> Source:
+    """Open places to put a checkpoint to use.
+
+    Parameters
+    ----------
+    loaded
+        The checkpoint. Its job's settings say how text is read.
+    sources
+        The places.
+    reading
+        Settings that win over the checkpoint's.
+    tell
+        Hears why opening takes a while.
+
+    Returns
+    -------
+    Source
+        The rows; they need no target.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is wrong, or bad rows are to be kept.
+    ConnectorError
+        If a place cannot be read.
+    """
+    saved = saved_config(loaded.snapshot)
+    names = ("target", "ignore", *DIALECT, "on_bad_row")
+    config = JobConfig.of({name: getattr(saved, name) for name in names} | reading)
+    if reading.get("on_bad_row") == "quarantine":
+        raise ConfigError("on_bad_row: only a job that learns keeps bad rows; expected error or skip")
+    return open_source(*sources, **config.source_settings, tell=tell)
