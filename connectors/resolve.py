@@ -19,7 +19,8 @@ from connectors.formats.csv.dialect import Dialect
 from connectors.formats.csv.format import CsvFormat
 from connectors.formats.parquet import ParquetFormat
 from connectors.memory import MemorySource
-from connectors.pipes import Spool, is_pipe
+from connectors.pipes.pipe import is_pipe
+from connectors.pipes.spool import Spool
 from connectors.registry import BUILT_IN, open_elsewhere, scheme_of, unknown_scheme
 from connectors.source import Source
 from connectors.stores.address import is_address, told

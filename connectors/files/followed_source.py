@@ -35,7 +35,7 @@ from connectors.files.following import Following
 from connectors.files.listing import Listing
 from connectors.formats.base import FileFacts, Format, doubts_of, first_columns, schema_of
 from connectors.formats.file_cursor import FileCursor, same_rows_before
-from connectors.pipes import Spool, telling
+from connectors.pipes.spool import Spool, telling
 from connectors.source import Reader, Source
 
 __all__ = ["Follow", "FollowedSource"]

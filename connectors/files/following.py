@@ -21,7 +21,7 @@ from connectors.files.recognition import Recognition
 from connectors.formats.base import block_of, file_start, identify, refusal, refuse_crowd
 from connectors.formats.file_cursor import FileCursor, FileIdentity
 from connectors.notes import FileStart, Note
-from connectors.pipes import Spool, telling
+from connectors.pipes.spool import Spool, telling
 from connectors.schemas import refuse_strangers
 from connectors.source import Block
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from connectors.errors import SourceError, foreign_errors
 from connectors.files.watcher import Watch
 from connectors.formats.base import Format
-from connectors.formats.csv.text import compression_of
+from connectors.formats.csv.text_stream import compression_of
 from connectors.formats.file_cursor import FileIdentity
 from connectors.stores.storage import Status
 

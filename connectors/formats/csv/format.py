@@ -28,8 +28,11 @@ from connectors.formats.base import (
     refuse_other_version,
 )
 from connectors.formats.csv.dialect import Dialect
-from connectors.formats.csv.parser import Parsed, RecordParser, infer_schema, parse_header, readable
-from connectors.formats.csv.text import TextFile, compression_of, line_number
+from connectors.formats.csv.header import parse_header
+from connectors.formats.csv.parser import Parsed, RecordParser, readable
+from connectors.formats.csv.text import TextFile
+from connectors.formats.csv.text_stream import compression_of, line_number
+from connectors.formats.csv.type_inference import infer_schema
 from connectors.formats.file_cursor import FileIdentity
 from connectors.notes import BadRow
 from connectors.prefetching import Prefetcher, prefetch

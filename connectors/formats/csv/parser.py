@@ -1,177 +1,24 @@
-"""Whole records of CSV text to typed columns, by Arrow; and where the first mistake is, when Arrow finds one.
-
-An empty cell is null, whatever the type; so is a word that the dialect names. In a number or truth value so are blanks,
-and Arrow's usual words (NA, NaN, null …); in a string they are strings: ``NA`` is Namibia.
-"""
+"""Whole records of CSV text to typed columns, by Arrow; and which records cannot be read, where Arrow finds one."""
 
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache, partial
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv as pacsv
 
 from connectors.errors import RowError, SchemaError
+from connectors.formats.csv import arrow_csv
+from connectors.formats.csv.cells import suspicious_cells
 from connectors.formats.csv.dialect import Dialect
 from connectors.formats.csv.records import Positions, count_fields, count_lines, misquoted, record_ends
-from connectors.schemas import NOTHING, check_names, doubtful, failures
+from connectors.schemas import NOTHING
 from connectors.suggestions import shorten
 
-__all__ = ["BadRecord", "Parsed", "RecordParser", "infer_schema", "parse_header", "readable"]
-
-# Arrow would cancel a parse at a signal: a job asked to stop would end with an error instead of a checkpoint.
-pa.enable_signal_handlers(False)
-
-_INFERRED = (pa.null(), pa.bool_(), pa.int64(), pa.float64(), pa.date32(), pa.time32("s"))
-_BOM = b"\xef\xbb\xbf"
-_MOST = 0.99  # of the cells with a value; the rest are mistakes then
-_MANY = 0.5  # of them that are numbers: most words are none then, or mean nothing
-_BLANKS = (*(" " * n for n in range(1, 17)), "\t")
-_NUMBER = r"-?[0-9]{1,17}"
-_DECIMAL = r"[+-]?(?:[0-9]+{mark}?[0-9]*|{mark}[0-9]+)(?:[eE][+-]?[0-9]{1,3})?"
-_DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
-_HOUR = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?"
-_ZONE = "(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)"
-# What a column of words is, if nearly all of its cells are so; the first that fits. See `_written` for the mark.
-_LIKELY = (
-    (pa.bool_(), "true|false"),
-    (pa.int64(), _NUMBER),
-    (pa.float64(), _DECIMAL),
-    (pa.date32(), _DAY),
-    (pa.time32("s"), "[0-9]{2}:[0-9]{2}(?::[0-9]{2})?"),
-    (pa.timestamp("us"), f"{_DAY}(?:[ T]{_HOUR})?"),
-    (pa.timestamp("ns"), f"{_DAY}(?:[ T]{_HOUR})?"),
-    (pa.timestamp("us", "UTC"), f"{_DAY}[ T]{_HOUR}{_ZONE}"),
-    (pa.timestamp("ns", "UTC"), f"{_DAY}[ T]{_HOUR}{_ZONE}"),
-)
-# What certainly is of a type.
-_PLAIN = (
-    (pa.types.is_int64, _NUMBER),
-    (pa.types.is_floating, r"-?[0-9]{1,17}(?:{mark}[0-9]{1,17})?"),
-    (pa.types.is_boolean, "true|false"),
-)
-
-
-def parse_header(text: bytes, name: str, dialect: Dialect) -> list[str]:
-    """Return the names of the columns from the first record of file `name`; one without is called by its number."""
-    quoting = {"quoting": csv.QUOTE_NONE} if not dialect.quote_byte else {"quotechar": dialect.quote_byte.decode()}
-    try:
-        line = text.decode().strip("\r\n")
-        names = next(csv.reader([line], delimiter=dialect.delimiter or ",", strict=True, **quoting))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise SchemaError(f"{name}: the header cannot be read: {error}") from error
-    numbered = [f"column {number}" for number in range(1, len(names) + 1)]
-    # As tables write the numbers of their rows, and what ends each line with a delimiter. A name that is taken is none.
-    names = [
-        number if not called.strip() and number not in names else called
-        for called, number in zip(names, numbered, strict=True)
-    ]
-    check_names(names, name)
-    return names
-
-
-def infer_schema(text: bytes, header: list[str], dialect: Dialect) -> pa.Schema:
-    """Return the type of each column, as far as these records tell; those that cannot be read tell nothing.
-
-    It is null, bool, int64, double, or string; or a date, a time or a timestamp, where they are written as in ISO 8601:
-    other formats are too many to guess. A column of numbers remains one where a word in a hundred stands among them;
-    that of one with more carries a `schemas.doubt`.
-    """
-    as_bytes = pa.schema([(column, pa.binary()) for column in header])
-    good = RecordParser(header, as_bytes, "", dialect).good(text)
-    if not good:
-        return pa.schema([(column, pa.null()) for column in header])
-    found = _read(good, header, _convert([], dialect, NOTHING), dialect)
-    # What a column is to be is asked of the text of it alone: to parse all the text again takes as long for each of
-    # them as for all.
-    moments = [pa.field(field.name, pa.string()) for field in found.schema if pa.types.is_timestamp(field.type)]
-    words = _read(good, header, _convert(moments, dialect), dialect) if moments else found
-    as_words = {field.name for field in moments}
-    alone = replace(dialect, delimiter=";", quote='"')  # see `_alone`
-    return pa.schema(
-        [
-            _settled(field, words[field.name] if field.name in as_words else column, alone)
-            for field, column in zip(found.schema, found.columns, strict=True)
-        ]
-    )
-
-
-def _settled(found: pa.Field, words: pa.ChunkedArray, dialect: Dialect) -> pa.Field:
-    """Return the column of records like these: of a timestamp, one with room for any year and for fractions."""
-    if found.type in _INFERRED:
-        return found
-    if pa.types.is_timestamp(found.type):
-        finer = pa.timestamp("us", found.type.tz)
-        try:
-            _read(_alone(words), [""], _convert([pa.field("", finer)], dialect, NOTHING), dialect)
-        except pa.ArrowInvalid:  # it has fractions of nine digits
-            return found
-        return found.with_type(finer)
-    if not pa.types.is_string(found.type):
-        return found.with_type(pa.string())
-    has_value, is_number = _has_value(words, dialect), _is_like(words, _DECIMAL, dialect)
-    n_values = pc.sum(has_value).as_py() or 0
-    for type_, pattern in _LIKELY:
-        is_like = is_number if pattern is _DECIMAL else _is_like(words, pattern, dialect)
-        if (pc.sum(is_like).as_py() or 0) >= _MOST * n_values:
-            # What looks like it may yet be none: a moment beyond the years of its unit, a truth value between blanks.
-            parser = RecordParser([""], pa.schema([("", type_)]), "", dialect)
-            if parser.n_bad(_alone(words)) <= (1 - _MOST) * n_values:
-                return found.with_type(type_)
-    return _doubted(found, words, has_value, is_number)
-
-
-def _doubted(
-    found: pa.Field, words: pa.ChunkedArray, has_value: pa.ChunkedArray, is_number: pa.ChunkedArray
-) -> pa.Field:
-    """Return a column of words, with a doubt if most of those that are values are numbers."""
-    n_values, n_numbers = (pc.sum(those).as_py() or 0 for those in (has_value, pc.and_(has_value, is_number)))
-    if n_numbers < _MANY * n_values or n_numbers in {0, n_values}:
-        return found
-    word = words.filter(pc.and_not(has_value, is_number))[0].as_py()
-    return doubtful(
-        found,
-        f"column {found.name!r} is taken for categories, though {n_numbers / n_values:.0%} of its cells are numbers; "
-        f"others are like {shorten(word)!r}: --null-values says that such a word means nothing, --numeric that all are "
-        "numbers",
-    )
-
-
-def _alone(words: pa.ChunkedArray) -> bytes:
-    """Return records of one column, each in quotes."""
-    text = io.BytesIO()
-    pacsv.write_csv(pa.table({"": words}), text, pacsv.WriteOptions(include_header=False))
-    return text.getvalue()
-
-
-def _has_value(words: pa.ChunkedArray, dialect: Dialect) -> pa.ChunkedArray:
-    """Tell which of some words are not such as mean that there is nothing."""
-    return pc.invert(pc.match_substring_regex(words, _nothing(dialect.null_values)))
-
-
-@lru_cache(maxsize=256)
-def _nothing(null_values: tuple[str, ...]) -> str:
-    """Return the pattern of what means that there is nothing: once, and not for each column."""
-    return "^(?:" + "|".join(map(re.escape, (*NOTHING, *_BLANKS, *null_values))) + ")$"
-
-
-def _is_like(words: pa.ChunkedArray, pattern: str, dialect: Dialect) -> pa.ChunkedArray:
-    """Tell which of some words are as a pattern says, but for blanks."""
-    return pc.match_substring_regex(words, rf"^\s*(?:{_marked(pattern, dialect.decimal)})\s*$")
-
-
-@lru_cache(maxsize=256)
-def _marked(pattern: str, decimal: str) -> str:
-    """Return a pattern with the decimal mark that numbers are written with."""
-    return pattern.replace("{mark}", re.escape(decimal))
+__all__ = ["BadRecord", "Parsed", "RecordParser", "readable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,9 +96,9 @@ class RecordParser:
                 _probe(field.type, dialect)
             except pa.ArrowNotImplementedError as error:
                 raise SchemaError(f"{name}: column {field.name!r} cannot be read from text as {field.type}") from error
-        self._options = _convert(schema, dialect)
-        self._options_without_blanks = _convert(schema, dialect, NOTHING)
-        self._options_without_words = _convert(schema, dialect, ("",))
+        self._options = arrow_csv.convert_options(schema, dialect)
+        self._options_without_blanks = arrow_csv.convert_options(schema, dialect, NOTHING)
+        self._options_without_words = arrow_csv.convert_options(schema, dialect, ("",))
 
     def parse(self, text: bytes, keeps_bad_rows: bool) -> Parsed:
         """Parse whole records, at least one, in any thread.
@@ -323,7 +170,7 @@ class RecordParser:
         table = None
         for option in options:
             with contextlib.suppress(pa.ArrowInvalid):
-                table = _read(text, self.header, option, self._dialect)
+                table = arrow_csv.read_records(text, self.header, option, self._dialect)
                 break
         if table is None:
             return None
@@ -339,7 +186,7 @@ class RecordParser:
         return table if table.num_rows == n_records else None
 
     def _as_rows(self, table: pa.Table) -> pa.RecordBatch:
-        columns = [_nothing_to_null(column.combine_chunks(), self._dialect) for column in table.columns]
+        columns = [arrow_csv.text_to_null(column.combine_chunks(), self._dialect) for column in table.columns]
         return pa.record_batch(columns, schema=self._schema)
 
     def _complaints(self, text: bytes, ends: Positions) -> dict[int, tuple[str, str]]:
@@ -369,10 +216,12 @@ class RecordParser:
 
     def _mistyped(self, text: bytes, ends: Positions, which: Positions) -> Iterator[tuple[int, tuple[str, str]]]:
         """Yield what is wrong with the cells of records that are well-formed, column by column."""
-        as_bytes = _convert([pa.field(field.name, pa.binary()) for field in self._schema], self._dialect)
+        as_bytes = arrow_csv.convert_options(
+            [pa.field(field.name, pa.binary()) for field in self._schema], self._dialect
+        )
         joined = self._joined(text, ends, which)
         try:
-            cells = _read(joined, self.header, as_bytes, self._dialect) if joined else None
+            cells = arrow_csv.read_records(joined, self.header, as_bytes, self._dialect) if joined else None
         except pa.ArrowInvalid:
             return
         if cells is None or cells.num_rows != len(which):
@@ -382,7 +231,7 @@ class RecordParser:
             if field.name not in names:
                 continue
             cells = column.combine_chunks()
-            suspicious = _suspicious(cells, field.type, self._dialect)
+            suspicious = suspicious_cells(cells, field.type, self._dialect)
             # What is wrong with one cell is wrong with all that are the same.
             indices = pa.Array.from_buffers(pa.int64(), len(suspicious), [None, pa.py_buffer(suspicious)])
             words = cells.take(indices).dictionary_encode()
@@ -395,7 +244,7 @@ class RecordParser:
 
     def _column_parses(self, field: pa.Field, text: bytes) -> bool:
         try:
-            _read(text, self.header, _convert([field], self._dialect), self._dialect)
+            arrow_csv.read_records(text, self.header, arrow_csv.convert_options([field], self._dialect), self._dialect)
         except pa.ArrowInvalid:
             return False
         return True
@@ -431,34 +280,7 @@ def _probe(type_: pa.DataType, dialect: Dialect) -> None:
     """Let Arrow raise if it reads no text as a type: once for each type, and not for each column of each file."""
     # Where nothing is quoted, two quotes are a word.
     with contextlib.suppress(pa.ArrowInvalid):
-        _read(b'""', [""], _convert([pa.field("", type_)], dialect), dialect)
-
-
-def _convert(
-    wanted: Iterable[pa.Field], dialect: Dialect, nothing: Sequence[str] = (*NOTHING, *_BLANKS)
-) -> pacsv.ConvertOptions:
-    """Return how cells become values; of no column wanted, Arrow tells the types of all."""
-    types = {field.name: field.type for field in wanted}
-    return pacsv.ConvertOptions(
-        column_types=types,
-        include_columns=list(types),
-        include_missing_columns=True,
-        null_values=[*nothing, *dialect.null_values],
-        decimal_point=dialect.decimal,
-    )
-
-
-def _suspicious(cells: pa.Array, type_: pa.DataType, dialect: Dialect) -> Positions:
-    """Return the indices of cells that are not plainly of a type: where some are not, nearly all others are."""
-    if pa.types.is_binary(type_):
-        return np.empty(0, np.int64)
-    if pa.types.is_string(type_) or pa.types.is_large_string(type_):
-        return np.array(failures(cells, pa.string()), np.int64)
-    pattern = next((pattern for is_it, pattern in _PLAIN if is_it(type_)), None)
-    if pattern is None:
-        return np.arange(len(cells))
-    plain = pc.match_substring_regex(cells, f"^(?:{_marked(pattern, dialect.decimal)})?$")
-    return np.flatnonzero(~np.from_dlpack(plain.cast(pa.uint8())).view(bool))
+        arrow_csv.read_records(b'""', [""], arrow_csv.convert_options([pa.field("", type_)], dialect), dialect)
 
 
 def _complaint(field: pa.Field, cell: bytes) -> tuple[str, str]:
@@ -466,38 +288,6 @@ def _complaint(field: pa.Field, cell: bytes) -> tuple[str, str]:
     if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
         return "encoding", f"column {field.name!r}: {readable(cell)!r} is not valid UTF-8 (see --encoding)"
     return "type", f"column {field.name!r}: expected {field.type}, found {readable(cell)!r}"
-
-
-def _read(text: bytes, header: list[str], convert: pacsv.ConvertOptions, dialect: Dialect) -> pa.Table:
-    """Parse in one piece and one thread, so that nothing is cut but by us."""
-    if text.startswith(_BOM):  # Arrow would leave it out; behind a blank line it is text like other text
-        text = b"\n" + text
-    return pacsv.read_csv(
-        pa.py_buffer(text),
-        read_options=pacsv.ReadOptions(use_threads=False, block_size=len(text) + 1, column_names=header),
-        parse_options=pacsv.ParseOptions(
-            delimiter=dialect.delimiter or ",",
-            quote_char=dialect.quote_byte.decode() or False,
-            newlines_in_values=True,
-        ),
-        convert_options=convert,
-    )
-
-
-def _nothing_to_null(column: pa.Array, dialect: Dialect) -> pa.Array:
-    """Let what is empty, or a word for it, be null: by a new bitmap, for a scalar would make Arrow import pandas."""
-    is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
-    if not is_text or column.null_count:  # a column that the file lacks is null already
-        return column
-    is_filled = np.from_dlpack(pc.binary_length(column)) > 0
-    if dialect.null_values:
-        is_word = pc.is_in(column, value_set=pa.array(dialect.null_values, column.type))
-        is_filled &= ~np.from_dlpack(is_word.cast(pa.uint8())).view(bool)
-    if is_filled.all():
-        return column
-    bitmap = pa.py_buffer(np.packbits(is_filled, bitorder="little"))
-    _, offsets, text = column.buffers()
-    return pa.Array.from_buffers(column.type, len(column), [bitmap, offsets, text])
 
 
 def readable(text: bytes) -> str:

@@ -1,33 +1,23 @@
-"""The bytes of one CSV file, decompressed and counted, handed out in whole records and hashed as they go."""
+"""Whole records of one CSV file, handed out in order, counted and hashed as they go."""
 
 from __future__ import annotations
 
-import codecs
-import contextlib
-import gzip
 import hashlib
 import re
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from connectors.errors import ConnectorError, RowError, is_of_system
+from connectors.errors import RowError
 from connectors.formats.csv.dialect import Dialect
 from connectors.formats.csv.records import first_line, record_ends, whole_records
-from connectors.stores.object_file import ObjectFile
-from connectors.stores.storage import DISK, LocalFile, Status, Storage
+from connectors.formats.csv.text_stream import TextStream, line_number
+from connectors.stores.storage import DISK, Status, Storage
 
-__all__ = ["MAX_RECORD", "TextFile", "compression_of", "line_number", "transcoded"]
+__all__ = ["MAX_RECORD", "TextFile"]
 
-_COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 MAX_RECORD = 16 << 20
 _LONG_HEADER = 1 << 16
 _UNTOLD = Dialect()
-_END = 1 << 12  # bytes by which a file that grows is known to be the same still
-_EVER_LESS = (1 << 12, 1 << 6, 1)
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -61,10 +51,6 @@ class TextFile:
         SHA-256 of all of them.
     status : Status
         What the system knew of the file when it was opened.
-    damage : Exception or None
-        Why what follows cannot be read; a record that it cuts off is not handed out.
-    is_rewritten : bool
-        Whether a file that grows was found to have other bytes where it had been read: nothing more is read then.
     """
 
     def __init__(
@@ -78,68 +64,49 @@ class TextFile:
         storage: Storage = DISK,
     ) -> None:
         self._name, self._block_size, self._storage = name, block_size, storage
-        self.is_growing, self._until = is_growing and until is None, until
-        self._file = storage.open(name)
-        self.status = self._file.opened
-        self._stream = _decompressed(self._file, name)
+        self._stream = TextStream(name, is_growing=is_growing, until=until, storage=storage)
+        self.status = self._stream.status
         self._pending = b""
-        self._is_at_end = False
-        self.damage: Exception | None = None
-        self.is_rewritten = False
-        self._end = b""
         self.offset = 0
         self.last_byte = b""
         self.hash = hashlib.sha256()
-        self.dialect = dialect
         self.dialect = dialect.told_by(self._beginning())
         if not self.dialect.is_utf8:
-            self._pending, self._is_at_end, self.damage = b"", False, None
-            self._stream = self._restarted()
+            self._pending = b""
+            self._stream.restart(str(self.dialect.encoding))
 
     def _beginning(self) -> bytes:
         """Return what tells how the file is written: as much as has its first line, or what that opens a quote in."""
         while not re.search(rb"[^\r\n][\r\n]", self._pending) and len(self._pending) <= MAX_RECORD and self._grow():
             pass
-        while self._opens_quote() and len(self._pending) <= _LONG_HEADER and self._grow():
+        while _opens_quote(self._pending) and len(self._pending) <= _LONG_HEADER and self._grow():
             pass
         return self._pending
-
-    def _opens_quote(self) -> bool:
-        """Whether a quote is opened in the first line, and the record not ended in what was read."""
-        first = re.match(rb"[\r\n]*([^\r\n]*)", self._pending)
-        if first is None or not first[1].count(b'"') % 2:
-            return False
-        lines = self._pending[:_LONG_HEADER].lstrip(b"\r\n").splitlines(keepends=True)
-        quotes = 0
-        for line in lines:
-            quotes += line.count(b'"')
-            if not quotes % 2 and line.endswith((b"\r", b"\n")):
-                return False
-        return bool(lines)
-
-    def _restarted(self, *, salvages: bool = False) -> Any:
-        """Return the text from its beginning; to be salvaged, by what tells the most of what is damaged."""
-        self._end = b""
-        # A stream closes the file that it reads when it is given up.
-        file = self._file.again()
-        self._stream.close()
-        self._file.close()
-        self._file = file
-        is_gzip = compression_of(self._name) == "gzip"
-        stream = gzip.GzipFile(fileobj=self._file) if salvages and is_gzip else _decompressed(self._file, self._name)
-        if self.dialect.is_utf8:
-            return stream
-        return _Transcoded(stream, str(self.dialect.encoding), lambda: self.is_growing)
 
     @property
     def is_plain(self) -> bool:
         """Whether the file's bytes are those of the text: neither compressed nor in another encoding."""
-        return self._stream is self._file
+        return self._stream.is_plain
+
+    @property
+    def is_growing(self) -> bool:
+        """Whether more may come at its end."""
+        return self._stream.is_growing
+
+    @property
+    def damage(self) -> Exception | None:
+        """Why what follows cannot be read; a record that it cuts off is not handed out."""
+        return self._stream.damage
+
+    @property
+    def is_rewritten(self) -> bool:
+        """Whether a file that grows has other bytes now where it was read: nothing more is read then."""
+        return self._stream.is_rewritten
 
     @property
     def _is_last(self) -> bool:
         """Whether the end of what was read ends a record."""
-        return self._is_at_end and self.damage is None
+        return self._stream.is_at_end and self.damage is None
 
     def header(self) -> bytes:
         """Take the first record, without a byte order mark; empty where there is none."""
@@ -202,17 +169,12 @@ class TextFile:
     @property
     def read_to(self) -> int:
         """Bytes of text read so far, handed out or not."""
-        return self.offset + len(self._pending)
+        return self._stream.read_to
 
     def settle(self, until: int | None) -> None:
         """Take a file that grows for one that ends, at a byte of its text where that is given."""
-        self.is_growing, self._until = False, until
-        self._cut_off()
-
-    def _cut_off(self) -> None:
-        """Read no further than to where the file is to end."""
-        if self._until is not None and self.read_to >= self._until:
-            self._pending, self._is_at_end = self._pending[: self._until - self.offset], True
+        self._stream.settle(until)
+        self._pending = self._pending[: self.read_to - self.offset]
 
     def next_byte(self) -> bytes:
         """Return the byte after the last one taken, without taking it; empty at the end."""
@@ -222,7 +184,7 @@ class TextFile:
 
     def status_now(self) -> Status:
         """Return what the system knows of the open file now, whatever it is called by now."""
-        return self._file.status()
+        return self._stream.status_now()
 
     @property
     def has_rest(self) -> bool:
@@ -232,55 +194,17 @@ class TextFile:
     def close(self) -> None:
         """Release the file; a second call does nothing."""
         self._stream.close()
-        self._file.close()
 
     def _grow(self) -> bool:
         """Read on; a record longer than a block is read in ever larger steps, lest it be looked through too often."""
-        # A stream that has failed says anything when it is asked again.
-        if self.damage is not None or (self._until is not None and self.read_to >= self._until):
-            self._is_at_end = True
-            return False
-        if self.is_growing and self._end:
-            # It may have been truncated, and have grown past that place, since it was found to end there.
-            self.is_rewritten |= self._end_now() != self._end
-            if self.is_rewritten:
-                return False
-        try:
-            more = self._stream.read(max(self._block_size, len(self._pending)))
-        except ConnectorError:  # a store's: it tells nothing of the text
-            raise
-        except (OSError, EOFError, UnicodeError, pa.ArrowException) as error:
-            if is_of_system(error):
-                raise
-            more, self.damage = self._salvaged(), error
-            self._is_at_end = True
+        more = self._stream.read(max(self._block_size, len(self._pending)))
         self._pending += more
-        self._is_at_end |= not more and not self.is_growing
-        self._end = self._end_now() if self.is_growing and not more else b""
-        self._cut_off()
         return bool(more)
-
-    def _end_now(self) -> bytes:
-        """Return the last bytes before the place up to which the file was read."""
-        return self._file.before(_END) if isinstance(self._file, LocalFile) else b""
-
-    def _salvaged(self) -> bytes:
-        """Return what can be read before the damage, whatever was asked for at once."""
-        found = b""
-        for step in _EVER_LESS:
-            self._stream = self._restarted(salvages=True)
-            with contextlib.suppress(OSError, EOFError, UnicodeError, pa.ArrowException):
-                rest = self.offset + len(self._pending) + len(found)
-                while rest and (skipped := self._stream.read(min(rest, 1 << 20))):
-                    rest -= len(skipped)
-                while more := self._stream.read(step):
-                    found += more
-        return found
 
     def _complete(self) -> int:
         """Read until there is a whole record, and return the length of all whole ones; 0 where none begins."""
-        while not (length := whole_records(self._pending, self._is_last, self.dialect)) and not self._is_at_end:
-            if self._is_long or not (self._grow() or self._is_at_end):
+        while not (length := whole_records(self._pending, self._is_last, self.dialect)) and not self._stream.is_at_end:
+            if self._is_long or not (self._grow() or self._stream.is_at_end):
                 return 0
         if length > MAX_RECORD:
             ends = record_ends(self._pending[:length], True, self.dialect)
@@ -303,8 +227,8 @@ class TextFile:
         taken = b""
         while not (length := first_line(self._pending, is_begun=taken != b"")):
             # A carriage return at the end may be half of what ends the line.
-            taken = (taken + self._take(len(self._pending) - (not self._is_at_end)))[:MAX_RECORD]
-            if self._is_at_end or not (self._grow() or self._is_at_end):
+            taken = (taken + self._take(len(self._pending) - (not self._stream.is_at_end)))[:MAX_RECORD]
+            if self._stream.is_at_end or not (self._grow() or self._stream.is_at_end):
                 return taken
         return (taken + self._take(length))[:MAX_RECORD]
 
@@ -329,59 +253,15 @@ class TextFile:
         return RowError(f"{self._name}, line {line} (byte {offset}): {what}")
 
 
-def compression_of(name: str) -> str | None:
-    """Return how the text of a file is compressed, as its extension tells; None for text as it is."""
-    return _COMPRESSIONS.get(Path(name).suffix.lower())
-
-
-def _decompressed(file: LocalFile | ObjectFile, name: str) -> Any:
-    compression = compression_of(name)
-    return pa.CompressedInputStream(file, compression) if compression else file
-
-
-def transcoded(encoding: str) -> Callable[[bytes], bytes]:
-    """Return what makes UTF-8 of text in another encoding, piece by piece; a piece without a byte is the last one.
-
-    What cannot be decoded is a NUL, which no record may hold.
-    """
-    decoder = codecs.getincrementaldecoder(encoding)("connectors.nul")
-    return lambda data: decoder.decode(data, final=not data).encode("utf-8", "surrogatepass")
-
-
-class _Transcoded:
-    """A stream of text of another encoding, as UTF-8; while it grows, what is half a letter at its end is held back."""
-
-    def __init__(self, stream: Any, encoding: str, is_growing: Callable[[], bool] = lambda: False) -> None:
-        self._stream, self._decode, self._is_growing = stream, transcoded(encoding), is_growing
-
-    def read(self, n: int) -> bytes:
-        """Return some bytes, of the next `n` of the stream or more; none at its end."""
-        while True:
-            read = self._stream.read(n)
-            text = self._decode(read) if read or not self._is_growing() else b""
-            if text or not read:
-                return text
-
-    def close(self) -> None:
-        """Close the stream."""
-        self._stream.close()
-
-
-def _nul(error: UnicodeError) -> tuple[str, int]:
-    return "\0", getattr(error, "end", 0)
-
-
-codecs.register_error("connectors.nul", _nul)
-
-
-def line_number(name: str, offset: int, dialect: Dialect = _UNTOLD, storage: Storage = DISK) -> int:
-    """Return the line of a file, counted from 1, at a byte offset: read anew, for it is asked only on an error."""
-    line = 1
-    with storage.open(name) as file:
-        stream = _decompressed(file, name)
-        if not dialect.is_utf8:
-            stream = _Transcoded(stream, str(dialect.encoding))
-        while offset > 0 and (text := stream.read(min(offset, 1 << 20))):
-            line += text.count(b"\n")
-            offset -= len(text)
-    return line
+def _opens_quote(text: bytes) -> bool:
+    """Whether a quote is opened in the first line, and the record not ended in what was read."""
+    first = re.match(rb"[\r\n]*([^\r\n]*)", text)
+    if first is None or not first[1].count(b'"') % 2:
+        return False
+    lines = text[:_LONG_HEADER].lstrip(b"\r\n").splitlines(keepends=True)
+    quotes = 0
+    for line in lines:
+        quotes += line.count(b'"')
+        if not quotes % 2 and line.endswith((b"\r", b"\n")):
+            return False
+    return bool(lines)

@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import replace
@@ -18,12 +19,14 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from connectors import ConnectorError, Cursor, Follow, NewColumnsError, SourceError, open_source, pipes
+from connectors import ConnectorError, Cursor, Follow, NewColumnsError, SourceError, open_source
 from connectors.files import intervals
 from connectors.files.listing import Listing
 from connectors.files.recognition import Recognition
 from connectors.formats.csv.format import CsvFormat
 from connectors.formats.csv.records import whole_records
+from connectors.pipes import batch_writer, text_writer
+from connectors.pipes import pipe as pipe_module
 from stream_bp.cli import output
 from stream_bp.cli.commands import compare, evaluate, predict
 from stream_bp.cli.commands import train as train_command
@@ -96,7 +99,7 @@ def test_a_pipe_is_read_by_a_process_with_many_open_files(tmp_path: Path) -> Non
 @pytest.mark.parametrize("step", [3, 1 << 20])
 def test_text_comes_through_a_pipe(tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the pieces it comes in, and in however many files it is kept meanwhile; the end needs no line break."""
-    monkeypatch.setattr(pipes, "_FILE_BYTES", 500)
+    monkeypatch.setattr(text_writer, "_FILE_BYTES", 500)
     pipe = fifo(tmp_path)
     thread = pour(pipe, text(0, 300).rstrip(b"\n"), step)
     source = open_source(pipe)
@@ -111,9 +114,9 @@ def test_a_record_that_is_too_long_is_a_bad_row_and_is_not_kept_in_memory(
     tmp_path: Path, line: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What comes behind a quote that is never closed is read, as of a file; so it is when the spool is gone on with."""
-    monkeypatch.setattr(pipes, "MAX_RECORD", 2000)
+    monkeypatch.setattr(text_writer, "MAX_RECORD", 2000)
     monkeypatch.setattr("connectors.formats.csv.text.MAX_RECORD", 2000)
-    monkeypatch.setattr(pipes, "_READ_BYTES", 500)
+    monkeypatch.setattr(pipe_module, "READ_BYTES", 500)
     data = (
         b"n,w\n"
         + b"".join(b"%d,a\n" % n for n in range(100))
@@ -126,7 +129,7 @@ def test_a_record_that_is_too_long_is_a_bad_row_and_is_not_kept_in_memory(
         pending.append(len(text))
         return whole_records(text, *how, **named)
 
-    monkeypatch.setattr(pipes, "whole_records", counted)
+    monkeypatch.setattr(text_writer, "whole_records", counted)
     for first, last in ((0, 2000), (2000, 2010)):  # the second time it begins behind what it holds
         more = data if not first else b"n,w\n" + b"".join(b"%d,a\n" % n for n in range(first, last))
         pipe = fifo(tmp_path)
@@ -172,7 +175,7 @@ def test_words_for_nothing_and_a_decimal_comma_come_through_a_pipe(tmp_path: Pat
 
 def test_arrow_comes_through_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream of batches, small and large ones."""
-    monkeypatch.setattr(pipes, "_FILE_ROWS", 50)
+    monkeypatch.setattr(batch_writer, "_FILE_ROWS", 50)
     sink = pa.BufferOutputStream()
     table = pa.table({"n": range(300), "s": [{"a": i} for i in range(300)]})
     with pa.ipc.new_stream(sink, table.schema) as writer:
@@ -191,7 +194,7 @@ def test_arrow_comes_through_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_steady_stream_of_arrow_is_read_while_it_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However short the pauses between its batches are: none of them makes those before it wait longer."""
-    monkeypatch.setattr(pipes, "_GATHER_S", 0.3)
+    monkeypatch.setattr(batch_writer, "_GATHER_S", 0.3)
     pipe, is_read = fifo(tmp_path), threading.Event()
 
     def drip() -> None:
@@ -269,8 +272,8 @@ def test_an_error_names_the_pipe_and_no_file_that_does_not_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, words: str
 ) -> None:
     """Nobody could look at it; one of a spool that is kept is named."""
-    monkeypatch.setattr(pipes, "_FILE_BYTES", 50)
-    monkeypatch.setattr(pipes, "_READ_BYTES", 50)
+    monkeypatch.setattr(text_writer, "_FILE_BYTES", 50)
+    monkeypatch.setattr(pipe_module, "READ_BYTES", 50)
     pipe, kept = fifo(tmp_path), tmp_path / "kept"
     for folder, place in ((None, re.escape(str(pipe))), (str(kept), rf"{kept}/spool-\d*\.csv")):
         thread = pour(pipe, data, 50)
@@ -299,7 +302,7 @@ def test_a_bad_row_and_new_columns_name_the_pipe(tmp_path: Path) -> None:
 
 def test_a_spool_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What came before is read again from any position; the header may come again; half a record is no record."""
-    monkeypatch.setattr(pipes, "_FILE_BYTES", 200)
+    monkeypatch.setattr(text_writer, "_FILE_BYTES", 200)
     pipe, folder = fifo(tmp_path), tmp_path / "spool"
     thread = pour(pipe, text(0, 60))
     source = open_source(pipe, spool=str(folder))
@@ -333,7 +336,7 @@ def test_a_file_that_was_not_begun_to_the_end_of_its_header_is_begun_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bytes, n_before: int
 ) -> None:
     """As a kill leaves it: nothing before it is lost, and what comes need not have the header again."""
-    monkeypatch.setattr(pipes, "_FILE_BYTES", 200)
+    monkeypatch.setattr(text_writer, "_FILE_BYTES", 200)
     pipe, folder = fifo(tmp_path), tmp_path / "spool"
     end = None
     if n_before:
@@ -364,8 +367,8 @@ def test_the_names_of_what_is_kept_outlast_a_power_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """Each file that is made is written through, and then its folder; so is the folder that a new one stands in."""
-    monkeypatch.setattr(pipes, "_FILE_BYTES", 200)
-    monkeypatch.setattr(pipes, "_READ_BYTES", 50)
+    monkeypatch.setattr(text_writer, "_FILE_BYTES", 200)
+    monkeypatch.setattr(pipe_module, "READ_BYTES", 50)
     synced: list[tuple[str, set[str]]] = []
     fsync = os.fsync
 
@@ -409,7 +412,7 @@ def test_a_spool_that_cannot_be_written_is_told_while_the_pipe_is_idle(
         written.append(batches)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(pipes.Spool, "_write_batches", fail)
+    monkeypatch.setattr(batch_writer.BatchWriter, "_write_file", fail)
     done = threading.Event()
 
     def work() -> None:
@@ -432,7 +435,7 @@ def test_what_came_before_a_stream_broke_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_kept: bool
 ) -> None:
     """All whole batches are; then the error is told, and what is kept stays."""
-    monkeypatch.setattr(pipes, "_FILE_ROWS", 50)
+    monkeypatch.setattr(batch_writer, "_FILE_ROWS", 50)
     table = pa.table({"n": range(300), "w": ["w"] * 300})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
@@ -537,8 +540,8 @@ def test_a_named_pipe_is_opened_again_to_be_followed(tmp_path: Path) -> None:
 
 def test_a_temporary_spool_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files that were read are removed, and the folder with the source."""
-    monkeypatch.setattr(pipes, "_FILE_BYTES", 200)
-    monkeypatch.setattr(pipes.tempfile, "tempdir", str(tmp_path / "tmp"))  # type: ignore[attr-defined]
+    monkeypatch.setattr(text_writer, "_FILE_BYTES", 200)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()
     pipe = fifo(tmp_path)
     thread = pour(pipe, text(0, 100))

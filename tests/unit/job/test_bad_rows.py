@@ -11,7 +11,7 @@ import pytest
 
 from connectors import Block, ConnectorError, RowError, SourceError, open_source
 from connectors.formats import base as files_module
-from connectors.formats.csv import parser
+from connectors.formats.csv import arrow_csv
 from stream_bp.config.job import JobConfig
 from stream_bp.errors import ConfigError
 from stream_bp.job.bad_rows import escaped
@@ -48,13 +48,13 @@ def quarantined(run_dir: Path) -> list[dict[str, str]]:
 def parsed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return what tells how long each text was that is parsed from here on."""
     texts: list[int] = []
-    parse = parser._read
+    parse = arrow_csv.read_records
 
     def counted(text: bytes, *rest: Any) -> Any:
         texts.append(len(text))
         return parse(text, *rest)
 
-    monkeypatch.setattr(parser, "_read", counted)
+    monkeypatch.setattr(arrow_csv, "read_records", counted)
     return texts
 
 

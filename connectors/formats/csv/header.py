@@ -1,0 +1,29 @@
+"""The names of the columns, from the first record of a file."""
+
+from __future__ import annotations
+
+import csv
+
+from connectors.errors import SchemaError
+from connectors.formats.csv.dialect import Dialect
+from connectors.schemas import check_names
+
+__all__ = ["parse_header"]
+
+
+def parse_header(text: bytes, name: str, dialect: Dialect) -> list[str]:
+    """Return the names of the columns from the first record of file `name`; one without is called by its number."""
+    quoting = {"quoting": csv.QUOTE_NONE} if not dialect.quote_byte else {"quotechar": dialect.quote_byte.decode()}
+    try:
+        line = text.decode().strip("\r\n")
+        names = next(csv.reader([line], delimiter=dialect.delimiter or ",", strict=True, **quoting))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SchemaError(f"{name}: the header cannot be read: {error}") from error
+    numbered = [f"column {number}" for number in range(1, len(names) + 1)]
+    # As tables write the numbers of their rows, and what ends each line with a delimiter. A name that is taken is none.
+    names = [
+        number if not called.strip() and number not in names else called
+        for called, number in zip(names, numbered, strict=True)
+    ]
+    check_names(names, name)
+    return names

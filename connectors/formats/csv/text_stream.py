@@ -1,0 +1,207 @@
+"""The text of one file as UTF-8: decompressed, transcoded, and saved from damage as far as it can be read."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from connectors.errors import ConnectorError, is_of_system
+from connectors.formats.csv.dialect import Dialect
+from connectors.stores.object_file import ObjectFile
+from connectors.stores.storage import DISK, LocalFile, Status, Storage
+
+__all__ = ["TextStream", "compression_of", "line_number", "transcoded"]
+
+_COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+_UNTOLD = Dialect()
+_END = 1 << 12  # bytes by which a file that grows is known to be the same still
+_EVER_LESS = (1 << 12, 1 << 6, 1)
+
+
+class TextStream:
+    """The text of a file, from its beginning.
+
+    Parameters
+    ----------
+    name
+        Path; its extension tells the compression.
+    is_growing
+        Whether more may be written at its end.
+    until
+        The byte of its text where it ends, whatever was written behind that; ``None`` to read what is there.
+    storage
+        Where it is.
+
+    Attributes
+    ----------
+    status : Status
+        What the system knew of the file when it was opened.
+    read_to : int
+        Bytes of text read so far: decompressed, and in UTF-8.
+    is_at_end : bool
+        Whether nothing more comes.
+    damage : Exception or None
+        Why what follows cannot be read.
+    is_rewritten : bool
+        Whether a file that grows was found to have other bytes where it had been read: nothing more is read then.
+    """
+
+    def __init__(self, name: str, *, is_growing: bool, until: int | None, storage: Storage) -> None:
+        self._name, self._until = name, until
+        self.is_growing = is_growing and until is None
+        self._file = storage.open(name)
+        self.status = self._file.opened
+        self._stream = _decompressed(self._file, name)
+        self._encoding: str | None = None
+        self._end = b""
+        self.read_to = 0
+        self.is_at_end = False
+        self.damage: Exception | None = None
+        self.is_rewritten = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the file's bytes are those of the text: neither compressed nor in another encoding."""
+        return self._stream is self._file
+
+    def restart(self, encoding: str) -> None:
+        """Read the text from its beginning, from another encoding than UTF-8."""
+        self._encoding = encoding
+        self.read_to, self.is_at_end, self.damage = 0, False, None
+        self._stream = self._restarted()
+
+    def read(self, n_bytes: int) -> bytes:
+        """Return more text, about as many bytes as asked for; none where nothing comes for now, or any more."""
+        # A stream that has failed says anything when it is asked again.
+        if self.damage is not None or (self._until is not None and self.read_to >= self._until):
+            self.is_at_end = True
+            return b""
+        if self.is_growing and self._end:
+            # It may have been truncated, and have grown past that place, since it was found to end there.
+            self.is_rewritten |= self._end_now() != self._end
+            if self.is_rewritten:
+                return b""
+        try:
+            more = self._stream.read(n_bytes)
+        except ConnectorError:  # a store's: it tells nothing of the text
+            raise
+        except (OSError, EOFError, UnicodeError, pa.ArrowException) as error:
+            if is_of_system(error):
+                raise
+            more, self.damage = self._salvaged(), error
+            self.is_at_end = True
+        more = bytes(more)
+        self.is_at_end |= not more and not self.is_growing
+        self._end = self._end_now() if self.is_growing and not more else b""
+        if self._until is not None and self.read_to + len(more) >= self._until:
+            more, self.is_at_end = more[: self._until - self.read_to], True
+        self.read_to += len(more)
+        return more
+
+    def settle(self, until: int | None) -> None:
+        """Take a file that grows for one that ends, at a byte of its text where that is given."""
+        self.is_growing, self._until = False, until
+        if until is not None and self.read_to >= until:
+            self.read_to, self.is_at_end = until, True
+
+    def status_now(self) -> Status:
+        """Return what the system knows of the open file now, whatever it is called by now."""
+        return self._file.status()
+
+    def close(self) -> None:
+        """Release the file; a second call does nothing."""
+        self._stream.close()
+        self._file.close()
+
+    def _restarted(self, *, salvages: bool = False) -> Any:
+        """Return the text from its beginning; to be salvaged, by what tells the most of what is damaged."""
+        self._end = b""
+        # A stream closes the file that it reads when it is given up.
+        file = self._file.again()
+        self._stream.close()
+        self._file.close()
+        self._file = file
+        is_gzip = compression_of(self._name) == "gzip"
+        stream = gzip.GzipFile(fileobj=self._file) if salvages and is_gzip else _decompressed(self._file, self._name)
+        return stream if self._encoding is None else _Transcoded(stream, self._encoding, lambda: self.is_growing)
+
+    def _end_now(self) -> bytes:
+        """Return the last bytes before the place up to which the file was read."""
+        return self._file.before(_END) if isinstance(self._file, LocalFile) else b""
+
+    def _salvaged(self) -> bytes:
+        """Return what can be read before the damage, whatever was asked for at once."""
+        found = b""
+        for step in _EVER_LESS:
+            self._stream = self._restarted(salvages=True)
+            with contextlib.suppress(OSError, EOFError, UnicodeError, pa.ArrowException):
+                rest = self.read_to + len(found)
+                while rest and (skipped := self._stream.read(min(rest, 1 << 20))):
+                    rest -= len(skipped)
+                while more := self._stream.read(step):
+                    found += more
+        return found
+
+
+def compression_of(name: str) -> str | None:
+    """Return how the text of a file is compressed, as its extension tells; None for text as it is."""
+    return _COMPRESSIONS.get(Path(name).suffix.lower())
+
+
+def _decompressed(file: LocalFile | ObjectFile, name: str) -> Any:
+    compression = compression_of(name)
+    return pa.CompressedInputStream(file, compression) if compression else file
+
+
+def transcoded(encoding: str) -> Callable[[bytes], bytes]:
+    """Return what makes UTF-8 of text in another encoding, piece by piece; a piece without a byte is the last one.
+
+    What cannot be decoded is a NUL, which no record may hold.
+    """
+    decoder = codecs.getincrementaldecoder(encoding)("connectors.nul")
+    return lambda data: decoder.decode(data, final=not data).encode("utf-8", "surrogatepass")
+
+
+class _Transcoded:
+    """A stream of text of another encoding, as UTF-8; while it grows, what is half a letter at its end is held back."""
+
+    def __init__(self, stream: Any, encoding: str, is_growing: Callable[[], bool] = lambda: False) -> None:
+        self._stream, self._decode, self._is_growing = stream, transcoded(encoding), is_growing
+
+    def read(self, n: int) -> bytes:
+        """Return some bytes, of the next `n` of the stream or more; none at its end."""
+        while True:
+            read = self._stream.read(n)
+            text = self._decode(read) if read or not self._is_growing() else b""
+            if text or not read:
+                return text
+
+    def close(self) -> None:
+        """Close the stream."""
+        self._stream.close()
+
+
+def _nul(error: UnicodeError) -> tuple[str, int]:
+    return "\0", getattr(error, "end", 0)
+
+
+codecs.register_error("connectors.nul", _nul)
+
+
+def line_number(name: str, offset: int, dialect: Dialect = _UNTOLD, storage: Storage = DISK) -> int:
+    """Return the line of a file, counted from 1, at a byte offset: read anew, for it is asked only on an error."""
+    line = 1
+    with storage.open(name) as file:
+        stream = _decompressed(file, name)
+        if not dialect.is_utf8:
+            stream = _Transcoded(stream, str(dialect.encoding))
+        while offset > 0 and (text := stream.read(min(offset, 1 << 20))):
+            line += text.count(b"\n")
+            offset -= len(text)
+    return line

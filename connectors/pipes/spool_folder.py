@@ -1,0 +1,133 @@
+"""The folder of a spool: its numbered files, how far they are written, and how far they are read."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+import threading
+import weakref
+from dataclasses import replace
+from pathlib import Path
+
+from connectors.errors import SourceError, foreign_errors
+from connectors.formats.csv.dialect import Dialect
+from connectors.formats.csv.records import record_ends
+from connectors.formats.csv.text import MAX_RECORD
+from connectors.stores.storage import sync
+
+__all__ = ["FILE_NAME", "SpoolFolder"]
+
+FILE_NAME = re.compile(r"spool-([0-9]{12})\.(csv|parquet)")
+
+
+class SpoolFolder:
+    """Numbered files, which one thread writes and another one reads.
+
+    Parameters
+    ----------
+    folder
+        Where they are to stay; a temporary folder, if it is not given.
+    dialect
+        How text is written, as far as that was said.
+
+    Attributes
+    ----------
+    path : str
+        The folder.
+    is_kept : bool
+        Whether the files stay.
+    newest : int
+        The number of the last file; 0 where there is none.
+    """
+
+    def __init__(self, folder: str | None, dialect: Dialect) -> None:
+        self.is_kept = folder is not None
+        self.path = folder or tempfile.mkdtemp(prefix="stream-bp-")
+        with foreign_errors(self.path):
+            _make_folder(Path(self.path))
+            self._refuse_others()
+            self._remove_begun(dialect)
+        self._finalizer = None if self.is_kept else weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+        self._changed = threading.Condition()
+        self._has_ended = False
+        self.newest = max(self._numbers(), default=0)
+        self._left = 0
+
+    def _refuse_others(self) -> None:
+        others = [name for name in os.listdir(self.path) if not FILE_NAME.fullmatch(name) and not name.startswith(".")]  # noqa: PTH208
+        if others:
+            raise SourceError(f"{self.path}: {others[0]} is not of a spool; choose a folder for it alone")
+
+    def _remove_begun(self, dialect: Dialect) -> None:
+        """Remove the last file of text if it was not begun to the end of its header: it holds no row."""
+        path = self.file(max(self._numbers(), default=0), "csv")
+        if not path.exists():
+            return
+        with path.open("rb") as file:
+            head = file.read(MAX_RECORD + 1)
+        dialect = replace(dialect, encoding="utf-8").told_by(head)
+        if not len(record_ends(head, is_last=False, dialect=dialect)):
+            path.unlink()
+
+    def _numbers(self) -> list[int]:
+        return [int(match[1]) for name in os.listdir(self.path) if (match := FILE_NAME.fullmatch(name))]  # noqa: PTH208
+
+    def file(self, number: int, extension: str) -> Path:
+        """Return the path of a file."""
+        return Path(self.path, f"spool-{number:012d}.{extension}")
+
+    def next_number(self, ahead: int) -> int:
+        """Wait until fewer files than `ahead` are written and not yet read, and return the number of the next one."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.newest - self._left < ahead)
+            return self.newest + 1
+
+    def add(self, number: int) -> None:
+        """Count a file that is there now."""
+        with self._changed:
+            self.newest = number
+
+    def end(self) -> None:
+        """Note that no more will be written."""
+        with self._changed:
+            self._has_ended = True
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether all that will come is written."""
+        with self._changed:
+            return self._has_ended
+
+    def is_whole(self, name: str) -> bool:
+        """Tell whether a file will not grow: it is not the last one, or nothing comes any more."""
+        match = FILE_NAME.fullmatch(Path(name).name)
+        with self._changed:
+            return self._has_ended or (match is not None and int(match[1]) < self.newest)
+
+    def leave(self, name: str) -> None:
+        """Hear that a file was read to its end; one that need not stay is removed."""
+        match = FILE_NAME.fullmatch(Path(name).name)
+        with self._changed:
+            self._left = max(self._left, int(match[1]) if match else 0)
+            self._changed.notify_all()
+        if not self.is_kept:
+            Path(name).unlink(missing_ok=True)
+
+    def acknowledge(self, name: str) -> None:
+        """Remove the files before one: no checkpoint needs them any more."""
+        match = FILE_NAME.fullmatch(Path(name).name)
+        for path in Path(self.path).iterdir():
+            found = FILE_NAME.fullmatch(path.name)
+            if found and match and int(found[1]) < int(match[1]):
+                path.unlink(missing_ok=True)
+
+
+def _make_folder(path: Path) -> None:
+    """Create a folder and its missing parents, each of them so that a power cut does not take it back."""
+    if path.is_dir():
+        return
+    _make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    sync(path.parent)

@@ -1,0 +1,165 @@
+"""Write text that comes through a pipe to files of whole records, each with the header."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from connectors.errors import SourceError
+from connectors.formats.csv.dialect import Dialect
+from connectors.formats.csv.records import first_line, record_ends, whole_records
+from connectors.formats.csv.text import MAX_RECORD
+from connectors.formats.csv.text_stream import transcoded
+from connectors.pipes import pipe
+from connectors.pipes.spool_folder import SpoolFolder
+from connectors.stores.storage import sync
+
+__all__ = ["TextWriter"]
+
+_FILE_BYTES = 64 << 20
+_AHEAD = 4  # files written and not yet read
+
+
+class TextWriter:
+    """Writes text to the files of a spool.
+
+    Parameters
+    ----------
+    folder
+        The files.
+    dialect
+        How the text is written, as far as that was said.
+    place
+        Where it comes from, for messages.
+
+    Attributes
+    ----------
+    n_held : int
+        Bytes of text that end no record yet.
+    is_over : bool
+        Whether reading ends before its writer does.
+    """
+
+    def __init__(self, folder: SpoolFolder, dialect: Dialect, place: str) -> None:
+        self._folder, self._dialect, self._place = folder, dialect, place
+        self.n_held = 0
+        self.is_over = False
+
+    def write(self, stream: io.BufferedReader) -> None:
+        """Write all text that comes through a stream."""
+        pending = b""
+        dialect: Dialect | None = None
+        file: _Text | None = None
+        for data in _pieces(stream, self._dialect):
+            pending += data
+            # Where it is no longer read, part of a record is left out: whoever writes may have written on.
+            is_last = data == b"" and not self.is_over
+            if dialect is None:
+                dialect = replace(self._dialect, encoding="utf-8").told_by(pending)
+            length = (_length if file is not None else whole_records)(pending, is_last, dialect)
+            if file is None and not length and len(pending) > MAX_RECORD:
+                raise SourceError(
+                    f"{self._place}: a header of more than {MAX_RECORD >> 20} MiB; is a quote never closed?"
+                )
+            if length and file is None:
+                end = int(record_ends(pending, is_last, dialect)[0])
+                file, header = self._resumed(pending[:end], dialect), end
+                pending, length = pending[header:], length - header
+            if file is not None and length:
+                file = self._next(file)
+                # What comes later, through another opening, begins with a record of its own.
+                is_ended = not is_last or pending[:length].endswith((b"\n", b"\r"))
+                file.write(pending[:length] + (b"" if is_ended else b"\n"))
+                pending = pending[length:]
+            self.n_held = len(pending.strip(b"\r\n"))
+        if file is not None:
+            file.close()
+
+    def _resumed(self, header: bytes, dialect: Dialect) -> _Text:
+        """Go on with the last file of text, or begin the first; what comes may be without the header then."""
+        header = header.removeprefix(b"\xef\xbb\xbf").strip(b"\r\n") + b"\n"
+        path = self._folder.file(self._folder.newest, "csv")
+        if not self._folder.newest or not path.exists():
+            return self._begun(header)
+        known = path.read_bytes()
+        first = int(record_ends(known, is_last=False, dialect=dialect)[0])
+        size = first + _length(known[first:], is_last=False, dialect=dialect)
+        file = _Text(path, known[:first], size, self._folder.is_kept)
+        if not known[:size].endswith((b"\n", b"\r")):  # a line that is too long: its end will not come
+            file.write(b"\n")
+        if header != known[:first]:
+            file.write(header)
+        return file
+
+    def _begun(self, header: bytes) -> _Text:
+        number = self._folder.next_number(_AHEAD)
+        file = _Text(self._folder.file(number, "csv"), header, 0, self._folder.is_kept)
+        self._folder.add(number)
+        return file
+
+    def _next(self, file: _Text) -> _Text:
+        if file.size < _FILE_BYTES or not file.has_whole_lines:
+            return file
+        file.close()
+        return self._begun(file.header)
+
+
+class _Text:
+    """A file of whole records, with their header."""
+
+    def __init__(self, path: Path, header: bytes, size: int, is_durable: bool) -> None:
+        self.header, self.size, self._is_durable = header, size, is_durable
+        self.has_whole_lines = True
+        self._file = path.open("r+b" if size else "wb", buffering=0)
+        if size:
+            self._file.truncate(size)
+            self._file.seek(size)
+        else:
+            self.write(header)
+            if is_durable:
+                sync(path.parent)
+
+    def write(self, text: bytes) -> None:
+        """Write whole records, through to the disk where they are to stay."""
+        rest = memoryview(text)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        self.size += len(text)
+        self.has_whole_lines = text.endswith((b"\n", b"\r"))
+        if self._is_durable:
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _length(text: bytes, is_last: bool, dialect: Dialect) -> int:
+    """Return the length of what can be written: whole records, and lines of what is too long to be one.
+
+    Whoever reads it takes such a line for a bad row, too, and goes on behind it.
+    """
+    length = whole_records(text, is_last, dialect)
+    while len(text) - length > MAX_RECORD:
+        rest = text[length:]
+        line = first_line(rest)
+        length += line + whole_records(rest[line:], is_last, dialect) if line else len(rest)
+    return length
+
+
+def _pieces(stream: io.BufferedReader, dialect: Dialect) -> Iterator[bytes]:
+    """Yield text as it comes, in UTF-8; nothing at the end."""
+    first = b""
+    while b"\n" not in first and b"\r" not in first and (data := stream.read1(pipe.READ_BYTES)):
+        first += data
+    told = dialect.told_by(first)
+    decode = None if told.is_utf8 else transcoded(str(told.encoding))
+    data = first
+    while True:
+        yield data if decode is None else decode(data)
+        if not data:
+            return
+        data = stream.read1(pipe.READ_BYTES)
