@@ -1,5 +1,9 @@
 """The numeric core: forward, backward and update of a network, in NumPy alone.
 
+:class:`Learner` is the network. :class:`Scaler` standardises its inputs. What a learner may be made of is in
+:data:`ACTIVATIONS`, :data:`LOSSES`, :data:`OPTIMIZERS`, :data:`SCHEDULES` and :data:`BACKENDS`; each has a method
+``register``, which takes a subclass of :class:`Activation`, :class:`Loss` or :class:`Optimizer`, or a decay.
+
 What it exports is listed in ``__init__.pyi``, and imported when it is asked for.
 """
 

@@ -35,6 +35,24 @@ def test_the_public_names_are_these() -> None:
         _ = getattr(stream_bp, "Lerner")  # noqa: B009 - the type checker knows better
 
 
+FACES = {
+    "stream_bp.drift": {"DETECTORS", "Detector", "Drift", "DriftEvent", "ErrorDrift", "FeatureDrift"},
+    "stream_bp.metrics": {"ClassificationTally", "Evaluation", "RegressionTally"},
+    "stream_bp.nn": {
+        *("ACTIVATIONS", "BACKENDS", "LOSSES", "OPTIMIZERS", "SCHEDULES"),
+        *("Activation", "Learned", "Learner", "Loss", "Network", "Optimizer", "Scaler", "Schedule", "Scratch"),
+    },
+}
+
+
+@pytest.mark.parametrize("package", FACES)
+def test_the_public_names_of_a_package_are_these(package: str) -> None:
+    """What a user needs of it, and what is registered with it."""
+    module = importlib.import_module(package)
+    assert set(module.__all__) == FACES[package]
+    assert all(getattr(module, name) is not None for name in module.__all__)
+
+
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
 def test_everything_public_is_named_and_documented(module: ModuleType) -> None:
     """Each module has __all__, and a docstring for itself and for all that is in it."""

@@ -8,6 +8,7 @@ import stream_bp
 from stream_bp.nn.activations import ACTIVATIONS
 from stream_bp.nn.losses import LOSSES
 from stream_bp.nn.optimizers import OPTIMIZERS
+from stream_bp.nn.schedules import SCHEDULES
 
 PACKAGE = Path(stream_bp.__file__).parent
 PAGE = (PACKAGE / "docs" / "mathematics.md").read_text()
@@ -52,8 +53,8 @@ def test_every_module_of_the_core_has_the_equations_that_the_page_says() -> None
 
 
 def test_every_function_and_rule_is_explained_with_its_rates() -> None:
-    """Activation functions, outputs, and optimisers with what they learn with if no rate is given."""
-    for name in [*ACTIVATIONS, *LOSSES, *OPTIMIZERS]:
+    """Activation functions, outputs, schedules, and optimisers with what they learn with if no rate is given."""
+    for name in [*ACTIVATIONS, *LOSSES, *OPTIMIZERS, *SCHEDULES.built_in]:
         assert re.search(rf"^\| `{name}` \|", PAGE, flags=re.MULTILINE), name
     for name, rule in OPTIMIZERS.items():
         rates = f"{rule.default_learning_rate}, {rule.default_learning_rate_of_values}"
