@@ -16,7 +16,7 @@ from stream_bp.job.state import JobState
 from stream_bp.models.base import StreamModel
 from stream_bp.models.frozen import Frozen
 from stream_bp.models.mlp import new_model
-from stream_bp.models.restore import restore_evaluation, restore_model
+from stream_bp.models.restore import model_state, restore_evaluation, restore_model
 from stream_bp.nn import reproducibility
 from stream_bp.persistence.checkpoints import Checkpointer, Loaded
 from stream_bp.persistence.filesystem import Disk
@@ -176,7 +176,7 @@ class ResumePlan:
             )
         frozen = self._new_frozen()
         if frozen is not None:
-            frozen.go_on(snapshot)
+            frozen.load_state_dict(model_state(snapshot))
         state = restore_state(snapshot, self.config, frozen)
         if changed is not None:
             state.numerics_changes.append({"rows": state.rows, "change": changed})

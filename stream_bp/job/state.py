@@ -156,7 +156,7 @@ class JobState:
             }
         )
         # The arrays of the model stand under their own names: W1, W2 … are what another program looks for.
-        state.nest("model", StateDict(*self.model.state()), prefix="")
+        state.nest("model", self.model.state_dict(), prefix="")
         state.nest("evaluation", StateDict(*self.evaluation.state()))
         state.nest("stopping", self.stopping.state_dict())
         state.nest("quality", self.quality.state_dict())

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from stream_bp._arrays import Array, Floats, Mask
+from stream_bp._state import StateDict
 from stream_bp.errors import DataError
 from stream_bp.preprocessing.encoder import MAX_CLASSES, Encoder
 from stream_bp.preprocessing.rows import Rows
@@ -70,7 +71,7 @@ class StreamModel(Protocol):
 
     @property
     def is_resumable(self) -> bool:
-        """Whether :meth:`state` can be had: a job of a model that has none writes no checkpoint."""
+        """Whether it has a :meth:`state_dict`: a job of a model without one writes no checkpoint."""
 
     @property
     def description(self) -> str:
@@ -101,5 +102,5 @@ class StreamModel(Protocol):
     def layers(self) -> list[dict[str, float]]:
         """Return what the history and the summary tell of each of its layers."""
 
-    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return arrays and a JSON-able rest, for a checkpoint."""
+    def state_dict(self) -> StateDict:
+        """Return what a checkpoint holds of it."""

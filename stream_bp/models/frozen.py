@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from stream_bp._arrays import Array, Floats, Mask
+from stream_bp._state import StateDict, loading
 from stream_bp.errors import CheckpointError, DataError
 from stream_bp.models.base import Outcome, refuse_excess
 from stream_bp.models.restore import restore_model
 from stream_bp.persistence.snapshot import Snapshot, encode
-from stream_bp.persistence.state_schema import FROZEN, fitting
+from stream_bp.persistence.state_schema import FROZEN
 from stream_bp.preprocessing.encoder import Encoded, Encoder
 from stream_bp.preprocessing.schema import Column
 from stream_bp.preprocessing.vocabulary import Value
@@ -59,24 +60,24 @@ class Frozen:
         self._model = model = restore_model(snapshot, engine="numpy")
         self.encoder = encoder = model.encoder
         _refuse_untaught(encoder.targets, model.labels)
-        tensors, state = model.state()
-        self.fingerprint = hashlib.sha256(encode(Snapshot(0, tensors, state))).hexdigest()
+        state = model.state_dict()
+        self.fingerprint = hashlib.sha256(encode(Snapshot(0, state.arrays, state.values))).hexdigest()
         if encoder.missing in {"skip", "error"}:
             encoder.columns.missing = "mean"  # every row is predicted
         encoder.columns.is_labelled = {column.name for column in encoder.targets} <= {*columns}
         self._met = [len(labels) for labels in model.labels]
         self._batch_size = 1
 
-    def go_on(self, snapshot: Snapshot) -> None:
-        """Stand where a checkpoint of an earlier run of the same job does.
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take over which classes the rows of an earlier run of the same job had.
 
         Raises
         ------
         CheckpointError
             If that predicted with another network, or with other columns.
         """
-        with fitting():
-            saved = snapshot.state["model"][FROZEN]
+        with loading("the state of a model that does not learn"):
+            saved = state.nested(FROZEN).values
             if saved["fingerprint"] != self.fingerprint:
                 raise CheckpointError(
                     "the run directory holds predictions of another checkpoint, or of this one before it learned more; "
@@ -87,9 +88,9 @@ class Frozen:
                     "the target is in the source of one run, and not in that of another; give another --run-dir and "
                     "--output"
                 )
-            state = self.encoder.state_dict()
-            state.values["labels"] = saved["labels"]
-            met = Encoder.from_state_dict(state).labels
+            columns = self.encoder.state_dict()
+            columns.values["labels"] = saved["labels"]
+            met = Encoder.from_state_dict(columns).labels
             for words, labels in zip(self.encoder.labels, met, strict=True):
                 if labels.values[: len(words)] != words.values:
                     raise CheckpointError("the classes that its rows had are not those that the network knows")
@@ -156,12 +157,13 @@ class Frozen:
         """Return nothing: no gradient goes through them."""
         return []
 
-    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def state_dict(self) -> StateDict:
         """Return what the network is, as it was found, and which classes the rows had."""
-        tensors, state = self._model.state()
+        state = self._model.state_dict()
         labels = [words.values[:met] for words, met in zip(self.encoder.labels, self._met, strict=False)]
         mine = {"fingerprint": self.fingerprint, "is_labelled": self.encoder.columns.is_labelled, "labels": labels}
-        return tensors, {**state, FROZEN: mine}
+        state.nest(FROZEN, StateDict({}, mine))
+        return state
 
 
 def _refuse_untaught(targets: list[Column], labels: list[list[Value]]) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from stream_bp._arrays import Floats, Mask, under
-from stream_bp._state import StateDict
+from stream_bp._arrays import Floats, Mask
+from stream_bp._state import StateDict, loading
 from stream_bp.config.job import JobConfig
 from stream_bp.errors import CheckpointError
 from stream_bp.models.base import Outcome, refuse_excess
@@ -220,41 +220,57 @@ class Model:
         refuse_excess(self.encoder, self.output, rows.y[:, start:stop])
         self.learner.grow(self.inputs.grow(rows, start, stop), self.classes.grow(rows.y[:, start:stop]))
 
-    def state(self) -> tuple[dict[str, Floats], dict[str, Any]]:
-        """Return arrays and a JSON-able rest, from which :meth:`restore` goes on to the same bits."""
-        tensors = self.learner.tensors()
-        for prefix, scaler in (("scaler", self.scaler), ("target_scaler", self.target_scaler)):
-            tensors.update({f"{prefix}.{name}": vector for name, vector in scaler.state().items()})
-        return tensors, {
-            "columns": self.encoder.columns.state_dict().values,
-            "output": self.output,
-            "categories": self.inputs.categories,
-            **self.inputs.state_dict().values,
-            "labels": self.labels,
-            "fan_in": self.fan_in,
-            "learner": self.learner.state(),
-        }
+    def state_dict(self) -> StateDict:
+        """Return everything but the settings; the words of rows that were encoded and not learned are left out."""
+        state = self.encoder.state_dict()
+        state.values |= self.inputs.state_dict().values
+        state.values |= {"categories": self.inputs.categories, "labels": self.labels}
+        state.values |= {"output": self.output, "fan_in": self.fan_in}
+        state.nest("scaler", self.scaler.state_dict())
+        state.nest("target_scaler", self.target_scaler.state_dict())
+        state.nest("learner", StateDict({**self.learner.tensors()}, self.learner.state()), prefix="")
+        return state
 
     @classmethod
-    def restore(cls, tensors: dict[str, Floats], state: dict[str, Any], **settings: Any) -> "Model":
-        """Rebuild a model from :meth:`state` and the settings it was made with.
+    def from_state_dict(cls, state: StateDict, **settings: Any) -> "Model":
+        """Return the model that was saved.
+
+        Parameters
+        ----------
+        state
+            What :meth:`state_dict` returned.
+        settings
+            Those it was made with.
 
         Raises
         ------
         CheckpointError
-            If the arrays do not fit the settings.
+            If the state does not fit together, or not the settings.
         """
-        encoder = Encoder.from_state_dict(StateDict({}, state))
-        _refuse_misfits(tensors, encoder, state, settings["hidden"])
-        # Those of release 0.1.0 had all their columns from the start.
-        fan_in = operator.index(state.get("fan_in", len(encoder.features)))
-        model = cls(encoder, state["output"], fan_in=fan_in, **settings)
-        model.inputs.load_state_dict(StateDict({}, state))
-        model.learner.grow(model.inputs.names(), model.classes.know_all())
-        for prefix, scaler in (("scaler", model.scaler), ("target_scaler", model.target_scaler)):
-            scaler.restore(under(f"{prefix}.", tensors))
-        model.learner.restore(tensors, state["learner"])
+        with loading("the model"):
+            encoder = Encoder.from_state_dict(state)
+            _refuse_misfits(state, encoder, settings["hidden"])
+            # Those of release 0.1.0 had all their columns from the start.
+            fan_in = operator.index(state.values.get("fan_in", len(encoder.features)))
+            model = cls(encoder, state.values["output"], fan_in=fan_in, **settings)
+        model.load_state_dict(state)
         return model
+
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take a state over; the model learned nothing yet, and its encoder is already that of the state.
+
+        Raises
+        ------
+        CheckpointError
+            If the state is not that of such a model.
+        """
+        with loading("the model"):
+            self.inputs.load_state_dict(state)
+            self.learner.grow(self.inputs.names(), self.classes.know_all())
+            self.scaler.load_state_dict(state.nested("scaler"))
+            self.target_scaler.load_state_dict(state.nested("target_scaler"))
+            learner = state.nested("learner", prefix="")
+            self.learner.restore(learner.arrays, learner.values)
 
     @property
     def description(self) -> str:
@@ -280,18 +296,19 @@ class Model:
         return self.classes.labels
 
 
-def _refuse_misfits(tensors: dict[str, Floats], encoder: Encoder, state: dict[str, Any], hidden: Sequence[int]) -> None:
+def _refuse_misfits(state: StateDict, encoder: Encoder, hidden: Sequence[int]) -> None:
     """Refuse weights that are not of the size that the rest claims, before anything of that size is made."""
+    output, labels = state.values["output"], state.values["labels"]
     outputs = {"identity"} if encoder.task == "regression" else {"softmax", "sigmoid"}
-    if state["output"] not in outputs:
-        raise CheckpointError(f"output {state['output']!r} does not go with {encoder.task}")
-    if state["output"] == "sigmoid" and any(len(labels) > 2 for labels in state["labels"]):
+    if output not in outputs:
+        raise CheckpointError(f"output {output!r} does not go with {encoder.task}")
+    if output == "sigmoid" and any(len(known) > 2 for known in labels):
         raise CheckpointError("a sigmoid output tells two classes apart, and there are more")
-    n_inputs = len(encoder.numbers) + InputMap.n_named(StateDict({}, state))
-    n_outputs = sum(map(len, state["labels"])) if state["output"] == "softmax" else len(encoder.targets)
+    n_inputs = len(encoder.numbers) + InputMap.n_named(state)
+    n_outputs = sum(map(len, labels)) if output == "softmax" else len(encoder.targets)
     sizes = (n_inputs, *hidden, n_outputs)
     for layer, (n_in, n_out) in enumerate(itertools.pairwise(sizes), start=1):
-        W = tensors.get(f"W{layer}")
+        W = state.arrays.get(f"W{layer}")
         if W is None or W.shape != (n_out, n_in + 1):
             found = "nothing" if W is None else W.shape
             raise CheckpointError(f"W{layer}: expected {(n_out, n_in + 1)}, found {found}")

@@ -1,13 +1,14 @@
 """Models and evaluations out of checkpoints."""
 
 from stream_bp._arrays import under
+from stream_bp._state import StateDict
 from stream_bp.errors import CheckpointError
 from stream_bp.metrics.prequential import Evaluation
 from stream_bp.models.mlp import Model
 from stream_bp.persistence.snapshot import Snapshot
 from stream_bp.persistence.state_schema import EVALUATION, fitting, saved_config
 
-__all__ = ["restore_evaluation", "restore_model"]
+__all__ = ["model_state", "restore_evaluation", "restore_model"]
 
 
 def restore_model(snapshot: Snapshot, engine: str | None = None) -> Model:
@@ -28,7 +29,12 @@ def restore_model(snapshot: Snapshot, engine: str | None = None) -> Model:
     config = saved_config(snapshot)
     settings = config.model_copy(update={"engine": engine or config.engine}).model_settings
     with fitting():
-        return Model.restore(snapshot.tensors, snapshot.state["model"], **settings)
+        return Model.from_state_dict(model_state(snapshot), **settings)
+
+
+def model_state(snapshot: Snapshot) -> StateDict:
+    """Return the state of the model in a checkpoint; a CheckpointError if there is none."""
+    return StateDict(snapshot.tensors, snapshot.state).nested("model", prefix="")
 
 
 def restore_evaluation(snapshot: Snapshot) -> Evaluation:

@@ -14,6 +14,7 @@ import numpy as np
 from river import base
 
 from stream_bp._arrays import Array, Floats, Ints
+from stream_bp._state import StateDict
 from stream_bp.config.job import NETWORK, JobConfig
 from stream_bp.errors import CheckpointError, ConfigError, DataError, DivergenceError, StreamBPError
 from stream_bp.models.base import Outcome
@@ -107,7 +108,7 @@ class ForeignModel:
         """Return nothing: it has no layers to tell of."""
         return []
 
-    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def state_dict(self) -> StateDict:
         """Refuse.
 
         Raises

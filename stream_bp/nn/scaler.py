@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from stream_bp._arrays import Floats, Mask
+from stream_bp._state import StateDict
 from stream_bp.errors import CheckpointError
 
 __all__ = ["CLIP", "LEAST_VARIANCE", "Moments", "NextRow", "Scaler"]
@@ -226,13 +227,13 @@ class Scaler:
         sums = np.concatenate([self._sums, np.zeros((3, n))], axis=1)
         self._lay_out(sums, np.concatenate([self._shift, np.full(n, np.nan)]))
 
-    def state(self) -> dict[str, Floats]:
+    def state_dict(self) -> StateDict:
         """Return copies of the four vectors ``count``, ``shift``, ``total``, ``squares``, each (n,)."""
         count, total, squares = self._sums.copy()
-        return {"count": count, "shift": self._shift.copy(), "total": total, "squares": squares}
+        return StateDict({"count": count, "shift": self._shift.copy(), "total": total, "squares": squares})
 
-    def restore(self, state: dict[str, Floats]) -> None:
-        """Go on from a state.
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take a state over.
 
         Raises
         ------
@@ -240,14 +241,15 @@ class Scaler:
             If a vector is missing or of another length.
         """
         for name in _STATE:
-            if name not in state or state[name].shape != self._shift.shape:
+            vector = state.arrays.get(name)
+            if vector is None or vector.shape != self._shift.shape:
                 raise CheckpointError(f"the scaler's {name} is missing or not of shape {self._shift.shape}")
-            is_possible = np.isfinite(state[name]) & ((state[name] >= 0) | (name in {"shift", "total"}))
-            is_possible |= np.isnan(state[name]) & (name == "shift")  # a column without a value has no first one
+            is_possible = np.isfinite(vector) & ((vector >= 0) | (name in {"shift", "total"}))
+            is_possible |= np.isnan(vector) & (name == "shift")  # a column without a value has no first one
             if not is_possible.all():
                 raise CheckpointError(f"the scaler's {name} holds what no job saves: a figure below 0, or not finite")
-        sums = np.array([state[name] for name in ("count", "total", "squares")], np.float64)
-        self._lay_out(sums, state["shift"].astype(np.float64))
+        sums = np.array([state.arrays[name] for name in ("count", "total", "squares")], np.float64)
+        self._lay_out(sums, state.arrays["shift"].astype(np.float64))
 
     def _choose_shifts(self, x: Floats, present: Mask) -> None:
         """Let the first value of a column be the point its sums are taken about."""

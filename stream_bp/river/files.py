@@ -47,8 +47,7 @@ def pack(model: Model | None, config: JobConfig, target: str | None = None) -> S
         raise CheckpointError("nothing was learned yet: there is nothing to save")
     if not np.isfinite(model.learner.theta).all():
         raise CheckpointError("a weight is not finite: the network blew up, and no such checkpoint could be opened")
-    tensors, state = model.state()
-    encoder = model.encoder
+    state, encoder = model.state_dict(), model.encoder
     names = [column.name for column in encoder.features]
     for name in names:
         if type(name) not in _NAMES:
@@ -62,17 +61,17 @@ def pack(model: Model | None, config: JobConfig, target: str | None = None) -> S
         raise CheckpointError(f"two columns would be called the same, {', '.join(twice)}; {way_out}")
     labels = model.labels[0] if encoder.task == "classification" else None
     kind = encoder.targets[0].kind if labels is None else _kind(labels)
-    columns = encoder.columns.state_dict().values
+    columns = state.values["columns"]
     for column in columns["features"]:
         column["name"] = str(column["name"])
     columns["targets"] = [{"name": name, "kind": kind}]
     return Snapshot(
         model.learner.step,
-        tensors,
+        state.arrays,
         {
             "version": stream_bp.__version__,
             "config": config.model_copy(update={"target": (name,)}).model_dump(mode="json", exclude={"run_dir"}),
-            "model": {**state, "columns": columns},
+            "model": state.values,
             "names": names,
         },
     )

@@ -371,7 +371,7 @@ def test_the_comparison_sees_what_nobody_verifies(
 ) -> None:
     """The control: where a source is not verified, a replaced file is learned in silence, and the rule is broken."""
     monkeypatch.setattr(files_source._Chain, "_verify", lambda self, name, seen, **_: seen)
-    for module in (base, csv_format, files_source, parquet):
+    for module in (csv_format, files_source, parquet):
         monkeypatch.setattr(module, "refuse_other_content", lambda *_: None)
     monkeypatch.setattr(parquet, "_compare", lambda *_: None)
     case = Case("replaced", form, n_files=1, epochs=3, window=None)

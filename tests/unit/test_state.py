@@ -3,8 +3,14 @@
 import numpy as np
 import pytest
 
-from stream_bp._state import StateDict, loading
+from stream_bp._state import StateDict, Stateful, loading
 from stream_bp.errors import CheckpointError
+from stream_bp.models.input_map import InputMap
+from stream_bp.models.mlp import Model
+from stream_bp.nn.scaler import Scaler
+from stream_bp.preprocessing.column_plan import ColumnPlan
+from stream_bp.preprocessing.encoder import Encoder
+from stream_bp.preprocessing.schema import Column
 
 
 def part() -> StateDict:
@@ -57,3 +63,26 @@ def test_errors_of_malformed_content_become_one_line() -> None:
         StateDict().values["mean"]
     with pytest.raises(CheckpointError, match=r"^mean: expected"), loading("the scaler"):
         StateDict().array("mean", (1,), np.float64)
+
+
+def test_what_has_state_comes_back_from_it() -> None:
+    """Every part follows the one protocol, and its twin has the same state."""
+    plan = ColumnPlan([Column("x", "number")], [Column("label", "string")], "classification")
+    model, twin = (Model(Encoder(plan, labels=[["no", "yes"]]), "softmax", hidden=(3,)) for _ in range(2))
+    model.learner.grow([], model.classes.know_all())
+    model.scaler.observe(np.ones((1, 2, 3)))
+    pairs: list[tuple[Stateful, Stateful]] = [
+        (model, twin),
+        (model.encoder, Encoder(ColumnPlan([], [], "regression"))),
+        (plan, ColumnPlan([], [], "regression")),
+        (model.inputs, InputMap(model.encoder, model.learner.theta.dtype)),
+        (model.scaler, Scaler(1)),
+    ]
+    for one, other in pairs:
+        state = one.state_dict()
+        other.load_state_dict(state)
+        found = other.state_dict()
+        assert found.values == state.values
+        assert {name: array.tobytes() for name, array in found.arrays.items()} == {
+            name: array.tobytes() for name, array in state.arrays.items()
+        }

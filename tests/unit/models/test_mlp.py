@@ -82,8 +82,7 @@ def test_added_columns_leave_the_others_in_their_place() -> None:
     missing = np.vstack([rows.missing, np.ones((2, len(rows)), bool)])
     wider = Encoded(numbers, [*rows.categories, np.full(len(rows), -1)], rows.y, missing)
     np.testing.assert_allclose(model.predict(wider)[0], before, rtol=1e-12)
-    state: Any = model.state()
-    twin = Model.restore(*state, **{**SETTINGS, "scale_features": True, "scale_target": True})
+    twin = Model.from_state_dict(model.state_dict(), **{**SETTINGS, "scale_features": True, "scale_target": True})
     assert twin.predict(wider)[0].tobytes() == model.predict(wider)[0].tobytes()
     assert twin.fan_in == model.fan_in == 3
 

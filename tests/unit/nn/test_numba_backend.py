@@ -128,8 +128,8 @@ def test_a_row_is_scaled_to_the_bits_of_the_scaler(dtype: Any) -> None:
         assert said.tobytes() == learner.propagate(scaled).tobytes()
         fused.accept()
         apart.accept()
-        for name, vector in apart.state().items():
-            assert vector.tobytes() == fused.state()[name].tobytes()
+        for name, vector in apart.state_dict().arrays.items():
+            assert vector.tobytes() == fused.state_dict().arrays[name].tobytes()
     assert n_fused > 50
 
 

@@ -39,8 +39,8 @@ def test_blocks_do_not_show_in_the_bits(b: int) -> None:
     scaled, _ = whole.observe(x)
     parts = [pieces.observe(x[:, a:z])[0].copy() for a, z in [(0, 1), (1, 20), (20, 21), (21, 50)]]
     assert scaled.tobytes() == np.concatenate(parts, axis=1).tobytes()
-    for name, vector in whole.state().items():
-        assert vector.tobytes() == pieces.state()[name].tobytes()
+    for name, vector in whole.state_dict().arrays.items():
+        assert vector.tobytes() == pieces.state_dict().arrays[name].tobytes()
 
 
 def test_scaled_values_are_bounded_and_missing_is_the_mean() -> None:
@@ -61,4 +61,4 @@ def test_unscale_knows_nothing_of_its_own_minibatch() -> None:
 def test_restore_refuses_another_width() -> None:
     """A state of other columns is refused."""
     with pytest.raises(CheckpointError, match="scaler's count"):
-        Scaler(2).restore(Scaler(3).state())
+        Scaler(2).load_state_dict(Scaler(3).state_dict())

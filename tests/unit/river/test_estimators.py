@@ -377,7 +377,7 @@ def test_a_missing_target_is_not_learned(make: Any, y: Any) -> None:
     before = theta(model)
     model.learn_one({"a": 5.0}, y)
     assert np.array_equal(theta(model), before)
-    assert model._model.scaler.state()["count"].tolist() == [22]
+    assert model._model.scaler.state_dict().arrays["count"].tolist() == [22]
     assert model._model.learner.rows == 22
     assert model._model.learner.step == 20
 
@@ -599,7 +599,7 @@ def test_a_frame_that_is_predicted_between_changes_nothing(make: type) -> None:
     models[0].predict_many(pd.DataFrame([{"a": -900.0, "b": 700.0}]))
     for model in models:
         model.learn_one(x, True)
-    scaled = [model._model.scaler.state() for model in models]
+    scaled = [model._model.scaler.state_dict().arrays for model in models]
     assert all(np.array_equal(scaled[0][name], scaled[1][name]) for name in scaled[0])
 
 
