@@ -13,7 +13,7 @@ from stream_bp.config.job import IDENTITY, JobConfig
 from stream_bp.errors import ConfigError
 from stream_bp.job.data_quality import Quality, no_rows
 from stream_bp.metrics.prequential import Evaluation
-from stream_bp.models.mlp import Model
+from stream_bp.models.mlp import MLPModel
 from stream_bp.models.restore import restore_evaluation, restore_model
 from stream_bp.persistence.checkpoints import Loaded
 from stream_bp.persistence.snapshot import Snapshot
@@ -142,7 +142,7 @@ def following(loaded: Loaded, settings: dict[str, Any]) -> JobConfig:
     return JobConfig.of({**own, **other, **settings})
 
 
-def _inspect_job(snapshot: Snapshot, model: Model) -> dict[str, Any]:
+def _inspect_job(snapshot: Snapshot, model: MLPModel) -> dict[str, Any]:
     state, evaluation = snapshot.state, restore_evaluation(snapshot)
     counted = state.get("quality")  # release 0.1.0 did not count
     if counted is not None:
@@ -165,7 +165,7 @@ def _inspect_job(snapshot: Snapshot, model: Model) -> dict[str, Any]:
     }
 
 
-def _model(loaded: Loaded) -> Model:
+def _model(loaded: Loaded) -> MLPModel:
     """Return a model that predicts every row: one that would not be learned, for what it misses, as the mean."""
     model = restore_model(loaded.snapshot, engine="numpy")
     if model.encoder.missing in {"skip", "error"}:
@@ -173,7 +173,7 @@ def _model(loaded: Loaded) -> Model:
     return model
 
 
-def _answer(model: Model, records: Any, kept: Sequence[str]) -> Any:
+def _answer(model: MLPModel, records: Any, kept: Sequence[str]) -> Any:
     answer = decode(model.encoder, model.predict(model.encoder.encode(records)))
     return beside(records, kept, answer) if kept else answer
 

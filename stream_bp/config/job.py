@@ -321,7 +321,7 @@ class JobConfig(Settings):
 
     @property
     def model_settings(self) -> dict[str, Any]:
-        """What :class:`~stream_bp.models.mlp.Model` takes, but for its columns and its output."""
+        """What :class:`~stream_bp.models.mlp.MLPModel` takes, but for its columns and its output."""
         return {**self.model_dump(include={*_MODEL, "seed"}), "engine": self.engine_for(1)}
 
     def engine_for(self, n_inputs: int) -> str:

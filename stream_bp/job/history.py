@@ -6,7 +6,7 @@ from stream_bp._arrays import running_sum
 from stream_bp._state import StateDict
 from stream_bp.job.data_quality import Quality
 from stream_bp.metrics.prequential import Evaluation
-from stream_bp.models.base import Outcome, StreamModel
+from stream_bp.models.base import PredictionBatch, StreamModel
 
 __all__ = ["History", "next_mark"]
 
@@ -31,7 +31,7 @@ class History:
         self._loss = 0.0
         self._loss_rows = 0.0
 
-    def update(self, outcome: Outcome) -> None:
+    def update(self, outcome: PredictionBatch) -> None:
         """Add the loss of some minibatches."""
         self._loss = running_sum(self._loss, outcome.loss)
         self._loss_rows = running_sum(self._loss_rows, outcome.count)

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from stream_bp._arrays import Array, Mask
 from stream_bp.errors import ConfigError, DataError
-from stream_bp.models.base import Outcome
+from stream_bp.models.base import PredictionBatch
 from stream_bp.persistence.filesystem import Disk
 from stream_bp.persistence.prediction_parts import Parts, PartsMark
 from stream_bp.preprocessing.arrow_buffers import value_array
@@ -96,7 +96,7 @@ class Predictions:
         self._open: list[_Part] = []  # since the last mark; rows are added to the last of them
         self._handed: dict[str, _Part] = {}  # by name, until they have it
 
-    def write(self, kept: Any, epoch: int, rows: Rows, start: int, outcome: Outcome) -> None:
+    def write(self, kept: Any, epoch: int, rows: Rows, start: int, outcome: PredictionBatch) -> None:
         """Add what was predicted for some rows.
 
         Parameters

@@ -14,7 +14,7 @@ from stream_bp.job.plan import plan
 from stream_bp.job.prediction_writer import Predictions
 from stream_bp.job.state import JobState
 from stream_bp.models.base import StreamModel
-from stream_bp.models.frozen import Frozen
+from stream_bp.models.frozen import FrozenModel
 from stream_bp.models.mlp import new_model
 from stream_bp.models.restore import model_state, restore_evaluation, restore_model
 from stream_bp.nn import reproducibility
@@ -192,14 +192,14 @@ class ResumePlan:
             return frozen
         if self._estimator is None:
             return new_model(self.config, plan(self._source, self.config))
-        from stream_bp.models.river_adapter import ForeignModel, refuse_settings  # noqa: PLC0415 - it brings River along
+        from stream_bp.models.river_adapter import RiverAdapter, refuse_settings  # noqa: PLC0415 - it brings River along
 
         refuse_settings(self.config)
-        return ForeignModel(plan(self._source, self.config), self._estimator)
+        return RiverAdapter(plan(self._source, self.config), self._estimator)
 
-    def _new_frozen(self) -> Frozen | None:
+    def _new_frozen(self) -> FrozenModel | None:
         """Return the network that is only asked, if there is one."""
-        return Frozen(self._frozen.snapshot, self._source.schema.names) if self._frozen is not None else None
+        return FrozenModel(self._frozen.snapshot, self._source.schema.names) if self._frozen is not None else None
 
     def predictions(self, encoder: Encoder, disk: Disk, *, is_fresh: bool) -> Predictions | None:
         """Return what writes predictions, from the beginning or from what the checkpoint vouches for.

@@ -13,7 +13,7 @@ from stream_bp.job.reader import Position
 from stream_bp.job.schema_changes import Changes, SchemaChange
 from stream_bp.job.stopping import Stopping
 from stream_bp.metrics.prequential import Evaluation
-from stream_bp.models.base import Outcome, StreamModel
+from stream_bp.models.base import PredictionBatch, StreamModel
 from stream_bp.preprocessing.rows import Rows
 from stream_bp.preprocessing.schema import Column
 
@@ -71,12 +71,12 @@ class JobState:
         self.stop_reason: str | None = None
         self.numerics_changes: list[dict[str, Any]] = []
 
-    def learn(self, rows: Rows, start: int, stop: int) -> Iterator[tuple[int, Outcome]]:
+    def learn(self, rows: Rows, start: int, stop: int) -> Iterator[tuple[int, PredictionBatch]]:
         """Predict, score and learn the minibatches of rows[start:stop]; a stop rule may set ``stop_reason``.
 
         Yields
         ------
-        tuple[int, Outcome]
+        tuple[int, PredictionBatch]
             Where among the rows some minibatches begin that were learned, and what was predicted for them before.
         """
         for outcome in self.model.learn(rows, start, stop):

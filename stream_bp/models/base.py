@@ -11,11 +11,11 @@ from stream_bp.preprocessing.encoder import MAX_CLASSES, Encoder
 from stream_bp.preprocessing.rows import Rows
 from stream_bp.preprocessing.schema import Column
 
-__all__ = ["Outcome", "StreamModel", "refuse_excess"]
+__all__ = ["PredictionBatch", "StreamModel", "refuse_excess"]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class PredictionBatch:
     """What was predicted for some minibatches before they were learned.
 
     Attributes
@@ -65,7 +65,7 @@ def refuse_excess(encoder: Encoder, output: str, y: Array) -> None:
 
 
 class StreamModel(Protocol):
-    """What a job asks of a model: the network (:class:`~stream_bp.models.mlp.Model`), or another one."""
+    """What a job asks of a model: the network (:class:`~stream_bp.models.mlp.MLPModel`), or another one."""
 
     encoder: Encoder
 
@@ -87,7 +87,7 @@ class StreamModel(Protocol):
         It may be called from another thread than the one that learns, and is ahead of it.
         """
 
-    def learn(self, rows: Any, start: int, stop: int) -> Iterator[Outcome]:
+    def learn(self, rows: Any, start: int, stop: int) -> Iterator[PredictionBatch]:
         """Predict, then learn, the minibatches of rows[start:stop]; how they are grouped means nothing."""
 
     def add_columns(self, columns: Sequence[Column]) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from stream_bp._arrays import Array, Floats, Mask
 from stream_bp._state import StateDict, loading
 from stream_bp.errors import CheckpointError, DataError
-from stream_bp.models.base import Outcome, refuse_excess
+from stream_bp.models.base import PredictionBatch, refuse_excess
 from stream_bp.models.restore import restore_model
 from stream_bp.persistence.snapshot import Snapshot, encode
 from stream_bp.persistence.state_schema import FROZEN
@@ -23,10 +23,10 @@ from stream_bp.preprocessing.encoder import Encoded, Encoder
 from stream_bp.preprocessing.schema import Column
 from stream_bp.preprocessing.vocabulary import Value
 
-__all__ = ["Frozen"]
+__all__ = ["FrozenModel"]
 
 
-class Frozen:
+class FrozenModel:
     """The network of a checkpoint, which a job asks for predictions and does not teach.
 
     Parameters
@@ -124,12 +124,12 @@ class Frozen:
         missing: Array = np.full(shape, np.nan) if self.encoder.task == "regression" else np.full(shape, -1)
         return replace(rows, y=missing)
 
-    def learn(self, rows: Encoded, start: int, stop: int) -> Iterator[Outcome]:
+    def learn(self, rows: Encoded, start: int, stop: int) -> Iterator[PredictionBatch]:
         """Predict the minibatches of rows[start:stop], and learn nothing.
 
         Yields
         ------
-        Outcome
+        PredictionBatch
             Of all of them; without a loss, which nothing is learned by.
 
         Raises
@@ -144,7 +144,7 @@ class Frozen:
         predictions: list[Floats] = [np.concatenate(pieces, axis=-1) for pieces in zip(*said, strict=True)]
         self._met = [max(met, int(codes.max()) + 1) for met, codes in zip(self._met, y, strict=False)]
         nothing = np.zeros(len(said))
-        yield Outcome(y, predictions, nothing, nothing)
+        yield PredictionBatch(y, predictions, nothing, nothing)
 
     def react(self, how: str) -> None:
         """Do nothing: settings that ask for it are refused."""

@@ -16,22 +16,22 @@ from stream_bp._arrays import Floats, Mask
 from stream_bp._state import StateDict, loading
 from stream_bp.config.job import JobConfig
 from stream_bp.errors import CheckpointError
-from stream_bp.models.base import Outcome, refuse_excess
+from stream_bp.models.base import PredictionBatch, refuse_excess
 from stream_bp.models.class_map import ClassMap
 from stream_bp.models.input_map import InputMap
 from stream_bp.nn.learner import Learner
 from stream_bp.nn.scaler import Moments, Scaler
-from stream_bp.preprocessing.batches import Preparation, Prepared, minibatches, unscaled
+from stream_bp.preprocessing.batches import BatchPreparer, TrainingBatch, minibatches, unscaled
 from stream_bp.preprocessing.encoder import Encoded, Encoder
 from stream_bp.preprocessing.schema import Column
 from stream_bp.preprocessing.vocabulary import Value
 
-__all__ = ["Model", "new_model"]
+__all__ = ["MLPModel", "new_model"]
 
 _OUTPUTS = 1 << 19  # of rows that are learned at once: arrays of them stay in the cache
 
 
-class Model:
+class MLPModel:
     """The state that turns rows into predictions, and grows with them.
 
     Parameters
@@ -80,9 +80,9 @@ class Model:
         )
         self.inputs = InputMap(encoder, self.learner.theta.dtype)
 
-    def preparation(self, batch_size: int) -> Preparation:
+    def preparation(self, batch_size: int) -> BatchPreparer:
         """Return what prepares the rows that come next, block by block."""
-        return Preparation(
+        return BatchPreparer(
             self.encoder,
             batch_size,
             self.learner.theta.dtype,
@@ -91,7 +91,7 @@ class Model:
             scale_target=self.scale_target,
         )
 
-    def learn(self, rows: Prepared, start: int, stop: int) -> Iterator[Outcome]:
+    def learn(self, rows: TrainingBatch, start: int, stop: int) -> Iterator[PredictionBatch]:
         """Predict, then learn, the minibatches of rows[start:stop].
 
         Parameters
@@ -103,7 +103,7 @@ class Model:
 
         Yields
         ------
-        Outcome
+        PredictionBatch
             Of one or several minibatches, in order. How they are grouped means nothing.
 
         Raises
@@ -130,7 +130,7 @@ class Model:
                 start += b
 
     def predict(self, rows: Encoded) -> list[Floats]:
-        """Return predictions without learning, as in :class:`Outcome`, each row as if it came next.
+        """Return predictions without learning, as in :class:`PredictionBatch`, each row as if it came next.
 
         What the learner never met counts as missing.
         """
@@ -143,14 +143,16 @@ class Model:
         return self.scaler.preview(numbers) if self.scale_features else unscaled(numbers, self.learner.theta.dtype)
 
     def answer(self, output: Floats) -> list[Floats]:
-        """Put ŷ (n_K, n) of rows that come next into the user's terms, as in :class:`Outcome`."""
+        """Put ŷ (n_K, n) of rows that come next into the user's terms, as in :class:`PredictionBatch`."""
         if self.encoder.task == "classification":
             return self.classes.probabilities(output)
         if not self.scale_target:
             return list(output.astype(np.float64))
         return list(self.target_scaler.moments().unscale(output[:, None, :])[:, 0])
 
-    def _learn(self, rows: Prepared, start: int, stop: int, b: int, known: Sequence[int] | None = None) -> Outcome:
+    def _learn(
+        self, rows: TrainingBatch, start: int, stop: int, b: int, known: Sequence[int] | None = None
+    ) -> PredictionBatch:
         """Learn whole minibatches that bring nothing new to the learner."""
         n_minibatches = (stop - start) // b
         numbers = minibatches(rows.numbers, self.scaler.n, start, stop, b)
@@ -169,9 +171,9 @@ class Model:
         Y, weights = self.classes.one_hot(y.reshape(-1, n_minibatches, b), self.learner.theta.dtype)
         learned = self.learner.learn(X, Y, _unless_all(weights))
         output = learned.output.swapaxes(0, 1).reshape(-1, stop - start)
-        return Outcome(y, self.classes.probabilities(output, known), learned.loss.sum(axis=1), learned.count)
+        return PredictionBatch(y, self.classes.probabilities(output, known), learned.loss.sum(axis=1), learned.count)
 
-    def _learn_values(self, X: Floats, y: Floats, Y: Floats, moments: Moments) -> Outcome:
+    def _learn_values(self, X: Floats, y: Floats, Y: Floats, moments: Moments) -> PredictionBatch:
         """Learn values y (n_targets, n), given also as minibatches (T, n_targets, b), in units of their deviation."""
         tiles = y.reshape(len(y), len(X), -1)
         weights = ~np.isnan(tiles).swapaxes(0, 1)
@@ -184,7 +186,7 @@ class Model:
         y = np.where(has_unit, tiles, np.nan).reshape(y.shape)
         unpredicted = None if has_unit.all() else np.broadcast_to(~has_unit, tiles.shape).reshape(y.shape)
         loss, count = learned.loss.sum(axis=1), learned.count
-        return Outcome(y, list(values.reshape(y.shape)), loss, count, unpredicted)
+        return PredictionBatch(y, list(values.reshape(y.shape)), loss, count, unpredicted)
 
     def _first_new(self, rows: Encoded, start: int, stop: int) -> int | None:
         """Return the first row with a category, a class or a gap that the learner has not grown to."""
@@ -232,7 +234,7 @@ class Model:
         return state
 
     @classmethod
-    def from_state_dict(cls, state: StateDict, **settings: Any) -> "Model":
+    def from_state_dict(cls, state: StateDict, **settings: Any) -> "MLPModel":
         """Return the model that was saved.
 
         Parameters
@@ -319,10 +321,10 @@ def _unless_all(weights: Mask) -> Mask | None:
     return None if weights.all() else weights
 
 
-def new_model(config: JobConfig, encoder: Encoder) -> Model:
+def new_model(config: JobConfig, encoder: Encoder) -> MLPModel:
     """Return an untrained model for a job, its output function chosen where the settings say ``auto``."""
     output = config.output
     if output == "auto":
         several = len(encoder.targets) > 1
         output = "identity" if encoder.task == "regression" else "sigmoid" if several else "softmax"
-    return Model(encoder, output, **config.model_settings)
+    return MLPModel(encoder, output, **config.model_settings)

@@ -4,14 +4,14 @@ from stream_bp._arrays import under
 from stream_bp._state import StateDict
 from stream_bp.errors import CheckpointError
 from stream_bp.metrics.prequential import Evaluation
-from stream_bp.models.mlp import Model
+from stream_bp.models.mlp import MLPModel
 from stream_bp.persistence.snapshot import Snapshot
 from stream_bp.persistence.state_schema import EVALUATION, fitting, saved_config
 
 __all__ = ["model_state", "restore_evaluation", "restore_model"]
 
 
-def restore_model(snapshot: Snapshot, engine: str | None = None) -> Model:
+def restore_model(snapshot: Snapshot, engine: str | None = None) -> MLPModel:
     """Return the model in a checkpoint, ready to predict or to go on.
 
     Parameters
@@ -29,7 +29,7 @@ def restore_model(snapshot: Snapshot, engine: str | None = None) -> Model:
     config = saved_config(snapshot)
     settings = config.model_copy(update={"engine": engine or config.engine}).model_settings
     with fitting():
-        return Model.from_state_dict(model_state(snapshot), **settings)
+        return MLPModel.from_state_dict(model_state(snapshot), **settings)
 
 
 def model_state(snapshot: Snapshot) -> StateDict:

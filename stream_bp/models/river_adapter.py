@@ -17,12 +17,12 @@ from stream_bp._arrays import Array, Floats, Ints
 from stream_bp._state import StateDict
 from stream_bp.config.job import NETWORK, JobConfig
 from stream_bp.errors import CheckpointError, ConfigError, DataError, DivergenceError, StreamBPError
-from stream_bp.models.base import Outcome
+from stream_bp.models.base import PredictionBatch
 from stream_bp.preprocessing.encoder import Encoded, Encoder
 from stream_bp.preprocessing.schema import Column
 from stream_bp.preprocessing.vocabulary import Value
 
-__all__ = ["ForeignModel", "refuse_settings"]
+__all__ = ["RiverAdapter", "refuse_settings"]
 
 Answer: TypeAlias = Mapping[Any, float] | float | None
 """Probabilities by label, or a value; None or {} where nothing is predicted."""
@@ -43,7 +43,7 @@ def refuse_settings(config: JobConfig) -> None:
             raise ConfigError(f"{name} is a setting of the network; leave it out where another model is given")
 
 
-class ForeignModel:
+class RiverAdapter:
     """A River estimator with the surface that a job asks of its model (:class:`~stream_bp.models.base.StreamModel`).
 
     It is given numbers as float, booleans as bool, categories as str and labels as they stand in the source; what is
@@ -123,7 +123,7 @@ class ForeignModel:
         self._batch_size = batch_size
         return self.encoder.encode
 
-    def learn(self, rows: Encoded, start: int, stop: int) -> Iterator[Outcome]:
+    def learn(self, rows: Encoded, start: int, stop: int) -> Iterator[PredictionBatch]:
         """Predict, then learn, each row of rows[start:stop] for itself.
 
         Parameters
@@ -135,7 +135,7 @@ class ForeignModel:
 
         Yields
         ------
-        Outcome
+        PredictionBatch
             Up to each row that brings a new class, and to the last one. The loss is the network's: there is none.
             A row without a target is predicted, and neither scored nor learned. Nothing is predicted for a row where
             the estimator says nothing, or a label not met so far; nothing is scored before the first target.
@@ -164,7 +164,7 @@ class ForeignModel:
             b = self._batch_size
             whole = -(-end // b) if end == n else end // b
             loss = np.zeros(whole - told_rows // b)
-            yield Outcome(*self._scored(y[:, told_rows:end], answers), loss, loss)
+            yield PredictionBatch(*self._scored(y[:, told_rows:end], answers), loss, loss)
             if failure is not None:
                 raise failure
             self._know(int(codes[told_rows:end].max()) + 1)

@@ -10,16 +10,16 @@ import numpy as np
 
 from stream_bp._arrays import Floats
 from stream_bp.errors import DivergenceError
-from stream_bp.models.mlp import Model
+from stream_bp.models.mlp import MLPModel
 from stream_bp.nn.reproducibility import single_thread
 
-__all__ = ["SingleRow"]
+__all__ = ["SingleRowLearner"]
 
 # Parameters from which on the BLAS may take a second thread for a row, and then end in other bits than a job's.
 _WIDE = 5_000
 
 
-class SingleRow:
+class SingleRowLearner:
     """The row that comes next.
 
     Parameters
@@ -28,7 +28,7 @@ class SingleRow:
         What predicts and learns. After it has grown, or learned otherwise, make a new one.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: MLPModel) -> None:
         self._model = model
         self._learner = model.learner
         if model.learner.theta.size >= _WIDE:

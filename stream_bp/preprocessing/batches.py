@@ -10,13 +10,13 @@ from stream_bp._arrays import Array, Floats, Ints, Mask
 from stream_bp.nn.scaler import CLIP, Moments, Scaler
 from stream_bp.preprocessing.encoder import Encoded, Encoder
 
-__all__ = ["Preparation", "Prepared", "minibatches", "unscaled"]
+__all__ = ["BatchPreparer", "TrainingBatch", "minibatches", "unscaled"]
 
 _Scale = Callable[[Floats], tuple[Floats, Moments | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class TrainingBatch:
     """Rows as numbers, standardised minibatch by minibatch: all that can be done before those before them are learned.
 
     Attributes
@@ -71,7 +71,7 @@ class Prepared:
         return -(-row // self.batch_size)
 
 
-class Preparation:
+class BatchPreparer:
     """What turns the rows that a model will learn next into what it learns from, ahead of the learner.
 
     Parameters
@@ -104,7 +104,7 @@ class Preparation:
         self._scaler = scaler and scaler.copy()
         self._target_scaler, self._scale_target = target_scaler.copy(), scale_target
 
-    def __call__(self, records: Any) -> Prepared:
+    def __call__(self, records: Any) -> TrainingBatch:
         """Prepare a record batch of whole minibatches; only the last one of all may be short.
 
         Raises
@@ -114,7 +114,7 @@ class Preparation:
         """
         return self.prepare(self.encoder.encode(records))
 
-    def prepare(self, rows: Encoded) -> Prepared:
+    def prepare(self, rows: Encoded) -> TrainingBatch:
         """Prepare rows that are encoded."""
         numbers, moments = self._by_minibatch(rows.numbers, self._scale, self._dtype)
         targets = target_moments = None
@@ -122,7 +122,7 @@ class Preparation:
             targets, target_moments = self._by_minibatch(rows.y, self._observe_targets, np.dtype(np.float64))
         kept = replace(rows, numbers=np.empty((0, len(rows))))
         clipped = self._clipped(numbers, rows.numbers.shape) if moments is not None else None
-        return Prepared(kept, self._batch_size, numbers, moments, targets, target_moments, clipped)
+        return TrainingBatch(kept, self._batch_size, numbers, moments, targets, target_moments, clipped)
 
     def _clipped(self, vector: Floats, shape: tuple[int, ...]) -> Mask | None:
         """Tell which numbers (n, N) reached the bound, of those scaled in :meth:`_by_minibatch`."""

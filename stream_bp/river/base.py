@@ -15,7 +15,7 @@ from river.utils import dataframe
 from stream_bp._arrays import Array, DType, Floats
 from stream_bp.config.job import JobConfig
 from stream_bp.errors import ConfigError, DataError
-from stream_bp.models.mlp import Model
+from stream_bp.models.mlp import MLPModel
 from stream_bp.nn.reproducibility import single_thread
 from stream_bp.persistence import checkpoints
 from stream_bp.preprocessing.column_plan import ColumnPlan
@@ -77,7 +77,7 @@ class MLP(base.Estimator):
         # River looks into a tuple for a class and its parameters, even into one that is empty.
         return {**super()._get_params(), "hidden": list(self.hidden)}
 
-    def _take(self, encoder: Encoder, model: Model | None) -> None:
+    def _take(self, encoder: Encoder, model: MLPModel | None) -> None:
         """Go on with columns and a model; without one before the first row is learned."""
         self._encoder = encoder
         self._model = model
@@ -114,12 +114,12 @@ class MLP(base.Estimator):
         self._pending.propagate(x)
         return self._pending
 
-    def _with_columns(self, new: list[Column], n_features: int) -> Model:
+    def _with_columns(self, new: list[Column], n_features: int) -> MLPModel:
         """Return the model, made or widened for new columns; the first row tells how many features to expect."""
         if self._model is None:
             for column in new:
                 self._encoder.add(column)
-            self._model = Model(self._encoder, self._output, fan_in=n_features, **self._config.model_settings)
+            self._model = MLPModel(self._encoder, self._output, fan_in=n_features, **self._config.model_settings)
         elif new:
             self._model.add_columns(new)
         self._dicts.lay_out()

@@ -19,7 +19,7 @@ from river.utils import dataframe
 from stream_bp._arrays import DType, Ints
 from stream_bp.errors import DataError
 from stream_bp.models.base import refuse_excess
-from stream_bp.models.mlp import Model
+from stream_bp.models.mlp import MLPModel
 from stream_bp.preprocessing.arrow_buffers import LARGEST
 from stream_bp.preprocessing.dict_encoder import Features, is_missing, plain
 from stream_bp.preprocessing.encoder import Encoder
@@ -121,7 +121,7 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
             seed=seed,
         )
 
-    def _take(self, encoder: Encoder, model: Model | None) -> None:
+    def _take(self, encoder: Encoder, model: MLPModel | None) -> None:
         super()._take(encoder, model)
         self._y_name: Any = None
         self._codes: dict[Hashable, int] = {}
@@ -327,7 +327,7 @@ class MLPRegressor(MLP, base.MiniBatchRegressor):
 
     scale_target: bool
 
-    def _take(self, encoder: Encoder, model: Model | None) -> None:
+    def _take(self, encoder: Encoder, model: MLPModel | None) -> None:
         super()._take(encoder, model)
         self._y_name: Any = None
 

@@ -11,7 +11,7 @@ import numpy as np
 import stream_bp
 from stream_bp.config.job import JobConfig
 from stream_bp.errors import CheckpointError, DataError
-from stream_bp.models.mlp import Model
+from stream_bp.models.mlp import MLPModel
 from stream_bp.models.restore import restore_model
 from stream_bp.persistence.checkpoints import Loaded
 from stream_bp.persistence.snapshot import Snapshot
@@ -25,7 +25,7 @@ _KINDS = {frozenset({bool}): "bool", frozenset({int}): "integer", frozenset({str
 _NAMES = (str, int, float, bool)
 
 
-def pack(model: Model | None, config: JobConfig, target: str | None = None) -> Snapshot:
+def pack(model: MLPModel | None, config: JobConfig, target: str | None = None) -> Snapshot:
     """Return a model as a snapshot.
 
     Parameters
@@ -77,7 +77,7 @@ def pack(model: Model | None, config: JobConfig, target: str | None = None) -> S
     )
 
 
-def unpack(loaded: Loaded, task: Task) -> tuple[JobConfig, Model]:
+def unpack(loaded: Loaded, task: Task) -> tuple[JobConfig, MLPModel]:
     """Return the settings and the model of a checkpoint, of an estimator or of a job.
 
     Raises

@@ -3,8 +3,8 @@
 from collections.abc import Hashable
 from typing import Any, Literal
 
-from stream_bp.models.mlp import Model
-from stream_bp.models.single_row import SingleRow
+from stream_bp.models.mlp import MLPModel
+from stream_bp.models.single_row import SingleRowLearner
 from stream_bp.preprocessing.dict_encoder import DictEncoder, Features
 
 __all__ = ["PendingRow"]
@@ -34,22 +34,22 @@ class PendingRow:
     # Slots are read faster than a dict, and this object is asked twice for every row of a stream.
     __slots__ = ("_dicts", "_model", "_output", "_single", "_x", "is_known")
 
-    def __init__(self, dicts: DictEncoder, model: Model | None) -> None:
+    def __init__(self, dicts: DictEncoder, model: MLPModel | None) -> None:
         self._dicts = dicts
         self._model = model
         self._clear()
 
     def _clear(self) -> None:
-        self._single: SingleRow | None = None
+        self._single: SingleRowLearner | None = None
         self._x: dict[Hashable, Any] | None = None  # a copy: the caller may change the row
         self._output: list[float] = []
         self.is_known = False
 
-    def __getstate__(self) -> tuple[DictEncoder, Model | None]:
+    def __getstate__(self) -> tuple[DictEncoder, MLPModel | None]:
         """Leave out the row: it may be predicted again."""
         return self._dicts, self._model
 
-    def __setstate__(self, state: tuple[DictEncoder, Model | None]) -> None:
+    def __setstate__(self, state: tuple[DictEncoder, MLPModel | None]) -> None:
         self._dicts, self._model = state
         self._clear()
 
@@ -81,12 +81,12 @@ class PendingRow:
         self._x, self.is_known = None, False
         numbers, codes, is_known = self._dicts.encode_one(x)
         if self._single is None:
-            self._single = SingleRow(self._model)
+            self._single = SingleRowLearner(self._model)
         self._output = self._single.propagate(numbers, codes)
         self._x, self.is_known = dict(x), is_known
         return self._output
 
-    def take(self) -> SingleRow:
+    def take(self) -> SingleRowLearner:
         """Return what learns the row that is held, and be empty: a row is learned once.
 
         Raises

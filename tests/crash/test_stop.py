@@ -12,7 +12,7 @@ from stream_bp.job import reader
 from stream_bp.job.job import Job
 from stream_bp.job.observer import Observer
 from stream_bp.job.state import JobState
-from stream_bp.preprocessing.batches import Preparation, Prepared
+from stream_bp.preprocessing.batches import BatchPreparer, TrainingBatch
 from tests.conftest import Campaign
 from tests.crash.jobs import (
     CONFIGURATIONS,
@@ -56,20 +56,20 @@ class Stopper(Observer):
 def applied(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return the numbers of the rows that are learned, in their order: the column n tells them."""
     numbers: list[int] = []
-    prepare, learn = Preparation.__call__, JobState.learn
-    told: dict[int, tuple[Prepared, list[int]]] = {}  # the rows that were prepared, by the place that they keep
+    prepare, learn = BatchPreparer.__call__, JobState.learn
+    told: dict[int, tuple[TrainingBatch, list[int]]] = {}  # the rows that were prepared, by the place that they keep
 
-    def prepare_noted(preparation: Preparation, records: Any) -> Prepared:
+    def prepare_noted(preparation: BatchPreparer, records: Any) -> TrainingBatch:
         prepared = prepare(preparation, records)
         told[id(prepared)] = prepared, [int(float(n)) for n in records.column("n").to_pylist()]
         return prepared
 
-    def learn_noted(training: JobState, rows: Prepared, start: int, stop: int) -> Iterator[Any]:
+    def learn_noted(training: JobState, rows: TrainingBatch, start: int, stop: int) -> Iterator[Any]:
         before = training.rows
         yield from learn(training, rows, start, stop)
         numbers.extend(told[id(rows)][1][start : start + training.rows - before])
 
-    monkeypatch.setattr(Preparation, "__call__", prepare_noted)
+    monkeypatch.setattr(BatchPreparer, "__call__", prepare_noted)
     monkeypatch.setattr(JobState, "learn", learn_noted)
     return numbers
 

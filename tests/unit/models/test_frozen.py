@@ -16,7 +16,7 @@ from stream_bp.errors import CheckpointError, DataError
 from stream_bp.inference import evaluate, following, inspect, predict
 from stream_bp.job.job import Job
 from stream_bp.job.summary import Summary
-from stream_bp.models.frozen import Frozen
+from stream_bp.models.frozen import FrozenModel
 from stream_bp.models.restore import model_state
 from stream_bp.persistence.checkpoints import load
 from tests.crash.jobs import rows
@@ -114,7 +114,7 @@ def test_a_forged_checkpoint_is_refused(tmp_path: Path, labels: Any) -> None:
     assert snapshot.state["model"]["frozen"]["labels"] == [KNOWN]
     snapshot.state["model"]["frozen"]["labels"] = labels
     with pytest.raises(CheckpointError):
-        Frozen(load(tmp_path / "learned").snapshot, ["label"]).load_state_dict(model_state(snapshot))
+        FrozenModel(load(tmp_path / "learned").snapshot, ["label"]).load_state_dict(model_state(snapshot))
 
 
 def test_another_network_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from connectors import open_source
 from stream_bp.job.job import Job
-from stream_bp.models.mlp import Model
+from stream_bp.models.mlp import MLPModel
 from stream_bp.preprocessing.column_plan import ColumnPlan
 from stream_bp.preprocessing.encoder import Encoded, Encoder
 from stream_bp.preprocessing.schema import Column
@@ -26,12 +26,12 @@ def batch(n: int = 120) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict({"x": x, "y": y, "word": words, "label": labels, "value": 20 + 3 * y})
 
 
-def model_of(target: str, output: str, **settings: Any) -> tuple[Model, Encoded]:
+def model_of(target: str, output: str, **settings: Any) -> tuple[MLPModel, Encoded]:
     """Return an untrained model and the rows, encoded."""
     task: Any = "classification" if target == "label" else "regression"
     ignore = ["value"] if target == "label" else ["label"]
     encoder = Encoder(ColumnPlan.of(batch().schema, [target], task, ignore=ignore))
-    model = Model(encoder, output, **{**SETTINGS, **settings})
+    model = MLPModel(encoder, output, **{**SETTINGS, **settings})
     return model, encoder.encode(batch().select(encoder.columns.schema.names))
 
 
@@ -82,7 +82,7 @@ def test_added_columns_leave_the_others_in_their_place() -> None:
     missing = np.vstack([rows.missing, np.ones((2, len(rows)), bool)])
     wider = Encoded(numbers, [*rows.categories, np.full(len(rows), -1)], rows.y, missing)
     np.testing.assert_allclose(model.predict(wider)[0], before, rtol=1e-12)
-    twin = Model.from_state_dict(model.state_dict(), **{**SETTINGS, "scale_features": True, "scale_target": True})
+    twin = MLPModel.from_state_dict(model.state_dict(), **{**SETTINGS, "scale_features": True, "scale_target": True})
     assert twin.predict(wider)[0].tobytes() == model.predict(wider)[0].tobytes()
     assert twin.fan_in == model.fan_in == 3
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from stream_bp.errors import DataError
-from stream_bp.models.mlp import Model
-from stream_bp.models.single_row import SingleRow
+from stream_bp.models.mlp import MLPModel
+from stream_bp.models.single_row import SingleRowLearner
 from stream_bp.preprocessing.column_plan import ColumnPlan
 from stream_bp.preprocessing.dict_encoder import DictEncoder
 from stream_bp.preprocessing.encoder import Encoder
@@ -30,7 +30,7 @@ def pending() -> PendingRow:
     features = [Column("x", "number"), Column("word", "string")]
     plan = ColumnPlan(features, [Column("label", "string")], "classification", missing="mean")
     encoder = Encoder(plan, categories=[["a"]], labels=[["no", "yes"]])
-    model = Model(encoder, "softmax", hidden=(3,))
+    model = MLPModel(encoder, "softmax", hidden=(3,))
     model.learner.grow([], model.classes.know_all())
     return PendingRow(DictEncoder(encoder), model)
 
@@ -40,7 +40,7 @@ def test_a_known_row_is_taken_once(pending: PendingRow) -> None:
     assert state_of(pending) == "empty"
     assert sum(pending.propagate(X)) == pytest.approx(1)
     assert state_of(pending) == "known"
-    assert isinstance(pending.take(), SingleRow)
+    assert isinstance(pending.take(), SingleRowLearner)
     assert state_of(pending) == "empty"
     with pytest.raises(RuntimeError, match="no row was propagated"):
         pending.take()
