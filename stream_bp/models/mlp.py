@@ -71,13 +71,7 @@ class MLPModel:
         self.scaler = Scaler(len(encoder.numbers))
         self.target_scaler = Scaler(len(encoder.targets) if encoder.task == "regression" else 0)
         self.classes = ClassMap(encoder, output)
-        self.learner = Learner(
-            encoder.numbers,
-            self.classes.n_outputs,
-            output=output,
-            fan_in=self.fan_in,
-            **settings,
-        )
+        self.learner = Learner(encoder.numbers, self.classes.n_outputs, output=output, fan_in=self.fan_in, **settings)
         self.inputs = InputMap(encoder, self.learner.theta.dtype)
 
     def preparation(self, batch_size: int) -> BatchPreparer:
@@ -136,57 +130,44 @@ class MLPModel:
         """
         missing = None if rows.missing is None else rows.missing[:, None]
         numbers, categories = self.preview(rows.numbers)[None], [codes[None] for codes in rows.categories]
-        return self.answer(self.learner.predict(self.inputs.assemble(numbers, categories, missing)[0]))
-
-    def preview(self, numbers: Floats) -> Floats:
-        """Scale some rows (n_numbers, n), each as if it came next; a single one into the scaler's own room."""
-        return self.scaler.preview(numbers) if self.scale_features else unscaled(numbers, self.learner.theta.dtype)
-
-    def answer(self, output: Floats) -> list[Floats]:
-        """Put ŷ (n_K, n) of rows that come next into the user's terms, as in :class:`PredictionBatch`."""
+        output = self.learner.predict(self.inputs.assemble(numbers, categories, missing)[0])
         if self.encoder.task == "classification":
             return self.classes.probabilities(output)
         if not self.scale_target:
             return list(output.astype(np.float64))
         return list(self.target_scaler.moments().unscale(output[:, None, :])[:, 0])
 
+    def preview(self, numbers: Floats) -> Floats:
+        """Scale some rows (n_numbers, n), each as if it came next; a single one into the scaler's own room."""
+        return self.scaler.preview(numbers) if self.scale_features else unscaled(numbers, self.learner.theta.dtype)
+
     def _learn(
         self, rows: TrainingBatch, start: int, stop: int, b: int, known: Sequence[int] | None = None
     ) -> PredictionBatch:
         """Learn whole minibatches that bring nothing new to the learner."""
-        n_minibatches = (stop - start) // b
-        numbers = minibatches(rows.numbers, self.scaler.n, start, stop, b)
-        categories = [column[start:stop].reshape(n_minibatches, b) for column in rows.rows.categories]
-        missing = rows.rows.missing
-        if missing is not None:
-            missing = missing[:, start:stop].reshape(-1, n_minibatches, b)
-        X = self.inputs.assemble(numbers, categories, missing)
-        y = rows.rows.y[:, start:stop]
+        X = self.inputs.assemble(*rows.tiles(start, stop, b))  # (T, n_0, b)
+        y = rows.y[:, start:stop]
         if rows.moments is not None:
             self.scaler.stand(rows.moments, rows.border(stop))
         if rows.targets is not None and rows.target_moments is not None:
             self.target_scaler.stand(rows.target_moments, rows.border(stop))
             targets = minibatches(rows.targets, len(y), start, stop, b)
             return self._learn_values(X, y, targets, rows.target_moments.between(rows.border(start), rows.border(stop)))
-        Y, weights = self.classes.one_hot(y.reshape(-1, n_minibatches, b), self.learner.theta.dtype)
+        Y, weights = self.classes.one_hot(y.reshape(-1, len(X), b), self.learner.theta.dtype)
         learned = self.learner.learn(X, Y, _unless_all(weights))
         output = learned.output.swapaxes(0, 1).reshape(-1, stop - start)
         return PredictionBatch(y, self.classes.probabilities(output, known), learned.loss.sum(axis=1), learned.count)
 
     def _learn_values(self, X: Floats, y: Floats, Y: Floats, moments: Moments) -> PredictionBatch:
         """Learn values y (n_targets, n), given also as minibatches (T, n_targets, b), in units of their deviation."""
-        tiles = y.reshape(len(y), len(X), -1)
-        weights = ~np.isnan(tiles).swapaxes(0, 1)
+        weights = ~np.isnan(y).reshape(len(y), len(X), -1).swapaxes(0, 1)  # (T, n_targets, b)
         learned = self.learner.learn(X, Y, _unless_all(weights))
         values: Floats = learned.output.swapaxes(0, 1).astype(np.float64)
         if self.scale_target:
             values = moments.unscale(values)
-        # Before the first target there is no unit to predict in: such a row is not scored.
-        has_unit = moments.count[:, :-1, None] > 0
-        y = np.where(has_unit, tiles, np.nan).reshape(y.shape)
-        unpredicted = None if has_unit.all() else np.broadcast_to(~has_unit, tiles.shape).reshape(y.shape)
-        loss, count = learned.loss.sum(axis=1), learned.count
-        return PredictionBatch(y, list(values.reshape(y.shape)), loss, count, unpredicted)
+        y, unpredicted = _in_unit(y, moments)
+        predictions = list(values.reshape(y.shape))
+        return PredictionBatch(y, predictions, learned.loss.sum(axis=1), learned.count, unpredicted)
 
     def _first_new(self, rows: Encoded, start: int, stop: int) -> int | None:
         """Return the first row with a category, a class or a gap that the learner has not grown to."""
@@ -314,6 +295,17 @@ def _refuse_misfits(state: StateDict, encoder: Encoder, hidden: Sequence[int]) -
         if W is None or W.shape != (n_out, n_in + 1):
             found = "nothing" if W is None else W.shape
             raise CheckpointError(f"W{layer}: expected {(n_out, n_in + 1)}, found {found}")
+
+
+def _in_unit(y: Floats, moments: Moments) -> tuple[Floats, Mask | None]:
+    """Return which values y (n_targets, n) can be scored, NaN for the others, and where those are.
+
+    Before the first target of all there is no unit to predict in.
+    """
+    has_unit = moments.count[:, :-1, None] > 0  # (n_targets, T, 1)
+    tiles = y.reshape(len(y), has_unit.shape[1], -1)
+    unpredicted = None if has_unit.all() else np.broadcast_to(~has_unit, tiles.shape).reshape(y.shape)
+    return np.where(has_unit, tiles, np.nan).reshape(y.shape), unpredicted
 
 
 def _unless_all(weights: Mask) -> Mask | None:

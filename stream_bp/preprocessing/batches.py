@@ -66,6 +66,23 @@ class TrainingBatch:
         """Which rows are not to be learned."""
         return self.rows.skipped
 
+    def tiles(self, start: int, stop: int, b: int) -> tuple[Floats, list[Ints], Mask | None]:
+        """Return the features of the T minibatches of b rows in rows[start:stop].
+
+        Returns
+        -------
+        numbers : Floats
+            Scaled, shape (T, n_numbers, b), a view.
+        categories : list of Ints
+            For each column of categories its codes, shape (T, b).
+        missing : Mask or None
+            Where features are missing, shape (n_features, T, b); ``None`` where none is.
+        """
+        n_numbers, n_minibatches = self.numbers.size // len(self), (stop - start) // b
+        categories = [codes[start:stop].reshape(n_minibatches, b) for codes in self.categories]
+        missing = None if self.missing is None else self.missing[:, start:stop].reshape(-1, n_minibatches, b)
+        return minibatches(self.numbers, n_numbers, start, stop, b), categories, missing
+
     def border(self, row: int) -> int:
         """Return the number of minibatches in the first rows, which end one."""
         return -(-row // self.batch_size)
