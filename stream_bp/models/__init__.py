@@ -1,3 +1,3 @@
-"""What a job can learn, behind one protocol."""
+"""The models that a job can learn, under one protocol."""
 
 __all__: list[str] = []

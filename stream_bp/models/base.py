@@ -1,4 +1,4 @@
-"""What a job asks of a model, and what a model answers."""
+"""The protocol between a job and its model."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ __all__ = ["PredictionBatch", "StreamModel", "refuse_excess"]
 
 @dataclass(frozen=True, slots=True)
 class PredictionBatch:
-    """What was predicted for some minibatches before they were learned.
+    """The predictions for some minibatches, made before these were learned.
 
     Attributes
     ----------
     y
-        What to compare with, shape (n_targets, n): the truth as in
-        :class:`~stream_bp.preprocessing.encoder.Encoded`, missing also where nothing could be predicted.
+        The truth, shape (n_targets, n), as in :class:`~stream_bp.preprocessing.encoder.Encoded`. It is missing also
+        where nothing could be predicted.
     predictions
         For each target: probabilities (n_classes, n) of the classes known, or values (n,) in the target's own units.
     loss
@@ -30,7 +30,7 @@ class PredictionBatch:
     count
         Rows with a target in each minibatch, shape (T,).
     unpredicted
-        For which values there was no unit to predict in yet, shape (n_targets, n); ``None`` for none.
+        Which values had no unit to be predicted in yet, shape (n_targets, n); ``None`` for none.
     """
 
     y: Array
@@ -41,12 +41,12 @@ class PredictionBatch:
 
 
 def refuse_excess(encoder: Encoder, output: str, y: Array) -> None:
-    """Refuse the codes y (n_targets, n) of a minibatch with a class too many, while everything stands at its border.
+    """Refuse the codes y (n_targets, n) of a minibatch with a class too many, before anything of it is learned.
 
     Raises
     ------
     DataError
-        If a target has more classes than its output can tell apart.
+        If a target has more classes than its output can distinguish.
     """
     most = 2 if output == "sigmoid" else MAX_CLASSES
     for column, labels, codes in zip(encoder.targets, encoder.labels, y, strict=False):
@@ -65,7 +65,7 @@ def refuse_excess(encoder: Encoder, output: str, y: Array) -> None:
 
 
 class StreamModel(Protocol):
-    """What a job asks of a model: the network (:class:`~stream_bp.models.mlp.MLPModel`), or another one."""
+    """A model that a job can learn: the network (:class:`~stream_bp.models.mlp.MLPModel`), or another one."""
 
     encoder: Encoder
 
@@ -75,32 +75,32 @@ class StreamModel(Protocol):
 
     @property
     def description(self) -> str:
-        """What a person is told it is, on one line."""
+        """One line for people that says what it is."""
 
     @property
     def digest(self) -> str | None:
         """A digest of its parameters, where it has one."""
 
     def preparation(self, batch_size: int) -> Callable[[Any], Rows]:
-        """Return what turns the record batches that come next, of whole minibatches, into what is learned.
+        """Return a function that turns the next record batches, of whole minibatches, into rows to learn.
 
-        It may be called from another thread than the one that learns, and is ahead of it.
+        It may be called from another thread than the one that learns, and runs ahead of it.
         """
 
     def learn(self, rows: Any, start: int, stop: int) -> Iterator[PredictionBatch]:
-        """Predict, then learn, the minibatches of rows[start:stop]; how they are grouped means nothing."""
+        """Predict, then learn, the minibatches of rows[start:stop]; their grouping does not change the result."""
 
     def add_columns(self, columns: Sequence[Column]) -> None:
-        """Let rows have further features, which were missing so far."""
+        """Add features, which were missing in all rows so far."""
 
     def react(self, how: str) -> None:
-        """Do what a drift of the error calls for: ``boost-learning-rate``, ``reset-optimizer``, ``reset-head``."""
+        """React to a drift of the error: ``boost-learning-rate``, ``reset-optimizer``, ``reset-head``."""
 
     def counters(self) -> dict[str, float]:
-        """Return what the history tells of its progress, by column."""
+        """Return its columns of the history."""
 
     def layers(self) -> list[dict[str, float]]:
-        """Return what the history and the summary tell of each of its layers."""
+        """Return the figures of each layer, for the history and the summary."""
 
     def state_dict(self) -> StateDict:
-        """Return what a checkpoint holds of it."""
+        """Return its state, for a checkpoint."""

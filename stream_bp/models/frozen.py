@@ -1,7 +1,7 @@
-"""A network that is asked, and does not learn: a job of it writes predictions for rows as they come.
+"""A network that predicts and does not learn: its job writes predictions for rows as they arrive.
 
-To a job it is a model like another one, so position, decisions, quarantine, parts of predictions and checkpoints are
-those of any job. Its checkpoints hold the network as it was found, and with it how far it got.
+A job treats it like any other model, so position, decisions, quarantine, parts of predictions and checkpoints are those
+of any job. Its checkpoints hold the network as it was loaded, and the position that the job has reached.
 """
 
 import hashlib
@@ -27,19 +27,19 @@ __all__ = ["FrozenModel"]
 
 
 class FrozenModel:
-    """The network of a checkpoint, which a job asks for predictions and does not teach.
+    """The network of a checkpoint, used for predictions only.
 
     Parameters
     ----------
     snapshot
         The checkpoint.
     columns
-        Those of the source: without all of the targets there is nothing to compare with.
+        Columns of the source. Without all of the targets nothing is scored.
 
     Attributes
     ----------
     fingerprint
-        SHA-256, hexadecimal, of all that its predictions depend on.
+        SHA-256, hexadecimal, of everything that its predictions depend on.
 
     Raises
     ------
@@ -50,8 +50,8 @@ class FrozenModel:
 
     Notes
     -----
-    A row is predicted as if it came next, minibatch by minibatch: how many are asked for at once means nothing. What
-    the network never met counts as missing; a class that it does not know is a truth all the same.
+    A row is predicted as if it came next, minibatch by minibatch. The size of a call does not change the result. A
+    category that the network does not know counts as missing. A class that it does not know still counts as a truth.
     """
 
     is_resumable = True
@@ -98,12 +98,12 @@ class FrozenModel:
             self._met = list(map(len, met))
 
     def add_columns(self, columns: Sequence[Column]) -> None:
-        """Refuse: what does not learn has no use for further features."""
+        """Refuse: a model that does not learn cannot use further features."""
         raise DataError(f"column {columns[0].name!r} is new, and a network that does not learn cannot learn it")
 
     @property
     def description(self) -> str:
-        """The sizes of the layers, and that they stay as they are."""
+        """The sizes of the layers, and that they are not learned."""
         return f"{self._model.description}, not learned"
 
     @property
@@ -112,7 +112,7 @@ class FrozenModel:
         return self._model.digest
 
     def preparation(self, batch_size: int) -> Callable[[Any], Encoded]:
-        """Return what encodes the rows that come next."""
+        """Return the function that encodes the next rows."""
         self._batch_size = batch_size
         return self._encode
 
@@ -130,12 +130,12 @@ class FrozenModel:
         Yields
         ------
         PredictionBatch
-            Of all of them; without a loss, which nothing is learned by.
+            All of them in one. There is no loss, as nothing is learned.
 
         Raises
         ------
         DataError
-            If a target has more classes than can be told apart.
+            If a target has more classes than can be distinguished.
         """
         y = rows.y[:, start:stop]
         refuse_excess(self.encoder, "softmax", y)
@@ -150,15 +150,15 @@ class FrozenModel:
         """Do nothing: settings that ask for it are refused."""
 
     def counters(self) -> dict[str, float]:
-        """Return the step at which the network stands."""
+        """Return the number of steps that the network has learned."""
         return {"step": self._model.learner.step}
 
     def layers(self) -> list[dict[str, float]]:
-        """Return nothing: no gradient goes through them."""
+        """Return nothing: the layers get no gradient."""
         return []
 
     def state_dict(self) -> StateDict:
-        """Return what the network is, as it was found, and which classes the rows had."""
+        """Return the network as it was loaded, and which classes the rows had."""
         state = self._model.state_dict()
         labels = [words.values[:met] for words, met in zip(self.encoder.labels, self._met, strict=False)]
         mine = {"fingerprint": self.fingerprint, "is_labelled": self.encoder.columns.is_labelled, "labels": labels}
@@ -173,7 +173,7 @@ def _refuse_untaught(targets: list[Column], labels: list[list[Value]]) -> None:
 
 
 def _cut(rows: Encoded, start: int, stop: int) -> Encoded:
-    """Return rows[start:stop], but for what is not predicted from."""
+    """Return the parts of rows[start:stop] that a prediction needs."""
     missing: Mask | None = None if rows.missing is None else rows.missing[:, start:stop]
     return Encoded(
         rows.numbers[:, start:stop], [codes[start:stop] for codes in rows.categories], rows.y[:, start:stop], missing

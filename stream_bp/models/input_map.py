@@ -16,7 +16,7 @@ __all__ = ["InputMap"]
 
 
 class InputMap:
-    """The inputs of a network, in their order: first the numbers, then whatever appeared, when it appeared.
+    """The inputs of a network in order: first the numbers, then categories and gaps in order of appearance.
 
     A category has an input from the first minibatch on that contains it, and a feature has an indicator from the
     first minibatch on in which it is missing (under the policy ``impute``).

@@ -1,8 +1,8 @@
-"""A network that takes record batches and answers in the user's words: encoder, scaling and learner as one.
+"""The network of a job: encoder, scaling and learner as one model.
 
-Two things happen here that none of the three can do alone. Categories and classes met for the first time grow the
-network at the border of the minibatch that brings them, never earlier, so that the weights are a function of the rows
-alone. And a prediction is made among the classes known *before* its minibatch: what no one could know is not scored.
+Two rules need all three. A new category or class grows the network at the start of the minibatch that contains it,
+never earlier, so the weights are a function of the rows alone. And a prediction is made among the classes known
+*before* its minibatch: a class that could not be known is not scored.
 """
 
 import itertools
@@ -32,7 +32,7 @@ _OUTPUTS = 1 << 19  # of rows that are learned at once: arrays of them stay in t
 
 
 class MLPModel:
-    """The state that turns rows into predictions, and grows with them.
+    """Turn rows into predictions, learn them, and grow with them.
 
     Parameters
     ----------
@@ -41,13 +41,12 @@ class MLPModel:
     output
         ``softmax``, ``sigmoid`` or ``identity``.
     scale_features, scale_target
-        Whether numbers, and the values to predict, are standardised; else they are taken as they are, a missing one
-        as 0.
+        Whether numbers, and the values to predict, are standardised. If not, they are used as they are, and a missing
+        one is 0.
     fan_in
-        How many features a row is expected to have: the scale of the first weights; as many as there are columns, if
-        it is not given.
+        Expected number of features in a row, which scales the first weights. Default: the number of columns.
     settings
-        Keyword arguments of :class:`~stream_bp.nn.learner.Learner`, but for ``inputs``, ``n_outputs`` and ``output``.
+        Keyword arguments of :class:`~stream_bp.nn.learner.Learner`, except ``inputs``, ``n_outputs`` and ``output``.
     """
 
     is_resumable = True
@@ -75,7 +74,7 @@ class MLPModel:
         self.inputs = InputMap(encoder, self.learner.theta.dtype)
 
     def preparation(self, batch_size: int) -> BatchPreparer:
-        """Return what prepares the rows that come next, block by block."""
+        """Return the function that prepares the next rows, block by block."""
         return BatchPreparer(
             self.encoder,
             batch_size,
@@ -91,30 +90,30 @@ class MLPModel:
         Parameters
         ----------
         rows
-            The rows that come next, or follow those of it that were learned.
+            A batch of which the rows before ``start`` were learned.
         start, stop
-            Which of them: where minibatches end.
+            Which rows; both are boundaries of minibatches.
 
         Yields
         ------
         PredictionBatch
-            Of one or several minibatches, in order. How they are grouped means nothing.
+            Of one or several minibatches, in order. Their grouping does not change the result.
 
         Raises
         ------
         DivergenceError
             If a loss or a weight is no longer finite.
         DataError
-            If a target has more classes than its output can tell apart, before their minibatch is learned.
+            If a target has more classes than its output can distinguish, before their minibatch is learned.
         """
         while start < stop:
             b = min(rows.batch_size, stop - start)
             whole = stop - (stop - start) % b
             newcomer = self._first_new(rows.rows, start, whole)
-            border = whole if newcomer is None else start + (newcomer - start) // b * b
+            boundary = whole if newcomer is None else start + (newcomer - start) // b * b
             at_once = max(1, _OUTPUTS // (b * max(self.learner.n_outputs, 1))) * b
-            while start < border:
-                end = min(border, start + at_once)
+            while start < boundary:
+                end = min(boundary, start + at_once)
                 yield self._learn(rows, start, end, b)
                 start = end
             if newcomer is not None:
@@ -126,7 +125,7 @@ class MLPModel:
     def predict(self, rows: Encoded) -> list[Floats]:
         """Return predictions without learning, as in :class:`PredictionBatch`, each row as if it came next.
 
-        What the learner never met counts as missing.
+        A category or a gap that the learner does not know counts as missing.
         """
         missing = None if rows.missing is None else rows.missing[:, None]
         numbers, categories = self.preview(rows.numbers)[None], [codes[None] for codes in rows.categories]
@@ -144,7 +143,7 @@ class MLPModel:
     def _learn(
         self, rows: TrainingBatch, start: int, stop: int, b: int, known: Sequence[int] | None = None
     ) -> PredictionBatch:
-        """Learn whole minibatches that bring nothing new to the learner."""
+        """Learn whole minibatches for which the learner need not grow."""
         X = self.inputs.assemble(*rows.tiles(start, stop, b))  # (T, n_0, b)
         y = rows.y[:, start:stop]
         if rows.moments is not None:
@@ -175,7 +174,7 @@ class MLPModel:
         return min((first for first in found if first is not None), default=None)
 
     def add_columns(self, columns: Sequence[Column]) -> None:
-        """Let rows have further features, which were missing so far; their weights start as their names say."""
+        """Add features, which were missing in all rows so far; the initial weights follow from their names."""
         at = self.scaler.n
         for column in columns:
             self.encoder.add(column)
@@ -185,7 +184,7 @@ class MLPModel:
         self.learner.grow(names, at=at)
 
     def react(self, how: str) -> None:
-        """Do what a drift of the error calls for: ``boost-learning-rate``, ``reset-optimizer`` or ``reset-head``."""
+        """React to a drift of the error: ``boost-learning-rate``, ``reset-optimizer`` or ``reset-head``."""
         {
             "boost-learning-rate": self.learner.boost,
             "reset-optimizer": self.learner.reset_optimizer,
@@ -198,7 +197,7 @@ class MLPModel:
         Raises
         ------
         DataError
-            If a target has more classes than its output can tell apart; then nothing was changed.
+            If a target has more classes than its output can distinguish; then nothing was changed.
         """
         refuse_excess(self.encoder, self.output, rows.y[:, start:stop])
         self.learner.grow(self.inputs.grow(rows, start, stop), self.classes.grow(rows.y[:, start:stop]))
@@ -280,7 +279,7 @@ class MLPModel:
 
 
 def _refuse_misfits(state: StateDict, encoder: Encoder, hidden: Sequence[int]) -> None:
-    """Refuse weights that are not of the size that the rest claims, before anything of that size is made."""
+    """Refuse weights whose sizes contradict the rest, before any memory of these sizes is allocated."""
     output, labels = state.values["output"], state.values["labels"]
     outputs = {"identity"} if encoder.task == "regression" else {"softmax", "sigmoid"}
     if output not in outputs:
@@ -309,7 +308,7 @@ def _in_unit(y: Floats, moments: Moments) -> tuple[Floats, Mask | None]:
 
 
 def _unless_all(weights: Mask) -> Mask | None:
-    """Return None where nothing is missing: the learner is then spared a product."""
+    """Return None where nothing is missing: this saves the learner a product."""
     return None if weights.all() else weights
 
 

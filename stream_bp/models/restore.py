@@ -1,4 +1,4 @@
-"""Models and evaluations out of checkpoints."""
+"""Restore models and evaluations from checkpoints."""
 
 from stream_bp._arrays import under
 from stream_bp._state import StateDict
@@ -12,14 +12,14 @@ __all__ = ["model_state", "restore_evaluation", "restore_model"]
 
 
 def restore_model(snapshot: Snapshot, engine: str | None = None) -> MLPModel:
-    """Return the model in a checkpoint, ready to predict or to go on.
+    """Return the model in a checkpoint, ready to predict or to learn.
 
     Parameters
     ----------
     snapshot
         What was loaded.
     engine
-        What it is to compute with; as it was learned, if it is not given.
+        Backend to compute with. Default: the one that it was learned with.
 
     Raises
     ------

@@ -105,7 +105,7 @@ class RiverAdapter:
         return {}
 
     def layers(self) -> list[dict[str, float]]:
-        """Return nothing: it has no layers to tell of."""
+        """Return nothing: it has no layers."""
         return []
 
     def state_dict(self) -> StateDict:
@@ -177,7 +177,7 @@ class RiverAdapter:
         return sorted({*newcomers.tolist(), len(codes)})
 
     def _know(self, known: int) -> None:
-        """Go on with so many classes met, if they are more."""
+        """Know so many classes from now on, if they are more than before."""
         if known <= self._known:
             return
         self._known = known

@@ -1,7 +1,7 @@
-"""One row at a time through a model, without computing anything twice.
+"""Predict and learn one row at a time, without computing anything twice.
 
-A row that is predicted and then learned is propagated once: what the prediction computed stays in the learner's and the
-scaler's own rooms until the weights change. The arithmetic is that of minibatches of one row, to the last bit.
+A row that is predicted and then learned is propagated once: the intermediate results stay in the buffers of learner and
+scaler until the weights change. The arithmetic is bit for bit that of minibatches of one row.
 """
 
 from collections.abc import Sequence
@@ -20,12 +20,12 @@ _WIDE = 5_000
 
 
 class SingleRowLearner:
-    """The row that comes next.
+    """Predict a row, then learn it.
 
     Parameters
     ----------
     model
-        What predicts and learns. After it has grown, or learned otherwise, make a new one.
+        The model that predicts and learns. After it has grown, or has learned in another way, a new object is needed.
     """
 
     def __init__(self, model: MLPModel) -> None:

@@ -1,4 +1,4 @@
-"""Rows encoded and standardised ahead of the learner: all that can be done before the rows before them are learned."""
+"""Encode and standardise rows ahead of the learner: everything that does not depend on the weights."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -17,22 +17,22 @@ _Scale = Callable[[Floats], tuple[Floats, Moments | None]]
 
 @dataclass(frozen=True, slots=True)
 class TrainingBatch:
-    """Rows as numbers, standardised minibatch by minibatch: all that can be done before those before them are learned.
+    """Rows that are encoded and standardised minibatch by minibatch, ready to be learned.
 
     Attributes
     ----------
     rows
-        The rows as they were encoded; but for their numbers, which are not kept.
+        The encoded rows, without their numbers, which are not kept.
     batch_size
         Rows in a minibatch; only the last one may be shorter.
     numbers
-        Minibatch after minibatch its scaled numbers (n_numbers, b), in one vector of the learner's dtype.
+        The scaled numbers (n_numbers, b) of each minibatch in turn, in one vector of the learner's dtype.
     moments
         Those of the numbers; ``None`` where they are not scaled.
     targets, target_moments
         The same of the values to predict, in one vector of float64; ``None`` where the target is a class.
     clipped
-        Which numbers were cut off at ±:data:`~stream_bp.nn.scaler.CLIP`, shape (n_numbers, n); ``None`` where none was.
+        Which numbers were clipped to ±:data:`~stream_bp.nn.scaler.CLIP`, shape (n_numbers, n); ``None`` where none was.
     """
 
     rows: Encoded
@@ -89,7 +89,7 @@ class TrainingBatch:
 
 
 class BatchPreparer:
-    """What turns the rows that a model will learn next into what it learns from, ahead of the learner.
+    """Turn the next rows of a stream into batches that a model can learn, ahead of the learner.
 
     Parameters
     ----------
@@ -100,8 +100,8 @@ class BatchPreparer:
     dtype
         Of the learner's weights.
     scaler
-        It is read, not changed: it stands where the rows that were *learned* end, this preparation where the rows that
-        were *prepared* do. ``None`` leaves numbers as they are.
+        It is copied: the model's own scaler covers the rows that were *learned*, the copy here those that were
+        *prepared*. ``None`` leaves numbers as they are.
     target_scaler, scale_target
         The same of the values to predict, and whether they are scaled.
     """
@@ -153,7 +153,7 @@ class BatchPreparer:
         return clipped
 
     def _stretches(self, n_rows: int) -> Iterator[tuple[int, int, int]]:
-        """Yield start, stop and b of the whole minibatches, and of a short one behind them."""
+        """Yield start, stop and b of the whole minibatches, and of a short one after them."""
         whole = n_rows - n_rows % self._batch_size
         for start, stop, b in ((0, whole, self._batch_size), (whole, n_rows, n_rows - whole)):
             if start < stop:
@@ -168,7 +168,7 @@ class BatchPreparer:
         return (z if self._scale_target else np.nan_to_num(y)), moments
 
     def _by_minibatch(self, x: Floats, scale: _Scale, dtype: "np.dtype[np.floating]") -> tuple[Floats, Moments | None]:
-        """Return x (n, N), scaled, minibatch after minibatch in one vector, and the moments at all borders."""
+        """Return x (n, N), scaled, minibatch after minibatch in one vector, and the moments at all boundaries."""
         n, n_rows = x.shape
         vector, found = np.empty(n * n_rows, dtype), []
         for start, stop, b in self._stretches(n_rows):

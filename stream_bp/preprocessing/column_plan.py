@@ -1,6 +1,6 @@
 """Which columns of a source are learned from, which are predicted, and how each is read.
 
-What is missing is null, empty, NaN, infinite or beyond ±1e100. What becomes of it, a policy says:
+A value is missing if it is null, empty, NaN, infinite or beyond ±1e100. The policy says what happens then:
 
 | policy   | a number           | a category | beside it                                                    |
 |----------|--------------------|------------|--------------------------------------------------------------|
@@ -28,7 +28,7 @@ Missing = Literal["impute", "mean", "skip", "error"]
 
 
 class ColumnPlan:
-    """The columns of a job: features in the order of the source, then targets.
+    """The columns of a job, and the settings by which they are read.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class ColumnPlan:
     max_categories, hash_buckets
         Room for the words of a column, and for those that come when it is full.
     missing
-        What becomes of a row where a feature is missing.
+        The policy for missing features.
 
     Attributes
     ----------

@@ -42,7 +42,7 @@ class DictEncoder:
     Parameters
     ----------
     encoder
-        The columns and their vocabularies; whoever adds a column calls :meth:`lay_out` then.
+        The columns and their vocabularies. After a column was added, :meth:`lay_out` has to be called.
 
     Notes
     -----
@@ -91,7 +91,7 @@ class DictEncoder:
         x
             Its features; those without a column are left out.
         is_learned
-            Whether categories met for the first time enter the vocabularies.
+            Whether new categories enter the vocabularies.
 
         Returns
         -------
@@ -131,7 +131,7 @@ class DictEncoder:
     def _are_plain(self, values: Collection[Any]) -> bool:
         """Put values into the room, if they are numbers, none missing and none beyond the range."""
         try:
-            total = sum(map(abs, values))  # of what is no number there is none
+            total = sum(map(abs, values))  # a value that is not a number raises
             if type(total) not in _SUMS or not total <= LARGEST:
                 return False
             self._flat[:] = list(values)
@@ -263,7 +263,7 @@ def is_missing(value: Any) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """Return a name or a label of NumPy as Python's own, where they are equal: a time in nanoseconds is no integer."""
+    """Return a name or label of NumPy as an equal value of Python; times stay, as nanoseconds are not an integer."""
     if isinstance(value, np.generic) and not isinstance(value, np.datetime64 | np.timedelta64):
         return value.item()
     return value

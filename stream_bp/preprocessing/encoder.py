@@ -1,9 +1,8 @@
 """Record batches → numbers: feature values, category codes, labels.
 
-:mod:`stream_bp.preprocessing.column_plan` says which columns of a source become what, and what becomes of a row where
-one is missing. A column of words has room for ``max_categories`` of them, in order of appearance; one met later shares
-one of ``hash_buckets``, chosen by its hash. A target has room for :data:`MAX_CLASSES` classes; a further one is
-refused.
+:mod:`stream_bp.preprocessing.column_plan` says which columns are read, and how missing values are handled. A column of
+words has room for ``max_categories`` of them, in order of appearance. A later word shares one of ``hash_buckets``,
+chosen by its hash. A target has room for :data:`MAX_CLASSES` classes; a further one is refused.
 """
 
 from collections.abc import Sequence
@@ -99,7 +98,7 @@ class Encoder:
     def _start(self, categories: Sequence[Sequence[Value]], labels: Sequence[Sequence[Value]]) -> None:
         """Start with vocabularies."""
         self.categories = [self._vocabulary(values) for values in categories]
-        # One more than allowed, so that the first class beyond the bound is met and refused, not lost.
+        # One more than allowed: the first class beyond the bound is found and refused, not lost.
         self.labels = [Vocabulary(values, limit=MAX_CLASSES + 1) for values in labels]
 
     def _vocabulary(self, values: Sequence[Value] = ()) -> Vocabulary:
@@ -122,7 +121,7 @@ class Encoder:
 
     @property
     def missing(self) -> Missing:
-        """What becomes of a row where a feature is missing."""
+        """The policy for missing features."""
         return self.columns.missing
 
     @property
@@ -147,13 +146,12 @@ class Encoder:
             self.categories.append(self._vocabulary())
 
     def encode(self, records: pa.RecordBatch) -> Encoded:
-        """Turn rows into arrays; values met for the first time enter the vocabularies.
+        """Turn rows into arrays; new values enter the vocabularies.
 
         Parameters
         ----------
         records
-            Rows with the columns of :meth:`.ColumnPlan.schema_in`; without targets where there is nothing to compare
-            with.
+            Rows with the columns of :meth:`.ColumnPlan.schema_in`, with or without the targets.
 
         Raises
         ------

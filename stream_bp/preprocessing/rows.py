@@ -10,7 +10,7 @@ __all__ = ["Rows"]
 
 
 class Rows(Protocol):
-    """Rows as a model learns them, with what is amiss in them."""
+    """Rows as a model learns them, and which of their values are missing, clipped or skipped."""
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -25,10 +25,10 @@ class Rows(Protocol):
 
     @property
     def moments(self) -> Moments | None:
-        """Those of the numbers at the borders of minibatches; ``None`` where they are not scaled."""
+        """Moments of the numbers at the boundaries of minibatches; ``None`` where they are not scaled."""
 
     def border(self, row: int) -> int:
-        """Return which of these borders is behind so many rows."""
+        """Return which of these boundaries comes after so many rows."""
 
     @property
     def missing(self) -> Mask | None:

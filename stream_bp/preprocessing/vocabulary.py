@@ -34,7 +34,7 @@ class Vocabulary:
     Attributes
     ----------
     has_overflown : bool
-        Whether there was such a word, as whoever looks words up says. All buckets come into being with the first one.
+        Whether there was such a word; set by the code that looks words up. The first one creates all buckets.
 
     Notes
     -----

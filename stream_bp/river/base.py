@@ -1,4 +1,4 @@
-"""What the estimators of :mod:`stream_bp.river` share: settings, columns, files, the pending row."""
+"""The base of the estimators of :mod:`stream_bp.river`: settings, columns, files, the pending row."""
 
 import copy
 import inspect
@@ -85,7 +85,7 @@ class MLP(base.Estimator):
         self._renew_pending()
 
     def _renew_pending(self) -> None:
-        """Let no row be pending: the model has changed."""
+        """Start without a pending row: the model has changed."""
         self._pending = PendingRow(self._dicts, self._model)
 
     def clone(self, new_params: dict[str, Any] | None = None, include_attributes: bool = False) -> Self:
@@ -115,7 +115,7 @@ class MLP(base.Estimator):
         return self._pending
 
     def _with_columns(self, new: list[Column], n_features: int) -> MLPModel:
-        """Return the model, made or widened for new columns; the first row tells how many features to expect."""
+        """Return the model, made or widened for new columns; the first row says how many features to expect."""
         if self._model is None:
             for column in new:
                 self._encoder.add(column)
@@ -185,7 +185,7 @@ class MLP(base.Estimator):
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Open a checkpoint, of an estimator or of a job: it predicts the same, and goes on learning the same.
+        """Open a checkpoint, of an estimator or of a job: it predicts and learns as the saved one would have.
 
         Parameters
         ----------
@@ -205,7 +205,7 @@ class MLP(base.Estimator):
 
 
 def as_weight(w: Any) -> float:
-    """Return the weight of a row as a float; refuse what would leave weights that are no numbers."""
+    """Return the weight of a row as a float; refuse one that would make the network's weights infinite or NaN."""
     try:
         weight = float(w)
     except (TypeError, ValueError, OverflowError):

@@ -30,7 +30,7 @@ __all__ = ["MLPClassifier", "MLPRegressor"]
 
 
 class MLPClassifier(MLP, base.MiniBatchClassifier):
-    """A neural network that tells classes apart, learned by backpropagation from one row, or one frame, at a time.
+    """A neural network for classification, learned by backpropagation from one row, or one frame, at a time.
 
     Labels may be of any hashable type; a class that is met late gets an output then. Before the first row is learned
     there is nothing to predict: ``predict_proba_one`` is empty, ``predict_one`` is None. Every feature's name makes an
@@ -160,7 +160,7 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
         DataError
             If a feature, the label or the weight cannot be read; then nothing is changed.
         DivergenceError
-            If the network has blown up.
+            If training has diverged.
         """
         w = as_weight(w)
         pending = self._pending
@@ -230,7 +230,7 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
         output = self._pending.propagate(x)
         if len(output) != 1:
             return output
-        # Of one class there is no doubt; of two, a sigmoid tells the second.
+        # With one class its probability is 1; with two, a sigmoid gives that of the second.
         n_classes = len(self._labels)
         return [1 - output[0], output[0]] if n_classes > 1 else [1.0] * n_classes
 
@@ -348,7 +348,7 @@ class MLPRegressor(MLP, base.MiniBatchRegressor):
         DataError
             If a feature, the value or the weight cannot be read; then nothing is changed.
         DivergenceError
-            If the network has blown up.
+            If training has diverged.
         """
         w = as_weight(w)
         pending = self._pending
