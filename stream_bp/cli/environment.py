@@ -1,6 +1,6 @@
-"""What must be settled before NumPy and Arrow are imported: they read it from the environment, once.
+"""The settings that NumPy and Arrow read from the environment, once, when they are imported.
 
-What the environment already says is left alone.
+A variable that is already set stays as it is.
 """
 
 import os
@@ -10,24 +10,24 @@ from pathlib import Path
 
 __all__ = ["blas_kernel", "prepare_libraries"]
 
-# Products are of a streaming size, and their sums must not be shared in another order: the BLAS needs no threads.
-# Arrow's own allocator holds on to more memory than it saves time.
+# Products are small, and threads would change the order of their sums: the BLAS gets one.
+# Arrow's own allocator keeps more memory than it saves time.
 _SETTINGS = {"OPENBLAS_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
 _AVX512 = {"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"}  # what the kernels for SkylakeX need
 
 
 def prepare_libraries(*, keeps_kernel: bool = False) -> None:
-    """Let this process compute in one thread, with the kernels that suit the processor.
+    """Compute in one thread, with the kernels that suit the processor.
 
     Parameters
     ----------
     keeps_kernel
-        Whether OpenBLAS chooses its kernels itself. It takes newer processors of AMD for much older ones, without
-        AVX-512, and multiplies at half the speed then; so else it is told. The kernel decides last bits.
+        Whether OpenBLAS chooses its kernels itself. It takes newer processors of AMD for older ones without AVX-512,
+        and then multiplies at half the speed. The choice changes the last bits of results.
 
     Notes
     -----
-    Does nothing once NumPy and Arrow are imported.
+    It has no effect once NumPy and Arrow are imported.
     """
     settings = dict(_SETTINGS)
     if not keeps_kernel and (kernel := blas_kernel(_processor())) is not None:
@@ -37,7 +37,7 @@ def prepare_libraries(*, keeps_kernel: bool = False) -> None:
 
 
 def blas_kernel(processor: Iterable[str]) -> str | None:
-    """Return OpenBLAS' name of the kernels to use; None where it is to choose itself.
+    """Return the OpenBLAS name of the kernels to use; None to let OpenBLAS choose.
 
     Parameters
     ----------
@@ -56,11 +56,11 @@ def blas_kernel(processor: Iterable[str]) -> str | None:
 
 
 def _processor() -> list[str]:
-    """Return what the system tells of the first processor."""
+    """Return the lines of ``/proc/cpuinfo`` about the first processor."""
     if sys.platform != "linux":
         return []
     try:
         with Path("/proc/cpuinfo").open(errors="replace") as file:
-            return file.read(1 << 14).split("\n\n", 1)[0].splitlines()  # of hundreds the system takes a while to tell
+            return file.read(1 << 14).split("\n\n", 1)[0].splitlines()  # to describe hundreds takes the system a while
     except OSError:
         return []

@@ -11,7 +11,7 @@ from stream_bp.config.monitoring import Watching
 from stream_bp.job.job import Job
 from stream_bp.job.signals import exit_code
 from stream_bp.job.summary import Summary
-from stream_bp.monitoring.formatting import show, table, tell_change, tell_quality
+from stream_bp.monitoring.formatting import describe_change, describe_quality, show, table
 from stream_bp.monitoring.observers import observing
 from stream_bp.nn import reproducibility
 
@@ -52,7 +52,7 @@ def _print(summary: Summary) -> None:
         f"{summary.rows_per_second:,.0f} rows/s, {summary.seconds:.1f} s, {summary.peak_rss_bytes / 2**20:,.0f} MiB"
     )
     Console(emoji=False).print(table(summary.to_json()))
-    for line in tell_quality(summary.quality):
+    for line in describe_quality(summary.quality):
         write(line)
     for layer, sizes in enumerate(summary.layers, start=1):
         figures = ", ".join(f"{name.replace('_', ' ')} {show(value)}" for name, value in sizes.items())
@@ -61,6 +61,6 @@ def _print(summary: Summary) -> None:
     if summary.theta_sha256 is not None:
         write(f"theta sha256 {summary.theta_sha256}")
     for change in summary.numerics_changes:
-        write(tell_change(change))
+        write(describe_change(change))
     if summary.checkpoint is not None:
         write(f"checkpoint {summary.checkpoint}")

@@ -1,4 +1,4 @@
-"""The flags that a command gets: each field of :class:`JobConfig`, and of :class:`Watching`, is one."""
+"""The flags that come from settings: one for each field of :class:`JobConfig` and of :class:`Watching`."""
 
 import inspect
 import re
@@ -36,8 +36,8 @@ def command(function: Callable[..., None]) -> Any:
     Parameters
     ----------
     function
-        Its keyword arguments become flags, as Typer makes them; its ``**settings`` become the flags of the job's
-        settings, after those without a default of their own. It is given those that were set.
+        Its keyword arguments become flags, as Typer makes them. Its ``**settings`` become the flags of the job's
+        settings, after those without a default of their own. It gets only the settings that were given.
 
     Returns
     -------
@@ -74,12 +74,12 @@ def _flag(name: str, default: object) -> Any:
 
 
 def _fields(name: str) -> type[Settings]:
-    """Return the settings that a flag is one of."""
+    """Return the class that has a field for a flag."""
     return Watching if name in Watching.model_fields else JobConfig
 
 
 def _type(name: str) -> Any:
-    """Return the type of a flag: numbers as numbers, columns as a list, everything else as it is written."""
+    """Return the type of a flag: a number, a list of columns, or text."""
     annotation = _fields(name).model_fields[name].annotation
     if name in {"target", "features", "ignore", "categorical", "numeric", "keep_columns", "null_values"}:
         return list[str] | None
@@ -94,7 +94,7 @@ def _help(name: str, default: object) -> str:
     text = str(field.description)
     if (choices := choices_of(field)) and type(None) not in get_args(field.annotation):
         text += f": {', '.join(choices)}"
-    if default is not None:  # the command's own, whatever the job's is
+    if default is not None:  # the command's own default, not the job's
         text = re.sub(r" \[default: [^]]*\]", "", text)
     default = field.default if default is None else default
     if field.is_required() or default in (None, ()) or "[default" in text:

@@ -17,13 +17,13 @@ def open_for_job(config: JobConfig, observer: Observer) -> Source:
     """Open the places of a job. A job that follows waits for the first of its rows, and says so."""
     follow = Follow(config.follow_order, config.idle_timeout_s) if config.follow else None
     if "-" in config.source and config.spool is None and config.run_dir is not None:
-        observer.note(
+        observer.on_message(
             "standard input is read once: what comes after the last checkpoint is lost with this process; --spool DIR "
             "keeps it"
         )
     if follow is not None:
-        observer.note(f"following {', '.join(map(told, config.source))}")
-    return open_source(*config.source, **config.source_settings, follow=follow, tell=observer.note)
+        observer.on_message(f"following {', '.join(map(told, config.source))}")
+    return open_source(*config.source, **config.source_settings, follow=follow, tell=observer.on_message)
 
 
 def open_for_checkpoint(

@@ -20,13 +20,13 @@ def draw(curves: Mapping[str, Sequence[tuple[int, float | None]]], *, label: str
     Parameters
     ----------
     curves
-        By name: values after so many rows; ``None`` where there is none.
+        By name: pairs of rows and value; ``None`` where there is no value.
     label
-        What is drawn.
+        The name of the values.
     width
         Columns to draw in.
     is_colored
-        Whether lines are told apart by colour, where standard output takes any; by marks if not.
+        Whether colours distinguish the lines, for an output that takes them; marks if not.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def draw(curves: Mapping[str, Sequence[tuple[int, float | None]]], *, label: str
 
 
 def _limits(curves: Sequence[Sequence[tuple[int, float]]]) -> tuple[float, float]:
-    """Return bounds that show everything but what only the first rows are to blame for."""
+    """Return bounds that show all values but the extremes of the first fifth."""
     settled = [y for curve in curves for _, y in curve[len(curve) // 5 :]]
     low, high = min(settled), max(settled)
     room = (high - low) / 20 or abs(high) / 20 or 1.0
@@ -64,7 +64,7 @@ def _limits(curves: Sequence[Sequence[tuple[int, float]]]) -> tuple[float, float
 
 
 def _figure(value: float, chars: int, delta: float, left: bool = False) -> str:
-    """Write a figure of an axis in so many columns, with as many digits as tell a hundredth of the axis."""
+    """Format a figure of an axis in `chars` columns, with the digits of a hundredth of the axis."""
     text = f"{value:,.{max(0, 2 - math.floor(math.log10(delta)))}f}"
     text = text if len(text) <= chars else f"{value:.3g}"
     return text.ljust(chars) if left else text.rjust(chars)

@@ -1,4 +1,4 @@
-"""Models side by side: each learns the same rows of the same source, one model after the other, and is scored alike."""
+"""Models side by side: each learns the same rows of the same source, one after the other, and is scored alike."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -26,18 +26,18 @@ _CURVES: dict[Task, str] = {"classification": "accuracy", "regression": "mae"}
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What one model came to.
+    """The score of one model.
 
     Attributes
     ----------
     name, model
-        In the zoo, and as it calls itself.
+        Its name in :mod:`~stream_bp.comparison.river_models`, and its own description.
     rows
-        Learned.
+        Rows learned.
     metrics, windowed
         Prequential metrics over all rows, and over the last 1000.
     rows_per_second
-        With reading, encoding and scoring, which are the same for all; without what the curve takes.
+        Reading, encoding and scoring included, which are the same for all; the curve excluded.
     memory_bytes
         Of the model and its vocabularies at the end, as River counts.
     curve
@@ -56,24 +56,24 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What all of them came to.
+    """The scores of all models.
 
     Attributes
     ----------
     task, target
-        What was predicted.
+        The kind of target, and its column.
     curve_metric
         The metric of the curves.
     scores
-        Of the models that came to the end, in the order that was asked for.
+        Of the models that finished, in the order of the request.
     failures
-        Why others did not, by name.
+        Why others did not finish, by name.
     baselines
-        What is reached without learning, over all rows.
+        The metrics of predictors that learn nothing, over all rows.
     bad_rows
-        What could not be read and was left out, by kind; the same for each.
+        Rows that could not be read, by kind; the same for each model.
     stop_reason
-        Why the last of them ended: a signal ends the comparison.
+        Why the last model stopped. A signal ends the comparison.
     """
 
     task: Task
@@ -101,24 +101,24 @@ def compare(
     Parameters
     ----------
     source
-        Where rows come from; read once for each model.
+        The rows. They are read once for each model.
     config
-        The settings; those of the network are for the network alone.
+        The settings. Those of the network apply to the network alone.
     models
-        Names in the zoo; none for all that fit the task.
+        Names of models; empty for all that fit the task.
     observe
-        Gives whoever hears how the model of that name goes.
+        Gives the observer of the model of that name.
 
     Returns
     -------
     Comparison
-        Without the model that a signal met at work.
+        Without the model that a signal interrupted.
 
     Raises
     ------
     ConfigError
         If there are several targets, a model is unknown or does not fit the task, bad rows are to be kept, or several
-        models are to read what can be read but once.
+        models are to read a source that can be read only once.
     DataError, DivergenceError
         If the source cannot be learned from, or every model failed: the error of the first.
     ConnectorError
@@ -133,7 +133,7 @@ def compare(
     river_models.check(names, task)
     if source.is_endless and len(names) > 1:
         raise ConfigError(f"{source.description}: read once, for one model; write it to a file to compare {len(names)}")
-    import river.metrics  # noqa: F401, PLC0415 - the first model would pay the second that this takes
+    import river.metrics  # noqa: F401, PLC0415 - it takes a second, which would count for the first model
 
     every = -(-_POINT_ROWS // config.batch_size)
     scores: list[Score] = []
@@ -174,7 +174,7 @@ def compare(
 
 
 class _Watch(Observer):
-    """Notes the curve of one model, and passes on what it hears."""
+    """Records the curve of one model, and passes the status on."""
 
     def __init__(self, observer: Observer, metric: str, step: int) -> None:
         self.training: JobState
@@ -184,17 +184,17 @@ class _Watch(Observer):
         self._points: list[tuple[int, float | None]] = []
         self._step = self._next = step
 
-    def begin(self, training: JobState, resumed: Loaded | None) -> None:
-        """Remember what is watched."""
+    def on_start(self, training: JobState, resumed: Loaded | None) -> None:
+        """Remember the state."""
         self.training = training
-        self._observer.begin(training, resumed)
+        self._observer.on_start(training, resumed)
 
-    def update(self, status: Status) -> None:
-        """Note a point where one is due: at a multiple of the step, for when else a job looks up is chance."""
+    def on_progress(self, status: Status) -> None:
+        """Record a point at a multiple of the step: at any other row the moment of a callback is chance."""
         rows = status.training.rows
         if rows >= self._next and rows % self._step == 0:
             self._note()
-        self._observer.update(status)
+        self._observer.on_progress(status)
 
     def curve(self) -> list[tuple[int, float | None]]:
         """Return the points, the last one of the last row."""
@@ -210,15 +210,15 @@ class _Watch(Observer):
 
 
 def _settings(config: JobConfig, task: Task, name: str, every: int) -> JobConfig:
-    """Return the settings of one model's job, which looks up after every so many minibatches."""
+    """Return the settings of one model's job, which calls its observer after `every` minibatches."""
     left_out = () if name == river_models.NETWORK else NETWORK
     settings = {key: getattr(config, key) for key in config.model_fields_set if key not in left_out}
-    # It looks up where a checkpoint is due, also where none is kept.
+    # A job calls its observer where a checkpoint is due, even if it writes none.
     return JobConfig.of({**settings, "task": task, "checkpoint_every": str(every)})
 
 
 def _memory_bytes(model: object) -> int:
-    """Return what River says of its own models, for any object."""
+    """Return the size of any object, as River measures its own models."""
     from river.base import Base  # noqa: PLC0415 - not before a model has learned
 
     count: Any = Base._raw_memory_usage

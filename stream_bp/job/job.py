@@ -95,7 +95,7 @@ class Job:
         if self.config.run_dir is not None:
             self._directory = RunDirectory(self.config.run_dir, self._disk)
             self._checkpointer = Checkpointer(self._directory.checkpoints, keep=self.config.keep, disk=self._disk)
-            timeline = Timeline(self._directory.file("timeline"), self._disk, self._observer.note)
+            timeline = Timeline(self._directory.file("timeline"), self._disk, self._observer.on_message)
             self._observer = Observers([self._observer, timeline])
 
     def run(self) -> Summary:
@@ -134,9 +134,9 @@ class Job:
             state = plan.state(may_differ=self._may_differ)
             predictions = plan.predictions(state.model.encoder, self._disk, is_fresh=self._is_fresh)
             if resumed is None and self._frozen is None:
-                _tell_doubts(self.source, self.config, state.model.encoder.features, self._observer.note)
+                _tell_doubts(self.source, self.config, state.model.encoder.features, self._observer.on_message)
             if self.config.engine == "compiled":
-                _compile(self.config.dtype, self._observer.note)
+                _compile(self.config.dtype, self._observer.on_message)
             if self._directory is not None and not was_there:
                 # A new one is not made before all else is known to be well.
                 stack.enter_context(self._directory)

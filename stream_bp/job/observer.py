@@ -1,4 +1,4 @@
-"""Whoever wants to know how a running job goes, and what it is told."""
+"""The callbacks of a running job, and the status that they get."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,24 +14,24 @@ __all__ = ["Observer", "Observers", "Status"]
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How far a running job is.
+    """The progress of a running job.
 
     Attributes
     ----------
     training
-        Its state; to be read, not changed, and only while an observer is told.
+        Its state. Observers read it during a callback, and change nothing.
     source
-        What it reads.
+        The source it reads.
     work
-        What this process did for it.
+        The work of this process.
     run_rows
         Rows learned by this process.
     seconds
-        For how long it has run.
+        How long this process has run.
     checkpoint
         The newest checkpoint.
     is_idle
-        Whether a source without end has nothing for now.
+        Whether an unbounded source has no rows for now.
     """
 
     training: JobState
@@ -44,11 +44,11 @@ class Status:
 
     @property
     def cursor(self) -> Cursor:
-        """The position in the source. It costs a little: ask when it is shown."""
+        """The position in the source. It is not free: ask only to show it."""
         return self.training.locate().cursor
 
     def progress(self) -> float | None:
-        """Return the part of the whole job that lies behind, 0 to 1; ``None`` where it cannot be known."""
+        """Return the finished part of the whole job, 0 to 1; ``None`` where it cannot be known."""
         config, rows, minibatches = self.training.config, self.training.rows, self.training.minibatches
         fraction = self.source.fraction(self.cursor)
         parts = [] if fraction is None else [(self.training.epoch + fraction) / config.epochs]
@@ -58,43 +58,43 @@ class Status:
 
 
 class Observer:
-    """Somebody who wants to know how the job goes; this one does not."""
+    """Base of the observers of a job. Its callbacks do nothing."""
 
-    def note(self, line: str) -> None:
-        """Hear why there is nothing to hear for a while, or of something that happened."""
+    def on_message(self, line: str) -> None:
+        """Receive a line: the reason for a delay, or an event."""
 
-    def begin(self, training: JobState, resumed: Loaded | None) -> None:
-        """Hear that learning begins, afresh or from a checkpoint."""
+    def on_start(self, training: JobState, resumed: Loaded | None) -> None:
+        """Receive the state when learning starts, from the first row or from a checkpoint."""
 
-    def update(self, status: Status) -> None:
-        """Hear how far it is, some ten times a second."""
+    def on_progress(self, status: Status) -> None:
+        """Receive the status, about ten times a second."""
 
-    def end(self, status: Status, reason: str) -> None:
-        """Hear that it is over: why it stopped, or the error that it ends with."""
+    def on_end(self, status: Status, reason: str) -> None:
+        """Receive the last status, with the stop reason or the error."""
 
 
 class Observers(Observer):
-    """Several that are told the same, in their order."""
+    """Calls several observers, in their order."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = tuple(observers)
 
-    def note(self, line: str) -> None:
-        """Tell all."""
+    def on_message(self, line: str) -> None:
+        """Call all."""
         for observer in self._observers:
-            observer.note(line)
+            observer.on_message(line)
 
-    def begin(self, training: JobState, resumed: Loaded | None) -> None:
-        """Tell all."""
+    def on_start(self, training: JobState, resumed: Loaded | None) -> None:
+        """Call all."""
         for observer in self._observers:
-            observer.begin(training, resumed)
+            observer.on_start(training, resumed)
 
-    def update(self, status: Status) -> None:
-        """Tell all."""
+    def on_progress(self, status: Status) -> None:
+        """Call all."""
         for observer in self._observers:
-            observer.update(status)
+            observer.on_progress(status)
 
-    def end(self, status: Status, reason: str) -> None:
-        """Tell all."""
+    def on_end(self, status: Status, reason: str) -> None:
+        """Call all."""
         for observer in self._observers:
-            observer.end(status, reason)
+            observer.on_end(status, reason)

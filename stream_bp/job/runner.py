@@ -158,7 +158,7 @@ class Runner:
         self._resumed = resumed
         logs = checkpointing.logs
         self._quarantine = Quarantine(state.quality, config, logs["quarantine"] if logs is not None else None)
-        self._events = EventRecorder(state, self._quarantine, logs, observer.note)
+        self._events = EventRecorder(state, self._quarantine, logs, observer.on_message)
         self._chunks = ChunkLearner(
             state,
             config,
@@ -187,14 +187,14 @@ class Runner:
     def run(self) -> float:
         """Learn until the job is done, save, and finish its logs; return how many seconds the learning took."""
         self._work.rate.update(self._started, self._state.rows)
-        self._observer.begin(self._state, self._resumed)
+        self._observer.on_start(self._state, self._resumed)
         try:
             seconds = self._run()
         except BaseException as error:
-            self._observer.end(self._status(), str(error) or type(error).__name__)
+            self._observer.on_end(self._status(), str(error) or type(error).__name__)
             self._finish_logs_after(error)
             raise
-        self._observer.end(self._status(), self._signals.reason or str(self._state.stop_reason))
+        self._observer.on_end(self._status(), self._signals.reason or str(self._state.stop_reason))
         return seconds
 
     def _run(self) -> float:
@@ -333,14 +333,14 @@ class Runner:
     def _look_up(self) -> None:
         """Do what is due at a boundary."""
         for line in self._state.drift.lines() if self._state.drift is not None else ():
-            self._observer.note(line)
+            self._observer.on_message(line)
         self._checkpointing.check()
         if self._checkpointing.triggers.is_line_due:
             self._checkpointing.write_line()
         if self._checkpointing.triggers.is_checkpoint_due:
             self._checkpointing.save()
         self._work.rate.update(time.monotonic(), self._state.rows)
-        self._observer.update(self._status())
+        self._observer.on_progress(self._status())
 
     def _status(self) -> Status:
         newest = self._checkpointing.newest

@@ -85,7 +85,7 @@ class Timeline(Observer):
         self._began = self._due = 0.0
         self._age_s = 0.0
 
-    def begin(self, training: JobState, resumed: Loaded | None) -> None:
+    def on_start(self, training: JobState, resumed: Loaded | None) -> None:
         """Write that a process begins, and what it goes on from."""
         self._is_silent, self._began = False, time.monotonic()
         origin = "afresh" if resumed is None else f"from {resumed.path.name}"
@@ -94,12 +94,12 @@ class Timeline(Observer):
         cells: dict[str, object] = {"rows": training.rows, "minibatches": training.minibatches, "checkpoints": 0}
         self._write("start", cells, f"stream-bp {stream_bp.__version__}, {origin}")
 
-    def update(self, status: Status) -> None:
+    def on_progress(self, status: Status) -> None:
         """Write a sample; most calls do nothing."""
         if not self._is_silent and time.monotonic() >= self._due:
             self._write("sample", _cells(status), "")
 
-    def end(self, status: Status, reason: str) -> None:
+    def on_end(self, status: Status, reason: str) -> None:
         """Write why it stopped."""
         if not self._is_silent:
             self._write("end", _cells(status), reason)

@@ -1,4 +1,4 @@
-"""The words in which a job is told of to people: its metrics, its baselines, what was amiss."""
+"""The words for a job: its metrics, its baselines, the quality of its rows."""
 
 from typing import Any
 
@@ -11,15 +11,15 @@ from stream_bp.persistence.checkpoints import Loaded
 __all__ = [
     "HEADLINES",
     "comparison_table",
+    "describe_bad_rows",
+    "describe_change",
+    "describe_quality",
     "headline",
     "introduction",
     "show",
     "show_bytes",
     "show_duration",
     "table",
-    "tell_bad",
-    "tell_change",
-    "tell_quality",
 ]
 
 _NAMED = 8  # columns in a line
@@ -55,7 +55,7 @@ def show_duration(seconds: float) -> str:
 
 
 def introduction(training: JobState, resumed: Loaded | None) -> list[str]:
-    """Say what is learned, and where it goes on."""
+    """Say what is learned, and where it resumes."""
     model, config = training.model, training.config
     n_features = len(model.encoder.features)
     what = f"{n_features} feature{'s' * (n_features != 1)}, {model.description}"
@@ -65,7 +65,7 @@ def introduction(training: JobState, resumed: Loaded | None) -> list[str]:
     lines += [f"passed over a damaged checkpoint: {why}" for _, why in (resumed.rejected if resumed else ())]
     if resumed:
         lines.append(f"going on after {training.rows:,} rows, from {resumed.path}")
-    lines += map(tell_change, training.numerics_changes)
+    lines += map(describe_change, training.numerics_changes)
     if not model.is_resumable:
         lines.append("this model cannot be resumed: no checkpoint of it is written")
     if config.run_dir is None:
@@ -74,8 +74,8 @@ def introduction(training: JobState, resumed: Loaded | None) -> list[str]:
     return lines
 
 
-def tell_quality(quality: dict[str, Any]) -> list[str]:
-    """Say what was amiss in the rows, worst column first; nothing where nothing was."""
+def describe_quality(quality: dict[str, Any]) -> list[str]:
+    """Describe missing, clipped and bad values, worst column first. Empty if there are none."""
     lines = []
     for what, words in (
         ("missing", "missing values"),
@@ -86,20 +86,20 @@ def tell_quality(quality: dict[str, Any]) -> list[str]:
         if counts:
             named = ", ".join(f"{name} {count:,}" for name, count in counts[:_NAMED])
             lines.append(f"{words}: {named}{', …' if len(counts) > _NAMED else ''}")
-    lines += tell_bad(quality["bad_rows"])
+    lines += describe_bad_rows(quality["bad_rows"])
     if quality["skipped"]:
         lines.append(f"rows skipped for a missing value: {quality['skipped']:,}")
     return lines
 
 
-def tell_bad(counts: dict[str, int]) -> list[str]:
-    """Say what could not be read, by kind; nothing where everything could."""
+def describe_bad_rows(counts: dict[str, int]) -> list[str]:
+    """Count the rows that could not be read, by kind. Empty if there are none."""
     kinds = ", ".join(f"{kind} {count:,}" for kind, count in sorted(counts.items()))
     return [f"bad rows, left out: {kinds}"] if kinds else []
 
 
-def tell_change(change: dict[str, Any]) -> str:
-    """Say that a job is not what it would have been: it went on under other numerics."""
+def describe_change(change: dict[str, Any]) -> str:
+    """Say since which row a job runs under other numerics, so that its bits differ."""
     return f"since row {change['rows']:,} under other numerics, so not to the same bits: {change['change']}"
 
 
@@ -118,7 +118,7 @@ def table(summary: dict[str, Any]) -> Table:
 
 
 def comparison_table(comparison: dict[str, Any]) -> Table:
-    """Return models, and what is reached without learning, as rows of a table for people."""
+    """Return models and baselines as rows of a table for people."""
     first, *others = _COMPARED[comparison["task"]]
     grid = Table(box=None, pad_edge=False, header_style="bold")
     grid.add_column("model", no_wrap=True)

@@ -1,4 +1,4 @@
-"""A running job in lines: a sentence or a JSON object each, for whoever reads them later."""
+"""A running job as a log: each line is a sentence or a JSON object."""
 
 import json
 import time
@@ -18,14 +18,14 @@ _EVERY_S = 10.0
 
 
 class Log(Observer):
-    """Sentences. A context manager, as every observer of the command line is.
+    """Writes sentences. A context manager, like every observer of the command line.
 
     Parameters
     ----------
     write
         Writes a line.
     title
-        What the lines begin with, where several jobs follow each other; the job is then introduced in few words.
+        The prefix of each line, where several jobs follow each other. The introduction is then short.
     """
 
     def __init__(self, write: Callable[[str], None], title: str = "") -> None:
@@ -39,38 +39,38 @@ class Log(Observer):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing is held."""
+        """Do nothing: no resource is held."""
 
-    def note(self, line: str) -> None:
-        """Write why it takes a while, or what happened."""
+    def on_message(self, line: str) -> None:
+        """Write a line."""
         self._write(f"{self._title}: {line}" if self._title else line)
 
-    def begin(self, training: JobState, resumed: Loaded | None) -> None:
-        """Write what is learned, and where it goes on."""
+    def on_start(self, training: JobState, resumed: Loaded | None) -> None:
+        """Write what is learned, and where it resumes."""
         self._last = time.monotonic()
         for line in [training.model.description] if self._title else introduction(training, resumed):
-            self.note(line)
+            self.on_message(line)
 
-    def update(self, status: Status) -> None:
-        """Write how far the job is; most calls do nothing."""
+    def on_progress(self, status: Status) -> None:
+        """Write the progress, every ten seconds."""
         now = time.monotonic()
         if now - self._last >= _EVERY_S:
             self._last = now
             self._progress(status)
 
     def _progress(self, status: Status) -> None:
-        self.note(_line(status))
+        self.on_message(_line(status))
 
 
 class JsonLog(Log):
-    """JSON objects, of the same moments: ``time``, ``event`` and ``message``, and of a progress its figures."""
+    """Writes JSON objects, at the same moments: ``time``, ``event``, ``message``; with progress, its figures."""
 
-    def note(self, line: str) -> None:
-        """Write why it takes a while, or what happened."""
+    def on_message(self, line: str) -> None:
+        """Write a line."""
         self._write(json_line("note", line, **self._names()))
 
-    def begin(self, training: JobState, resumed: Loaded | None) -> None:
-        """Write what is learned, and where it goes on."""
+    def on_start(self, training: JobState, resumed: Loaded | None) -> None:
+        """Write what is learned, and where it resumes."""
         self._last = time.monotonic()
         for line in [training.model.description] if self._title else introduction(training, resumed):
             self._write(json_line("begin", line, rows=training.rows, **self._names()))
@@ -78,7 +78,7 @@ class JsonLog(Log):
     def _progress(self, status: Status) -> None:
         self._write(json_line("progress", _line(status), **_figures(status), **self._names()))
 
-    def end(self, status: Status, reason: str) -> None:
+    def on_end(self, status: Status, reason: str) -> None:
         """Write why it stopped."""
         self._write(json_line("end", reason, **_figures(status), **self._names()))
 
@@ -87,7 +87,7 @@ class JsonLog(Log):
 
 
 def json_line(event: str, message: str, **fields: Any) -> str:
-    """Return a line of a JSON log: when (UTC), what, in words, and in figures."""
+    """Return a line of a JSON log: time (UTC), event, message, more fields."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     return json.dumps({"time": now, "event": event, "message": message, **fields})
 

@@ -1,4 +1,4 @@
-"""Who hears of a job that a command runs: a panel or a log, and whoever asks over HTTP."""
+"""The observers of a job that a command runs: a panel or a log, and Prometheus over HTTP."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -12,14 +12,14 @@ from stream_bp.config.monitoring import Watching
 from stream_bp.errors import StreamBPError, exit_code
 from stream_bp.job.observer import Observer, Observers
 from stream_bp.monitoring.log import JsonLog, Log, json_line
-from stream_bp.monitoring.terminal import Panel
+from stream_bp.monitoring.terminal import TerminalPanel
 
 __all__ = ["observing", "telling_errors"]
 
 
 @contextmanager
 def observing(watching: Watching, console: Console, title: str = "") -> Iterator[Observer]:
-    """Give whoever hears how a job goes.
+    """Give the observers of a job.
 
     Parameters
     ----------
@@ -28,32 +28,32 @@ def observing(watching: Watching, console: Console, title: str = "") -> Iterator
     console
         Where progress is written.
     title
-        What the job is called, where several follow each other.
+        The name of the job, where several follow each other.
 
     Raises
     ------
     ConfigError
-        If nothing can be served where that was asked for.
+        If the metrics cannot be served at their address.
     """
     with ExitStack() as stack:
         observers: list[Observer] = []
         if not watching.quiet:
             observers.append(stack.enter_context(_progress(watching, console, title)))
         if watching.metrics_port is not None:
-            from stream_bp.monitoring.prometheus import Metrics  # noqa: PLC0415 - only where they are asked for
+            from stream_bp.monitoring.endpoint import Metrics  # noqa: PLC0415 - only where they are asked for
 
             metrics = stack.enter_context(
                 Metrics(watching.metrics_port, watching.metrics_host, seconds(watching.ready_within))
             )
             observers.append(metrics)
             for observer in observers:
-                observer.note(f"metrics on {metrics.url}")
+                observer.on_message(f"metrics on {metrics.url}")
         yield Observers(observers)
 
 
 @contextmanager
 def telling_errors(watching: Watching, console: Console) -> Iterator[None]:
-    """Write an error as a line of the log where that is one of JSON, and say so by its ``is_told``."""
+    """Write an error into the log if that is JSON, and set its ``is_told``: it is then not printed again."""
     try:
         yield
     except (StreamBPError, ConnectorError) as error:
@@ -63,13 +63,13 @@ def telling_errors(watching: Watching, console: Console) -> Iterator[None]:
         raise
 
 
-def _progress(watching: Watching, console: Console, title: str) -> Panel | Log:
+def _progress(watching: Watching, console: Console, title: str) -> TerminalPanel | Log:
     if watching.log_format == "text" and console.file.isatty() and not console.is_dumb_terminal:
-        return Panel(console, title)
+        return TerminalPanel(console, title)
     log = JsonLog if watching.log_format == "json" else Log
     return log(partial(_write, console), title)
 
 
 def _write(console: Console, line: str) -> None:
-    with suppress(OSError):  # a log that cannot be written ends no job
+    with suppress(OSError):  # a log that cannot be written does not end the job
         console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)

@@ -1,24 +1,18 @@
-"""A running job's figures for Prometheus, and whether it is well, over HTTP: ``/metrics``, ``/healthz``, ``/readyz``.
+"""A running job's figures for Prometheus.
 
-Names and units are those of Prometheus' conventions. What counts up (``…_total``) counts what this process did, so a
-resumed job is a counter that was reset; ``stream_bp_job_rows`` is how far the job is, over all its runs. Every label
-takes few values, whatever the data hold.
+Names and units follow Prometheus' conventions. Counters (``…_total``) count the work of this process, so a resumed job
+resets them; ``stream_bp_job_rows`` counts the rows of the job over all its runs. Every label takes few values, whatever
+the data hold.
 """
 
 import os
 import platform
 import shutil
-import socket
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from socketserver import ThreadingMixIn
-from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import numpy as np
 from prometheus_client import CollectorRegistry, make_wsgi_app
@@ -35,22 +29,20 @@ from prometheus_client.registry import Collector
 import stream_bp
 from connectors import Cursor, Source
 from stream_bp.drift.monitor import Drift
-from stream_bp.job.observer import Observer, Status
+from stream_bp.job.observer import Status
 from stream_bp.job.state import JobState
 from stream_bp.job.stats import Durations, Work
-from stream_bp.monitoring.http import Serving
-from stream_bp.persistence.checkpoints import Loaded
+from stream_bp.monitoring.http import Answer, Request
 
-__all__ = ["Metrics"]
+__all__ = ["JobCollector"]
 
-_EVERY_S = 1.0
 _PREFIX = "stream_bp_"
-_FEATURES, _LONGEST = 20, 100  # features that are told of one by one, and characters of a name
+_FEATURES, _LONGEST = 20, 100  # features that have a label of their own, and characters of a name
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """A job as it was when its observer last looked: what a scrape, in another thread, tells from."""
+    """A job at the last look of its observer. A scrape, in another thread, reads only this."""
 
     metrics: tuple[Metric, ...]
     work: Work
@@ -59,69 +51,28 @@ class _Seen:
     run_dir: str | None
 
 
-class Metrics(Serving, Observer, Collector):
-    """Figures of a job, served until the context is left.
+class JobCollector(Collector):
+    """The figures of a job, as they were at the last look."""
 
-    Parameters
-    ----------
-    port
-        Where to listen; 0 for any that is free.
-    host
-        The address to listen on: others than 127.0.0.1 and ::1 let other machines ask.
-    ready_within_s
-        For how long a job may neither learn nor find that there is nothing to learn, and still be called ready.
-
-    Attributes
-    ----------
-    url
-        Where the figures are.
-
-    Raises
-    ------
-    ConfigError
-        If nothing can be served there.
-    """
-
-    def __init__(self, port: int, host: str = "127.0.0.1", ready_within_s: float = 120.0) -> None:
-        self._ready_within_s = ready_within_s
+    def __init__(self) -> None:
         self._seen: _Seen | None = None
-        self._last = self._alive = 0.0
-        self._state = "the job has not begun: it opens its source, or waits for first rows"
         self._before: dict[str, int] = {}
         registry = CollectorRegistry(auto_describe=False)
         registry.register(self)
         ProcessCollector(registry=registry)
         self._exposition = make_wsgi_app(registry)
-        super().__init__("metrics", host, port, lambda: _server(host, port, self._answer))
-        self.url = f"{self.root}/metrics"
 
-    # What the job tells
-
-    def begin(self, training: JobState, resumed: Loaded | None) -> None:
+    def begin(self, training: JobState) -> None:
         """Remember how far the job was before this process."""
         self._before = _counts(training)
-        self._state, self._alive = "", time.monotonic()
 
-    def update(self, status: Status) -> None:
-        """Take the figures down, once a second; most calls only note that the job is alive."""
-        self._alive = time.monotonic()
-        if self._alive - self._last >= _EVERY_S:
-            self._look(status)
-
-    def end(self, status: Status, reason: str) -> None:
-        """Take the last figures down."""
-        self._look(status)
-        self._state = f"the job is over: {reason}"
-
-    def _look(self, status: Status) -> None:
+    def look(self, status: Status) -> None:
+        """Take the figures down."""
         metrics = tuple(_of_training(status, self._before))
         self._seen = _Seen(metrics, status.work, status.source, status.cursor, status.training.config.run_dir)
-        self._last = time.monotonic()
-
-    # What a scrape is told
 
     def collect(self) -> Iterator[Metric]:
-        """Yield what there is to tell."""
+        """Yield the figures, in the thread of a scrape."""
         versions = {
             "version": stream_bp.__version__,
             "python": platform.python_version(),
@@ -134,29 +85,19 @@ class Metrics(Serving, Observer, Collector):
             yield from _of_work(seen.work)
             yield from _of_places(seen)
 
-    def not_ready(self) -> str:
-        """Say why the job is not ready; nothing if it is."""
-        quiet_s = time.monotonic() - self._alive
-        if not self._state and quiet_s > self._ready_within_s:
-            return f"for {quiet_s:.0f} s the job has neither learned nor found that there is nothing to learn"
-        return self._state
-
-    def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        path, method = environ.get("PATH_INFO", ""), environ.get("REQUEST_METHOD", "")
-        if method not in {"GET", "HEAD"}:
-            return _say(start_response, "405 Method Not Allowed", "GET or HEAD")
-        if path == "/metrics":
-            # The client's own application knows no HEAD.
-            exposition: Iterable[bytes] = self._exposition({**environ, "REQUEST_METHOD": "GET"}, start_response)
-            return exposition if method == "GET" else []
-        if path == "/healthz":
-            content = _say(start_response, "200 OK", "ok")
-        elif path == "/readyz":
-            reason = self.not_ready()
-            content = _say(start_response, "503 Service Unavailable" if reason else "200 OK", reason or "ready")
-        else:
-            content = _say(start_response, "404 Not Found", "there are /metrics, /healthz and /readyz")
-        return content if method == "GET" else []
+    def expose(self, request: Request) -> Answer:
+        """Answer a scrape, in the format and compression that it accepts."""
+        # The client library negotiates both, in an application of WSGI alone. That one knows no HEAD.
+        environ = {
+            "REQUEST_METHOD": "GET",
+            "PATH_INFO": "/metrics",
+            "QUERY_STRING": request.query,
+            "HTTP_ACCEPT": request.headers.get("Accept"),
+            "HTTP_ACCEPT_ENCODING": request.headers.get("Accept-Encoding"),
+        }
+        headers: dict[str, str] = {}
+        content = b"".join(self._exposition(environ, lambda _, pairs: headers.update(pairs)))
+        return Answer(content, headers=headers)
 
 
 def _counts(training: JobState) -> dict[str, int]:
@@ -176,7 +117,7 @@ def _gauge(name: str, text: str, value: float | None) -> Iterator[Metric]:
 
 
 def _of_training(status: Status, before: dict[str, int]) -> Iterator[Metric]:
-    """Yield what the state of the job tells."""
+    """Yield the figures of the job's state."""
     training = status.training
     now = _counts(training)
     done = {name: count - before.get(name, 0) for name, count in now.items()}
@@ -236,13 +177,13 @@ def _layers(training: JobState) -> Iterator[Metric]:
 
 
 def _drift(drift: Drift, count: int) -> Iterator[Metric]:
-    """Yield what the watch over the error and the features tells."""
+    """Yield drifts of the error, and of the features that moved furthest."""
     yield CounterMetricFamily(_PREFIX + "drifts", "How often the prequential error was found to have grown.", count)
     text = "Features that are distributed in another way than before."
     yield from _gauge("drifted_features", text, len(drift.features.drifted))
     text = "Population stability index of the features that moved furthest in the last window; 0.25 is drift."
     family = GaugeMetricFamily(_PREFIX + "feature_psi", text, labels=["feature"])
-    told: dict[str, float] = {}  # of several whose names begin alike, the one that moved furthest
+    told: dict[str, float] = {}  # of several that are cut to the same name, the one that moved furthest
     for name in drift.features.furthest(0)[:_FEATURES]:
         told.setdefault(name[:_LONGEST], drift.features.psi[name])
     for name, psi in told.items():
@@ -251,7 +192,7 @@ def _drift(drift: Drift, count: int) -> Iterator[Metric]:
 
 
 def _of_work(work: Work) -> Iterator[Metric]:
-    """Yield what this process did, and how long it took."""
+    """Yield the work of this process, and the time it took."""
     yield _histogram("step_seconds", "Time of a minibatch, each the mean of the stretch it was learned in.", work.steps)
     text = "Time in which the reading thread made a chunk of rows, waiting for them included."
     yield _histogram("read_seconds", text, work.reads)
@@ -267,17 +208,17 @@ def _of_work(work: Work) -> Iterator[Metric]:
 
 
 def _of_places(seen: _Seen) -> Iterator[Metric]:
-    """Yield what lies in the source, and in the run directory."""
+    """Yield the sizes of the source and of the run directory."""
     yield from _gauge("lag_bytes", "Bytes that lie in the source, and were not learned.", seen.source.lag(seen.cursor))
     if seen.run_dir is not None:
-        with suppress(OSError):  # it is gone, or cannot be reached in this moment
+        with suppress(OSError):  # it is gone, or cannot be reached now
             free = shutil.disk_usage(seen.run_dir).free
             yield from _gauge("run_directory_free_bytes", "Room on the disk of the run directory.", free)
         yield from _gauge("run_directory_bytes", "Size of the files in the run directory.", _size(seen.run_dir))
 
 
 def _size(folder: str) -> int:
-    """Return the bytes of the files in a folder, whatever comes and goes meanwhile."""
+    """Return the bytes of the files in a folder. Files may come and go meanwhile."""
     n_bytes = 0
     for root, _, names in os.walk(folder):
         for name in names:
@@ -292,42 +233,3 @@ def _histogram(name: str, text: str, durations: Durations) -> Metric:
     bounds = [*(f"{bound:g}" for bound in durations.bounds), "+Inf"]
     buckets = list(zip(bounds, accumulate(durations.counts), strict=True))
     return HistogramMetricFamily(_PREFIX + name, text, buckets=buckets, sum_value=durations.total)
-
-
-class _Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-
-    def server_bind(self) -> None:
-        """Bind, without asking a name server what this machine is called."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
-        self.setup_environ()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Pass over who hung up; tell of everything else, as is usual."""
-        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
-            super().handle_error(request, client_address)
-
-
-class _Server6(_Server):
-    address_family = socket.AF_INET6
-
-
-class _Handler(WSGIRequestHandler):
-    timeout = 10  # s, for whoever connects and says nothing
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as it is called above
-        """Nothing: a scrape is no news."""
-
-
-def _server(host: str, port: int, answer: Callable[..., Iterable[bytes]]) -> WSGIServer:
-    server = (_Server6 if ":" in host else _Server)((host, port), _Handler)
-    server.set_app(answer)
-    return server
-
-
-def _say(start_response: Callable[..., Any], status: str, text: str) -> list[bytes]:
-    start_response(status, [("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store")])
-    return [f"{text}\n".encode()]

@@ -1,4 +1,4 @@
-"""A running job on a terminal: one panel that is drawn anew, twice a second."""
+"""A running job on a terminal: a panel, redrawn twice a second."""
 
 import time
 from contextlib import suppress
@@ -7,7 +7,7 @@ from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.panel import Panel as Frame
+from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -17,21 +17,21 @@ from stream_bp.job.state import JobState
 from stream_bp.monitoring.formatting import HEADLINES, introduction, show, show_bytes, show_duration
 from stream_bp.persistence.checkpoints import Loaded
 
-__all__ = ["Panel"]
+__all__ = ["TerminalPanel"]
 
 _EVERY_S = 0.5
-_LAG_S = 5.0  # between two looks at what lies there
+_LAG_S = 5.0  # between two measurements of the lag
 
 
-class Panel(Observer):
-    """Progress in a frame on a terminal; what is said of the job stands above it. A context manager.
+class TerminalPanel(Observer):
+    """Shows progress in a frame on a terminal, and messages above it. A context manager.
 
     Parameters
     ----------
     console
         Where to draw; standard error.
     title
-        Where several jobs follow each other, what this one is called; it is then introduced in few words.
+        The name of the job, where several follow each other. The introduction is then short.
     """
 
     def __init__(self, console: Console, title: str = "") -> None:
@@ -52,20 +52,20 @@ class Panel(Observer):
         with suppress(OSError):
             self._live.stop()
 
-    def note(self, line: str) -> None:
-        """Tell why it takes a while, or what happened."""
+    def on_message(self, line: str) -> None:
+        """Print a line above the frame."""
         line = f"{self._title}: {line}" if self._title else line
-        with suppress(OSError):  # a terminal that is gone ends no job
+        with suppress(OSError):  # a terminal that is gone does not end the job
             self._console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
-    def begin(self, training: JobState, resumed: Loaded | None) -> None:
-        """Say what is learned, and where it goes on."""
+    def on_start(self, training: JobState, resumed: Loaded | None) -> None:
+        """Print what is learned, and where it resumes."""
         self._first = None
         for line in [training.model.description] if self._title else introduction(training, resumed):
-            self.note(line)
+            self.on_message(line)
 
-    def update(self, status: Status) -> None:
-        """Draw how far the job is; most calls do nothing."""
+    def on_progress(self, status: Status) -> None:
+        """Draw the progress, twice a second."""
         now = time.monotonic()
         if now - self._last < _EVERY_S:
             return
@@ -74,7 +74,7 @@ class Panel(Observer):
             self._lag, self._lag_at = status.source.lag(status.cursor), now
         training = status.training
         title = self._title or f"{training.model.encoder.task} of {', '.join(training.config.target)}"
-        frame = Frame(
+        frame = Panel(
             Group(self._progress(status), _scores(training), _facts(status, self._lag)),
             title=Text(title),
             title_align="left",
@@ -84,7 +84,7 @@ class Panel(Observer):
             self._live.update(frame, refresh=True)
 
     def _progress(self, status: Status) -> Table:
-        """Return rows and rate, and of a source that ends how much of it is left."""
+        """Return rows and rate, and for a source that ends the part that is left."""
         grid = Table.grid(padding=(0, 2))
         cells = [f"{status.training.rows:,} rows", f"{status.work.rate.value:,.0f} rows/s"]
         progress = status.progress()
@@ -100,7 +100,7 @@ class Panel(Observer):
         return grid
 
     def _left(self, status: Status, progress: float) -> str:
-        """Say how long the rest takes at the pace of this process."""
+        """Return the time that the rest takes at the pace of this process."""
         if self._first is None:
             self._first = status.seconds, progress
         began, first = self._first
@@ -110,7 +110,7 @@ class Panel(Observer):
 
 
 def _scores(training: JobState) -> Table:
-    """Return the metric to look at first beside its baselines, over all rows and lately."""
+    """Return the first metric and its baselines, over all rows and over the window."""
     evaluation, task = training.evaluation, training.model.encoder.task
     name, first = HEADLINES[task]
     grid = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
@@ -129,7 +129,7 @@ def _scores(training: JobState) -> Table:
 
 
 def _facts(status: Status, lag: int | None) -> Text:
-    """Return what else a person looks for, as far as there is any."""
+    """Return loss, learning rate, lag, checkpoint, bad rows and drift, as far as there are any."""
     training, saved = status.training, status.work.saved
     facts = []
     if training.stopping.loss is not None:

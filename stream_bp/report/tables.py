@@ -13,7 +13,7 @@ import numpy as np
 from stream_bp._arrays import Floats, Mask
 from stream_bp.config.job import JobConfig
 from stream_bp.job.timeline import spacing
-from stream_bp.monitoring.formatting import show, show_bytes, show_duration, tell_change, tell_quality
+from stream_bp.monitoring.formatting import describe_change, describe_quality, show, show_bytes, show_duration
 from stream_bp.nn import reproducibility
 from stream_bp.report.run import Record
 from stream_bp.report.verdict import BASELINES, last, rows_learned, scores_of, verdict
@@ -248,7 +248,7 @@ def _column_grid(content: Mapping[str, Any]) -> Grid:
         labels = content["labels"][number] if number < len(content["labels"]) else []
         kind = f"{len(labels):,} classes" if labels else column["kind"]
         rows.append((column["name"], "target", kind, *_amiss(quality, column["name"], "without_target")))
-    told = tell_quality(dict(quality)) if "bad_rows" in quality else []
+    told = describe_quality(dict(quality)) if "bad_rows" in quality else []
     caption = " ".join(f"{line[0].upper()}{line[1:]}." for line in told) or "Nothing was amiss in any of them."
     header = ("column", "role", "kind", "missing", "clipped")
     return Grid("columns", "Columns", caption, header, tuple(rows[:_MOST_LINES]))
@@ -283,7 +283,7 @@ def _setting(value: Any) -> str:
 def _numerics_grid(content: Mapping[str, Any]) -> Grid:
     rows = [("computed by", reproducibility.describe({"engine": "numpy", **content["numerics"]}))]
     rows += [("SHA-256 of θ", content["theta_sha256"])]
-    rows += [("changed", tell_change(change)) for change in content["numerics_changes"]]
+    rows += [("changed", describe_change(change)) for change in content["numerics_changes"]]
     caption = "What decides the last bits; the job went on under other numerics." if rows[2:] else ""
     caption = caption or "What decides the last bits; they never changed."
     return Grid("numerics", "Numerics", caption, ("", ""), tuple(rows))

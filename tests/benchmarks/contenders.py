@@ -55,8 +55,8 @@ def watched(path: str, batch_size: int, **settings: Any) -> Figures:
     from connectors import open_source
     from stream_bp import Job
     from stream_bp.job.observer import Observers
-    from stream_bp.monitoring.prometheus import Metrics
-    from stream_bp.monitoring.terminal import Panel
+    from stream_bp.monitoring.endpoint import Metrics
+    from stream_bp.monitoring.terminal import TerminalPanel
 
     over = Event()
 
@@ -67,7 +67,7 @@ def watched(path: str, batch_size: int, **settings: Any) -> Figures:
     settings |= {"target": "label", "hidden": (32,), "learning_rate": RATE, "batch_size": batch_size}
     with Path(os.devnull).open("w") as terminal:
         console = Console(file=terminal, force_terminal=True, width=100)
-        with Panel(console) as panel, Metrics(0) as metrics:
+        with TerminalPanel(console) as panel, Metrics(0) as metrics:
             Thread(target=scrape, args=[metrics.url], daemon=True).start()
             began = time.perf_counter()
             summary = Job(open_source(path), observer=Observers([panel, metrics]), **settings).run()

@@ -216,11 +216,11 @@ class Changing(Source, Observer):
                     self._change(block.cursor(len(block)))
 
     # An observer, too: what is read before learning begins, to plan it, does not count.
-    def begin(self, training: Any, resumed: Any) -> None:
+    def on_start(self, training: Any, resumed: Any) -> None:
         """Begin to count."""
         self.is_armed = True
 
-    def update(self, status: Any) -> None:
+    def on_progress(self, status: Any) -> None:
         """Let it learn."""
 
 

@@ -71,10 +71,10 @@ class KilledAfter(Observer):
     def __init__(self, n_looks: int) -> None:
         self.n_looks = n_looks
 
-    def begin(self, training: Any, resumed: Any) -> None:
+    def on_start(self, training: Any, resumed: Any) -> None:
         """Let it begin."""
 
-    def update(self, status: Any) -> None:
+    def on_progress(self, status: Any) -> None:
         """Kill at the n-th look."""
         self.n_looks -= 1
         if self.n_looks <= 0:

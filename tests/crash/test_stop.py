@@ -36,12 +36,12 @@ class Stopper(Observer):
     def __init__(self, is_at_once: bool = False) -> None:
         self.is_at_once, self.n_asked = is_at_once, 0
 
-    def begin(self, training: Any, resumed: Any) -> None:
+    def on_start(self, training: Any, resumed: Any) -> None:
         """Ask before anything is learned."""
         if self.is_at_once:
             self.ask()
 
-    def update(self, status: Any) -> None:
+    def on_progress(self, status: Any) -> None:
         """Ask after a minibatch."""
         if status.run_rows:
             self.ask()

@@ -16,7 +16,7 @@ from stream_bp.comparison.compare import Comparison, compare
 from stream_bp.config.job import SINGLE_ROWS, JobConfig
 from stream_bp.errors import ConfigError
 from stream_bp.job.signals import exit_code
-from stream_bp.monitoring.formatting import comparison_table, tell_bad
+from stream_bp.monitoring.formatting import comparison_table, describe_bad_rows
 from stream_bp.monitoring.observers import observing, telling_errors
 
 __all__ = ["run"]
@@ -31,7 +31,7 @@ def run(sources: list[str], models: list[str], settings: dict[str, Any], *, as_j
         config = JobConfig.of({"batch_size": 1, **SINGLE_ROWS, "drift": "none", **settings})
         observe = partial(observing, watched, Console(stderr=True))
         with observe() as observer:
-            source = open_source(*sources, **config.source_settings, tell=observer.note)
+            source = open_source(*sources, **config.source_settings, tell=observer.on_message)
         comparison = compare(source, config, models, observe)
         if as_json:
             write_json(comparison.to_json())
@@ -53,5 +53,5 @@ def _print(comparison: Comparison) -> None:
     if picture := draw(curves, label=label, width=console.width, is_colored=is_colored):
         write(f"\n{label} over the last 1000 rows")
         console.print(Text.from_ansi(picture), soft_wrap=True)
-    for line in tell_bad(comparison.bad_rows):
+    for line in describe_bad_rows(comparison.bad_rows):
         write(line)

@@ -7,7 +7,7 @@ from rich.console import Console
 from stream_bp import inference
 from stream_bp.cli import output
 from stream_bp.cli.sources import open_for_checkpoint
-from stream_bp.monitoring.formatting import table, tell_bad
+from stream_bp.monitoring.formatting import describe_bad_rows, table
 from stream_bp.persistence import checkpoints
 
 __all__ = ["run"]
@@ -22,6 +22,6 @@ def run(model: str, sources: list[str], reading: dict[str, Any], *, as_json: boo
     else:
         output.write(f"{result['rows']:,} rows, not learned")
         Console(emoji=False).print(table(result))
-        for line in tell_bad(result["bad_rows"]):
+        for line in describe_bad_rows(result["bad_rows"]):
             output.write(line)
     return 0

@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from stream_bp import inference
 from stream_bp.cli.output import write, write_json
-from stream_bp.monitoring.formatting import show, table, tell_change, tell_quality
+from stream_bp.monitoring.formatting import describe_change, describe_quality, show, table
 from stream_bp.persistence import checkpoints
 
 __all__ = ["run"]
@@ -59,9 +59,9 @@ def _print_job(content: dict[str, Any]) -> None:
         escape(f"next row: {cursor['row']:,} of epoch {content['position']['epoch']}, {', '.join(content['sources'])}")
     )
     for change in content["numerics_changes"]:
-        console.print(escape(tell_change(change)))
+        console.print(escape(describe_change(change)))
     Console(emoji=False).print(table(content))
-    for line in tell_quality(content["quality"]) if content["quality"] else ():
+    for line in describe_quality(content["quality"]) if content["quality"] else ():
         write(line)
 
 

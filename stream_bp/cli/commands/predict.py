@@ -6,7 +6,7 @@ from stream_bp import inference
 from stream_bp.cli import output
 from stream_bp.cli.sources import open_for_checkpoint
 from stream_bp.errors import ConfigError
-from stream_bp.monitoring.formatting import tell_bad
+from stream_bp.monitoring.formatting import describe_bad_rows
 from stream_bp.persistence import checkpoints
 
 __all__ = ["run"]
@@ -29,5 +29,5 @@ def run(
     source = open_for_checkpoint(loaded, sources, reading, None if is_quiet else output.remark)
     written = inference.predict(loaded, source, file, keep_columns)
     if not is_quiet:
-        output.remark(f"{written['rows']:,} predictions in {file}", *tell_bad(written["bad_rows"]))
+        output.remark(f"{written['rows']:,} predictions in {file}", *describe_bad_rows(written["bad_rows"]))
     return 0

@@ -12,7 +12,7 @@ from stream_bp.config.monitoring import Watching
 from stream_bp.errors import ConfigError
 from stream_bp.job.job import Job
 from stream_bp.job.signals import exit_code
-from stream_bp.monitoring.formatting import tell_bad
+from stream_bp.monitoring.formatting import describe_bad_rows
 from stream_bp.monitoring.observers import observing, telling_errors
 from stream_bp.persistence import checkpoints
 
@@ -40,6 +40,6 @@ def run(
         with observing(watched, Console(stderr=True)) as observer:
             summary = Job(open_for_job(config, observer), config, frozen=loaded, observer=observer, **how).run()
         if not watched.quiet:
-            bad_rows = tell_bad(summary.quality["bad_rows"])
+            bad_rows = describe_bad_rows(summary.quality["bad_rows"])
             output.remark(f"{summary.rows:,} predictions in {config.predictions}", *bad_rows)
         return exit_code(summary.stop_reason)

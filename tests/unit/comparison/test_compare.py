@@ -51,10 +51,10 @@ def table() -> pa.Table:
 class Silent(Observer):
     """Hears, and says nothing."""
 
-    def begin(self, training: Any, resumed: Any) -> None:
+    def on_start(self, training: Any, resumed: Any) -> None:
         """Hear."""
 
-    def update(self, status: Status) -> None:
+    def on_progress(self, status: Status) -> None:
         """Hear."""
 
 

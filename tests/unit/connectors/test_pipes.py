@@ -668,7 +668,7 @@ def test_what_reads_a_pipe_beside_a_job_says_that_it_waits(
     thread = threading.Thread(target=write)
     thread.start()
     monkeypatch.setattr(output, "remark", tell)
-    monkeypatch.setattr(Log, "note", lambda _, line: tell(line))
+    monkeypatch.setattr(Log, "on_message", lambda _, line: tell(line))
     if command == "compare":
         compare.run([str(pipe)], ["mlp"], {"target": "label"}, as_json=True)
     elif command == "evaluate":

@@ -11,7 +11,7 @@ import pytest
 
 from connectors import open_source
 from stream_bp import Job
-from stream_bp.monitoring.prometheus import Metrics
+from stream_bp.monitoring.endpoint import Metrics
 from tests.stores import S3, s3_server
 from tests.unit.connectors.stores.test_stores import as_csv, learnable
 

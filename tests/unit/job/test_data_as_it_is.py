@@ -153,7 +153,7 @@ class Notes(Observer):
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def note(self, line: str) -> None:
+    def on_message(self, line: str) -> None:
         """Keep it."""
         self.lines.append(line)
 

@@ -28,7 +28,7 @@ class Heard(Observer):
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def note(self, line: str) -> None:
+    def on_message(self, line: str) -> None:
         """Keep a line."""
         self.lines.append(line)
 

@@ -26,9 +26,9 @@ from stream_bp import Job
 from stream_bp.config.monitoring import Watching
 from stream_bp.errors import ConfigError
 from stream_bp.job.observer import Observer, Observers, Status
+from stream_bp.monitoring.endpoint import Metrics
 from stream_bp.monitoring.observers import observing
-from stream_bp.monitoring.prometheus import Metrics
-from stream_bp.monitoring.terminal import Panel
+from stream_bp.monitoring.terminal import TerminalPanel
 
 N_ROWS = 4000
 PAGE = Path(stream_bp.__file__).parent / "docs" / "watching.md"
@@ -71,7 +71,7 @@ class At(Observer):
         self.do = do
         self.is_done = False
 
-    def update(self, status: Status) -> None:
+    def on_progress(self, status: Status) -> None:
         """Do it."""
         if not self.is_done and status.training.rows > N_ROWS / 2:
             self.is_done = True
@@ -217,7 +217,7 @@ def test_the_panel_shows_what_a_person_looks_for(tmp_path: Path, task: str, monk
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=100, color_system=None)
     target = "label" if task == "classification" else "z"
-    with Panel(console) as panel:
+    with TerminalPanel(console) as panel:
         source = open_source(table())
         Job(
             source, target=target, task=task, run_dir=str(tmp_path), checkpoint_every="50", batch_size=8, observer=panel

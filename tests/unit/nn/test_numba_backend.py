@@ -188,7 +188,7 @@ def test_somebody_who_waits_for_the_compiler_is_told(monkeypatch: pytest.MonkeyP
     heard: list[str] = []
 
     class Listener(Observer):
-        def note(self, line: str) -> None:
+        def on_message(self, line: str) -> None:
             heard.append(line)
 
     def run() -> None:

@@ -1030,7 +1030,7 @@ def test_without_patience_only_whole_minibatches_are_learned(tmp_path: Path) -> 
     seen: list[int] = []
 
     class Watching(Observer):
-        def update(self, status: Any) -> None:
+        def on_progress(self, status: Any) -> None:
             seen.append(status.training.rows)
 
     path = labelled(tmp_path / "log.csv", 0, 21)
@@ -1046,7 +1046,7 @@ def test_a_job_that_waits_saves_and_can_be_stopped(tmp_path: Path) -> None:
     class Stopping(Observer):
         n_saved = 0
 
-        def update(self, status: Any) -> None:
+        def on_progress(self, status: Any) -> None:
             if status.training.rows == 16 and status.checkpoint is not None and status.checkpoint.stem.endswith("2"):
                 self.n_saved += 1
                 os.kill(os.getpid(), 15)
