@@ -12,20 +12,19 @@ from .errors import (
 from .files.followed_source import Follow
 from .formats.file_cursor import FileCursor, FileIdentity
 from .memory import MemorySource
-from .notes import BadRow, FileStart, Note
+from .notes import BadRow, FileStart, SourceEvent
 from .prefetching import Prefetcher, prefetch
 from .rebatching import rebatch, rebatch_as_it_comes
 from .registry import Opener
 from .resolve import EXTENSIONS, open_source
-from .source import Block, Reader, Source
-from .stores.address import told
+from .source import Reader, RecordBatchSlice, Source
+from .stores.address import redact
 from .writer import open_writer
 
 __all__ = [
     "EXTENSIONS",
     "LASTING",
     "BadRow",
-    "Block",
     "ConnectorError",
     "Cursor",
     "CursorError",
@@ -36,19 +35,20 @@ __all__ = [
     "Follow",
     "MemorySource",
     "NewColumnsError",
-    "Note",
     "Opener",
     "Prefetcher",
     "Reader",
+    "RecordBatchSlice",
     "RowError",
     "SchemaError",
     "Source",
     "SourceError",
+    "SourceEvent",
     "UnavailableError",
     "open_source",
     "open_writer",
     "prefetch",
     "rebatch",
     "rebatch_as_it_comes",
-    "told",
+    "redact",
 ]

@@ -23,7 +23,7 @@ from connectors.decisions import Decisions
 from connectors.errors import CursorError, SchemaError
 from connectors.formats.file_cursor import FileCursor
 from connectors.schemas import cast, check_names, plain, require
-from connectors.source import Block, Reader, Source
+from connectors.source import Reader, RecordBatchSlice, Source
 
 __all__ = ["Crash", "End", "MemorySource", "Stall"]
 
@@ -137,14 +137,14 @@ class MemorySource(Source):
             raise CursorError(f"{_NAME}: these are not the rows of the checkpoint; give the same, or start over")
         return Reader(self._read(schema, start.row), _NAME, partial(self._cursor, 0, 0))
 
-    def _read(self, schema: pa.Schema, start: int) -> Iterator[Block]:
+    def _read(self, schema: pa.Schema, start: int) -> Iterator[RecordBatchSlice]:
         row = start
         for stop, sentinel in [*self._sentinels, (self.n_rows, End())]:
             if stop < start:
                 continue
             for records in self._table.slice(row, stop - row).to_batches(max_chunksize=self._block_rows):
                 if records.num_rows:
-                    yield Block(cast(records, schema, _NAME, row), partial(self._cursor, row))
+                    yield RecordBatchSlice(cast(records, schema, _NAME, row), partial(self._cursor, row))
                     row += records.num_rows
             if isinstance(sentinel, End) and stop > start:
                 return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["BadRow", "FileStart", "Note"]
+__all__ = ["BadRow", "FileStart", "SourceEvent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,4 +63,4 @@ class FileStart:
     columns: tuple[str, ...]
 
 
-Note = BadRow | FileStart
+SourceEvent = BadRow | FileStart

@@ -12,15 +12,15 @@ import pyarrow as pa
 from connectors.cursor import Cursor
 from connectors.decisions import Decisions
 from connectors.errors import ConnectorError
-from connectors.notes import Note
-from connectors.source import Block
+from connectors.notes import SourceEvent
+from connectors.source import RecordBatchSlice
 
 __all__ = ["rebatch", "rebatch_as_it_comes"]
 
-_Piece = tuple[Block, int, int]  # a block, and which of its rows: from, to
+_Piece = tuple[RecordBatchSlice, int, int]  # a block, and which of its rows: from, to
 
 
-def rebatch(blocks: Iterable[Block], n_rows: int, *, unit: int | None = None) -> Iterator[Block]:
+def rebatch(blocks: Iterable[RecordBatchSlice], n_rows: int, *, unit: int | None = None) -> Iterator[RecordBatchSlice]:
     """Cut a stream of blocks anew.
 
     Parameters
@@ -61,8 +61,14 @@ def rebatch(blocks: Iterable[Block], n_rows: int, *, unit: int | None = None) ->
 
 
 def rebatch_as_it_comes(
-    blocks: Iterable[Block], n_rows: int, *, unit: int, row: int, patience_s: float | None, decisions: Decisions
-) -> Iterator[Block]:
+    blocks: Iterable[RecordBatchSlice],
+    n_rows: int,
+    *,
+    unit: int,
+    row: int,
+    patience_s: float | None,
+    decisions: Decisions,
+) -> Iterator[RecordBatchSlice]:
     """Cut a stream without end anew, without waiting for what may never come.
 
     Parameters
@@ -151,14 +157,16 @@ def _first(pieces: list[_Piece], n: int) -> list[_Piece]:
     return kept
 
 
-def _join(pieces: list[_Piece]) -> Block:
+def _join(pieces: list[_Piece]) -> RecordBatchSlice:
     slices = [block.records.slice(start, stop - start) for block, start, stop in pieces]
     records = slices[0] if len(slices) == 1 else pa.concat_batches(slices)
     notes = [note for piece in pieces for note in _notes(*piece)]
-    return Block(records, partial(_locate, [(block.locator, start, stop) for block, start, stop in pieces]), notes)
+    return RecordBatchSlice(
+        records, partial(_locate, [(block.locator, start, stop) for block, start, stop in pieces]), notes
+    )
 
 
-def _notes(block: Block, start: int, stop: int) -> list[Note]:
+def _notes(block: RecordBatchSlice, start: int, stop: int) -> list[SourceEvent]:
     """Return what is to be said of the rows start … stop - 1 of a block."""
     if not block.notes:
         return []

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from connectors.errors import SourceError
 from connectors.source import Source
-from connectors.stores.address import SCHEMES, told
+from connectors.stores.address import SCHEMES, redact
 from connectors.suggestions import nearest
 
 __all__ = ["BUILT_IN", "GROUP", "Opener", "open_elsewhere", "scheme_of", "unknown_scheme"]
@@ -105,7 +105,7 @@ def unknown_scheme(place: str) -> SourceError:
     known = sorted(BUILT_IN | {point.name.lower() for point in entry_points(group=GROUP)})
     hint = f"{nearest(scheme, known)}; known are {', '.join(known)}" if known else ""
     # What stands behind a "?" may be a secret of whoever knows the scheme.
-    name = told(place).partition("?")[0]
+    name = redact(place).partition("?")[0]
     return SourceError(f"{name}: scheme {scheme!r} is not supported{hint}; copy the files to a local folder")
 
 

@@ -23,7 +23,7 @@ from connectors.pipes.pipe import is_pipe
 from connectors.pipes.spool import Spool
 from connectors.registry import BUILT_IN, open_elsewhere, scheme_of, unknown_scheme
 from connectors.source import Source
-from connectors.stores.address import is_address, told
+from connectors.stores.address import is_address, redact
 from connectors.stores.storage import Storage
 from connectors.suggestions import nearest
 
@@ -48,7 +48,7 @@ def open_source(
     follow: Follow | None = None,
     spool: str | None = None,
     ignore: Sequence[str] = (),
-    tell: Callable[[str], object] | None = None,
+    on_message: Callable[[str], object] | None = None,
 ) -> Source:
     """Return the source for one or more places.
 
@@ -77,7 +77,7 @@ def open_source(
         A folder that keeps what comes through a pipe, so that a reader can be opened at any position of it.
     ignore
         Columns on whose types files need not agree, for nobody reads them.
-    tell
+    on_message
         Hears, in a line, that what is followed has nothing yet, or ends in part of a record; any thread may call it.
 
     Raises
@@ -118,7 +118,7 @@ def open_source(
             keeps_bad_rows=keeps_bad_rows,
             spool=pump,
             ignore=ignore,
-            tell=tell,
+            on_message=on_message,
         )
     if spool is not None:
         raise SourceError(
@@ -129,14 +129,14 @@ def open_source(
             raise SourceError("only one place can be followed: a file, a folder or a pattern")
         name = _as_name(places[0])
         if is_address(name):
-            raise SourceError(f"{told(name)}: only local files, folders and patterns can be followed")
+            raise SourceError(f"{redact(name)}: only local files, folders and patterns can be followed")
         return FollowedSource(
             name,
             lambda name: formats.get(_extension(name) or ""),
             follow,
             keeps_bad_rows=keeps_bad_rows,
             ignore=ignore,
-            tell=tell,
+            on_message=on_message,
         )
     names = [name for place in places for name in _expand(_as_name(place), storage)]
     if not names:
@@ -185,7 +185,7 @@ def _expand(name: str, storage: Storage) -> list[str]:
 
 def _expand_address(place: str, storage: Storage) -> list[str]:
     names, is_one = storage.expand(place)
-    return [_of_known_kind(name) for name in names] if is_one else _some(names, told(place))
+    return [_of_known_kind(name) for name in names] if is_one else _some(names, redact(place))
 
 
 def _of_known_kind(name: str) -> str:

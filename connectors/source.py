@@ -1,8 +1,9 @@
 """The contract between a place where rows live and a job that learns from them.
 
 A `Source` is a recipe: what the rows look like and where they are. `Source.open` makes a `Reader`, an open handle that
-yields `Block` after `Block`, in one fixed order. A `Cursor` is the position of the **next unapplied row**: whoever
-applied the first n rows of a block keeps ``block.cursor(n)``, and a reader opened there yields exactly the rest.
+yields rows in one fixed order, as blocks (`RecordBatchSlice`). A `Cursor` is the position of the **next unapplied
+row**: whoever applied the first n rows of a block keeps ``block.cursor(n)``, and a reader opened there yields exactly
+the rest.
 
 What every connector promises, and the suite in `testing` checks for each of them, here and in other packages:
 
@@ -31,12 +32,12 @@ import pyarrow as pa
 from connectors.cursor import Cursor
 from connectors.decisions import Decisions
 from connectors.errors import SourceError
-from connectors.notes import BadRow, Note
+from connectors.notes import BadRow, SourceEvent
 
-__all__ = ["Block", "Reader", "Source"]
+__all__ = ["Reader", "RecordBatchSlice", "Source"]
 
 
-class Block:
+class RecordBatchSlice:
     """Some rows in a row, and the position after each of them.
 
     Parameters
@@ -52,7 +53,9 @@ class Block:
 
     __slots__ = ("_locate", "notes", "records")
 
-    def __init__(self, records: pa.RecordBatch, locate: Callable[[int], Cursor], notes: Sequence[Note] = ()) -> None:
+    def __init__(
+        self, records: pa.RecordBatch, locate: Callable[[int], Cursor], notes: Sequence[SourceEvent] = ()
+    ) -> None:
         self.records = records
         self.notes = notes
         self._locate = locate
@@ -90,7 +93,7 @@ class Reader:
         Where the blocks come from; its ``close`` releases whatever it holds.
     place
         What is being read, for messages.
-    again
+    next_pass
         See the method; asked only after the last block.
     notes
         See the property; asked only after the last block.
@@ -98,20 +101,20 @@ class Reader:
 
     def __init__(
         self,
-        blocks: Iterator[Block],
+        blocks: Iterator[RecordBatchSlice],
         place: str,
-        again: Callable[[], Cursor],
-        notes: Callable[[], Sequence[Note]] = tuple,
+        next_pass: Callable[[], Cursor],
+        notes: Callable[[], Sequence[SourceEvent]] = tuple,
     ) -> None:
-        self._blocks: Iterator[Block] | None = blocks
+        self._blocks: Iterator[RecordBatchSlice] | None = blocks
         self._place = place
-        self._again = again
+        self._next_pass = next_pass
         self._notes = notes
 
     def __iter__(self) -> Reader:
         return self
 
-    def __next__(self) -> Block:
+    def __next__(self) -> RecordBatchSlice:
         if self._blocks is None:
             raise SourceError(f"{self._place}: this reader is closed; open the source again")
         try:
@@ -131,12 +134,12 @@ class Reader:
     ) -> None:
         self.close()
 
-    def again(self) -> Cursor:
+    def next_pass(self) -> Cursor:
         """Return, once the last block was read, the start of another pass, which must read the same rows."""
-        return self._again()
+        return self._next_pass()
 
     @property
-    def notes(self) -> Sequence[Note]:
+    def notes(self) -> Sequence[SourceEvent]:
         """What is to be said of what lies behind the last row, once the last block was read."""
         return self._notes()
 
@@ -177,11 +180,11 @@ class Source(ABC):
         return ()
 
     @property
-    def doubts(self) -> dict[str, str]:
+    def type_warnings(self) -> dict[str, str]:
         """By name, a line for people on each column that may not be what it is taken for; empty where none is."""
         return {}
 
-    is_endless = False
+    is_unbounded = False
     """Whether the source may wait for rows for ever: an empty block then says that there is none for now."""
 
     @abstractmethod
@@ -230,10 +233,10 @@ class Source(ABC):
         return one == other
 
     def compact(self, cursor: Cursor) -> Cursor:
-        """Return a cursor with as much of its state as `acknowledge` needs: a job keeps many of them."""
+        """Return a cursor with as much of its state as `commit` needs: a job keeps many of them."""
         return cursor
 
-    def acknowledge(self, cursor: Cursor) -> None:  # noqa: B027 - most sources keep nothing of their own
+    def commit(self, cursor: Cursor) -> None:  # noqa: B027 - most sources keep nothing of their own
         """Hear that no reader will be opened before a position any more."""
 
     @abstractmethod

@@ -32,7 +32,7 @@ from connectors.cursor import Cursor
 from connectors.errors import ConnectorError, CursorError, RowError, SourceError
 from connectors.prefetching import prefetch
 from connectors.rebatching import rebatch
-from connectors.source import Block, Source
+from connectors.source import RecordBatchSlice, Source
 
 __all__ = ["N_ROWS", "SCHEMA", "SourceContract", "blocks", "rows", "table", "through_json"]
 
@@ -56,13 +56,13 @@ def table(n: int = N_ROWS) -> pa.Table:
 SCHEMA = pa.schema([("word", pa.string()), ("i", pa.int64()), ("x", pa.float64()), ("flag", pa.bool_())])
 
 
-def blocks(source: Source, n_rows: int, cursor: Cursor | None = None) -> list[Block]:
+def blocks(source: Source, n_rows: int, cursor: Cursor | None = None) -> list[RecordBatchSlice]:
     """Read everything from a position on, in blocks of a size."""
     with source.open(SCHEMA, cursor) as reader:
         return list(rebatch(reader, n_rows))
 
 
-def rows(some: list[Block]) -> list[dict[str, Any]]:
+def rows(some: list[RecordBatchSlice]) -> list[dict[str, Any]]:
     """Return the rows of some blocks."""
     return [row for block in some for row in block.records.to_pylist()]
 
@@ -146,7 +146,7 @@ class SourceContract(ABC):
         with source.open(SCHEMA) as reader:
             for _ in reader:
                 pass
-            start = reader.again()
+            start = reader.next_pass()
         for cursor in (start, *map(block.cursor, range(N_ROWS + 1))):
             copy = through_json(cursor)
             assert copy == cursor
@@ -172,11 +172,11 @@ class SourceContract(ABC):
         """Point 5: a pass that remembers the one before it reads the same, from any border too, and so does a third."""
         with source.open(SCHEMA) as reader:
             expected = rows(list(rebatch(reader, 10)))
-            cursor = reader.again()
+            cursor = reader.next_pass()
         for _ in range(2):
             with source.open(SCHEMA, through_json(cursor)) as reader:
                 found = list(rebatch(reader, 10))
-                again = reader.again()
+                again = reader.next_pass()
             assert rows(found) == expected
             assert rows(blocks(source, 10, through_json(found[3].cursor(4)))) == expected[34:]
             assert again == cursor
@@ -193,7 +193,7 @@ class SourceContract(ABC):
         source = self.make(table(), tmp_path)
         with source.open(SCHEMA) as reader:
             first, *_ = rebatch(reader, 60)
-            cursor, again = first.cursor(60), reader.again()
+            cursor, again = first.cursor(60), reader.next_pass()
         edited = table().set_column(0, "i", pa.array([7, *range(1, N_ROWS)], pa.int64()))
         changed = self.change(table(20) if what == "cut off" else edited, tmp_path)
         with pytest.raises((CursorError, SourceError)) as caught:

@@ -74,7 +74,7 @@ class FileQueue:
         """Return the files that come next, and note those that came too late."""
         reading = None
         if present is not None:
-            reading = BeingRead(present.part.identity(), present.part.status_now(), has_rows=present.is_decided)
+            reading = BeingRead(present.reader.identity(), present.reader.status_now(), has_rows=present.is_decided)
         unread, too_late = self._recognition.unread(cursor, reading)
         for file in too_late:
             self._note_late(file.name, cursor.row)

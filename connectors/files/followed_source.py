@@ -33,7 +33,7 @@ from connectors.errors import ConnectorError, RowError, SourceError, foreign_err
 from connectors.files import intervals
 from connectors.files.following import Following
 from connectors.files.listing import Listing
-from connectors.formats.base import FileFacts, Format, doubts_of, first_columns, schema_of
+from connectors.formats.base import FileFacts, Format, first_columns, schema_of, type_warnings_of
 from connectors.formats.file_cursor import FileCursor, same_rows_before
 from connectors.pipes.spool import Spool, telling
 from connectors.source import Reader, Source
@@ -74,7 +74,7 @@ class FollowedSource(Source):
         As in `files.FileSource`.
     spool
         What writes the files, if the place is its folder.
-    tell
+    on_message
         Hears, in a line, why it takes a while, and of what is held back at the end; any thread may call it.
 
     Raises
@@ -85,7 +85,7 @@ class FollowedSource(Source):
         Columns disagree.
     """
 
-    is_endless = True
+    is_unbounded = True
 
     def __init__(
         self,
@@ -96,11 +96,11 @@ class FollowedSource(Source):
         keeps_bad_rows: bool = False,
         spool: Spool | None = None,
         ignore: Collection[str] = (),
-        tell: Callable[[str], object] | None = None,
+        on_message: Callable[[str], object] | None = None,
     ) -> None:
         self._files = Listing(place, format_of, follow.order)
         self._follow, self._keeps_bad_rows, self._spool = follow, keeps_bad_rows, spool
-        self._ignore, self._tell = ignore, tell
+        self._ignore, self._on_message = ignore, on_message
         self._place = spool.description if spool is not None else place
         with telling(spool):
             self._schema = self._first_schema()
@@ -116,15 +116,15 @@ class FollowedSource(Source):
                     if not has_ended:  # the more rows there are, the more types are known
                         time.sleep(intervals.QUIET_S)
                         facts = [self._peek(fact.name) or fact for fact in facts]
-                    self._doubts = doubts_of(facts)
+                    self._type_warnings = type_warnings_of(facts)
                     return first_columns(facts, schema_of(facts, self._files.format, self._ignore))
                 if self._spool is not None and has_ended:
                     self._spool.refuse_failure()
                     raise SourceError(f"{self._place}: what came has no rows; expected a header, and records")
                 if self._follow.idle_timeout_s is not None and time.monotonic() - began > self._follow.idle_timeout_s:
                     raise SourceError(f"{self._place}: nothing to read came within {self._follow.idle_timeout_s:g} s")
-                if self._tell is not None and not is_told and time.monotonic() - began >= intervals.PATIENCE_S:
-                    self._tell(f"{self._place}: waiting for the first rows")
+                if self._on_message is not None and not is_told and time.monotonic() - began >= intervals.PATIENCE_S:
+                    self._on_message(f"{self._place}: waiting for the first rows")
                     is_told = True
                 watch.wait(intervals.LOOK_S)
 
@@ -157,9 +157,9 @@ class FollowedSource(Source):
         return self._schema
 
     @property
-    def doubts(self) -> dict[str, str]:
+    def type_warnings(self) -> dict[str, str]:
         """What the first files tell of their columns."""
-        return self._doubts
+        return self._type_warnings
 
     @property
     def n_rows(self) -> None:
@@ -202,11 +202,11 @@ class FollowedSource(Source):
         """Return a cursor that knows the file of its last row alone."""
         return FileCursor.at_last_file(cursor).to_cursor()
 
-    def acknowledge(self, cursor: Cursor) -> None:
-        """Let what no checkpoint needs any more be removed, if it is ours; see `Source.acknowledge`."""
+    def commit(self, cursor: Cursor) -> None:
+        """Let what no checkpoint needs any more be removed, if it is ours; see `Source.commit`."""
         last = FileCursor.at_last_file(cursor).last
         if self._spool is not None and last is not None:
-            self._spool.acknowledge(last.name)
+            self._spool.commit(last.name)
 
     def open(
         self,
@@ -231,9 +231,9 @@ class FollowedSource(Source):
                 keeps_bad_rows=self._keeps_bad_rows,
                 spool=self._spool,
                 known=known,
-                tell=self._tell,
+                on_message=self._on_message,
             )
-        return Reader(blocks, self.description, blocks.again, blocks.notes)
+        return Reader(blocks, self.description, blocks.next_pass, blocks.notes)
 
 
 def _has_rows(fact: FileFacts) -> bool:

@@ -20,15 +20,15 @@ from connectors.files.opener import FileOpener
 from connectors.files.recognition import Recognition
 from connectors.formats.base import block_of, file_start, identify, refusal, refuse_crowd
 from connectors.formats.file_cursor import FileCursor, FileIdentity
-from connectors.notes import FileStart, Note
+from connectors.notes import FileStart, SourceEvent
 from connectors.pipes.spool import Spool, telling
 from connectors.schemas import refuse_strangers
-from connectors.source import Block
+from connectors.source import RecordBatchSlice
 
 __all__ = ["Following"]
 
 
-class Following(Iterator[Block]):
+class Following(Iterator[RecordBatchSlice]):
     """The blocks of files that come, from a cursor on; an empty one says that there is nothing for now.
 
     Parameters
@@ -51,7 +51,7 @@ class Following(Iterator[Block]):
         What writes the files, if the place is its folder.
     known
         Names of all columns that are known; see `Source.open`.
-    tell
+    on_message
         Hears, in a line, of what is held back at the end.
     """
 
@@ -67,11 +67,11 @@ class Following(Iterator[Block]):
         keeps_bad_rows: bool,
         spool: Spool | None,
         known: Collection[str] | None,
-        tell: Callable[[str], object] | None,
+        on_message: Callable[[str], object] | None,
     ) -> None:
         self._files, self._schema, self._idle_timeout_s = files, schema, idle_timeout_s
         self._columns, self._known = columns, known
-        self._spool, self._tell = spool, tell
+        self._spool, self._on_message = spool, on_message
         self._watch = files.watch()
         self._cursor = cursor
         self._present: OpenFile | None = None
@@ -82,29 +82,22 @@ class Following(Iterator[Block]):
         self._queue = FileQueue(files, self._recognition, self._decisions, keeps_bad_rows=keeps_bad_rows)
         self._opener = FileOpener(files, schema, keeps_bad_rows=keeps_bad_rows)
         # What was said of files that came too late is said again where it was.
-        self._notes: list[Note] = [*self._decisions.late(cursor.row)]
+        self._notes: list[SourceEvent] = [*self._decisions.late(cursor.row)]
         if cursor.last is not None:
             self._resume(cursor.last)
 
     def _resume(self, seen: FileIdentity) -> None:
         """Open the file that holds the last row, by whatever name it goes by now."""
-        part, name = self._opener.resume(self._cursor.row, seen, self._decisions.left(self._cursor.file))
-        self._present = OpenFile(part, name, is_decided=True)
-        self._cursor = replace(self._cursor, seen=self._moved(name)[:-1])
+        reader, name = self._opener.resume(self._cursor.row, seen, self._decisions.left(self._cursor.file))
+        self._present = OpenFile(reader, name, is_decided=True)
+        seen_now = self._files.moved(self._cursor.seen, name)
+        self._cursor = replace(self._cursor, seen=seen_now[:-1])
 
-    def _moved(self, name: str) -> tuple[FileIdentity, ...]:
-        """Return the files that were read, by their names in the place as it is called now, given that of the last."""
-        seen, within = self._cursor.seen, self._files.within(name)
-        before = seen[-1].name.removesuffix(within)
-        if before == seen[-1].name or before == self._files.root:
-            return seen
-        return tuple(replace(one, name=self._files.root + one.name.removeprefix(before)) for one in seen)
-
-    def __next__(self) -> Block:
+    def __next__(self) -> RecordBatchSlice:
         with telling(self._spool):
             return self._next()
 
-    def _next(self) -> Block:
+    def _next(self) -> RecordBatchSlice:
         has_happened = self._must_wait and self._watch.wait(intervals.LOOK_S)
         has_ended = self._spool is not None and self._spool.has_ended
         if has_happened or has_ended:
@@ -124,25 +117,25 @@ class Following(Iterator[Block]):
             raise StopIteration
         self._must_wait = True
         here = self._here()
-        return Block(pa.RecordBatch.from_pylist([], schema=self._schema), lambda _: here.to_cursor())
+        return RecordBatchSlice(pa.RecordBatch.from_pylist([], schema=self._schema), lambda _: here.to_cursor())
 
     def _tell_rest(self) -> None:
         """Say how much of a record is held back at the end."""
         if self._spool is not None:
             name, n_bytes = self._spool.description, self._spool.n_held
-        elif self._present is not None and (part := self._present.part).has_rest:
-            name, n_bytes = self._present.name, part.read_to - part.identity().offset
+        elif self._present is not None and (reader := self._present.reader).has_rest:
+            name, n_bytes = self._present.name, reader.read_to - reader.identity().offset
         else:
             return
-        if n_bytes and self._tell is not None:
+        if n_bytes and self._on_message is not None:
             held = f"{n_bytes:,} byte{'s' * (n_bytes != 1)}"
-            self._tell(f"{name}: the last record has no end yet: {held} held back")
+            self._on_message(f"{name}: the last record has no end yet: {held} held back")
 
     def _here(self) -> FileCursor:
         """Return the present position, as one that stands in a file."""
         if self._present is None:
             return replace(self._cursor, file=max(0, self._cursor.file - 1))
-        return replace(self._cursor, seen=(*self._cursor.seen, self._present.part.identity()))
+        return replace(self._cursor, seen=(*self._cursor.seen, self._present.reader.identity()))
 
     def _next_present(self) -> OpenFile | None:
         """Open the file that comes next; None if there is none that can be read."""
@@ -155,25 +148,25 @@ class Following(Iterator[Block]):
         try:
             with foreign_errors(name):
                 left_at = self._recognition.left_at(name, self._cursor.seen)
-                part = self._opener.open(name, row, left_at, self._decisions.left(number))
+                reader = self._opener.open(name, row, left_at, self._decisions.left(number))
         except SourceError as error:
             if not isinstance(error.__cause__, FileNotFoundError):
                 raise
             self._queue.look_again()  # it was renamed in this very moment
             return None
-        if part is None:
+        if reader is None:
             self._came = time.monotonic()  # it is being written
             return None
-        if part.columns:
+        if reader.columns:
             try:
-                refuse_strangers(self._columns, part.columns, name)
+                refuse_strangers(self._columns, reader.columns, name)
             except ConnectorError:
-                part.close()
+                reader.close()
                 raise
         self._queue.take(name)
-        present = OpenFile(part, name, self._decisions.came_next(number) is not None)
-        if left_at is None and part.columns:
-            present.begun = file_start(name, part, row, self._known, self._files.format(name))
+        present = OpenFile(reader, name, self._decisions.came_next(number) is not None)
+        if left_at is None and reader.columns:
+            present.begun = file_start(name, reader, row, self._known, self._files.format(name))
             self._notes.append(replace(present.begun, place=self._told(name)))
         return present
 
@@ -194,51 +187,51 @@ class Following(Iterator[Block]):
         self._notes += self._queue.take_late()
         return name
 
-    def _read(self, present: OpenFile) -> Block | None:
+    def _read(self, present: OpenFile) -> RecordBatchSlice | None:
         """Return the next rows of a file; None where there are none for now."""
         while True:
             refuse_crowd(self._notes)
             with foreign_errors(self._files.place):
-                piece = present.next_piece()
-            if piece is None:
+                chunk = present.next_chunk()
+            if chunk is None:
                 return None
-            if piece.bad:
-                piece = replace(piece, bad=[replace(bad, place=self._told(bad.place)) for bad in piece.bad])
+            if chunk.bad:
+                chunk = replace(chunk, bad=[replace(bad, place=self._told(bad.place)) for bad in chunk.bad])
             self._came, self._must_wait = time.monotonic(), False
-            if not present.is_decided and (piece.records.num_rows or piece.bad):
+            if not present.is_decided and (chunk.records.num_rows or chunk.bad):
                 # Whatever comes meanwhile: the rows of this one come now.
-                head = self._opener.head(present.name, present.part)
+                head = self._opener.head(present.name, present.reader)
                 self._decisions.note_next(self._cursor.row, self._cursor.file, head)
                 present.is_decided = True
-            block, self._cursor, self._notes = block_of(piece, self._cursor, self._notes)
+            block, self._cursor, self._notes = block_of(chunk, self._cursor, self._notes)
             if block is not None:
                 return block
 
     def _leaves(self, present: OpenFile) -> bool:
         """Leave a file of which nothing more is there, if it is time; tell whether there may be more to read."""
-        part = present.part
-        if present.is_leaving or not part.is_growing:
+        reader = present.reader
+        if present.is_leaving or not reader.is_growing:
             self._finish(present)
             return True
         if present.is_truncated:
-            present.left = replace(part.identity(), size=0)
+            present.left = replace(reader.identity(), size=0)
             self._finish(present, is_truncated=True)
             return True
         if self._spool is None:
             if self._next_name() is None:
                 return False
             self._came = time.monotonic()  # there is something to be read
-            if present.quiet_s < (intervals.WHOLE_S if part.has_rest else intervals.QUIET_S):
+            if present.quiet_s < (intervals.WHOLE_S if reader.has_rest else intervals.QUIET_S):
                 return False
         elif not self._spool.is_whole(present.name):
             return False
         until = None
         if self._spool is None and present.status is not None:
             # What is written to it from now on comes behind the files that come next.
-            until = part.read_to
+            until = reader.read_to
             present.left = identify(present.name, present.status, until, "")
         present.is_leaving = True
-        part.settle(until)
+        reader.settle(until)
         return True
 
     def _finish(self, present: OpenFile, *, is_truncated: bool = False) -> None:
@@ -252,14 +245,14 @@ class Following(Iterator[Block]):
             identity = replace(identity, size=left.size, mtime_ns=left.mtime_ns)
         if is_truncated:
             # What the file holds from now on is another content, though it is the same file.
-            identity = replace(present.part.identity(), inode=0)
+            identity = replace(present.reader.identity(), inode=0)
             self._queue.look_again()
         if not present.is_decided:
             columns = present.begun.columns if present.begun is not None else None
             self._decisions.note_empty(row, number, identity, columns)
         elif present.left is not None:
             self._decisions.note_left(row, number, present.left)
-        present.part.close()
+        present.reader.close()
         if self._spool is not None:
             self._spool.leave(identity.name)
         self._cursor, self._present = self._recognition.passed(self._cursor, identity), None
@@ -268,11 +261,11 @@ class Following(Iterator[Block]):
         """Return what a file is called to people."""
         return name if self._spool is None else self._spool.told(name)
 
-    def notes(self) -> list[Note]:
+    def notes(self) -> list[SourceEvent]:
         """Return what is to be said of what lies behind the last row."""
         return self._notes
 
-    def again(self) -> Cursor:
+    def next_pass(self) -> Cursor:
         """Refuse: what does not end has no second pass."""
         place = self._told(self._files.place)
         raise SchemaError(f"{place}: what is followed is read once; --epochs is for sources that end")
@@ -282,4 +275,4 @@ class Following(Iterator[Block]):
         self._watch.close()
         present, self._present = self._present, None
         if present is not None:
-            present.part.close()
+            present.reader.close()

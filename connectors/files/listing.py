@@ -7,11 +7,11 @@ import os
 import re
 import stat
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from connectors.errors import SourceError, foreign_errors
-from connectors.files.watcher import Watch
+from connectors.files.watcher import FileWatcher
 from connectors.formats.base import Format
 from connectors.formats.csv.text_stream import compression_of
 from connectors.formats.file_cursor import FileIdentity
@@ -73,7 +73,7 @@ class Listing:
         self.root = os.path.join(place, "") if self._is_folder else fixed[: fixed.rfind(os.sep) + 1]  # noqa: PTH118
         if self._is_file:
             self.format(place)
-        name, stem, end = (re.escape(part) for part in (Path(place).name, Path(place).stem, Path(place).suffix))
+        name, stem, end = (re.escape(one) for one in (Path(place).name, Path(place).stem, Path(place).suffix))
         self._rotated = re.compile(
             rf"{name}[.\-_](?:{_TIMES}|{_TURN}|old|prev)|{stem}[.\-_]{_TIMES}{end}|{stem}\.{_TURN}{end}"
         )
@@ -81,6 +81,13 @@ class Listing:
     def within(self, name: str) -> str:
         """Return what a file is called within the place: that stays, wherever the place is moved to."""
         return name.removeprefix(self.root)
+
+    def moved(self, seen: tuple[FileIdentity, ...], name: str) -> tuple[FileIdentity, ...]:
+        """Return files that were read, by their names in the place as it is called now, given that of the last."""
+        before = seen[-1].name.removesuffix(self.within(name))
+        if before == seen[-1].name or before == self.root:
+            return seen
+        return tuple(replace(one, name=self.root + one.name.removeprefix(before)) for one in seen)
 
     def format(self, name: str) -> Format:
         """Return how a file is read; a rotated one as the one that it was."""
@@ -106,12 +113,12 @@ class Listing:
             found = [self._found(path) for path in parts]
         return [file for file in found if file is not None and file.status.st_mtime_ns > newer_ns]
 
-    def watch(self) -> Watch:
+    def watch(self) -> FileWatcher:
         """Return what tells when something happens."""
         folder = Path(self.place)
         while not folder.is_dir() or glob.has_magic(str(folder)):
             folder = folder.parent
-        return Watch(str(folder), is_deep="**" in self.place)
+        return FileWatcher(str(folder), is_deep="**" in self.place)
 
     def listed(self, newer_ns: int | None = None, inodes: Collection[int] = ()) -> list[Found]:
         """Return the files; of one that is rotated those, too, that were changed at a time or later, or have a number.

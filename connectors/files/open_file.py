@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from connectors.formats.base import Part, Piece, identify
+from connectors.formats.base import FileChunk, FileReader, identify
 from connectors.formats.file_cursor import FileIdentity
 from connectors.notes import FileStart
 from connectors.stores.storage import Status
@@ -19,8 +19,8 @@ class OpenFile:
 
     Attributes
     ----------
-    part, name
-        Its reader, and what it was called when it was opened.
+    reader, name
+        What reads it, and what it was called when it was opened.
     is_decided
         Whether it was decided that its rows come now.
     begun
@@ -37,7 +37,7 @@ class OpenFile:
         Whether what it holds is all that is read of it.
     """
 
-    part: Part
+    reader: FileReader
     name: str
     is_decided: bool
     begun: FileStart | None = None
@@ -48,26 +48,26 @@ class OpenFile:
     is_leaving: bool = False
     _ended_at: tuple[int, int] = (-1, 0)
 
-    def next_piece(self) -> Piece | None:
+    def next_chunk(self) -> FileChunk | None:
         """Return what comes next of it; None where there is nothing for now."""
         while True:
             # What is written from here on shows in the file's times, whether it is read or not.
-            status = self.part.status_now()
+            status = self.reader.status_now()
             written = status.st_size, status.st_mtime_ns
             if self.status is None or written != (self.status.st_size, self.status.st_mtime_ns):
                 self.changed = time.monotonic()
             self.status = status
-            piece = next(self.part, None)
-            self.largest = max(self.largest, status.st_size, self.part.status_now().st_size)
-            if piece is not None or self._ended_at == written:
-                return piece
+            chunk = next(self.reader, None)
+            self.largest = max(self.largest, status.st_size, self.reader.status_now().st_size)
+            if chunk is not None or self._ended_at == written:
+                return chunk
             # What was read ahead may have ended before that was written.
             self._ended_at = written
 
     @property
     def is_truncated(self) -> bool:
         """Whether what it held is not all there any more."""
-        return self.part.is_rewritten or self.part.status_now().st_size < self.largest
+        return self.reader.is_rewritten or self.reader.status_now().st_size < self.largest
 
     @property
     def quiet_s(self) -> float:
@@ -78,7 +78,7 @@ class OpenFile:
 
     def identity(self) -> FileIdentity:
         """Return what it was when it was last read: what was written since shows."""
-        identity = self.part.identity()
-        if self.status is None or self.part.whole is not None:
+        identity = self.reader.identity()
+        if self.status is None or self.reader.whole is not None:
             return identity
         return identify(identity.name, self.status, identity.offset, identity.digest)

@@ -14,7 +14,7 @@ import pyarrow as pa
 from connectors.errors import ConnectorError, CursorError, RowError, SourceError, foreign_errors
 from connectors.files import intervals
 from connectors.files.listing import Listing
-from connectors.formats.base import DamagedPart, Part, identify, is_unavailable
+from connectors.formats.base import DamagedFileReader, FileReader, identify, is_unavailable
 from connectors.formats.file_cursor import FileIdentity
 
 __all__ = ["FileOpener"]
@@ -37,7 +37,7 @@ class FileOpener:
         self._files, self._schema, self._keeps_bad_rows = files, schema, keeps_bad_rows
         self._written_last = ((-1, 0, 0), 0.0)
 
-    def open(self, name: str, row: int, seen: FileIdentity | None, left: FileIdentity | None) -> Part | None:
+    def open(self, name: str, row: int, seen: FileIdentity | None, left: FileIdentity | None) -> FileReader | None:
         """Open a file, or one that stands for its damage.
 
         Parameters
@@ -53,20 +53,20 @@ class FileOpener:
 
         Returns
         -------
-        Part or None
+        FileReader or None
             None for a file that is still being written, and cannot be read before it is whole.
         """
         try:
-            part = self._open(name, row, seen, left)
-            if part is None and not self._is_being_written(name):
-                part = self._open(name, row, None, left, is_growing=False)
+            reader = self._open(name, row, seen, left)
+            if reader is None and not self._is_being_written(name):
+                reader = self._open(name, row, None, left, is_growing=False)
         except (RowError, SourceError) as error:
             if not self._keeps_bad_rows or is_unavailable(error):
                 raise
-            return DamagedPart(name, str(error).removeprefix(f"{name}: "), self._schema)
-        return part
+            return DamagedFileReader(name, str(error).removeprefix(f"{name}: "), self._schema)
+        return reader
 
-    def resume(self, row: int, seen: FileIdentity, left: FileIdentity | None) -> tuple[Part, str]:
+    def resume(self, row: int, seen: FileIdentity, left: FileIdentity | None) -> tuple[FileReader, str]:
         """Open the file that holds the last row, and return it with the name that it has now.
 
         Raises
@@ -78,20 +78,20 @@ class FileOpener:
         found.sort(key=lambda one: (one.status.st_ino != seen.inode, not f"/{seen.name}".endswith(f"/{one.key[1]}")))
         failure: ConnectorError | None = None
         for file in found:
-            part = None
+            reader = None
             try:
-                part = self._open(file.name, row, seen, left)
+                reader = self._open(file.name, row, seen, left)
             except (ConnectorError, OSError) as error:
                 failure = failure or (error if isinstance(error, ConnectorError) else None)
-            if part is not None:
-                return part, file.name
+            if reader is not None:
+                return reader, file.name
         raise failure or CursorError(f"{seen.name}: the file that the checkpoint stands in is gone; put it back")
 
-    def head(self, name: str, part: Part) -> FileIdentity:
+    def head(self, name: str, reader: FileReader) -> FileIdentity:
         """Return what a file is known by later on: its first rows; its number alone, if these cannot be had."""
-        if part.whole is not None:
-            return part.whole
-        status = part.status_now()
+        if reader.whole is not None:
+            return reader.whole
+        status = reader.status_now()
         # It may have been renamed since; most have not, and a place may hold many files.
         for called in chain([name], self._named(status.st_ino)):
             with contextlib.suppress(ConnectorError, OSError, pa.ArrowException):
@@ -102,7 +102,7 @@ class FileOpener:
 
     def _open(
         self, name: str, row: int, seen: FileIdentity | None, left: FileIdentity | None, *, is_growing: bool = True
-    ) -> Part | None:
+    ) -> FileReader | None:
         until = left.offset if left is not None else None
         with foreign_errors(name):
             return self._files.format(name).open(name, self._schema, row, seen, is_growing=is_growing, until=until)

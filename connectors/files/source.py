@@ -11,12 +11,11 @@ from connectors.cursor import Cursor
 from connectors.decisions import Decisions
 from connectors.errors import CursorError, RowError, SourceError, foreign_errors
 from connectors.formats.base import (
-    DamagedPart,
+    DamagedFileReader,
     FileFacts,
+    FileReader,
     Format,
-    Part,
     block_of,
-    doubts_of,
     file_start,
     first_columns,
     identify,
@@ -25,11 +24,12 @@ from connectors.formats.base import (
     refuse_other_content,
     refuse_other_version,
     schema_of,
+    type_warnings_of,
 )
 from connectors.formats.file_cursor import FileCursor, FileIdentity, same_rows_before
-from connectors.notes import Note
+from connectors.notes import SourceEvent
 from connectors.schemas import refuse_strangers, require
-from connectors.source import Block, Reader, Source
+from connectors.source import Reader, RecordBatchSlice, Source
 from connectors.stores.storage import DISK, Storage
 
 __all__ = ["FileSource"]
@@ -88,9 +88,9 @@ class FileSource(Source):
         return first_columns(self._files, self._schema)
 
     @property
-    def doubts(self) -> dict[str, str]:
+    def type_warnings(self) -> dict[str, str]:
         """What the files tell of their columns."""
-        return doubts_of(self._files)
+        return type_warnings_of(self._files)
 
     @property
     def n_rows(self) -> int | None:
@@ -107,7 +107,7 @@ class FileSource(Source):
     @property
     def paths(self) -> tuple[str, ...]:
         """Absolute paths, and addresses without secrets, of the files, in the order of the stream."""
-        return tuple(self._storage.told(file.name) for file in self._files)
+        return tuple(self._storage.redact(file.name) for file in self._files)
 
     def label(self, cursor: Cursor) -> str:
         """Return the name of the file that holds the last row before a cursor."""
@@ -150,7 +150,7 @@ class FileSource(Source):
         names = [file.name for file in self._files]
         start, keeps = FileCursor.from_cursor(cursor or Cursor.start()), self._keeps_bad_rows
         chain = _Chain(names, self._format_of, self._storage, schema, start, keeps_bad_rows=keeps, known=known)
-        return Reader(chain, self.description, chain.again, chain.notes)
+        return Reader(chain, self.description, chain.next_pass, chain.notes)
 
     def _require(self, schema: pa.Schema) -> None:
         """Refuse columns that no file has."""
@@ -158,7 +158,7 @@ class FileSource(Source):
         require(schema, [name for _, names in files for name in names], files[0][0])
 
 
-class _Chain(Iterator[Block]):
+class _Chain(Iterator[RecordBatchSlice]):
     """The blocks of all files from a cursor on; the first file is opened, and all before it checked, at once.
 
     A pass after the first one checks every file at once, too, and again around every block: it reads what the pass
@@ -179,8 +179,8 @@ class _Chain(Iterator[Block]):
         self._names, self._format_of, self._storage, self._schema = names, format_of, storage, schema
         self._keeps_bad_rows = keeps_bad_rows
         self._known = known
-        self._notes: list[Note] = []
-        self._part: Part | None = None
+        self._notes: list[SourceEvent] = []
+        self._reader: FileReader | None = None
         self._refuse_other_number(cursor)
         before, seen = self._verified(cursor.before), self._verified(cursor.seen[:-1])
         # Where the present file begins: `seen` holds those before it.
@@ -222,37 +222,37 @@ class _Chain(Iterator[Block]):
         known = self._verify(name, before[self._start.file]) if before else None
         try:
             with foreign_errors(name):
-                part = self._format_of(name).open(name, self._schema, self._start.row, seen)
+                reader = self._format_of(name).open(name, self._schema, self._start.row, seen)
         except (RowError, SourceError) as error:
             if not self._keeps_bad_rows or is_unavailable(error):
                 raise
-            part = DamagedPart(name, str(error).removeprefix(f"{name}: "), self._schema, self._storage)
-        if part is not None and part.columns and seen is None:
-            self._notes.append(file_start(name, part, self._start.row, self._known, self._format_of(name)))
-        self._part = part
-        self._whole = known or (part.whole if part is not None else None)
+            reader = DamagedFileReader(name, str(error).removeprefix(f"{name}: "), self._schema, self._storage)
+        if reader is not None and reader.columns and seen is None:
+            self._notes.append(file_start(name, reader, self._start.row, self._known, self._format_of(name)))
+        self._reader = reader
+        self._whole = known or (reader.whole if reader is not None else None)
 
     @property
     def _name(self) -> str:
         return self._names[self._start.file]
 
-    def __next__(self) -> Block:
-        while self._part is not None:
+    def __next__(self) -> RecordBatchSlice:
+        while self._reader is not None:
             refuse_crowd(self._notes)
-            piece = None
+            chunk = None
             try:
                 with foreign_errors(self._name):
-                    piece = next(self._part, None)
+                    chunk = next(self._reader, None)
             finally:
                 # What was read from a file while it changed is of no version of it, nor is an error that this made.
                 if self._whole is not None:
-                    self._whole = self._verify(self._name, self._whole, at_once=piece is None)
-            if piece is not None:
-                block, self._start, self._notes = block_of(piece, self._start, self._notes)
+                    self._whole = self._verify(self._name, self._whole, at_once=chunk is None)
+            if chunk is not None:
+                block, self._start, self._notes = block_of(chunk, self._start, self._notes)
                 if block is not None:
                     return block
                 continue
-            self._finish(self._part)
+            self._finish(self._reader)
             if self._start.file < len(self._names):
                 self._open()
             else:
@@ -260,27 +260,27 @@ class _Chain(Iterator[Block]):
         refuse_crowd(self._notes)
         raise StopIteration
 
-    def notes(self) -> list[Note]:
+    def notes(self) -> list[SourceEvent]:
         """Return what is to be said of what lies behind the last row, once all was read."""
         return self._notes
 
-    def _finish(self, part: Part) -> None:
+    def _finish(self, reader: FileReader) -> None:
         """Leave a file behind; what it was is remembered in every cursor from here on."""
         with foreign_errors(self._name):
-            identity = part.identity()
+            identity = reader.identity()
         if self._start.before:
             refuse_other_content(self._name, self._start.before[self._start.file], identity)
         self.close()
         self._start = replace(self._start, seen=(*self._start.seen, identity), file=self._start.file + 1)
 
-    def again(self) -> Cursor:
+    def next_pass(self) -> Cursor:
         """Return the start of a pass that must find every file as this one left it."""
         return FileCursor(0, before=self._start.seen).to_cursor()
 
     def close(self) -> None:
-        part, self._part = self._part, None
-        if part is not None:
-            part.close()
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
 
 
 def _total(counts: Sequence[int | None]) -> int | None:

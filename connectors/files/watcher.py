@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 import weakref
 
-__all__ = ["Watch"]
+__all__ = ["FileWatcher"]
 
 _GATHER_MS = 100  # what happens within it is told at once
 _STEP_MS = 50
 _AGAIN_S = 1.0  # what is watched may be gone, and come back
 
 
-class Watch:
+class FileWatcher:
     """What happens in a folder.
 
     Parameters

@@ -1,9 +1,9 @@
 """A stream that is the concatenation of files, whatever their format: the order, the cursor, the identities.
 
 What differs between formats is behind two protocols: a `Format` looks at a file and opens it at an offset, and the
-`Part` it opens yields rows with the offset after each. Everything about *several* files is here, and only here, and so
-is *when* a file is looked at again: as often as it costs nothing, for the system tells by its times whether a file was
-touched, and only one that was is compared with what was read.
+`FileReader` it opens yields rows with the offset after each. Everything about *several* files is here, and only here,
+and so is *when* a file is looked at again: as often as it costs nothing, for the system tells by its times whether a
+file was touched, and only one that was is compared with what was read.
 """
 
 from __future__ import annotations
@@ -29,20 +29,19 @@ from connectors.errors import (
     is_of_system,
 )
 from connectors.formats.file_cursor import FileCursor, FileIdentity
-from connectors.notes import BadRow, FileStart, Note
+from connectors.notes import BadRow, FileStart, SourceEvent
 from connectors.schemas import doubt, unify
-from connectors.source import Block
+from connectors.source import RecordBatchSlice
 from connectors.stores.object_file import replaced
 from connectors.stores.storage import DISK, Status, Storage
 
 __all__ = [
-    "DamagedPart",
+    "DamagedFileReader",
+    "FileChunk",
     "FileFacts",
+    "FileReader",
     "Format",
-    "Part",
-    "Piece",
     "block_of",
-    "doubts_of",
     "file_start",
     "first_columns",
     "identify",
@@ -52,6 +51,7 @@ __all__ = [
     "refuse_other_content",
     "refuse_other_version",
     "schema_of",
+    "type_warnings_of",
 ]
 
 Locate = Callable[[int], FileIdentity]
@@ -85,7 +85,7 @@ class FileFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class FileChunk:
     """What was read of a file.
 
     Parameters
@@ -103,7 +103,7 @@ class Piece:
     bad: Sequence[BadRow] = ()
 
 
-class Part(Iterator[Piece], Protocol):
+class FileReader(Iterator[FileChunk], Protocol):
     """One open file: yields what it holds, piece by piece."""
 
     @property
@@ -164,7 +164,7 @@ class Format(Protocol):
         *,
         is_growing: bool = False,
         until: int | None = None,
-    ) -> Part | None:
+    ) -> FileReader | None:
         """Open a file where `seen` ends, at its beginning without; the stream's row `row` begins there.
 
         With `seen`, check first that the file still holds what was read up to there; else `CursorError`. Of a file that
@@ -186,7 +186,7 @@ def first_columns(files: Sequence[FileFacts], schema: pa.Schema) -> pa.Schema:
     return pa.schema([schema.field(name) for name in first.names])
 
 
-def doubts_of(files: Sequence[FileFacts]) -> dict[str, str]:
+def type_warnings_of(files: Sequence[FileFacts]) -> dict[str, str]:
     """Return what is to be said of columns, by name: of each, what the first file says that says something."""
     fields = [field for file in reversed(files) for field in file.schema or ()]
     return {field.name: line for field in fields if (line := doubt(field)) is not None}
@@ -213,7 +213,7 @@ def schema_of(
     return unify(schemas, guessing.merge, ignore)
 
 
-class DamagedPart(Iterator[Piece]):
+class DamagedFileReader(Iterator[FileChunk]):
     """A file of which nothing can be read: one bad row."""
 
     whole = None
@@ -225,10 +225,10 @@ class DamagedPart(Iterator[Piece]):
             self._name, self._status = name, storage.status(name)
         records = pa.RecordBatch.from_pylist([], schema=schema)
         bad = BadRow(0, name, 0, "damage", f"nothing of the file can be read: {damage}", b"", n_rows=0)
-        self._pieces = iter([Piece(records, lambda _: self.identity(), [bad])])
+        self._chunks = iter([FileChunk(records, lambda _: self.identity(), [bad])])
 
-    def __next__(self) -> Piece:
-        return next(self._pieces)
+    def __next__(self) -> FileChunk:
+        return next(self._chunks)
 
     def identity(self) -> FileIdentity:
         """Return what it is: nothing of it was read."""
@@ -248,12 +248,14 @@ class DamagedPart(Iterator[Piece]):
         """Release nothing."""
 
 
-def block_of(piece: Piece, start: FileCursor, waiting: list[Note]) -> tuple[Block | None, FileCursor, list[Note]]:
-    """Put a piece of a file into the stream.
+def block_of(
+    chunk: FileChunk, start: FileCursor, waiting: list[SourceEvent]
+) -> tuple[RecordBatchSlice | None, FileCursor, list[SourceEvent]]:
+    """Put a chunk of a file into the stream.
 
     Parameters
     ----------
-    piece
+    chunk
         What was read.
     start
         How many rows lie before it, and the files before its own.
@@ -262,25 +264,25 @@ def block_of(piece: Piece, start: FileCursor, waiting: list[Note]) -> tuple[Bloc
 
     Returns
     -------
-    block : Block or None
+    block : RecordBatchSlice or None
         Its rows, with what is to be said of them; None if it has none.
     start : FileCursor
-        With the rows of the piece.
-    waiting : list of Note
+        With the rows of the chunk.
+    waiting : list of SourceEvent
         What is to be said of what lies behind the last row: it waits for the next one. If too much does, the rows of
-        the piece end there; see `refuse_crowd`.
+        the chunk end there; see `refuse_crowd`.
     """
-    waiting = [*waiting, *(replace(bad, row=start.row + bad.row) for bad in piece.bad)]
+    waiting = [*waiting, *(replace(bad, row=start.row + bad.row) for bad in chunk.bad)]
     crowd = _crowd(waiting)
-    records = piece.records if crowd is None else piece.records.slice(0, max(0, crowd[0].row - start.row))
+    records = chunk.records if crowd is None else chunk.records.slice(0, max(0, crowd[0].row - start.row))
     end = replace(start, row=start.row + len(records))
     before = sorted((note for note in waiting if note.row < end.row), key=lambda note: note.row)
     waiting = [note for note in waiting if note.row >= end.row]
-    block = Block(records, partial(_cursor, start, piece.locate), before) if len(records) else None
+    block = RecordBatchSlice(records, partial(_cursor, start, chunk.locate), before) if len(records) else None
     return block, end, waiting
 
 
-def refuse_crowd(waiting: Sequence[Note]) -> None:
+def refuse_crowd(waiting: Sequence[SourceEvent]) -> None:
     """Refuse to read on behind too many bad rows, one after the other: they wait in memory.
 
     Raises
@@ -296,7 +298,7 @@ def refuse_crowd(waiting: Sequence[Note]) -> None:
         )
 
 
-def _crowd(notes: Sequence[Note]) -> list[BadRow] | None:
+def _crowd(notes: Sequence[SourceEvent]) -> list[BadRow] | None:
     """Return the first bad rows that lie before one row and are too many."""
     if len(notes) <= _MOST_BAD:
         return None
@@ -305,7 +307,9 @@ def _crowd(notes: Sequence[Note]) -> list[BadRow] | None:
     return next((group for group in groups if len(group) > _MOST_BAD), None)
 
 
-def file_start(name: str, part: Part, row: int, known: Collection[str] | None, file_format: Format) -> FileStart:
+def file_start(
+    name: str, reader: FileReader, row: int, known: Collection[str] | None, file_format: Format
+) -> FileStart:
     """Return what is to be said of a file that begins.
 
     Raises
@@ -313,11 +317,11 @@ def file_start(name: str, part: Part, row: int, known: Collection[str] | None, f
     NewColumnsError
         It has columns that are not among the known ones, if these are given.
     """
-    new = [column for column in part.columns if known is not None and column not in known]
+    new = [column for column in reader.columns if known is not None and column not in known]
     if new and (schema := file_format.peek(name).schema) is not None:
-        part.close()
+        reader.close()
         raise NewColumnsError(name, pa.schema([schema.field(column) for column in new]), row)
-    return FileStart(row, name, part.columns)
+    return FileStart(row, name, reader.columns)
 
 
 def _cursor(start: FileCursor, locate: Locate, n: int) -> Cursor:

@@ -22,9 +22,9 @@ import pyarrow.parquet as pq
 
 from connectors.errors import ConnectorError, RowError, SchemaError, is_of_system
 from connectors.formats.base import (
+    FileChunk,
     FileFacts,
-    Part,
-    Piece,
+    FileReader,
     identify,
     refusal,
     refuse_other_content,
@@ -82,7 +82,7 @@ class ParquetFormat:
         *,
         is_growing: bool = False,
         until: int | None = None,
-    ) -> Part | None:
+    ) -> FileReader | None:
         """Open a file at a row of it; return None for one that is being written, and has no footer yet."""
         with ExitStack() as stack:
             opened = stack.enter_context(closing(_Opened(name, self._storage)))
@@ -91,9 +91,9 @@ class ParquetFormat:
             if seen is not None:
                 _compare(name, seen, opened.identity)
             offset = seen.offset if seen is not None else 0
-            part = _ParquetPart(opened, schema, row, offset, keeps_bad_rows=self._keeps_bad_rows)
+            reader = _ParquetReader(opened, schema, row, offset, keeps_bad_rows=self._keeps_bad_rows)
             stack.pop_all()
-            return part
+            return reader
 
     def head(self, name: str) -> FileIdentity:
         """Return what the footer tells."""
@@ -159,7 +159,7 @@ class _Opened:
         self._file.close()
 
 
-class _ParquetPart(Iterator[Piece]):
+class _ParquetReader(Iterator[FileChunk]):
     """One open Parquet file from a row on."""
 
     def __init__(self, opened: _Opened, schema: pa.Schema, row: int, offset: int, *, keeps_bad_rows: bool) -> None:
@@ -167,12 +167,12 @@ class _ParquetPart(Iterator[Piece]):
         self._row, self._offset, self._end = row, offset, offset
         self._keeps_bad_rows = keeps_bad_rows
         self._file = opened.parquet()
-        self._pieces = self._read(offset)
+        self._chunks = self._read(offset)
         found = plain(self._file.schema_arrow)
         self.columns = tuple(found.names)
         _refuse_retyped(schema, found, opened.name)
 
-    def _read(self, skip: int) -> Iterator[Piece]:
+    def _read(self, skip: int) -> Iterator[FileChunk]:
         """Yield the rows after the first `skip`; whole row groups among these are not even read."""
         n_rows = max(1, min(_MAX_ROWS, _CELLS // len(self._schema)))
         columns = stems(self._file.schema_arrow, self._schema.names)
@@ -187,14 +187,14 @@ class _ParquetPart(Iterator[Piece]):
                     kept = batch.slice(min(skip, batch.num_rows))
                     skip -= batch.num_rows - kept.num_rows
                     if kept.num_rows:
-                        yield self._piece(kept)
+                        yield self._chunk(kept)
             except (OSError, pa.ArrowException) as error:
                 if not self._keeps_bad_rows or isinstance(error, ConnectorError) or is_of_system(error):
                     raise
                 yield self._damaged(left - skip, " ".join(str(error).split()))
                 skip = 0
 
-    def _piece(self, batch: pa.RecordBatch) -> Piece:
+    def _chunk(self, batch: pa.RecordBatch) -> FileChunk:
         try:
             records = cast(batch, self._schema, self._name, self._row)
             bad: list[tuple[int, str, bytes]] = []
@@ -213,18 +213,18 @@ class _ParquetPart(Iterator[Piece]):
         self._offset += batch.num_rows
         self._row += records.num_rows
         self._end = locate(records.num_rows).offset
-        return Piece(records, locate, found)
+        return FileChunk(records, locate, found)
 
-    def _damaged(self, n_rows: int, error: str) -> Piece:
+    def _damaged(self, n_rows: int, error: str) -> FileChunk:
         """Return what stands for the rest of a row group."""
         records = pa.RecordBatch.from_pylist([], schema=self._schema)
         reason = f"{n_rows} rows are damaged, up to the end of their row group: {error}"
         bad = BadRow(0, self._name, self._offset, "damage", reason, b"", n_rows=n_rows)
         self._offset += n_rows
-        return Piece(records, partial(_locate, self.whole, self._end, self._offset, None), [bad])
+        return FileChunk(records, partial(_locate, self.whole, self._end, self._offset, None), [bad])
 
-    def __next__(self) -> Piece:
-        return next(self._pieces)
+    def __next__(self) -> FileChunk:
+        return next(self._chunks)
 
     def identity(self) -> FileIdentity:
         """Return what the file was when it was opened: whoever reads looks around each block whether it still is."""

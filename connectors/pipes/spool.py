@@ -101,9 +101,9 @@ class Spool:
         """Hear that a file was read to its end."""
         self._files.leave(name)
 
-    def acknowledge(self, name: str) -> None:
+    def commit(self, name: str) -> None:
         """Remove the files before one: no checkpoint needs them any more."""
-        self._files.acknowledge(name)
+        self._files.commit(name)
 
     def refuse_failure(self) -> None:
         """Raise what ended it, once all that came before that was read.

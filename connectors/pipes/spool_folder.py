@@ -115,7 +115,7 @@ class SpoolFolder:
         if not self.is_kept:
             Path(name).unlink(missing_ok=True)
 
-    def acknowledge(self, name: str) -> None:
+    def commit(self, name: str) -> None:
         """Remove the files before one: no checkpoint needs them any more."""
         match = FILE_NAME.fullmatch(Path(name).name)
         for path in Path(self.path).iterdir():

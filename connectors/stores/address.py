@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from connectors.errors import SourceError
 
-__all__ = ["SCHEMES", "Address", "is_address", "told"]
+__all__ = ["SCHEMES", "Address", "is_address", "redact"]
 
 _HTTP = ("http", "https")
 _AZURE = {"blob_storage_authority", "dfs_storage_authority", "enable_tls", "credential_kind", "tenant_id", "client_id"}
@@ -52,7 +52,7 @@ class Address:
     Examples
     --------
     >>> address = Address.of("https://me:secret@host/a.csv?signature=secret")
-    >>> address.name, address.told
+    >>> address.name, address.redacted
     ('https://host/a.csv', 'https://…@host/a.csv?…')
     """
 
@@ -74,10 +74,10 @@ class Address:
         scheme = _SCHEME.match(place)
         parts = _PARTS.fullmatch(place, scheme.end()) if scheme else None
         if scheme is None or parts is None:
-            raise SourceError(f"{told(place)}: the address cannot be read; expected scheme://host/path")
+            raise SourceError(f"{redact(place)}: the address cannot be read; expected scheme://host/path")
         if (kind := scheme[1].lower()) not in SCHEMES:
             known = ", ".join(SCHEMES)
-            raise SourceError(f"{told(place)}: scheme {kind!r} is not supported; known are {known}, and local paths")
+            raise SourceError(f"{redact(place)}: scheme {kind!r} is not supported; known are {known}, and local paths")
         address = cls(kind, parts[1] or "", parts[2], parts[3] or "", parts[4] or "")
         address._refuse_what_does_not_belong()
         return address
@@ -129,7 +129,7 @@ class Address:
         return f"{self.scheme}://{user}{self.host}{self.path}" + (f"?{self.query}" if self.query else "")
 
     @property
-    def told(self) -> str:
+    def redacted(self) -> str:
         """What may be kept to find the place again: secrets are left out, and it shows."""
         if self.is_http:
             return f"{self.scheme}://{'…@' * bool(self.user)}{self.host}{self.path}{'?…' * bool(self.query)}"
@@ -141,7 +141,7 @@ def is_address(place: str) -> bool:
     return _SCHEME.match(place) is not None
 
 
-def told(place: str) -> str:
+def redact(place: str) -> str:
     """Return a place as it may be kept and shown: a path as it is, an address without what is secret in it.
 
     Examples
@@ -160,4 +160,4 @@ def told(place: str) -> str:
     address = Address(scheme[1].lower(), parts[1] or "", parts[2], parts[3] or "", parts[4] or "")
     known = _OPTIONS.get(address.scheme, set())
     is_open = set(address.options) <= known and (not address.user or address._is_user_told)
-    return address.told if address.is_http or is_open else address.name
+    return address.redacted if address.is_http or is_open else address.name

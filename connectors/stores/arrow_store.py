@@ -53,8 +53,8 @@ class _ArrowHandle:
 
     def __init__(self, file: Any) -> None:
         self._file = file
-        told = {as_text(key).lower(): as_text(value) for key, value in file.metadata().items()}
-        self.status = status_of(file.size(), told)
+        metadata = {as_text(key).lower(): as_text(value) for key, value in file.metadata().items()}
+        self.status = status_of(file.size(), metadata)
 
     def read_at(self, n_bytes: int, offset: int) -> bytes:
         return bytes(self._file.read_at(n_bytes, offset))

@@ -72,10 +72,10 @@ def as_text(value: bytes | str) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
-def status_of(size: int, told: dict[str, Any]) -> ObjectStatus:
+def status_of(size: int, metadata: dict[str, Any]) -> ObjectStatus:
     """Return the status that a store's own words tell."""
-    changed = str(told.get("last-modified") or told.get("updated") or "")
-    version = told.get("etag") or told.get("generation") or f"{size} bytes of {changed or 'an unknown time'}"
+    changed = str(metadata.get("last-modified") or metadata.get("updated") or "")
+    version = metadata.get("etag") or metadata.get("generation") or f"{size} bytes of {changed or 'an unknown time'}"
     return ObjectStatus(size, _nanoseconds(changed), str(version))
 
 

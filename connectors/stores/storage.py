@@ -84,10 +84,10 @@ class Storage:
             self._known[name] = (time.monotonic(), status)
         return status
 
-    def told(self, name: str) -> str:
+    def redact(self, name: str) -> str:
         """Return what a file can be found by again, from anywhere: an absolute path, or its address without secrets."""
         if name in self._addresses:
-            return self._addresses[name].told
+            return self._addresses[name].redacted
         return os.path.abspath(name)  # noqa: PTH100 - no link is to be resolved
 
     def expand(self, place: str) -> tuple[list[str], bool]:

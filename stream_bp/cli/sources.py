@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from connectors import Follow, Source, open_source, told
+from connectors import Follow, Source, open_source, redact
 from stream_bp.config.job import DIALECT, JobConfig
 from stream_bp.errors import ConfigError
 from stream_bp.job.observer import Observer
@@ -22,12 +22,12 @@ def open_for_job(config: JobConfig, observer: Observer) -> Source:
             "keeps it"
         )
     if follow is not None:
-        observer.on_message(f"following {', '.join(map(told, config.source))}")
-    return open_source(*config.source, **config.source_settings, follow=follow, tell=observer.on_message)
+        observer.on_message(f"following {', '.join(map(redact, config.source))}")
+    return open_source(*config.source, **config.source_settings, follow=follow, on_message=observer.on_message)
 
 
 def open_for_checkpoint(
-    loaded: checkpoints.Loaded, sources: list[str], reading: dict[str, Any], tell: Callable[[str], object] | None
+    loaded: checkpoints.Loaded, sources: list[str], reading: dict[str, Any], on_message: Callable[[str], object] | None
 ) -> Source:
     """Open places to put a checkpoint to use.
 
@@ -39,7 +39,7 @@ def open_for_checkpoint(
         The places.
     reading
         Settings that win over the checkpoint's.
-    tell
+    on_message
         Hears why opening takes a while.
 
     Returns
@@ -59,4 +59,4 @@ def open_for_checkpoint(
     config = JobConfig.of({name: getattr(saved, name) for name in names} | reading)
     if reading.get("on_bad_row") == "quarantine":
         raise ConfigError("on_bad_row: only a job that learns keeps bad rows; expected error or skip")
-    return open_source(*sources, **config.source_settings, tell=tell)
+    return open_source(*sources, **config.source_settings, on_message=on_message)

@@ -131,7 +131,7 @@ def compare(
     encoder = plan(source, config)
     task, names = encoder.task, list(models) or river_models.names(encoder.task)
     river_models.check(names, task)
-    if source.is_endless and len(names) > 1:
+    if source.is_unbounded and len(names) > 1:
         raise ConfigError(f"{source.description}: read once, for one model; write it to a file to compare {len(names)}")
     import river.metrics  # noqa: F401, PLC0415 - it takes a second, which would count for the first model
 

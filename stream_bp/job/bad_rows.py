@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from connectors import BadRow, Note, RowError
+from connectors import BadRow, RowError, SourceEvent
 from stream_bp.config.job import JobConfig
 from stream_bp.job.data_quality import Quality
 from stream_bp.persistence.journal import Journal
@@ -53,7 +53,7 @@ class Quarantine:
         self._limit = _Limit(0) if config.on_bad_row == "error" else _Limit(config.most_bad_rows, config.most_bad_share)
         self._journal = journal if config.on_bad_row == "quarantine" else None
 
-    def first_excess(self, notes: Sequence[Note]) -> tuple[BadRow, RowError] | None:
+    def first_excess(self, notes: Sequence[SourceEvent]) -> tuple[BadRow, RowError] | None:
         """Return the first bad row among the next notes that is one too many, and the error that says so."""
         # Counted on from what the checkpoint holds, so that a resumed job ends where the first one would have.
         n_bad = self._quality.n_bad
@@ -63,7 +63,7 @@ class Quarantine:
                 return row, self._excess(row, n_bad)
         return None
 
-    def excess_at_end(self, notes: Sequence[Note], n_rows: int) -> RowError | None:
+    def excess_at_end(self, notes: Sequence[SourceEvent], n_rows: int) -> RowError | None:
         """Return the error that there are too many bad rows, with those behind the last of all rows; None if not."""
         if (excess := self.first_excess(notes)) is not None:
             return excess[1]
@@ -80,7 +80,7 @@ class Quarantine:
             return RowError(f"{where}; nobody knows how many rows are lost, and --max-bad-rows sets a limit")
         return RowError(f"{where}; this is bad row number {n_bad:,}, and --max-bad-rows allows for fewer")
 
-    def take(self, notes: Sequence[Note]) -> None:
+    def take(self, notes: Sequence[SourceEvent]) -> None:
         """Count the bad rows among notes, and keep them."""
         for row in _bad(notes):
             self._quality.count_bad(row.kind, row.n_counted)
@@ -90,7 +90,7 @@ class Quarantine:
                 self._journal.append({**where, **what})
 
 
-def _bad(notes: Sequence[Note]) -> Iterator[BadRow]:
+def _bad(notes: Sequence[SourceEvent]) -> Iterator[BadRow]:
     return (note for note in notes if isinstance(note, BadRow))
 
 

@@ -102,7 +102,7 @@ class Checkpointing:
                 stack.enter_context(self.predictions)
             newest = None if resumed is None else resumed.path
             self._writer = Saver(checkpointer, self.logs, newest, self.predictions, self._work)
-            if self._source.is_endless:
+            if self._source.is_unbounded:
                 kept = KeptDecisions(directory.file("decisions"), self._config.keep, disk)
                 self.decisions = stack.enter_context(contextlib.closing(kept))
                 self._writer.acknowledged += [lambda snapshot: kept.saved(snapshot.state["rows"]), self._commit]
@@ -165,4 +165,4 @@ class Checkpointing:
         self._not_committed.append(self._source.compact(cursor))
         # A job may go back to any checkpoint that is kept, so the source keeps what those need.
         if len(self._not_committed) > self._config.keep:
-            self._source.acknowledge(self._not_committed.popleft())
+            self._source.commit(self._not_committed.popleft())

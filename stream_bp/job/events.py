@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 
-from connectors import Note
+from connectors import SourceEvent
 from stream_bp.job.bad_rows import Quarantine
 from stream_bp.job.schema_changes import SchemaChange
 from stream_bp.job.state import JobState
@@ -32,7 +32,7 @@ class EventRecorder:
     ) -> None:
         self._state, self._quarantine, self._logs, self._say = state, quarantine, logs, say
 
-    def record(self, notes: Sequence[Note]) -> None:
+    def record(self, notes: Sequence[SourceEvent]) -> None:
         """Write down what was said of rows that are learned, and the drift up to the last of them."""
         self._quarantine.take(notes)
         for note in notes:

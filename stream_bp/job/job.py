@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from connectors import Source, told
+from connectors import Source, redact
 from stream_bp._arrays import DType
 from stream_bp.config.job import JobConfig
 from stream_bp.errors import ConfigError, LockedError
@@ -85,7 +85,7 @@ class Job:
         self.source = source
         config = JobConfig.of(settings) if config is None else config
         # The source is open: what is kept and shown from here on needs no passwords and signatures.
-        self.config = config.model_copy(update={"source": tuple(map(told, config.source))})
+        self.config = config.model_copy(update={"source": tuple(map(redact, config.source))})
         self._estimator, self._frozen = model, frozen
         self._is_fresh, self._may_differ = fresh, allow_different_numerics
         self._observer = observer or Observer()
@@ -134,7 +134,7 @@ class Job:
             state = plan.state(may_differ=self._may_differ)
             predictions = plan.predictions(state.model.encoder, self._disk, is_fresh=self._is_fresh)
             if resumed is None and self._frozen is None:
-                _tell_doubts(self.source, self.config, state.model.encoder.features, self._observer.on_message)
+                _say_doubtful_types(self.source, self.config, state.model.encoder.features, self._observer.on_message)
             if self.config.engine == "compiled":
                 _compile(self.config.dtype, self._observer.on_message)
             if self._directory is not None and not was_there:
@@ -196,12 +196,14 @@ def _refuse_misfits(config: JobConfig, source: Source, *, has_network: bool) -> 
     refuse_place(Path(config.predictions), [*config.source, *source.paths])
 
 
-def _tell_doubts(source: Source, config: JobConfig, features: Sequence[Column], say: Callable[[str], object]) -> None:
+def _say_doubtful_types(
+    source: Source, config: JobConfig, features: Sequence[Column], say: Callable[[str], object]
+) -> None:
     """Say which features may not be what they are taken for, unless the settings say what they are."""
-    said, doubts = {*config.features, *config.categorical, *config.numeric}, source.doubts
+    said, warnings = {*config.features, *config.categorical, *config.numeric}, source.type_warnings
     for column in features:
-        if column.name in doubts and column.name not in said:
-            say(doubts[column.name])
+        if column.name in warnings and column.name not in said:
+            say(warnings[column.name])
 
 
 def _compile(dtype: DType, say: Callable[[str], object]) -> None:

@@ -49,7 +49,7 @@ def plan(source: Source, config: JobConfig) -> Encoder:
     if task != draft:
         encoder = Encoder(ColumnPlan.of(schema, config.target, task, **settings))
     # A stream that never ends may bring its second class late.
-    if not source.is_endless:
+    if not source.is_unbounded:
         _refuse_hopeless(source, encoder)
     return encoder
 

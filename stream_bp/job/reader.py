@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 
 from connectors import (
-    Block,
     Cursor,
     CursorError,
     Decisions,
-    Note,
+    RecordBatchSlice,
     Source,
+    SourceEvent,
     prefetch,
     rebatch,
     rebatch_as_it_comes,
@@ -100,11 +100,11 @@ class Chunk:
 
     rows: Rows
     position: Callable[[int], Position]
-    notes: Sequence[Note] = ()
+    notes: Sequence[SourceEvent] = ()
     kept: Any = None
 
 
-_Located = tuple[Any, Callable[[int], Position], Sequence[Note], Callable[[int], int]]
+_Located = tuple[Any, Callable[[int], Position], Sequence[SourceEvent], Callable[[int], int]]
 
 
 class Feed:
@@ -156,7 +156,7 @@ class Feed:
         # A chunk of many columns has fewer rows: the arrays of a chunk stay of one size.
         bounds = _ROWS, _VALUES // max(len(schema), 1), _MINIBATCHES * config.batch_size
         rows = config.shuffle_window or min(bounds)
-        self.notes: Sequence[Note] = []
+        self.notes: Sequence[SourceEvent] = []
         self._chunk_rows = max(1, -(-rows // config.batch_size)) * config.batch_size
 
     @contextlib.contextmanager
@@ -172,11 +172,11 @@ class Feed:
                 self._work.n_ready = lambda: ahead.n_ready
                 yield ahead
             # Asked at the end of the pass alone: only then every file is known.
-            self._again = reader.again
+            self._again = reader.next_pass
             self.notes = self._new(reader.notes, position)
 
-    def _rebatched(self, blocks: Iterable[Block], position: Position) -> Iterator[Block]:
-        if not self._source.is_endless:
+    def _rebatched(self, blocks: Iterable[RecordBatchSlice], position: Position) -> Iterator[RecordBatchSlice]:
+        if not self._source.is_unbounded:
             # Part of a window would be drawn in another order than the whole.
             return rebatch(blocks, self._chunk_rows, unit=None if self._is_shuffled else self._batch_size)
         return rebatch_as_it_comes(
@@ -216,7 +216,7 @@ class Feed:
         """
         return Position(position.epoch + 1, self._again())
 
-    def _records(self, blocks: Iterator[Block], start: Position) -> Iterator[_Located]:
+    def _records(self, blocks: Iterator[RecordBatchSlice], start: Position) -> Iterator[_Located]:
         """Yield record batches in the order in which they are learned, each with its positions."""
         skip = start.skip
         if start.end is not None:
@@ -230,11 +230,11 @@ class Feed:
             skip = 0
 
     @staticmethod
-    def _new(notes: Sequence[Note], start: Position) -> Sequence[Note]:
+    def _new(notes: Sequence[SourceEvent], start: Position) -> Sequence[SourceEvent]:
         """Return what was not said before: of each pass the same is, and a window that was begun is read again."""
         return [] if start.epoch else [note for note in notes if note.row >= start.row]
 
-    def _shuffled(self, window: Block, epoch: int, skip: int, notes: Sequence[Note]) -> _Located:
+    def _shuffled(self, window: RecordBatchSlice, epoch: int, skip: int, notes: Sequence[SourceEvent]) -> _Located:
         """Return a window in its drawn order, without the rows that were applied."""
         first, locate, n_rows = window.cursor(0), window.locator, len(window)
         # The seed is where the window begins, so its order is the same wherever a run resumed.
@@ -254,7 +254,7 @@ def _row_of(locate: Callable[[int], Cursor], i: int) -> int:
     return locate(i).row
 
 
-def _same_window(source: Source, end: Cursor, window: Block | None) -> Block:
+def _same_window(source: Source, end: Cursor, window: RecordBatchSlice | None) -> RecordBatchSlice:
     """Return the window that was begun, if it ends where, and as, it did; else refuse it."""
     found = window.cursor(len(window)) if window is not None else Cursor.start()
     if window is None or not source.same_rows_before(found, end):
@@ -267,6 +267,6 @@ def _same_window(source: Source, end: Cursor, window: Block | None) -> Block:
     return window
 
 
-def _in_order(block: Block, epoch: int) -> Callable[[int], Position]:
+def _in_order(block: RecordBatchSlice, epoch: int) -> Callable[[int], Position]:
     locate = block.locator
     return lambda n: Position(epoch, locate(n))

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
-from connectors import ConnectorError, NewColumnsError, Note, RowError, Source
+from connectors import ConnectorError, NewColumnsError, RowError, Source, SourceEvent
 from stream_bp.config.job import JobConfig
 from stream_bp.errors import CheckpointError, DataError
 from stream_bp.job.bad_rows import Quarantine
@@ -170,7 +170,7 @@ class Runner:
             look_up=self._look_up,
         )
         self._started, self._first_row = time.monotonic(), state.rows
-        self._notes_at_end: Sequence[Note] = ()
+        self._notes_at_end: Sequence[SourceEvent] = ()
         self._excess: RowError | None = None
         self._is_idle = self._is_closed = False
 
@@ -313,7 +313,7 @@ class Runner:
             self._checkpointing.save_and_wait()
             raise
 
-    def _end_pass(self, notes: Sequence[Note]) -> None:
+    def _end_pass(self, notes: Sequence[SourceEvent]) -> None:
         """Take what is said of what lies after the last row: at the very end, or with the next pass."""
         if self._state.epoch:
             return

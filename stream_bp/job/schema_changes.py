@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from connectors import FileStart, Note
+from connectors import FileStart, SourceEvent
 from stream_bp._state import StateDict
 from stream_bp.errors import CheckpointError
 
@@ -54,7 +54,7 @@ class Changes:
         self.unlearnable: set[str] = set()
         self._columns: list[str] | None = None
 
-    def take(self, notes: Sequence[Note]) -> list[SchemaChange]:
+    def take(self, notes: Sequence[SourceEvent]) -> list[SchemaChange]:
         """Compare the columns of files that begin with those of the file before; return the changes."""
         changes = []
         for start in notes:

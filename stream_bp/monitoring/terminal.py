@@ -138,7 +138,7 @@ def _facts(status: Status, lag: int | None) -> Text:
     if rate is not None:
         facts.append(f"learning rate {show(rate)}")
     if lag is not None:
-        facts.append(f"{show_bytes(lag)} {'behind' if status.source.is_endless else 'to read'}")
+        facts.append(f"{show_bytes(lag)} {'behind' if status.source.is_unbounded else 'to read'}")
     if saved is not None:
         facts.append(f"checkpoint {show_duration(time.time() - saved.at)} ago, {show_bytes(saved.n_bytes)}")
     if training.quality.n_bad:

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pyarrow as pa
 
-from connectors import Block, Cursor, CursorError, Decisions, Reader, RowError, Source, SourceError
+from connectors import Cursor, CursorError, Decisions, Reader, RecordBatchSlice, RowError, Source, SourceError
 from connectors.schemas import cast, require
 
 __all__ = ["SqliteSource", "open_sqlite", "write_sqlite"]
@@ -90,14 +90,14 @@ class SqliteSource(Source):
             raise CursorError(f"{self.description}: the file was changed since it was read; restore it")
         return Reader(self._read(schema, start.row, state), self.description, lambda: Cursor.start(state))
 
-    def _read(self, schema: pa.Schema, row: int, state: dict[str, str]) -> Iterator[Block]:
+    def _read(self, schema: pa.Schema, row: int, state: dict[str, str]) -> Iterator[RecordBatchSlice]:
         names = ", ".join('"{}"'.format(name.replace('"', '""')) for name in schema.names)
         with self._reading() as connection:
             select = f"SELECT {names} FROM {self._quoted} ORDER BY rowid LIMIT -1 OFFSET ?"  # noqa: S608
             found = connection.execute(select, [row])
             while values := found.fetchmany(_BLOCK_ROWS):
                 records = cast(self._records(values, schema.names, row), schema, self.description, row)
-                yield Block(records, partial(_locate, state, row))
+                yield RecordBatchSlice(records, partial(_locate, state, row))
                 row += len(values)
         if self._state() != state:
             raise CursorError(f"{self.description}: the file was changed while it was read; start over")

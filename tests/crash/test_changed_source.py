@@ -23,7 +23,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
-from connectors import Block, ConnectorError, Cursor, FileCursor, Reader, Source, open_source
+from connectors import ConnectorError, Cursor, FileCursor, Reader, RecordBatchSlice, Source, open_source
 from connectors.files import source as files_source
 from connectors.formats import parquet
 from connectors.formats.csv import format as csv_format
@@ -205,9 +205,9 @@ class Changing(Source, Observer):
     def open(self, schema: pa.Schema, cursor: Cursor | None = None, decisions: Any = None, known: Any = None) -> Reader:
         """Open the source."""
         reader = self._source.open(schema, cursor)
-        return Reader(self._blocks(reader), self.description, reader.again)
+        return Reader(self._blocks(reader), self.description, reader.next_pass)
 
-    def _blocks(self, reader: Reader) -> Iterator[Block]:
+    def _blocks(self, reader: Reader) -> Iterator[RecordBatchSlice]:
         with reader:
             for block in reader:
                 yield block
@@ -388,7 +388,7 @@ def test_no_row_is_handed_out_after_a_change(tmp_path: Path, campaign: Campaign,
     source, n_blocks = place.source(), blocks_of(place)
     with source.open(source.schema) as reader:
         assert sum(len(block) for block in reader) == PER_FILE
-        start = reader.again() if form != "parquet" else Cursor.start()
+        start = reader.next_pass() if form != "parquet" else Cursor.start()
     with source.open(source.schema, start) as reader:
         for _ in range(campaign.random.randint(1, n_blocks - 1)):
             next(reader)

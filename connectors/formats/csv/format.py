@@ -19,9 +19,9 @@ import pyarrow as pa
 
 from connectors.errors import ContinuedError, CursorError, RowError
 from connectors.formats.base import (
+    FileChunk,
     FileFacts,
-    Part,
-    Piece,
+    FileReader,
     identify,
     refusal,
     refuse_other_content,
@@ -109,7 +109,7 @@ class CsvFormat:
         *,
         is_growing: bool = False,
         until: int | None = None,
-    ) -> Part | None:
+    ) -> FileReader | None:
         """Open a file at a byte of its text; return None for one that is being written, and has no header yet.
 
         Of compressed text that is being written it cannot be told where it ends: there is none until it is whole.
@@ -129,9 +129,9 @@ class CsvFormat:
             if seen is not None:
                 _resume(text, name, seen)
             parser = _parser(header, schema, name, text.dialect) if header else None
-            part = _CsvPart(name, self._storage, text, parser, row, keeps_bad_rows=self._keeps_bad_rows)
+            reader = _CsvReader(name, self._storage, text, parser, row, keeps_bad_rows=self._keeps_bad_rows)
             stack.pop_all()
-            return part
+            return reader
 
     def head(self, name: str) -> FileIdentity | None:
         """Return the identity of the first records; None if there is but a header, or not even that."""
@@ -148,7 +148,7 @@ class CsvFormat:
                 raise refusal(name, seen, f"the file has grown (expected {seen.offset} bytes of text, found more)")
 
 
-class _CsvPart(Iterator[Piece]):
+class _CsvReader(Iterator[FileChunk]):
     """One open CSV file from a record on: one thread reads and cuts the text, others parse it; the order stays."""
 
     def __init__(
@@ -194,13 +194,13 @@ class _CsvPart(Iterator[Piece]):
             rest, reason = self._text.rest(), f"the file is damaged here: {damage}"
             yield _Block(rest, offset, before, self._pool.submit(parser.refused, rest, "damage", reason))
 
-    def __next__(self) -> Piece:
+    def __next__(self) -> FileChunk:
         if self._failure is not None:
             raise self._failure
         block = self._next_block()
         parsed = block.parsed.result()
         locate = partial(_locate, self._name, self._text.status, block, parsed, self._locate_begin)
-        piece = Piece(parsed.records, locate, self._bad(block, parsed))
+        chunk = FileChunk(parsed.records, locate, self._bad(block, parsed))
         if n_rows := parsed.records.num_rows:
             self._row += n_rows
             # Not by way of `locate`, which would keep the block before this one, and so all of them.
@@ -209,8 +209,8 @@ class _CsvPart(Iterator[Piece]):
             self._failure = self._error(block, parsed)
             if not parsed.records.num_rows:
                 raise self._failure
-            return replace(piece, bad=())
-        return piece
+            return replace(chunk, bad=())
+        return chunk
 
     def _ahead(self) -> Prefetcher[_Block]:
         """Read on; of what grows a little at a time no thread is to be made for each little."""

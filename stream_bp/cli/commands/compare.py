@@ -31,7 +31,7 @@ def run(sources: list[str], models: list[str], settings: dict[str, Any], *, as_j
         config = JobConfig.of({"batch_size": 1, **SINGLE_ROWS, "drift": "none", **settings})
         observe = partial(observing, watched, Console(stderr=True))
         with observe() as observer:
-            source = open_source(*sources, **config.source_settings, tell=observer.on_message)
+            source = open_source(*sources, **config.source_settings, on_message=observer.on_message)
         comparison = compare(source, config, models, observe)
         if as_json:
             write_json(comparison.to_json())

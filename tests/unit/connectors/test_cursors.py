@@ -13,7 +13,17 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
-from connectors import Block, Cursor, CursorError, FileCursor, Follow, MemorySource, Source, open_source, rebatch
+from connectors import (
+    Cursor,
+    CursorError,
+    FileCursor,
+    Follow,
+    MemorySource,
+    RecordBatchSlice,
+    Source,
+    open_source,
+    rebatch,
+)
 
 
 def stop(source: Source, n: int) -> Cursor:
@@ -186,7 +196,7 @@ def test_the_cursor_of_a_source_can_be_compared_and_called(tmp_path: Path) -> No
 
 def test_a_block_has_no_position_outside_itself() -> None:
     """Positions go from 0 to the number of rows."""
-    block = Block(pa.record_batch({"x": [1, 2]}), lambda n: replace(Cursor.start(), row=n))
+    block = RecordBatchSlice(pa.record_batch({"x": [1, 2]}), lambda n: replace(Cursor.start(), row=n))
     assert [block.cursor(n).row for n in range(3)] == [0, 1, 2]
     for n in (-1, 3):
         with pytest.raises(ValueError, match="no position"):
@@ -324,7 +334,7 @@ def test_a_cursor_depends_on_the_row_alone(tmp_path: Path, size: int) -> None:
 def until_read(reader: Any) -> None:
     """Wait until the text of the present file was read to its end, ahead of its rows."""
     ends = time.monotonic() + 10
-    while not reader._blocks._part._blocks._is_done:
+    while not reader._blocks._reader._blocks._is_done:
         assert time.monotonic() < ends
         time.sleep(0.001)
 

@@ -323,7 +323,7 @@ def test_a_spool_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.Monkey
     assert rows(again, end)[0] == list(range(90, 100))
     thread.join()
     n_files = len(list(folder.iterdir()))
-    again.acknowledge(end)
+    again.commit(end)
     assert 0 < len(list(folder.iterdir())) < n_files
     (folder / "notes.txt").write_text("mine")
     with pytest.raises(SourceError, match=r"notes\.txt is not of a spool"):

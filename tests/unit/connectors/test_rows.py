@@ -11,7 +11,16 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
-from connectors import Block, ConnectorError, RowError, SchemaError, Source, SourceError, open_source, rebatch
+from connectors import (
+    ConnectorError,
+    RecordBatchSlice,
+    RowError,
+    SchemaError,
+    Source,
+    SourceError,
+    open_source,
+    rebatch,
+)
 from connectors.errors import foreign_errors
 from connectors.formats.csv import text as csv_text
 from connectors.memory import MemorySource
@@ -308,7 +317,7 @@ def test_every_row_before_a_bad_one_is_read(tmp_path: Path, block_size: int, bad
     assert found == [1] * 20
 
 
-def keep(found: list[int], blocks: Iterator[Block]) -> None:
+def keep(found: list[int], blocks: Iterator[RecordBatchSlice]) -> None:
     """Note the column x of block after block, as far as they come."""
     for block in blocks:
         found += block.records.column("x").to_pylist()
@@ -318,7 +327,7 @@ def test_rows_that_wait_for_their_block_come_before_an_error() -> None:
     """As many as make whole units; without a unit, none."""
     block = MemorySource(pa.table({"x": list(range(7))}))
 
-    def failing() -> Iterator[Block]:
+    def failing() -> Iterator[RecordBatchSlice]:
         with block.open(block.schema) as reader:
             yield from reader
         raise SourceError("somewhere: lost")

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from connectors import Block, ConnectorError, RowError, SourceError, open_source
+from connectors import ConnectorError, RecordBatchSlice, RowError, SourceError, open_source
 from connectors.formats import base as files_module
 from connectors.formats.csv import arrow_csv
 from stream_bp.config.job import JobConfig
@@ -224,7 +224,7 @@ def test_what_stands_before_too_many_bad_rows_is_handed_over(
     path = tmp_path / "rows.csv"
     path.write_text("i,x,label\n" + "1,2,a\nbad\n" * 50 + "nothing\n" * 120 + end)
     source = open_source(path, block_size=block_size, keeps_bad_rows=True)
-    blocks: list[Block] = []
+    blocks: list[RecordBatchSlice] = []
     with source.open(source.schema) as reader, pytest.raises(RowError, match=r"row 50: more than 100 bad rows"):
         blocks.extend(reader)
     assert (sum(map(len, blocks)), sum(len(block.bad) for block in blocks)) == (50, 49)

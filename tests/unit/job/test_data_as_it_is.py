@@ -194,9 +194,9 @@ def test_a_first_column_that_has_a_name_is_not_said_to_have_none(tmp_path: Path)
     """Whatever it is called."""
     for name in ("column 1", '"column 1"', '",a"'):
         (tmp_path / "a.csv").write_text(f"{name},b\n1,2\n")
-        assert open_source(tmp_path / "a.csv").doubts == {}
+        assert open_source(tmp_path / "a.csv").type_warnings == {}
     (tmp_path / "a.csv").write_text('" ",b\n1,2\n')
-    assert list(open_source(tmp_path / "a.csv").doubts) == ["column 1"]
+    assert list(open_source(tmp_path / "a.csv").type_warnings) == ["column 1"]
 
 
 def inspected(run_dir: str, place: Path) -> dict[str, Any]:

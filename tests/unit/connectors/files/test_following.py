@@ -401,7 +401,9 @@ def test_part_of_a_record_is_told_of_where_waiting_ends(tmp_path: Path, kind: st
         os.write(fd, f"n\n1\n2{end}".encode())
     else:
         write(path, 1, 2, end=end)
-    source = open_source(tmp_path if kind == "folder" else path, follow=Follow(idle_timeout_s=0.3), tell=said.append)
+    source = open_source(
+        tmp_path if kind == "folder" else path, follow=Follow(idle_timeout_s=0.3), on_message=said.append
+    )
     with source.open(SCHEMA) as reader:
         assert [n for block in reader for n in block.records["n"].to_pylist()] == [1, 2]
     if kind == "pipe":

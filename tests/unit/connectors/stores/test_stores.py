@@ -33,7 +33,7 @@ from connectors import (
     UnavailableError,
     open_source,
     rebatch,
-    told,
+    redact,
 )
 from connectors.stores import arrow_store, object_file, retry, storage
 from connectors.stores.address import Address
@@ -338,7 +338,7 @@ def test_what_is_not_there_is_refused(store: S3, place: str, words: str, monkeyp
 )
 def test_addresses_are_taken_apart(place: str, name: str, kept: str) -> None:
     """The name is for messages; what is kept finds the place again, as far as it has no secret."""
-    assert (Address.of(place).name, Address.of(place).told, told(place)) == (name, kept, kept)
+    assert (Address.of(place).name, Address.of(place).redacted, redact(place)) == (name, kept, kept)
 
 
 @pytest.mark.parametrize(
@@ -365,7 +365,7 @@ def test_addresses_that_are_none_are_refused_without_their_secrets(place: str, w
     assert CANARY not in str(caught.value)
     assert "\n" not in str(caught.value)
     # What another package's address says behind its "?" is kept, or nobody could find the place again.
-    assert CANARY not in (told(place) if "ftp" not in place else told(place).partition("?")[0])
+    assert CANARY not in (redact(place) if "ftp" not in place else redact(place).partition("?")[0])
 
 
 def test_two_addresses_of_one_name_are_refused(store: S3) -> None:
