@@ -1,17 +1,17 @@
 from .config.job import JobConfig
 from .errors import StreamBPError
 from .job.job import Job
-from .metrics.prequential import Evaluation
+from .metrics.prequential import PrequentialEvaluator
 from .nn.learner import Learner
 from .persistence.checkpoints import Checkpointer, load
 from .persistence.snapshot import Snapshot
 
 __all__ = [
     "Checkpointer",
-    "Evaluation",
     "Job",
     "JobConfig",
     "Learner",
+    "PrequentialEvaluator",
     "Snapshot",
     "StreamBPError",
     "load",

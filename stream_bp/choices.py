@@ -229,11 +229,11 @@ SCHEDULES: Schedules[Any] = Schedules(
 BACKENDS: Choices[Any] = Choices(
     "engine",
     {
-        "numpy": BuiltIn("stream_bp.nn.numpy_backend", "NumPyEngine"),
-        "compiled": BuiltIn("stream_bp.nn.numba_backend", "CompiledEngine"),
+        "numpy": BuiltIn("stream_bp.nn.numpy_backend", "NumPyBackend"),
+        "compiled": BuiltIn("stream_bp.nn.numba_backend", "NumbaBackend"),
     },
 )
-"""What computes: classes that make a :class:`~stream_bp.nn.backend.Engine`."""
+"""What computes: classes that make a :class:`~stream_bp.nn.backend.Backend`."""
 
 DETECTORS: Choices[Any] = Choices(
     "drift",

@@ -11,11 +11,11 @@ from connectors import BadRow, Source, open_writer, prefetch, rebatch
 from stream_bp._state import StateDict
 from stream_bp.config.job import IDENTITY, JobConfig
 from stream_bp.errors import ConfigError
-from stream_bp.job.data_quality import Quality, no_rows
-from stream_bp.metrics.prequential import Evaluation
+from stream_bp.job.data_quality import DataQuality, no_rows
+from stream_bp.metrics.prequential import PrequentialEvaluator
 from stream_bp.models.mlp import MLPModel
 from stream_bp.models.restore import restore_evaluation, restore_model
-from stream_bp.persistence.checkpoints import Loaded
+from stream_bp.persistence.checkpoints import LoadedCheckpoint
 from stream_bp.persistence.snapshot import Snapshot
 from stream_bp.persistence.state_schema import fitting, holds_job, saved_config
 from stream_bp.preprocessing.decoder import decode
@@ -26,7 +26,9 @@ __all__ = ["evaluate", "following", "inspect", "predict"]
 _ROWS = 1 << 13
 
 
-def predict(loaded: Loaded, source: Source, output: str | Path, keep_columns: Sequence[str] = ()) -> dict[str, Any]:
+def predict(
+    loaded: LoadedCheckpoint, source: Source, output: str | Path, keep_columns: Sequence[str] = ()
+) -> dict[str, Any]:
     """Write a prediction for every row of a source, in its order.
 
     Parameters
@@ -74,7 +76,7 @@ def predict(loaded: Loaded, source: Source, output: str | Path, keep_columns: Se
     return {"rows": n_rows, "bad_rows": dict(bad)}
 
 
-def evaluate(loaded: Loaded, source: Source) -> dict[str, Any]:
+def evaluate(loaded: LoadedCheckpoint, source: Source) -> dict[str, Any]:
     """Score a checkpoint on every row of a source, without learning.
 
     Returns
@@ -90,7 +92,7 @@ def evaluate(loaded: Loaded, source: Source) -> dict[str, Any]:
         If the source cannot be read, or has no target column.
     """
     model = _model(loaded)
-    evaluation = Evaluation(model.encoder.task, len(model.encoder.targets))
+    evaluation = PrequentialEvaluator(model.encoder.task, len(model.encoder.targets))
     bad: Counter[str] = Counter()
     for records in _batches(source, model.encoder.columns.schema_in(source.schema), bad):
         rows = model.encoder.encode(records)
@@ -109,7 +111,7 @@ def evaluate(loaded: Loaded, source: Source) -> dict[str, Any]:
     }
 
 
-def inspect(loaded: Loaded) -> dict[str, Any]:
+def inspect(loaded: LoadedCheckpoint) -> dict[str, Any]:
     """Return what a checkpoint holds: layers, norms, schema, settings, digest; of a job cursor, metrics, counts."""
     snapshot = loaded.snapshot
     config, model = saved_config(snapshot), restore_model(snapshot, engine="numpy")
@@ -133,7 +135,7 @@ def inspect(loaded: Loaded) -> dict[str, Any]:
     }
 
 
-def following(loaded: Loaded, settings: dict[str, Any]) -> JobConfig:
+def following(loaded: LoadedCheckpoint, settings: dict[str, Any]) -> JobConfig:
     """Return the settings of a job that predicts with a checkpoint the rows that come: its own, but for those given."""
     saved = saved_config(loaded.snapshot)
     own = {name: getattr(saved, name) for name in (*IDENTITY, "on_bad_row")}
@@ -147,7 +149,7 @@ def _inspect_job(snapshot: Snapshot, model: MLPModel) -> dict[str, Any]:
     counted = state.get("quality")  # release 0.1.0 did not count
     if counted is not None:
         with fitting():
-            quality = Quality(model.encoder)
+            quality = DataQuality(model.encoder)
             quality.load_state_dict(StateDict(values=counted))
             counted = quality.to_json()
     return {
@@ -165,7 +167,7 @@ def _inspect_job(snapshot: Snapshot, model: MLPModel) -> dict[str, Any]:
     }
 
 
-def _model(loaded: Loaded) -> MLPModel:
+def _model(loaded: LoadedCheckpoint) -> MLPModel:
     """Return a model that predicts every row: one that would not be learned, for what it misses, as the mean."""
     model = restore_model(loaded.snapshot, engine="numpy")
     if model.encoder.missing in {"skip", "error"}:

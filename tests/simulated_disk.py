@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Self
 
-from stream_bp.persistence.filesystem import CHUNK_BYTES, Disk
+from stream_bp.persistence.filesystem import CHUNK_BYTES, FileSystem
 
 
 class PowerCut(BaseException):
@@ -29,7 +29,7 @@ class Inode:
 
 
 @dataclass
-class SimulatedDisk(Disk):
+class SimulatedDisk(FileSystem):
     """Files, names and folders as programs see them, and as the medium has them.
 
     ``fail_at`` counts the calls from 1; at that call ``failure`` is raised, ``fired`` is set, and a write has taken

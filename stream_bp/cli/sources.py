@@ -27,7 +27,10 @@ def open_for_job(config: JobConfig, observer: Observer) -> Source:
 
 
 def open_for_checkpoint(
-    loaded: checkpoints.Loaded, sources: list[str], reading: dict[str, Any], on_message: Callable[[str], object] | None
+    loaded: checkpoints.LoadedCheckpoint,
+    sources: list[str],
+    reading: dict[str, Any],
+    on_message: Callable[[str], object] | None,
 ) -> Source:
     """Open places to put a checkpoint to use.
 

@@ -15,7 +15,7 @@ from stream_bp.job.job import Job
 from stream_bp.job.observer import Observer, Status
 from stream_bp.job.plan import plan
 from stream_bp.job.state import JobState
-from stream_bp.persistence.checkpoints import Loaded
+from stream_bp.persistence.checkpoints import LoadedCheckpoint
 from stream_bp.preprocessing.schema import Task
 
 __all__ = ["Comparison", "Score", "compare"]
@@ -184,14 +184,14 @@ class _Watch(Observer):
         self._points: list[tuple[int, float | None]] = []
         self._step = self._next = step
 
-    def on_start(self, training: JobState, resumed: Loaded | None) -> None:
+    def on_start(self, training: JobState, resumed: LoadedCheckpoint | None) -> None:
         """Remember the state."""
         self.training = training
         self._observer.on_start(training, resumed)
 
     def on_progress(self, status: Status) -> None:
         """Record a point at a multiple of the step: at any other row the moment of a callback is chance."""
-        rows = status.training.rows
+        rows = status.state.rows
         if rows >= self._next and rows % self._step == 0:
             self._note()
         self._observer.on_progress(status)

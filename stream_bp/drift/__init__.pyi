@@ -1,13 +1,13 @@
 from .detectors import DETECTORS, Detector
 from .error import ErrorDrift
 from .features import FeatureDrift
-from .monitor import Drift, DriftEvent
+from .monitor import DriftEvent, DriftMonitor
 
 __all__ = [
     "DETECTORS",
     "Detector",
-    "Drift",
     "DriftEvent",
+    "DriftMonitor",
     "ErrorDrift",
     "FeatureDrift",
 ]

@@ -12,7 +12,7 @@ from stream_bp.drift.features import SETTLED, FeatureDrift
 from stream_bp.preprocessing.encoder import Encoder
 from stream_bp.preprocessing.rows import Rows
 
-__all__ = ["Drift", "DriftEvent"]
+__all__ = ["DriftEvent", "DriftMonitor"]
 
 _TOLD = 20  # features of a window
 _NAMED = 8  # of them in a line
@@ -37,7 +37,7 @@ class DriftEvent:
     detail: str
 
 
-class Drift:
+class DriftMonitor:
     """The watch over a job, up to the last row learned.
 
     Parameters

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from connectors import BadRow, RowError, SourceEvent
 from stream_bp.config.job import JobConfig
-from stream_bp.job.data_quality import Quality
-from stream_bp.persistence.journal import Journal
+from stream_bp.job.data_quality import DataQuality
+from stream_bp.persistence.journal import AppendLog
 
 __all__ = ["Quarantine", "escaped"]
 
@@ -47,7 +47,7 @@ class Quarantine:
     that lies before its last row. What lies behind the last row of all is told at the end, behind the checkpoint.
     """
 
-    def __init__(self, quality: Quality, config: JobConfig, journal: Journal | None) -> None:
+    def __init__(self, quality: DataQuality, config: JobConfig, journal: AppendLog | None) -> None:
         self._quality = quality
         self._policy = config.on_bad_row
         self._limit = _Limit(0) if config.on_bad_row == "error" else _Limit(config.most_bad_rows, config.most_bad_share)

@@ -7,16 +7,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from stream_bp.job.prediction_writer import Predictions
-from stream_bp.job.stats import Save, Work
+from stream_bp.job.prediction_writer import PredictionWriter
+from stream_bp.job.stats import RuntimeStats, Save
 from stream_bp.persistence.checkpoints import Checkpointer
-from stream_bp.persistence.run_logs import Journals
+from stream_bp.persistence.run_logs import RunLogs
 from stream_bp.persistence.snapshot import Snapshot
 
-__all__ = ["Saver"]
+__all__ = ["AsyncCheckpointWriter"]
 
 
-class Saver:
+class AsyncCheckpointWriter:
     """One thread that writes one checkpoint at a time, at most one behind: the next one waits for it.
 
     Parameters
@@ -48,12 +48,12 @@ class Saver:
     def __init__(
         self,
         checkpointer: Checkpointer,
-        journals: Journals,
+        journals: RunLogs,
         newest: Path | None = None,
-        predictions: Predictions | None = None,
-        work: Work | None = None,
+        predictions: PredictionWriter | None = None,
+        work: RuntimeStats | None = None,
     ) -> None:
-        self._work = work or Work()
+        self._work = work or RuntimeStats()
         self.newest = newest
         self.acknowledged: list[Callable[[Snapshot], None]] = []
         self._checkpointer = checkpointer

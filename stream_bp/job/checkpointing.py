@@ -9,16 +9,16 @@ from typing import Any, Self
 import stream_bp
 from connectors import Cursor, Decisions, Source
 from stream_bp.config.job import JobConfig
-from stream_bp.job.checkpoint_writer import Saver
-from stream_bp.job.prediction_writer import Predictions
+from stream_bp.job.checkpoint_writer import AsyncCheckpointWriter
+from stream_bp.job.prediction_writer import PredictionWriter
 from stream_bp.job.state import JobState
-from stream_bp.job.stats import Work
+from stream_bp.job.stats import RuntimeStats
 from stream_bp.job.triggers import Triggers
-from stream_bp.persistence.checkpoints import Checkpointer, Loaded
-from stream_bp.persistence.decision_log import KeptDecisions
-from stream_bp.persistence.filesystem import Disk
+from stream_bp.persistence.checkpoints import Checkpointer, LoadedCheckpoint
+from stream_bp.persistence.decision_log import DecisionLog
+from stream_bp.persistence.filesystem import FileSystem
 from stream_bp.persistence.run_directory import RunDirectory
-from stream_bp.persistence.run_logs import Journals, open_journals
+from stream_bp.persistence.run_logs import RunLogs, open_run_logs
 from stream_bp.persistence.snapshot import Snapshot
 
 __all__ = ["Checkpointing"]
@@ -61,21 +61,21 @@ class Checkpointing:
         source: Source,
         *,
         fingerprint: dict[str, Any],
-        predictions: Predictions | None,
-        work: Work,
+        predictions: PredictionWriter | None,
+        work: RuntimeStats,
     ) -> None:
         self._state, self._config, self._source, self._work = state, config, source, work
         self._fingerprint = fingerprint
         self.predictions = predictions
-        self.logs: Journals | None = None
+        self.logs: RunLogs | None = None
         self.decisions = Decisions()
         self.triggers = Triggers(state, config, has_logs=False)
-        self._writer: Saver | None = None
+        self._writer: AsyncCheckpointWriter | None = None
         self._not_committed: deque[Cursor] = deque()
 
     @contextlib.contextmanager
     def open(
-        self, directory: RunDirectory, checkpointer: Checkpointer, disk: Disk, resumed: Loaded | None
+        self, directory: RunDirectory, checkpointer: Checkpointer, disk: FileSystem, resumed: LoadedCheckpoint | None
     ) -> Iterator[Self]:
         """Resume the files of a run directory that is locked, or begin them; leaving it waits for the last checkpoint.
 
@@ -93,7 +93,7 @@ class Checkpointing:
         columns = self._state.history.columns(self._state.model)
         with contextlib.ExitStack() as stack:
             snapshot = None if resumed is None else resumed.snapshot.state
-            self.logs = stack.enter_context(open_journals(directory, columns, snapshot, disk))
+            self.logs = stack.enter_context(open_run_logs(directory, columns, snapshot, disk))
             self.triggers = Triggers(self._state, self._config, has_logs=True)
             if not self._state.model.is_resumable:
                 yield self
@@ -101,9 +101,9 @@ class Checkpointing:
             if self.predictions is not None:
                 stack.enter_context(self.predictions)
             newest = None if resumed is None else resumed.path
-            self._writer = Saver(checkpointer, self.logs, newest, self.predictions, self._work)
+            self._writer = AsyncCheckpointWriter(checkpointer, self.logs, newest, self.predictions, self._work)
             if self._source.is_unbounded:
-                kept = KeptDecisions(directory.file("decisions"), self._config.keep, disk)
+                kept = DecisionLog(directory.file("decisions"), self._config.keep, disk)
                 self.decisions = stack.enter_context(contextlib.closing(kept))
                 self._writer.acknowledged += [lambda snapshot: kept.saved(snapshot.state["rows"]), self._commit]
             stack.enter_context(self._writer)

@@ -11,7 +11,7 @@ from stream_bp.errors import CheckpointError, DataError
 from stream_bp.preprocessing.encoder import Encoder
 from stream_bp.preprocessing.rows import Rows
 
-__all__ = ["Quality", "no_rows"]
+__all__ = ["DataQuality", "no_rows"]
 
 
 def no_rows(description: str, bad: Mapping[str, int]) -> DataError:
@@ -32,7 +32,7 @@ def no_rows(description: str, bad: Mapping[str, int]) -> DataError:
     )
 
 
-class Quality:
+class DataQuality:
     """Counts of what was amiss, up to the last row learned.
 
     Parameters

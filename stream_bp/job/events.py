@@ -7,7 +7,7 @@ from connectors import SourceEvent
 from stream_bp.job.bad_rows import Quarantine
 from stream_bp.job.schema_changes import SchemaChange
 from stream_bp.job.state import JobState
-from stream_bp.persistence.run_logs import Journals
+from stream_bp.persistence.run_logs import RunLogs
 
 __all__ = ["EventRecorder"]
 
@@ -28,7 +28,7 @@ class EventRecorder:
     """
 
     def __init__(
-        self, state: JobState, quarantine: Quarantine, logs: Journals | None, say: Callable[[str], object]
+        self, state: JobState, quarantine: Quarantine, logs: RunLogs | None, say: Callable[[str], object]
     ) -> None:
         self._state, self._quarantine, self._logs, self._say = state, quarantine, logs, say
 

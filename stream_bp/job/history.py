@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from stream_bp._arrays import running_sum
 from stream_bp._state import StateDict
-from stream_bp.job.data_quality import Quality
-from stream_bp.metrics.prequential import Evaluation
+from stream_bp.job.data_quality import DataQuality
+from stream_bp.metrics.prequential import PrequentialEvaluator
 from stream_bp.models.base import PredictionBatch, StreamModel
 
 __all__ = ["History", "next_mark"]
@@ -40,10 +40,12 @@ class History:
         """Return the names of the columns: a function of task, targets and model."""
         encoder = model.encoder
         counts = {"rows": 0, "minibatches": 0, "epoch": 0}
-        return tuple(self.line(counts, model, Evaluation(encoder.task, len(encoder.targets)), Quality(encoder)))
+        return tuple(
+            self.line(counts, model, PrequentialEvaluator(encoder.task, len(encoder.targets)), DataQuality(encoder))
+        )
 
     def line(
-        self, counts: Mapping[str, int], model: StreamModel, evaluation: Evaluation, quality: Quality
+        self, counts: Mapping[str, int], model: StreamModel, evaluation: PrequentialEvaluator, quality: DataQuality
     ) -> dict[str, float | int | None]:
         """Return a line; its ``loss`` is the mean since the line before.
 

@@ -15,12 +15,12 @@ from stream_bp.job.observer import Observer, Observers
 from stream_bp.job.resume import ResumePlan, find_checkpoint
 from stream_bp.job.runner import Runner
 from stream_bp.job.signals import StopSignals
-from stream_bp.job.stats import Work
+from stream_bp.job.stats import RuntimeStats
 from stream_bp.job.summary import Summary, summarize
 from stream_bp.job.timeline import Timeline
 from stream_bp.nn import reproducibility
-from stream_bp.persistence.checkpoints import Checkpointer, Loaded
-from stream_bp.persistence.filesystem import Disk
+from stream_bp.persistence.checkpoints import Checkpointer, LoadedCheckpoint
+from stream_bp.persistence.filesystem import FileSystem
 from stream_bp.persistence.prediction_parts import refuse_place
 from stream_bp.persistence.run_directory import RunDirectory
 from stream_bp.preprocessing.schema import Column
@@ -75,11 +75,11 @@ class Job:
         config: JobConfig | None = None,
         *,
         model: "Estimator | None" = None,
-        frozen: Loaded | None = None,
+        frozen: LoadedCheckpoint | None = None,
         fresh: bool = False,
         allow_different_numerics: bool = False,
         observer: Observer | None = None,
-        disk: Disk | None = None,
+        disk: FileSystem | None = None,
         **settings: Any,
     ) -> None:
         self.source = source
@@ -89,7 +89,7 @@ class Job:
         self._estimator, self._frozen = model, frozen
         self._is_fresh, self._may_differ = fresh, allow_different_numerics
         self._observer = observer or Observer()
-        self._disk = disk or Disk()
+        self._disk = disk or FileSystem()
         self._directory: RunDirectory | None = None
         _refuse_misfits(self.config, source, has_network=model is None)
         if self.config.run_dir is not None:
@@ -141,7 +141,7 @@ class Job:
                 # A new one is not made before all else is known to be well.
                 stack.enter_context(self._directory)
                 self._refuse_if_used()
-            work = Work()
+            work = RuntimeStats()
             checkpointing = Checkpointing(
                 state, self.config, self.source, fingerprint=plan.fingerprint, predictions=predictions, work=work
             )
@@ -171,7 +171,7 @@ class Job:
                 resumed_from=resumed.path if resumed is not None else None,
             )
 
-    def _find_checkpoint(self) -> Loaded | None:
+    def _find_checkpoint(self) -> LoadedCheckpoint | None:
         """Return the checkpoint to resume from, if there is one."""
         if self._directory is None or self._is_fresh:
             return None

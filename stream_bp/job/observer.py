@@ -6,8 +6,8 @@ from pathlib import Path
 
 from connectors import Cursor, Source
 from stream_bp.job.state import JobState
-from stream_bp.job.stats import Work
-from stream_bp.persistence.checkpoints import Loaded
+from stream_bp.job.stats import RuntimeStats
+from stream_bp.persistence.checkpoints import LoadedCheckpoint
 
 __all__ = ["Observer", "Observers", "Status"]
 
@@ -18,7 +18,7 @@ class Status:
 
     Attributes
     ----------
-    training
+    state
         Its state. Observers read it during a callback, and change nothing.
     source
         The source it reads.
@@ -34,9 +34,9 @@ class Status:
         Whether an unbounded source has no rows for now.
     """
 
-    training: JobState
+    state: JobState
     source: Source
-    work: Work
+    stats: RuntimeStats
     run_rows: int
     seconds: float
     checkpoint: Path | None
@@ -45,13 +45,13 @@ class Status:
     @property
     def cursor(self) -> Cursor:
         """The position in the source. It is not free: ask only to show it."""
-        return self.training.locate().cursor
+        return self.state.locate().cursor
 
     def progress(self) -> float | None:
         """Return the finished part of the whole job, 0 to 1; ``None`` where it cannot be known."""
-        config, rows, minibatches = self.training.config, self.training.rows, self.training.minibatches
+        config, rows, minibatches = self.state.config, self.state.rows, self.state.minibatches
         fraction = self.source.fraction(self.cursor)
-        parts = [] if fraction is None else [(self.training.epoch + fraction) / config.epochs]
+        parts = [] if fraction is None else [(self.state.epoch + fraction) / config.epochs]
         parts += [rows / config.max_rows] if config.max_rows is not None else []
         parts += [minibatches / config.max_minibatches] if config.max_minibatches is not None else []
         return min(1.0, max(parts)) if parts else None
@@ -63,7 +63,7 @@ class Observer:
     def on_message(self, line: str) -> None:
         """Receive a line: the reason for a delay, or an event."""
 
-    def on_start(self, training: JobState, resumed: Loaded | None) -> None:
+    def on_start(self, training: JobState, resumed: LoadedCheckpoint | None) -> None:
         """Receive the state when learning starts, from the first row or from a checkpoint."""
 
     def on_progress(self, status: Status) -> None:
@@ -84,7 +84,7 @@ class Observers(Observer):
         for observer in self._observers:
             observer.on_message(line)
 
-    def on_start(self, training: JobState, resumed: Loaded | None) -> None:
+    def on_start(self, training: JobState, resumed: LoadedCheckpoint | None) -> None:
         """Call all."""
         for observer in self._observers:
             observer.on_start(training, resumed)

@@ -27,20 +27,20 @@ import pyarrow.parquet as pq
 from stream_bp._arrays import Array, Mask
 from stream_bp.errors import ConfigError, DataError
 from stream_bp.models.base import PredictionBatch
-from stream_bp.persistence.filesystem import Disk
-from stream_bp.persistence.prediction_parts import Parts, PartsMark
+from stream_bp.persistence.filesystem import FileSystem
+from stream_bp.persistence.prediction_parts import PartsMark, PredictionParts
 from stream_bp.preprocessing.arrow_buffers import value_array
 from stream_bp.preprocessing.encoder import Encoder
 from stream_bp.preprocessing.rows import Rows
 from stream_bp.preprocessing.schema import Column, type_in
 
-__all__ = ["Predictions"]
+__all__ = ["PredictionWriter"]
 
 VALUES = 1 << 18  # that wait to be written: each piece handed on becomes a row group
 _BYTES = 1 << 20
 
 
-class Predictions:
+class PredictionWriter:
     """The predictions of a job: they wait, are written, are synced, and get their names with a checkpoint.
 
     Parameters
@@ -73,10 +73,10 @@ class Predictions:
 
     def __init__(
         self,
-        parts: Parts,
+        parts: PredictionParts,
         encoder: Encoder,
         kept: Sequence[pa.Field],
-        disk: Disk,
+        disk: FileSystem,
         mark: PartsMark | None = None,
         *,
         is_fresh: bool = False,
@@ -202,7 +202,7 @@ class Predictions:
 class _Part:
     """A file in the making."""
 
-    def __init__(self, path: Path, first: int, schema: pa.Schema, disk: Disk) -> None:
+    def __init__(self, path: Path, first: int, schema: pa.Schema, disk: FileSystem) -> None:
         self.first = self.stop = first
         self._path, self._schema, self._disk = path, schema, disk
         self._waiting: list[pa.RecordBatch] = []
@@ -255,7 +255,7 @@ class _Part:
 class _File(io.RawIOBase):
     """What Arrow writes to: it goes to the disk in large pieces, and nowhere once the file was given back."""
 
-    def __init__(self, disk: Disk, fd: int) -> None:
+    def __init__(self, disk: FileSystem, fd: int) -> None:
         self._disk, self._fd = disk, fd
         self._buffer, self._size, self._is_open = bytearray(), 0, True
 

@@ -32,10 +32,10 @@ from connectors import (
 )
 from stream_bp.config.job import JobConfig
 from stream_bp.errors import MissingValueError
-from stream_bp.job.stats import Work
+from stream_bp.job.stats import RuntimeStats
 from stream_bp.preprocessing.rows import Rows
 
-__all__ = ["Chunk", "Feed", "Position"]
+__all__ = ["Chunk", "MinibatchReader", "Position"]
 
 # Of one chunk, at most: the threads that prepare and learn get into each other's way once for each chunk.
 _VALUES = 1 << 19
@@ -107,7 +107,7 @@ class Chunk:
 _Located = tuple[Any, Callable[[int], Position], Sequence[SourceEvent], Callable[[int], int]]
 
 
-class Feed:
+class MinibatchReader:
     """Chunks of a source.
 
     Parameters
@@ -142,10 +142,10 @@ class Feed:
         decisions: Decisions | None = None,
         kept: Sequence[str] = (),
         known: Collection[str] | None = None,
-        work: Work | None = None,
+        work: RuntimeStats | None = None,
     ) -> None:
         self._source = source
-        self._work = work or Work()
+        self._work = work or RuntimeStats()
         self._decisions = decisions or Decisions()
         self._patience_s = config.flush_after_s
         self._schema = schema

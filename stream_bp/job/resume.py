@@ -11,16 +11,16 @@ from stream_bp._state import StateDict
 from stream_bp.config.job import JobConfig
 from stream_bp.errors import CheckpointError, NumericsError
 from stream_bp.job.plan import plan
-from stream_bp.job.prediction_writer import Predictions
+from stream_bp.job.prediction_writer import PredictionWriter
 from stream_bp.job.state import JobState
 from stream_bp.models.base import StreamModel
 from stream_bp.models.frozen import FrozenModel
 from stream_bp.models.mlp import new_model
 from stream_bp.models.restore import model_state, restore_evaluation, restore_model
 from stream_bp.nn import reproducibility
-from stream_bp.persistence.checkpoints import Checkpointer, Loaded
-from stream_bp.persistence.filesystem import Disk
-from stream_bp.persistence.prediction_parts import Parts
+from stream_bp.persistence.checkpoints import Checkpointer, LoadedCheckpoint
+from stream_bp.persistence.filesystem import FileSystem
+from stream_bp.persistence.prediction_parts import PredictionParts
 from stream_bp.persistence.run_directory import RunDirectory
 from stream_bp.persistence.snapshot import Snapshot
 from stream_bp.persistence.state_schema import fitting, saved_config, saved_job
@@ -39,7 +39,9 @@ def schema_read(source: Source, config: JobConfig, encoder: Encoder) -> Any:
     return with_kept(encoder.columns.schema_in(source.schema), source.schema, kept)
 
 
-def find_checkpoint(directory: RunDirectory, checkpointer: Checkpointer, *, is_resumable: bool) -> Loaded | None:
+def find_checkpoint(
+    directory: RunDirectory, checkpointer: Checkpointer, *, is_resumable: bool
+) -> LoadedCheckpoint | None:
     """Find the newest checkpoint in a run directory; None where there is none.
 
     Parameters
@@ -124,8 +126,8 @@ class ResumePlan:
         config: JobConfig,
         *,
         model: "Estimator | None" = None,
-        frozen: Loaded | None = None,
-        checkpoint: Loaded | None = None,
+        frozen: LoadedCheckpoint | None = None,
+        checkpoint: LoadedCheckpoint | None = None,
     ) -> None:
         self._source = source
         self._estimator = model
@@ -201,7 +203,7 @@ class ResumePlan:
         """Return the network that is only asked, if there is one."""
         return FrozenModel(self._frozen.snapshot, self._source.schema.names) if self._frozen is not None else None
 
-    def predictions(self, encoder: Encoder, disk: Disk, *, is_fresh: bool) -> Predictions | None:
+    def predictions(self, encoder: Encoder, disk: FileSystem, *, is_fresh: bool) -> PredictionWriter | None:
         """Return what writes predictions, from the beginning or from what the checkpoint vouches for.
 
         Parameters
@@ -236,7 +238,9 @@ class ResumePlan:
                 )
         schema = schema_read(self._source, config, encoder)
         fields = [schema.field(name) for name in kept_columns(self._source.schema, config.keep_columns, config.target)]
-        return Predictions(Parts(Path(config.predictions), disk), encoder, fields, disk, mark, is_fresh=is_fresh)
+        return PredictionWriter(
+            PredictionParts(Path(config.predictions), disk), encoder, fields, disk, mark, is_fresh=is_fresh
+        )
 
 
 def _refuse_other_job(config: JobConfig, saved: JobConfig) -> None:

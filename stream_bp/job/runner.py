@@ -14,12 +14,12 @@ from stream_bp.job.checkpointing import Checkpointing
 from stream_bp.job.data_quality import no_rows
 from stream_bp.job.events import EventRecorder
 from stream_bp.job.observer import Observer, Status
-from stream_bp.job.reader import Chunk, Feed, Position
+from stream_bp.job.reader import Chunk, MinibatchReader, Position
 from stream_bp.job.resume import schema_read
 from stream_bp.job.signals import StopSignals
 from stream_bp.job.state import JobState
-from stream_bp.job.stats import Work
-from stream_bp.persistence.checkpoints import Loaded
+from stream_bp.job.stats import RuntimeStats
+from stream_bp.persistence.checkpoints import LoadedCheckpoint
 from stream_bp.preprocessing.schema import kept_columns, learnable
 
 __all__ = ["ChunkLearner", "Runner"]
@@ -46,7 +46,7 @@ class ChunkLearner:
         config: JobConfig,
         checkpointing: Checkpointing,
         *,
-        work: Work,
+        work: RuntimeStats,
         quarantine: Quarantine,
         events: EventRecorder,
         is_done: Callable[[], bool],
@@ -150,8 +150,8 @@ class Runner:
         checkpointing: Checkpointing,
         signals: StopSignals,
         observer: Observer,
-        work: Work,
-        resumed: Loaded | None,
+        work: RuntimeStats,
+        resumed: LoadedCheckpoint | None,
     ) -> None:
         self._source, self._config, self._state, self._signals = source, config, state, signals
         self._checkpointing, self._observer, self._work = checkpointing, observer, work
@@ -270,10 +270,10 @@ class Runner:
     def _is_done(self) -> bool:
         return self._state.stop_reason is not None or self._signals.is_requested
 
-    def _feed(self) -> Feed:
+    def _feed(self) -> MinibatchReader:
         """Return what reads the next epoch, for the columns as they are now."""
         config, source = self._config, self._source
-        return Feed(
+        return MinibatchReader(
             source,
             schema_read(source, config, self._state.model.encoder),
             config,
@@ -291,7 +291,7 @@ class Runner:
         learned = {column.name for column in [*encoder.features, *encoder.targets]}
         return learned.union(self._source.schema.names, self._config.ignore, self._state.changes.unlearnable)
 
-    def _learn_epoch(self, feed: Feed, position: Position) -> None:
+    def _learn_epoch(self, feed: MinibatchReader, position: Position) -> None:
         """Learn from a position to the end of its epoch, or until the job is done."""
         with feed.open(position, self._state.model.preparation(self._config.batch_size)) as chunks:
             for chunk in self._readable(chunks):

@@ -7,7 +7,7 @@ from connectors import FileStart, SourceEvent
 from stream_bp._state import StateDict
 from stream_bp.errors import CheckpointError
 
-__all__ = ["Changes", "SchemaChange"]
+__all__ = ["SchemaChange", "SchemaChanges"]
 
 
 class SchemaChange(NamedTuple):
@@ -34,7 +34,7 @@ class SchemaChange(NamedTuple):
         return f"{self.place}, from row {self.row:,} on: {self.event.replace('_', ' ')}: {self.detail}"
 
 
-class Changes:
+class SchemaChanges:
     """The columns of the file that is being read, and what was told of their changes.
 
     Parameters

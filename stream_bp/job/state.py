@@ -6,13 +6,13 @@ from typing import Any
 from connectors import Cursor
 from stream_bp._state import StateDict
 from stream_bp.config.job import JobConfig
-from stream_bp.drift.monitor import Drift
-from stream_bp.job.data_quality import Quality
+from stream_bp.drift.monitor import DriftMonitor
+from stream_bp.job.data_quality import DataQuality
 from stream_bp.job.history import History
 from stream_bp.job.reader import Position
-from stream_bp.job.schema_changes import Changes, SchemaChange
+from stream_bp.job.schema_changes import SchemaChange, SchemaChanges
 from stream_bp.job.stopping import Stopping
-from stream_bp.metrics.prequential import Evaluation
+from stream_bp.metrics.prequential import PrequentialEvaluator
 from stream_bp.models.base import PredictionBatch, StreamModel
 from stream_bp.preprocessing.rows import Rows
 from stream_bp.preprocessing.schema import Column
@@ -57,12 +57,12 @@ class JobState:
     def __init__(self, model: StreamModel, config: JobConfig) -> None:
         self.model = model
         self.config = config
-        self.evaluation = Evaluation(model.encoder.task, len(model.encoder.targets))
+        self.evaluation = PrequentialEvaluator(model.encoder.task, len(model.encoder.targets))
         self.stopping = Stopping(config.batch_size, config.stop_loss, config.stop_delta)
-        self.quality = Quality(model.encoder)
+        self.quality = DataQuality(model.encoder)
         self.history = History()
-        self.changes = Changes([column.name for column in [*model.encoder.features, *model.encoder.targets]])
-        self.drift = Drift(config.drift, model.encoder, config.batch_size) if config.drift != "none" else None
+        self.changes = SchemaChanges([column.name for column in [*model.encoder.features, *model.encoder.targets]])
+        self.drift = DriftMonitor(config.drift, model.encoder, config.batch_size) if config.drift != "none" else None
         self.rows = 0
         self.minibatches = 0
         # A function: making a position costs a little, and most boundaries need none.
@@ -95,7 +95,7 @@ class JobState:
         if self.drift is not None and self.drift.has_grown:
             self.drift.has_grown = False
             if self.config.on_drift != "none":
-                self.model.react(self.config.on_drift)
+                self.model.on_drift(self.config.on_drift)
         if self.stop_reason is None:
             self.stop_reason = self.limit_reached()
 

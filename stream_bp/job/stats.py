@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-__all__ = ["Durations", "Rate", "Save", "Work"]
+__all__ = ["Durations", "Rate", "RuntimeStats", "Save"]
 
 T = TypeVar("T")
 
@@ -100,7 +100,7 @@ class Save:
     at: float
 
 
-class Work:
+class RuntimeStats:
     """What one process did.
 
     Attributes

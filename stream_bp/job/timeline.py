@@ -30,8 +30,8 @@ import stream_bp
 from stream_bp.job.observer import Observer, Status
 from stream_bp.job.state import JobState
 from stream_bp.job.summary import peak_rss_bytes
-from stream_bp.persistence.checkpoints import Loaded
-from stream_bp.persistence.filesystem import Disk
+from stream_bp.persistence.checkpoints import LoadedCheckpoint
+from stream_bp.persistence.filesystem import FileSystem
 from stream_bp.persistence.journal import csv_line
 from stream_bp.persistence.run_directory import RUN_FILES
 
@@ -79,13 +79,13 @@ class Timeline(Observer):
     synced.
     """
 
-    def __init__(self, path: Path, disk: Disk, note: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, disk: FileSystem, note: Callable[[str], None]) -> None:
         self._path, self._disk, self._note = path, disk, note
         self._is_silent = False
         self._began = self._due = 0.0
         self._age_s = 0.0
 
-    def on_start(self, training: JobState, resumed: Loaded | None) -> None:
+    def on_start(self, training: JobState, resumed: LoadedCheckpoint | None) -> None:
         """Write that a process begins, and what it goes on from."""
         self._is_silent, self._began = False, time.monotonic()
         origin = "afresh" if resumed is None else f"from {resumed.path.name}"
@@ -170,10 +170,10 @@ class Timeline(Observer):
 
 def _cells(status: Status) -> dict[str, object]:
     """Return what a line tells of a running job."""
-    work = status.work
+    work = status.stats
     cells: dict[str, object] = {
-        "rows": status.training.rows,
-        "minibatches": status.training.minibatches,
+        "rows": status.state.rows,
+        "minibatches": status.state.minibatches,
         "checkpoints": sum(work.saves.counts),
         "lag_bytes": _lag(status),
     }

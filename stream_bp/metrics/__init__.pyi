@@ -1,9 +1,9 @@
-from .classification import ClassificationTally
-from .prequential import Evaluation
-from .regression import RegressionTally
+from .classification import ClassificationMetrics
+from .prequential import PrequentialEvaluator
+from .regression import RegressionMetrics
 
 __all__ = [
-    "ClassificationTally",
-    "Evaluation",
-    "RegressionTally",
+    "ClassificationMetrics",
+    "PrequentialEvaluator",
+    "RegressionMetrics",
 ]

@@ -27,7 +27,7 @@ from stream_bp.metrics.confusion import (
     highest_code,
 )
 
-__all__ = ["PREDICTED", "TRUE", "ClassificationTally", "log_loss_terms"]  # fields of a row, too: a report reads them
+__all__ = ["PREDICTED", "TRUE", "ClassificationMetrics", "log_loss_terms"]  # fields of a row, too: a report reads them
 
 SMALLEST_PROBABILITY = 1e-15  # probabilities are clipped to [1e-15, 1 - 1e-15] before the logarithm, as River does
 N_THRESHOLDS = 200  # of the ROC curve; River's default of 10 is coarse
@@ -37,7 +37,7 @@ THRESHOLDS[0] -= 1e-7
 THRESHOLDS[-1] += 1e-7
 
 
-class ClassificationTally:
+class ClassificationMetrics:
     r"""Running counts over the scored rows of one target, and the metrics read from them.
 
     With :math:`n` rows, :math:`k_{ij}` of them of class :math:`i` and predicted as :math:`j`, row sums

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from stream_bp._arrays import Floats
 from stream_bp.errors import CheckpointError, ConfigError
-from stream_bp.metrics.classification import ClassificationTally
-from stream_bp.metrics.regression import RegressionTally
+from stream_bp.metrics.classification import ClassificationMetrics
+from stream_bp.metrics.regression import RegressionMetrics
 
-__all__ = ["Evaluation"]
+__all__ = ["PrequentialEvaluator"]
 
 Metrics = dict[str, float | None]
 
@@ -34,7 +34,7 @@ Metrics = dict[str, float | None]
 BLOCK_ROWS = 4096
 
 
-class Evaluation:
+class PrequentialEvaluator:
     """Score predictions over a stream, for one target or several of the same kind.
 
     Parameters
@@ -231,7 +231,7 @@ class Evaluation:
 
 
 class _Tally(Protocol):
-    """What :class:`ClassificationTally` and :class:`RegressionTally` have in common; they document it."""
+    """What :class:`ClassificationMetrics` and :class:`RegressionMetrics` have in common; they document it."""
 
     N_FIELDS: int
     n_rows: int
@@ -255,7 +255,7 @@ class _Tally(Protocol):
     def restore(cls, arrays: dict[str, NDArray[Any]]) -> Self: ...
 
 
-TALLIES: dict[str, type[_Tally]] = {"classification": ClassificationTally, "regression": RegressionTally}
+TALLIES: dict[str, type[_Tally]] = {"classification": ClassificationMetrics, "regression": RegressionMetrics}
 
 
 class _Scorecard:

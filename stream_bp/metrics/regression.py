@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from stream_bp.errors import CheckpointError
 
-__all__ = ["RegressionTally"]
+__all__ = ["RegressionMetrics"]
 
 TRUE, PREDICTED, LAST_VALUE, MEAN = range(4)
 BASELINES = {"last_value": 1, "mean": 2}  # name → place among the predictors, of which the learner is number 0
 
 
-class RegressionTally:
+class RegressionMetrics:
     r"""Running sums over the scored rows of one target, and the metrics read from them.
 
     With :math:`n` rows of target :math:`y` and prediction :math:`\hat y`:

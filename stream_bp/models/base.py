@@ -93,7 +93,7 @@ class StreamModel(Protocol):
     def add_columns(self, columns: Sequence[Column]) -> None:
         """Add features, which were missing in all rows so far."""
 
-    def react(self, how: str) -> None:
+    def on_drift(self, how: str) -> None:
         """React to a drift of the error: ``boost-learning-rate``, ``reset-optimizer``, ``reset-head``."""
 
     def counters(self) -> dict[str, float]:

@@ -146,7 +146,7 @@ class FrozenModel:
         nothing = np.zeros(len(said))
         yield PredictionBatch(y, predictions, nothing, nothing)
 
-    def react(self, how: str) -> None:
+    def on_drift(self, how: str) -> None:
         """Do nothing: settings that ask for it are refused."""
 
     def counters(self) -> dict[str, float]:

@@ -183,10 +183,10 @@ class MLPModel:
         self.scaler.grow(len(names))
         self.learner.grow(names, at=at)
 
-    def react(self, how: str) -> None:
+    def on_drift(self, how: str) -> None:
         """React to a drift of the error: ``boost-learning-rate``, ``reset-optimizer`` or ``reset-head``."""
         {
-            "boost-learning-rate": self.learner.boost,
+            "boost-learning-rate": self.learner.boost_learning_rate,
             "reset-optimizer": self.learner.reset_optimizer,
             "reset-head": self.learner.reset_head,
         }[how]()

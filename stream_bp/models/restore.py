@@ -3,7 +3,7 @@
 from stream_bp._arrays import under
 from stream_bp._state import StateDict
 from stream_bp.errors import CheckpointError
-from stream_bp.metrics.prequential import Evaluation
+from stream_bp.metrics.prequential import PrequentialEvaluator
 from stream_bp.models.mlp import MLPModel
 from stream_bp.persistence.snapshot import Snapshot
 from stream_bp.persistence.state_schema import EVALUATION, fitting, saved_config
@@ -37,10 +37,10 @@ def model_state(snapshot: Snapshot) -> StateDict:
     return StateDict(snapshot.tensors, snapshot.state).nested("model", prefix="")
 
 
-def restore_evaluation(snapshot: Snapshot) -> Evaluation:
+def restore_evaluation(snapshot: Snapshot) -> PrequentialEvaluator:
     """Return the evaluation in a checkpoint; a CheckpointError if it does not fit together."""
     with fitting():
-        evaluation = Evaluation.restore(under(EVALUATION, snapshot.tensors), snapshot.state["evaluation"])
+        evaluation = PrequentialEvaluator.restore(under(EVALUATION, snapshot.tensors), snapshot.state["evaluation"])
         columns, rest = snapshot.state["model"]["columns"], snapshot.state["evaluation"]
         found, expected = (rest["task"], rest["n_targets"]), (columns["task"], len(columns["targets"]))
         if found != expected:

@@ -97,7 +97,7 @@ class RiverAdapter:
         for column in columns:
             self.encoder.add(column)
 
-    def react(self, how: str) -> None:
+    def on_drift(self, how: str) -> None:
         """Do nothing: settings that ask for it are refused."""
 
     def counters(self) -> dict[str, float]:

@@ -6,7 +6,7 @@ from stream_bp.job.observer import Observer, Status
 from stream_bp.job.state import JobState
 from stream_bp.monitoring.http import Answer, Request, Server
 from stream_bp.monitoring.prometheus import JobCollector
-from stream_bp.persistence.checkpoints import Loaded
+from stream_bp.persistence.checkpoints import LoadedCheckpoint
 
 __all__ = ["Metrics"]
 
@@ -45,7 +45,7 @@ class Metrics(Server, Observer):
         super().__init__("metrics", routes, host=host, port=port)
         self.url = f"{self.root}/metrics"
 
-    def on_start(self, training: JobState, resumed: Loaded | None) -> None:
+    def on_start(self, training: JobState, resumed: LoadedCheckpoint | None) -> None:
         """Remember how far the job was before this process."""
         self._collector.begin(training)
         self._state, self._alive = "", time.monotonic()

@@ -6,7 +6,7 @@ from rich import filesize
 from rich.table import Table
 
 from stream_bp.job.state import JobState
-from stream_bp.persistence.checkpoints import Loaded
+from stream_bp.persistence.checkpoints import LoadedCheckpoint
 
 __all__ = [
     "HEADLINES",
@@ -54,7 +54,7 @@ def show_duration(seconds: float) -> str:
     return f"{whole} s"
 
 
-def introduction(training: JobState, resumed: Loaded | None) -> list[str]:
+def introduction(training: JobState, resumed: LoadedCheckpoint | None) -> list[str]:
     """Say what is learned, and where it resumes."""
     model, config = training.model, training.config
     n_features = len(model.encoder.features)

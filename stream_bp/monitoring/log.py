@@ -10,7 +10,7 @@ from typing import Any, Self
 from stream_bp.job.observer import Observer, Status
 from stream_bp.job.state import JobState
 from stream_bp.monitoring.formatting import headline, introduction, show
-from stream_bp.persistence.checkpoints import Loaded
+from stream_bp.persistence.checkpoints import LoadedCheckpoint
 
 __all__ = ["JsonLog", "Log", "json_line"]
 
@@ -45,7 +45,7 @@ class Log(Observer):
         """Write a line."""
         self._write(f"{self._title}: {line}" if self._title else line)
 
-    def on_start(self, training: JobState, resumed: Loaded | None) -> None:
+    def on_start(self, training: JobState, resumed: LoadedCheckpoint | None) -> None:
         """Write what is learned, and where it resumes."""
         self._last = time.monotonic()
         for line in [training.model.description] if self._title else introduction(training, resumed):
@@ -69,7 +69,7 @@ class JsonLog(Log):
         """Write a line."""
         self._write(json_line("note", line, **self._names()))
 
-    def on_start(self, training: JobState, resumed: Loaded | None) -> None:
+    def on_start(self, training: JobState, resumed: LoadedCheckpoint | None) -> None:
         """Write what is learned, and where it resumes."""
         self._last = time.monotonic()
         for line in [training.model.description] if self._title else introduction(training, resumed):
@@ -93,12 +93,12 @@ def json_line(event: str, message: str, **fields: Any) -> str:
 
 
 def _figures(status: Status) -> dict[str, Any]:
-    training = status.training
-    saved = status.work.saved
+    training = status.state
+    saved = status.stats.saved
     return {
         "rows": training.rows,
         "minibatches": training.minibatches,
-        "rows_per_second": round(status.work.rate.value, 1),
+        "rows_per_second": round(status.stats.rate.value, 1),
         "progress": status.progress(),
         "is_idle": status.is_idle,
         "loss": training.stopping.loss,
@@ -114,8 +114,8 @@ def _figures(status: Status) -> dict[str, Any]:
 
 
 def _line(status: Status) -> str:
-    training = status.training
-    parts = [f"{training.rows:,} rows", f"{status.work.rate.value:,.0f} rows/s"]
+    training = status.state
+    parts = [f"{training.rows:,} rows", f"{status.stats.rate.value:,.0f} rows/s"]
     progress = status.progress()
     if progress is not None:
         epochs = training.config.epochs

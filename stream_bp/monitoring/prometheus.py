@@ -28,10 +28,10 @@ from prometheus_client.registry import Collector
 
 import stream_bp
 from connectors import Cursor, Source
-from stream_bp.drift.monitor import Drift
+from stream_bp.drift.monitor import DriftMonitor
 from stream_bp.job.observer import Status
 from stream_bp.job.state import JobState
-from stream_bp.job.stats import Durations, Work
+from stream_bp.job.stats import Durations, RuntimeStats
 from stream_bp.monitoring.http import Answer, Request
 
 __all__ = ["JobCollector"]
@@ -45,7 +45,7 @@ class _Seen:
     """A job at the last look of its observer. A scrape, in another thread, reads only this."""
 
     metrics: tuple[Metric, ...]
-    work: Work
+    work: RuntimeStats
     source: Source
     cursor: Cursor
     run_dir: str | None
@@ -69,7 +69,7 @@ class JobCollector(Collector):
     def look(self, status: Status) -> None:
         """Take the figures down."""
         metrics = tuple(_of_training(status, self._before))
-        self._seen = _Seen(metrics, status.work, status.source, status.cursor, status.training.config.run_dir)
+        self._seen = _Seen(metrics, status.stats, status.source, status.cursor, status.state.config.run_dir)
 
     def collect(self) -> Iterator[Metric]:
         """Yield the figures, in the thread of a scrape."""
@@ -118,7 +118,7 @@ def _gauge(name: str, text: str, value: float | None) -> Iterator[Metric]:
 
 def _of_training(status: Status, before: dict[str, int]) -> Iterator[Metric]:
     """Yield the figures of the job's state."""
-    training = status.training
+    training = status.state
     now = _counts(training)
     done = {name: count - before.get(name, 0) for name, count in now.items()}
     yield from _gauge("job_rows", "Rows learned, over all runs of the job.", training.rows)
@@ -136,7 +136,7 @@ def _of_training(status: Status, before: dict[str, int]) -> Iterator[Metric]:
     for kind in training.quality.bad:
         bad.add_metric([kind], done[f"bad {kind}"])
     yield bad
-    yield from _gauge("rows_per_second", "Rows learned in a second, over the last ten.", status.work.rate.value)
+    yield from _gauge("rows_per_second", "Rows learned in a second, over the last ten.", status.stats.rate.value)
     yield from _gauge("progress_ratio", "Part of a source that ends which lies behind.", status.progress())
     yield from _gauge("source_idle", "1 while a source without end has nothing for now.", status.is_idle)
     yield from _gauge("loss", "Mean loss of a row over the last thousand or so.", training.stopping.loss)
@@ -176,7 +176,7 @@ def _layers(training: JobState) -> Iterator[Metric]:
         yield family
 
 
-def _drift(drift: Drift, count: int) -> Iterator[Metric]:
+def _drift(drift: DriftMonitor, count: int) -> Iterator[Metric]:
     """Yield drifts of the error, and of the features that moved furthest."""
     yield CounterMetricFamily(_PREFIX + "drifts", "How often the prequential error was found to have grown.", count)
     text = "Features that are distributed in another way than before."
@@ -191,7 +191,7 @@ def _drift(drift: Drift, count: int) -> Iterator[Metric]:
     yield family
 
 
-def _of_work(work: Work) -> Iterator[Metric]:
+def _of_work(work: RuntimeStats) -> Iterator[Metric]:
     """Yield the work of this process, and the time it took."""
     yield _histogram("step_seconds", "Time of a minibatch, each the mean of the stretch it was learned in.", work.steps)
     text = "Time in which the reading thread made a chunk of rows, waiting for them included."

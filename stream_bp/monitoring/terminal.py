@@ -15,7 +15,7 @@ from rich.text import Text
 from stream_bp.job.observer import Observer, Status
 from stream_bp.job.state import JobState
 from stream_bp.monitoring.formatting import HEADLINES, introduction, show, show_bytes, show_duration
-from stream_bp.persistence.checkpoints import Loaded
+from stream_bp.persistence.checkpoints import LoadedCheckpoint
 
 __all__ = ["TerminalPanel"]
 
@@ -58,7 +58,7 @@ class TerminalPanel(Observer):
         with suppress(OSError):  # a terminal that is gone does not end the job
             self._console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
-    def on_start(self, training: JobState, resumed: Loaded | None) -> None:
+    def on_start(self, training: JobState, resumed: LoadedCheckpoint | None) -> None:
         """Print what is learned, and where it resumes."""
         self._first = None
         for line in [training.model.description] if self._title else introduction(training, resumed):
@@ -72,7 +72,7 @@ class TerminalPanel(Observer):
         self._last = now
         if now - self._lag_at > _LAG_S:
             self._lag, self._lag_at = status.source.lag(status.cursor), now
-        training = status.training
+        training = status.state
         title = self._title or f"{training.model.encoder.task} of {', '.join(training.config.target)}"
         frame = Panel(
             Group(self._progress(status), _scores(training), _facts(status, self._lag)),
@@ -86,14 +86,14 @@ class TerminalPanel(Observer):
     def _progress(self, status: Status) -> Table:
         """Return rows and rate, and for a source that ends the part that is left."""
         grid = Table.grid(padding=(0, 2))
-        cells = [f"{status.training.rows:,} rows", f"{status.work.rate.value:,.0f} rows/s"]
+        cells = [f"{status.state.rows:,} rows", f"{status.stats.rate.value:,.0f} rows/s"]
         progress = status.progress()
         if progress is None:
             cells.append("waiting for rows" if status.is_idle else f"for {show_duration(status.seconds)}")
             grid.add_row(*cells)
             return grid
-        epochs = status.training.config.epochs
-        cells += [f"epoch {status.training.epoch + 1}/{epochs}"] if epochs > 1 else []
+        epochs = status.state.config.epochs
+        cells += [f"epoch {status.state.epoch + 1}/{epochs}"] if epochs > 1 else []
         grid.add_row(
             *cells, ProgressBar(100, 100 * progress, width=24), f"{progress:.0%}", self._left(status, progress)
         )
@@ -130,7 +130,7 @@ def _scores(training: JobState) -> Table:
 
 def _facts(status: Status, lag: int | None) -> Text:
     """Return loss, learning rate, lag, checkpoint, bad rows and drift, as far as there are any."""
-    training, saved = status.training, status.work.saved
+    training, saved = status.state, status.stats.saved
     facts = []
     if training.stopping.loss is not None:
         facts.append(f"loss {show(training.stopping.loss)}")

@@ -1,7 +1,7 @@
 from .activations import ACTIVATIONS, Activation, Scratch
 from .backend import BACKENDS
-from .layout import Network
-from .learner import Learned, Learner
+from .layout import ParameterLayout
+from .learner import Learner, StepOutput
 from .losses import LOSSES, Loss
 from .optimizers import OPTIMIZERS, Optimizer
 from .scaler import Scaler
@@ -14,12 +14,12 @@ __all__ = [
     "OPTIMIZERS",
     "SCHEDULES",
     "Activation",
-    "Learned",
     "Learner",
     "Loss",
-    "Network",
     "Optimizer",
+    "ParameterLayout",
     "Scaler",
     "Schedule",
     "Scratch",
+    "StepOutput",
 ]

@@ -15,11 +15,11 @@ from stream_bp.nn.optimizers import OPTIMIZERS
 from stream_bp.nn.scaler import NextRow
 from stream_bp.nn.schedules import SCHEDULES, Schedule
 
-__all__ = ["BACKENDS", "Engine", "Rule"]
+__all__ = ["BACKENDS", "Backend", "UpdateConfig"]
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class UpdateConfig:
     """How a network computes and learns, by the names of the command line.
 
     Attributes
@@ -86,7 +86,7 @@ class Rule:
         )
 
 
-class Engine(Protocol):
+class Backend(Protocol):
     """What a learner asks for. The arrays are of the learner's dtype, samples are columns."""
 
     def predict(self, X: Floats) -> Floats:
@@ -130,5 +130,5 @@ class Engine(Protocol):
         """
 
 
-BACKENDS: Choices[Callable[..., Engine]] = choices.BACKENDS
+BACKENDS: Choices[Callable[..., Backend]] = choices.BACKENDS
 """The backends by name. The compiled one imports Numba when it is asked for."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from stream_bp._arrays import Floats
 from stream_bp.nn.activations import Activation, Scratch
-from stream_bp.nn.layout import Network
+from stream_bp.nn.layout import ParameterLayout
 
 __all__ = ["Buffers", "backward", "forward"]
 
@@ -51,7 +51,7 @@ class Buffers:
     A partial minibatch has buffers of its own width: a slice of wider ones would not be contiguous.
     """
 
-    def __init__(self, network: Network, b: int, dtype: np.dtype[np.floating]) -> None:
+    def __init__(self, network: ParameterLayout, b: int, dtype: np.dtype[np.floating]) -> None:
         n_inputs, *hidden_sizes, n_outputs = network.layer_sizes
         self.Z0 = np.ones((n_inputs + 1, b), dtype)
         self.Z = [np.ones((n + 1, b), dtype) for n in hidden_sizes]

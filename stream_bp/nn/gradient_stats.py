@@ -8,7 +8,7 @@ import numpy as np
 
 from stream_bp._arrays import Floats
 
-__all__ = ["KEEP", "SAMPLED_EVERY", "Diagnostics"]
+__all__ = ["KEEP", "SAMPLED_EVERY", "GradientStats"]
 
 SAMPLED_EVERY = 16
 """Steps between two samples: often enough to follow the figures, seldom enough to cost nothing."""
@@ -17,7 +17,7 @@ KEEP = 0.99
 """What a sample leaves of the figures before it."""
 
 
-class Diagnostics:
+class GradientStats:
     """Running root mean square of Δ⁽ˡ⁾ and of ∂J̃/∂W⁽ˡ⁾ for every layer.
 
     Parameters

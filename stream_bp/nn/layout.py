@@ -18,11 +18,11 @@ import numpy as np
 
 from stream_bp._arrays import Floats
 
-__all__ = ["Network", "initial_columns", "initial_theta"]
+__all__ = ["ParameterLayout", "initial_columns", "initial_theta"]
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
+class ParameterLayout:
     """The sizes of the layers, and what follows from them.
 
     Parameters
@@ -65,7 +65,7 @@ class Network:
         starts = [0, *ends[:-1]]
         return [theta[a:z].reshape(shape) for a, z, shape in zip(starts, ends, self.shapes, strict=True)]
 
-    def regrow(self, vector: Floats, grown: "Network", at: int) -> Floats:
+    def regrow(self, vector: Floats, grown: "ParameterLayout", at: int) -> Floats:
         """Lay a vector of this network out for a wider one; what is new is zero.
 
         Parameters
@@ -93,7 +93,13 @@ class Network:
 
 
 def initial_theta(
-    network: Network, inputs: Sequence[str], *, gain: float, fan_in: int, seed: int, dtype: np.dtype[np.floating]
+    network: ParameterLayout,
+    inputs: Sequence[str],
+    *,
+    gain: float,
+    fan_in: int,
+    seed: int,
+    dtype: np.dtype[np.floating],
 ) -> Floats:
     """Draw θ at step 0: He's or Glorot's normal start, biases and the output layer at zero.
 

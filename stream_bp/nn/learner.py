@@ -12,18 +12,18 @@ import numpy.typing as npt
 
 from stream_bp._arrays import DType, Floats, Mask
 from stream_bp.errors import ConfigError, DivergenceError
-from stream_bp.nn.backend import Rule
+from stream_bp.nn.backend import UpdateConfig
 from stream_bp.nn.learner_state import LearnerState
 from stream_bp.nn.losses import LOSSES
 from stream_bp.nn.scaler import NextRow
 
-__all__ = ["Learned", "Learner"]
+__all__ = ["Learner", "StepOutput"]
 
 _WIDEST = 1024  # columns that predict() propagates at once
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
+class StepOutput:
     """What one call of :meth:`Learner.learn` found, row by row, before it learned them.
 
     Attributes
@@ -111,7 +111,7 @@ class Learner(LearnerState):
         engine: str = "numpy",
         seed: int = 0,
     ) -> None:
-        rule = Rule.of(
+        rule = UpdateConfig.of(
             activation=activation,
             output=output,
             optimizer=optimizer,
@@ -205,7 +205,7 @@ class Learner(LearnerState):
         self.step += 1
         self._is_propagated = False
 
-    def learn(self, X: npt.ArrayLike, Y: npt.ArrayLike, weights: Floats | Mask | None = None) -> Learned:
+    def learn(self, X: npt.ArrayLike, Y: npt.ArrayLike, weights: Floats | Mask | None = None) -> StepOutput:
         """Predict, then learn, one minibatch or several in turn.
 
         Parameters
@@ -236,7 +236,7 @@ class Learner(LearnerState):
         n_minibatches, _, b = X.shape
         if not self.n_outputs:
             self.rows += n_minibatches * b
-            return Learned(np.empty((n_minibatches, 0, b)), np.zeros((n_minibatches, b)), np.zeros(n_minibatches))
+            return StepOutput(np.empty((n_minibatches, 0, b)), np.zeros((n_minibatches, b)), np.zeros(n_minibatches))
         Y = Y.astype(self._dtype, copy=False)
         logits = np.empty((n_minibatches, self.n_outputs, b), self._dtype)
         output = np.empty_like(logits)
@@ -249,7 +249,7 @@ class Learner(LearnerState):
             loss = (terms if weights is None else np.where(weights > 0, terms, 0)).sum(axis=1, dtype=np.float64)
         _refuse_divergence(loss, self.theta, first_step, self.rows, self.step - 1)
         self.rows += n_minibatches * b
-        return Learned(output, loss, count)
+        return StepOutput(output, loss, count)
 
     def gradient(self, X: Floats, Y: Floats, weights: Floats | Mask | None = None) -> int:
         """Put the gradient *sum* of one minibatch into ``grad``, and return how many rows it sums over.

@@ -16,9 +16,9 @@ from stream_bp._arrays import DType, Floats
 from stream_bp.choices import why_not_compiled
 from stream_bp.errors import CheckpointError, ConfigError
 from stream_bp.nn.activations import ACTIVATIONS
-from stream_bp.nn.backend import BACKENDS, Engine, Rule
-from stream_bp.nn.gradient_stats import Diagnostics
-from stream_bp.nn.layout import Network, initial_columns, initial_theta
+from stream_bp.nn.backend import BACKENDS, Backend, UpdateConfig
+from stream_bp.nn.gradient_stats import GradientStats
+from stream_bp.nn.layout import ParameterLayout, initial_columns, initial_theta
 from stream_bp.nn.optimizers import OPTIMIZERS
 
 __all__ = ["LearnerState"]
@@ -56,7 +56,7 @@ class LearnerState:
         self,
         inputs: Sequence[str],
         sizes: Sequence[int],
-        rule: Rule,
+        rule: UpdateConfig,
         *,
         fan_in: int | None,
         dtype: DType,
@@ -76,8 +76,8 @@ class LearnerState:
         self._dtype = np.dtype(dtype)
         self.step = 0
         self.rows = 0
-        self.network = Network((len(inputs), *sizes))
-        self.diagnostics = Diagnostics(len(self.network.shapes))
+        self.network = ParameterLayout((len(inputs), *sizes))
+        self.diagnostics = GradientStats(len(self.network.shapes))
         theta = initial_theta(
             self.network, inputs, gain=self._psi.gain, fan_in=self._fan_in, seed=seed, dtype=self._dtype
         )
@@ -90,7 +90,7 @@ class LearnerState:
         self._slots = np.vstack([slots, np.zeros_like(theta)])  # the last row is the optimiser's work room
         self.W = self.network.views(theta)
         make = BACKENDS[self._engine_name]
-        self._engine: Engine = make(
+        self._engine: Backend = make(
             self.network, self._rule, self.diagnostics, theta=theta, grad=self.grad, slots=self._slots
         )
         self._is_propagated = False
@@ -142,7 +142,7 @@ class LearnerState:
         """
         n_in, *hidden, n_out = self.network.layer_sizes
         at = n_in if at is None else at
-        grown = Network((n_in + len(inputs), *hidden, n_out + n_outputs))
+        grown = ParameterLayout((n_in + len(inputs), *hidden, n_out + n_outputs))
         theta = self.network.regrow(self.theta, grown, at)
         slots = [self.network.regrow(slot, grown, at) for slot in self._slots[:-1]]
         if inputs and hidden:
@@ -151,7 +151,7 @@ class LearnerState:
         self.network = grown
         self._lay_out(theta, np.array(slots, self._dtype).reshape(len(slots), theta.size))
 
-    def boost(self) -> None:
+    def boost_learning_rate(self) -> None:
         """Let the learning rate be higher for a while (:data:`~stream_bp.nn.schedules.BOOST`)."""
         self._rule = replace(self._rule, schedule=replace(self._rule.schedule, boosted=self.step))
         self._lay_out(self.theta, self._slots[:-1])

@@ -17,13 +17,13 @@ import numpy as np
 from numba import njit
 
 from stream_bp._arrays import Array, Floats
-from stream_bp.nn.backend import Rule
-from stream_bp.nn.gradient_stats import KEEP, SAMPLED_EVERY, Diagnostics
-from stream_bp.nn.layout import Network
+from stream_bp.nn.backend import UpdateConfig
+from stream_bp.nn.gradient_stats import KEEP, SAMPLED_EVERY, GradientStats
+from stream_bp.nn.layout import ParameterLayout
 from stream_bp.nn.scaler import CLIP, LEAST_VARIANCE, NextRow
 from stream_bp.nn.schedules import BOOST, BOOST_STEPS, Schedule
 
-__all__ = ["CompiledEngine", "describe", "prepare"]
+__all__ = ["NumbaBackend", "describe", "prepare"]
 
 # Places in arrays are unsigned: of a signed one compiled code asks whether it counts from the end, each time.
 _U = np.uint64
@@ -59,10 +59,10 @@ def describe() -> str:
 
 def prepare(dtype: str) -> None:
     """Compile what learns a block of rows, or load it from the cache: it takes some seconds, or a fifth of one."""
-    network = Network((1, 1))
+    network = ParameterLayout((1, 1))
     theta = np.zeros(network.n_parameters, dtype)
-    rule = Rule("identity", "identity", "sgd", Schedule("constant", 1.0), None, 0.0)
-    engine = CompiledEngine(network, rule, Diagnostics(1), theta=theta, grad=theta.copy(), slots=theta[None].copy())
+    rule = UpdateConfig("identity", "identity", "sgd", Schedule("constant", 1.0), None, 0.0)
+    engine = NumbaBackend(network, rule, GradientStats(1), theta=theta, grad=theta.copy(), slots=theta[None].copy())
     X, Y, a, y_hat = np.zeros((4, 1, 1, 1), dtype)
     engine.learn(X, Y, None, np.ones(1), step=0, a=a, y_hat=y_hat)
 
@@ -402,7 +402,7 @@ def _run(
     step
         t of the first.
     mean_squares, sampled
-        Running figures of :class:`~stream_bp.nn.gradient_stats.Diagnostics`, (2, K) and (2,), which are gone on with.
+        Running figures of :class:`~stream_bp.nn.gradient_stats.GradientStats`, (2, K) and (2,), which are gone on with.
     """
     psi, g, optimizer = codes
     Z, work = room
@@ -486,17 +486,24 @@ def _propagate_row(
     return True
 
 
-class CompiledEngine:
-    """An :class:`~stream_bp.nn.backend.Engine` of compiled steps.
+class NumbaBackend:
+    """An :class:`~stream_bp.nn.backend.Backend` of compiled steps.
 
     Parameters
     ----------
     network, rule, diagnostics, theta, grad, slots
-        As for :class:`~stream_bp.nn.numpy_backend.NumPyEngine`.
+        As for :class:`~stream_bp.nn.numpy_backend.NumPyBackend`.
     """
 
     def __init__(
-        self, network: Network, rule: Rule, diagnostics: Diagnostics, *, theta: Floats, grad: Floats, slots: Floats
+        self,
+        network: ParameterLayout,
+        rule: UpdateConfig,
+        diagnostics: GradientStats,
+        *,
+        theta: Floats,
+        grad: Floats,
+        slots: Floats,
     ) -> None:
         self._theta = theta
         self._sizes = np.array(network.layer_sizes, np.uint64)

@@ -9,18 +9,18 @@ import numpy as np
 
 from stream_bp._arrays import Floats
 from stream_bp.nn.activations import ACTIVATIONS
-from stream_bp.nn.backend import Rule
+from stream_bp.nn.backend import UpdateConfig
 from stream_bp.nn.backprop import Buffers, backward, forward
-from stream_bp.nn.gradient_stats import SAMPLED_EVERY, Diagnostics
-from stream_bp.nn.layout import Network
+from stream_bp.nn.gradient_stats import SAMPLED_EVERY, GradientStats
+from stream_bp.nn.layout import ParameterLayout
 from stream_bp.nn.losses import LOSSES
 from stream_bp.nn.optimizers import OPTIMIZERS, clip
 from stream_bp.nn.scaler import NextRow
 
-__all__ = ["NumPyEngine"]
+__all__ = ["NumPyBackend"]
 
 
-class NumPyEngine:
+class NumPyBackend:
     """Steps of NumPy calls, on buffers made once for each minibatch width.
 
     Parameters
@@ -36,7 +36,14 @@ class NumPyEngine:
     """
 
     def __init__(
-        self, network: Network, rule: Rule, diagnostics: Diagnostics, *, theta: Floats, grad: Floats, slots: Floats
+        self,
+        network: ParameterLayout,
+        rule: UpdateConfig,
+        diagnostics: GradientStats,
+        *,
+        theta: Floats,
+        grad: Floats,
+        slots: Floats,
     ) -> None:
         self._network = network
         self._theta, self._grad, self._slots = theta, grad, slots

@@ -19,17 +19,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stream_bp.errors import CheckpointError, ConfigError, DiskError
-from stream_bp.persistence.filesystem import Disk, make_folder
+from stream_bp.persistence.filesystem import FileSystem, make_folder
 from stream_bp.persistence.snapshot import Snapshot, decode, encode, refuse_foreign
 
-__all__ = ["Checkpointer", "Loaded", "Snapshot", "decode", "encode", "is_temporary", "load", "save", "step_of"]
+__all__ = [
+    "Checkpointer",
+    "LoadedCheckpoint",
+    "Snapshot",
+    "decode",
+    "encode",
+    "is_temporary",
+    "load",
+    "save",
+    "step_of",
+]
 
 FILE_NAME = re.compile(r"step-([0-9]{12}|[1-9][0-9]{12,18})\.safetensors")
 TEMPORARY_NAME = re.compile(r"\.step-[0-9]{12,19}\.tmp-[0-9]+")
 
 
 @dataclass(frozen=True, eq=False)
-class Loaded:
+class LoadedCheckpoint:
     """A snapshot read from a file.
 
     Parameters
@@ -70,13 +80,13 @@ class Checkpointer:
         Size of the file that was saved last.
     """
 
-    def __init__(self, folder: str | Path, *, keep: int = 3, disk: Disk | None = None) -> None:
+    def __init__(self, folder: str | Path, *, keep: int = 3, disk: FileSystem | None = None) -> None:
         self.n_bytes = 0
         if keep < 1:
             raise ConfigError(f"cannot keep {keep} checkpoints; expected at least 1")
         self.folder = Path(folder)
         self.keep = keep
-        self._disk = disk or Disk()
+        self._disk = disk or FileSystem()
         self._is_valid: dict[str, bool] = {}  # by name, once a file was looked at or written here
 
     def save(self, snapshot: Snapshot) -> Path:
@@ -115,7 +125,7 @@ class Checkpointer:
         self._rotate(names, path, snapshot.step)
         return path
 
-    def newest(self) -> Loaded | None:
+    def newest(self) -> LoadedCheckpoint | None:
         """Read the valid file of the highest step.
 
         Returns
@@ -138,7 +148,7 @@ class Checkpointer:
             except CheckpointError as error:
                 rejected.append((path, error))
             else:
-                return Loaded(snapshot, path, tuple((other, str(error)) for other, error in rejected))
+                return LoadedCheckpoint(snapshot, path, tuple((other, str(error)) for other, error in rejected))
         if rejected:
             # A disk that does not answer says nothing about the files on it.
             kind = DiskError if any(isinstance(error, DiskError) for _, error in rejected) else CheckpointError
@@ -195,7 +205,7 @@ class Checkpointer:
             self._is_valid.pop(name, None)
 
 
-def save(snapshot: Snapshot, path: str | Path, *, disk: Disk | None = None) -> None:
+def save(snapshot: Snapshot, path: str | Path, *, disk: FileSystem | None = None) -> None:
     """Save a snapshot outside a job, under any name, as durably as a job does.
 
     Parameters
@@ -214,12 +224,12 @@ def save(snapshot: Snapshot, path: str | Path, *, disk: Disk | None = None) -> N
     """
     data = encode(snapshot)
     try:
-        _write(disk or Disk(), Path(path), data)
+        _write(disk or FileSystem(), Path(path), data)
     except OSError as error:
         raise DiskError(f"cannot save {path}: {error.strerror}") from error
 
 
-def load(path: str | Path, *, disk: Disk | None = None) -> Loaded:
+def load(path: str | Path, *, disk: FileSystem | None = None) -> LoadedCheckpoint:
     """Read a checkpoint for use outside its job.
 
     Parameters
@@ -239,9 +249,9 @@ def load(path: str | Path, *, disk: Disk | None = None) -> Loaded:
     CheckpointError
         If there is no valid checkpoint.
     """
-    disk, path = disk or Disk(), Path(path)
+    disk, path = disk or FileSystem(), Path(path)
     if not disk.is_folder(path):
-        return Loaded(_read(disk, path), path)
+        return LoadedCheckpoint(_read(disk, path), path)
     inner = path / "checkpoints"
     loaded = Checkpointer(inner if disk.is_folder(inner) else path, disk=disk).newest()
     if loaded is None:
@@ -268,7 +278,7 @@ def is_temporary(name: str) -> bool:
     return TEMPORARY_NAME.fullmatch(name) is not None
 
 
-def _write(disk: Disk, path: Path, data: bytes) -> None:
+def _write(disk: FileSystem, path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.stem}.tmp-{os.getpid()}")
     fd = disk.open_new(temporary)
     try:
@@ -285,7 +295,7 @@ def _write(disk: Disk, path: Path, data: bytes) -> None:
     disk.fsync_folder(path.parent)
 
 
-def _read(disk: Disk, path: Path) -> Snapshot:
+def _read(disk: FileSystem, path: Path) -> Snapshot:
     try:
         chunks = disk.chunks(path)
         head = next(chunks, b"")

@@ -16,14 +16,14 @@ from pathlib import Path
 
 from connectors import LASTING, Decisions
 from stream_bp.errors import DiskError
-from stream_bp.persistence.filesystem import Disk
+from stream_bp.persistence.filesystem import FileSystem
 
-__all__ = ["KeptDecisions"]
+__all__ = ["DecisionLog"]
 
 _LARGE_BYTES = 1 << 20  # then what no checkpoint can need is dropped
 
 
-class KeptDecisions(Decisions):
+class DecisionLog(Decisions):
     """The decisions of a job, in a file of its run directory.
 
     Parameters
@@ -43,7 +43,7 @@ class KeptDecisions(Decisions):
 
     _most = None  # those that no checkpoint needs are dropped: see `saved`
 
-    def __init__(self, path: Path, keep: int, disk: Disk) -> None:
+    def __init__(self, path: Path, keep: int, disk: FileSystem) -> None:
         super().__init__()
         self._path, self._disk = path, disk
         self._lines: list[tuple[int, str, str]] = []

@@ -1,7 +1,7 @@
 """The one seam through which stream-bp changes and reads the files of a run directory.
 
-Everything that must survive a power cut goes through :class:`Disk`, one method per step of the protocol, so that a test
-can stand a failing or forgetful disk in its place and so that the order of the steps reads plainly where it matters.
+Everything that must survive a power cut goes through :class:`FileSystem`, one method per step of the protocol. So a
+test can put a failing or forgetful disk in its place, and the order of the steps reads plainly where it matters.
 Every method raises :class:`OSError` as the kernel reports it; the callers turn it into an error that tells a way out.
 """
 
@@ -13,14 +13,14 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["Disk", "make_folder"]
+__all__ = ["FileSystem", "make_folder"]
 
 CHUNK_BYTES = 1 << 20
 # A planted link must not lead a write elsewhere, and a child process must not inherit a file, still less the lock.
 SAFE = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class Disk:
+class FileSystem:
     """The real disk, by way of the system calls of POSIX."""
 
     def open_new(self, path: Path) -> int:
@@ -137,7 +137,7 @@ class Disk:
         raise OSError(errno.EINVAL, "Not a regular file", str(path))
 
 
-def make_folder(disk: Disk, path: Path) -> None:
+def make_folder(disk: FileSystem, path: Path) -> None:
     """Create a folder and its missing parents, each of them durably.
 
     Parameters

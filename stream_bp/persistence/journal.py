@@ -25,9 +25,9 @@ from typing import Any, Self, TypedDict
 import numpy as np
 
 from stream_bp.errors import CheckpointError, DiskError
-from stream_bp.persistence.filesystem import Disk
+from stream_bp.persistence.filesystem import FileSystem
 
-__all__ = ["Journal", "Mark", "csv_line"]
+__all__ = ["AppendLog", "Mark", "csv_line"]
 
 BUFFER_BYTES = 1 << 16
 
@@ -40,7 +40,7 @@ class Mark(TypedDict):
     rows: int
 
 
-class Journal:
+class AppendLog:
     """A new file, created at the first write; :meth:`fresh` replaces one, :meth:`resume` continues one.
 
     Parameters
@@ -56,13 +56,13 @@ class Journal:
     """
 
     def __init__(
-        self, path: str | Path, columns: Sequence[str], disk: Disk | None = None, *, is_optional: bool = False
+        self, path: str | Path, columns: Sequence[str], disk: FileSystem | None = None, *, is_optional: bool = False
     ) -> None:
         self._is_optional = is_optional
         self.path = Path(path)
         self.columns = tuple(columns)
         self.rows = 0
-        self._disk = disk or Disk()
+        self._disk = disk or FileSystem()
         self._open: Callable[[], int] = self._create
         self._fd: int | None = None
         self._is_closed = False
@@ -75,7 +75,7 @@ class Journal:
 
     @classmethod
     def fresh(
-        cls, path: str | Path, columns: Sequence[str], disk: Disk | None = None, *, is_optional: bool = False
+        cls, path: str | Path, columns: Sequence[str], disk: FileSystem | None = None, *, is_optional: bool = False
     ) -> Self:
         """Start a new one in place of the one that may be there.
 
@@ -95,7 +95,7 @@ class Journal:
         path: str | Path,
         columns: Sequence[str],
         mark: Mapping[str, Any],
-        disk: Disk | None = None,
+        disk: FileSystem | None = None,
         *,
         is_optional: bool = False,
     ) -> Self:

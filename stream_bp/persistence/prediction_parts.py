@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TypedDict
 
 from stream_bp.errors import CheckpointError, ConfigError, DiskError
-from stream_bp.persistence.filesystem import Disk, make_folder
+from stream_bp.persistence.filesystem import FileSystem, make_folder
 
-__all__ = ["PART_NAME", "Parts", "PartsMark", "refuse_place"]
+__all__ = ["PART_NAME", "PartsMark", "PredictionParts", "refuse_place"]
 
 PART_NAME = r"part-([0-9]{12}|[1-9][0-9]{12,18})-([0-9]{12}|[1-9][0-9]{12,18})\.parquet"
 _PART = re.compile(PART_NAME)
@@ -35,7 +35,7 @@ class PartsMark(TypedDict):
     pending: list[str]
 
 
-class Parts:
+class PredictionParts:
     """The parts in a folder, by their names.
 
     Parameters
@@ -46,7 +46,7 @@ class Parts:
         How to reach it.
     """
 
-    def __init__(self, folder: Path, disk: Disk) -> None:
+    def __init__(self, folder: Path, disk: FileSystem) -> None:
         self.folder = folder
         self._disk = disk
 
@@ -181,7 +181,7 @@ def refuse_place(folder: Path, sources: Sequence[str]) -> None:
     """
     # Two names may lead to one folder.
     place = folder.resolve()
-    part = place / Parts.name(0, 1)
+    part = place / PredictionParts.name(0, 1)
     for source in map(Path, sources):
         found = source.resolve()
         is_inside = place.is_relative_to(found) if found.is_dir() else found.parent == place

@@ -23,7 +23,7 @@ from typing import Self
 
 from stream_bp.errors import ConfigError, DiskError, LockedError
 from stream_bp.persistence.checkpoints import is_temporary, step_of
-from stream_bp.persistence.filesystem import Disk, make_folder
+from stream_bp.persistence.filesystem import FileSystem, make_folder
 
 __all__ = ["RUN_FILES", "RunDirectory", "RunFile"]
 
@@ -112,9 +112,9 @@ class RunDirectory:
     checkpoints history.csv False
     """
 
-    def __init__(self, path: str | Path, disk: Disk | None = None) -> None:
+    def __init__(self, path: str | Path, disk: FileSystem | None = None) -> None:
         self.path = Path(path)
-        self._disk = disk or Disk()
+        self._disk = disk or FileSystem()
         self._lock: int | None = None
 
     @property

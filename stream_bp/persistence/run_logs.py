@@ -6,14 +6,14 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from stream_bp.persistence.filesystem import Disk
-from stream_bp.persistence.journal import Journal, Mark
+from stream_bp.persistence.filesystem import FileSystem
+from stream_bp.persistence.journal import AppendLog, Mark
 from stream_bp.persistence.run_directory import RUN_FILES, RunDirectory
 
-__all__ = ["Journals", "open_journals"]
+__all__ = ["RunLogs", "open_run_logs"]
 
 
-class Journals:
+class RunLogs:
     """The journals of a run, by name: a checkpoint vouches for all of them.
 
     Parameters
@@ -22,10 +22,10 @@ class Journals:
         A context manager closes them.
     """
 
-    def __init__(self, **journals: Journal) -> None:
+    def __init__(self, **journals: AppendLog) -> None:
         self._journals = journals
 
-    def __getitem__(self, name: str) -> Journal:
+    def __getitem__(self, name: str) -> AppendLog:
         return self._journals[name]
 
     def mark(self) -> dict[str, Mark]:
@@ -48,9 +48,9 @@ class Journals:
                 stack.enter_context(journal)
 
 
-def open_journals(
-    directory: RunDirectory, columns: Sequence[str], state: Mapping[str, Any] | None, disk: Disk
-) -> Journals:
+def open_run_logs(
+    directory: RunDirectory, columns: Sequence[str], state: Mapping[str, Any] | None, disk: FileSystem
+) -> RunLogs:
     """Go on with the journals that a checkpoint vouches for, or begin them.
 
     Parameters
@@ -75,6 +75,6 @@ def open_journals(
             continue
         mark = None if state is None else state.get(name)
         names = known.columns or columns
-        open_journal = Journal.fresh if mark is None else partial(Journal.resume, mark=mark)
+        open_journal = AppendLog.fresh if mark is None else partial(AppendLog.resume, mark=mark)
         journals[name] = open_journal(directory.file(name), names, disk=disk, is_optional=known.is_optional)
-    return Journals(**journals)
+    return RunLogs(**journals)

@@ -13,7 +13,7 @@ from stream_bp.config.job import JobConfig
 from stream_bp.errors import CheckpointError, DataError
 from stream_bp.models.mlp import MLPModel
 from stream_bp.models.restore import restore_model
-from stream_bp.persistence.checkpoints import Loaded
+from stream_bp.persistence.checkpoints import LoadedCheckpoint
 from stream_bp.persistence.snapshot import Snapshot
 from stream_bp.persistence.state_schema import saved_config
 from stream_bp.preprocessing.arrow_buffers import label_array
@@ -77,7 +77,7 @@ def pack(model: MLPModel | None, config: JobConfig, target: str | None = None) -
     )
 
 
-def unpack(loaded: Loaded, task: Task) -> tuple[JobConfig, MLPModel]:
+def unpack(loaded: LoadedCheckpoint, task: Task) -> tuple[JobConfig, MLPModel]:
     """Return the settings and the model of a checkpoint, of an estimator or of a job.
 
     Raises

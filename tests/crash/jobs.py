@@ -30,7 +30,7 @@ from stream_bp.job.job import Job
 from stream_bp.job.summary import Summary
 from stream_bp.nn.optimizers import OPTIMIZERS
 from stream_bp.persistence.checkpoints import Checkpointer, Snapshot, decode, encode, load
-from stream_bp.persistence.filesystem import Disk
+from stream_bp.persistence.filesystem import FileSystem
 
 __all__ = [
     "CONFIGURATIONS",
@@ -297,7 +297,9 @@ def look_often(every: int = 80, patch: Callable[[str, Any], None] | None = None)
             setattr(importlib.import_module(f"stream_bp.{module}"), attribute, value)
 
 
-def run_job(paths: Sequence[str], config: JobConfig, disk: Disk | None = None, gate: Connection | None = None) -> None:
+def run_job(
+    paths: Sequence[str], config: JobConfig, disk: FileSystem | None = None, gate: Connection | None = None
+) -> None:
     """Run a job to its end, in a process of its own; with a gate, not before something comes through it."""
     look_often()
     if gate is not None:
@@ -306,7 +308,7 @@ def run_job(paths: Sequence[str], config: JobConfig, disk: Disk | None = None, g
 
 
 def run_frozen(
-    paths: Sequence[str], config: JobConfig, disk: Disk | None = None, gate: Connection | None = None
+    paths: Sequence[str], config: JobConfig, disk: FileSystem | None = None, gate: Connection | None = None
 ) -> None:
     """Run a job that predicts, with the network that a job of half of the rows has learned once and for all."""
     look_often()
@@ -343,7 +345,7 @@ def run_command(arguments: list[str], is_lock_granted: bool = False, out: Path |
         The file that standard output goes to; standard error goes beside it, to ``.stderr``.
     """
     if is_lock_granted:
-        Disk.try_lock = lambda self, fd: True  # type: ignore[method-assign]
+        FileSystem.try_lock = lambda self, fd: True  # type: ignore[method-assign]
     sys.argv = ["stream-bp", *arguments]
     said = out.with_suffix(".stderr") if out is not None else Path(os.devnull)
     with Path(out or os.devnull).open("w") as sys.stdout, said.open("w") as sys.stderr:

@@ -16,7 +16,7 @@ from connectors import open_source
 from stream_bp.errors import CheckpointError, ConfigError, DiskError
 from stream_bp.job.job import Job
 from stream_bp.job.observer import Observer
-from stream_bp.persistence.filesystem import Disk
+from stream_bp.persistence.filesystem import FileSystem
 from tests.conftest import Campaign
 from tests.crash.jobs import CONFIGURATIONS, comparable, look_often
 from tests.crash.test_power_cut import RUN_DIR, ends
@@ -193,7 +193,7 @@ def test_short_writes_are_finished(tmp_path: Path, n_taken: int, monkeypatch: py
         return write(fd, bytes(data)[:100])
 
     monkeypatch.setattr(os, "write", full)
-    disk = Disk()
+    disk = FileSystem()
     fd = disk.open_new(tmp_path / "full")
     with pytest.raises(OSError, match="No space"):
         disk.write(fd, bytes(1000))

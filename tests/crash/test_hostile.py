@@ -20,7 +20,7 @@ from stream_bp.errors import CheckpointError, DataError, DivergenceError, Stream
 from stream_bp.job.job import Job
 from stream_bp.job.resume import restore_state
 from stream_bp.persistence import snapshot
-from stream_bp.persistence.checkpoints import Checkpointer, Loaded, load
+from stream_bp.persistence.checkpoints import Checkpointer, LoadedCheckpoint, load
 from stream_bp.persistence.snapshot import Snapshot, decode, encode
 from stream_bp.persistence.state_schema import saved_config
 from tests.conftest import Campaign
@@ -169,7 +169,7 @@ def mutate_tensors(random: Random, tensors: dict[str, Any]) -> dict[str, Any]:
 
 def use(forged: Snapshot, paths: tuple[str, ...], folder: Path) -> None:
     """Do with a checkpoint everything that can be done with it."""
-    loaded = Loaded(forged, folder / "forged.safetensors")
+    loaded = LoadedCheckpoint(forged, folder / "forged.safetensors")
     config = saved_config(forged)
     inference.inspect(loaded)
     inference.evaluate(loaded, open_source(rows(20)))

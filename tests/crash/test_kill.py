@@ -17,19 +17,19 @@ from typing import Any
 
 import pytest
 
-from stream_bp.job.prediction_writer import Predictions
-from stream_bp.persistence.filesystem import Disk
-from stream_bp.persistence.prediction_parts import Parts, PartsMark
+from stream_bp.job.prediction_writer import PredictionWriter
+from stream_bp.persistence.filesystem import FileSystem
+from stream_bp.persistence.prediction_parts import PartsMark, PredictionParts
 from tests.conftest import Campaign
 from tests.crash.jobs import CONFIGURATIONS, comparable, forked, is_ahead, remove, run_job
 
 KILLS = "SIGKILL at every operation"
 N_ROWS = 240
 SURE = {"fsync", "rename", "write", "openat", "ftruncate"}  # calls that every job makes
-OPERATIONS = [name for name in vars(Disk) if not name.startswith("_")]
+OPERATIONS = [name for name in vars(FileSystem) if not name.startswith("_")]
 
 
-class KillingDisk(Disk):
+class KillingDisk(FileSystem):
     """The real disk, whose process is killed before its n-th operation, or half through it if that is a write.
 
     Parameters
@@ -59,7 +59,7 @@ class KillingDisk(Disk):
 
 
 def _noted(name: str) -> Callable[..., Any]:
-    operation = getattr(Disk, name)
+    operation = getattr(FileSystem, name)
 
     def call(self: KillingDisk, *arguments: Any) -> Any:
         self.note(name, arguments)
@@ -81,20 +81,20 @@ class KeepingTail(KillingDisk):
 
 def publish_at_once(*job: Any) -> None:
     """Run a job, wrongly: its predictions are given their names before the checkpoint that covers them."""
-    sync = Predictions.sync
+    sync = PredictionWriter.sync
 
-    def sync_and_publish(predictions: Predictions, mark: PartsMark) -> None:
+    def sync_and_publish(predictions: PredictionWriter, mark: PartsMark) -> None:
         sync(predictions, mark)
         predictions.publish(mark)
 
-    setattr(Predictions, "sync", sync_and_publish)  # noqa: B010
+    setattr(PredictionWriter, "sync", sync_and_publish)  # noqa: B010
     run_job(*job)
 
 
 def forget_the_pending(*job: Any) -> None:
     """Run a job, wrongly: it does not know of parts that its checkpoint covers, and that have no name yet."""
-    mend = Parts.mend
-    setattr(Parts, "mend", lambda parts, mark: mend(parts, PartsMark(rows=mark["rows"], pending=[])))  # noqa: B010
+    mend = PredictionParts.mend
+    setattr(PredictionParts, "mend", lambda parts, mark: mend(parts, PartsMark(rows=mark["rows"], pending=[])))  # noqa: B010
     run_job(*job)
 
 
@@ -113,17 +113,17 @@ class Bed:
         assert not self.is_divergent(), "two undisturbed runs differ"
         self.seconds = time.monotonic() - began
 
-    def start(self, run_dir: Path, disk: Disk | None = None, gate: Connection | None = None) -> ForkServerProcess:
+    def start(self, run_dir: Path, disk: FileSystem | None = None, gate: Connection | None = None) -> ForkServerProcess:
         """Start the job in a process of its own."""
         return forked(self.job, self.paths, self.configuration.config(run_dir), disk, gate)
 
-    def run(self, run_dir: Path, disk: Disk | None = None) -> int | None:
+    def run(self, run_dir: Path, disk: FileSystem | None = None) -> int | None:
         """Run the job in a process of its own and return how it ended."""
         process = self.start(run_dir, disk)
         process.join()
         return process.exitcode
 
-    def is_divergent(self, disk: Disk | None = None) -> bool:
+    def is_divergent(self, disk: FileSystem | None = None) -> bool:
         """Let the killed job go on to its end, and tell whether that differs; the next one begins anew."""
         assert self.run(self.run_dir, disk) == 0, "it does not go on"
         found = comparable(self.run_dir)

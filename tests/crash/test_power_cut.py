@@ -13,7 +13,7 @@ from connectors import open_source
 from stream_bp.errors import CheckpointError
 from stream_bp.job.job import Job
 from stream_bp.persistence.checkpoints import Checkpointer, Snapshot
-from stream_bp.persistence.journal import Journal
+from stream_bp.persistence.journal import AppendLog
 from stream_bp.persistence.run_directory import RunDirectory
 from tests.conftest import Campaign
 from tests.crash.jobs import CONFIGURATIONS, look_often, predicted, predictions_of
@@ -135,7 +135,7 @@ class Trial:
             if loaded is not None:
                 step, history = loaded.snapshot.step, loaded.snapshot.state["history"]
                 is_whole = loaded.snapshot.tensors["theta"].tolist() == [step] * 40
-                Journal.resume(RUN_DIR / "history.csv", ["step"], history, left)
+                AppendLog.resume(RUN_DIR / "history.csv", ["step"], history, left)
                 self.n_damaged += not is_whole or bool(loaded.rejected)
         except CheckpointError as error:
             self.lost.append(f"{operation}: {error}")
@@ -150,11 +150,11 @@ def live(disk: ForgetfulDisk, trial: Trial, keep: int, first: int = 1, n_saves: 
     with RunDirectory(RUN_DIR, disk) as run:
         checkpointer = Checkpointer(run.checkpoints, keep=keep, disk=disk)
         loaded = checkpointer.newest()
-        history = Journal(run.file("history"), ["step"], disk)
+        history = AppendLog(run.file("history"), ["step"], disk)
         if loaded is not None:
-            history = Journal.resume(run.file("history"), ["step"], loaded.snapshot.state["history"], disk)
+            history = AppendLog.resume(run.file("history"), ["step"], loaded.snapshot.state["history"], disk)
         elif run.file("history") in disk.names:
-            history = Journal.fresh(run.file("history"), ["step"], disk)
+            history = AppendLog.fresh(run.file("history"), ["step"], disk)
         disk.at_cut = trial.judge
         for step in range(first, first + n_saves):
             history.append({"step": step})

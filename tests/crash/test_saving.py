@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from connectors import open_source
-from stream_bp.job.checkpoint_writer import Saver
+from stream_bp.job.checkpoint_writer import AsyncCheckpointWriter
 from stream_bp.job.job import Job
 from stream_bp.nn.learner import Learner
 from stream_bp.persistence.checkpoints import Checkpointer
@@ -22,9 +22,9 @@ def n_torn(folder: Path, monkeypatch: pytest.MonkeyPatch, n_saves: int) -> tuple
     """Save after every row; return how many files were saved, and how many are not of the moment of their copy."""
     at_copy: list[str] = []
     on_disk: list[str] = []
-    hand_over, save = Saver.save, Checkpointer.save
+    hand_over, save = AsyncCheckpointWriter.save, Checkpointer.save
 
-    def hand_over_noted(saver: Saver, snapshot: Snapshot, marks: Mapping[str, Mark]) -> None:
+    def hand_over_noted(saver: AsyncCheckpointWriter, snapshot: Snapshot, marks: Mapping[str, Mark]) -> None:
         at_copy.append(hashlib.sha256(encode(snapshot)).hexdigest())
         hand_over(saver, snapshot, marks)
 
@@ -33,7 +33,7 @@ def n_torn(folder: Path, monkeypatch: pytest.MonkeyPatch, n_saves: int) -> tuple
         on_disk.append(hashlib.sha256(path.read_bytes()).hexdigest())
         return path
 
-    monkeypatch.setattr(Saver, "save", hand_over_noted)
+    monkeypatch.setattr(AsyncCheckpointWriter, "save", hand_over_noted)
     monkeypatch.setattr(Checkpointer, "save", save_noted)
     settings: dict[str, Any] = {"batch_size": 1, "hidden": (32,), "optimizer": "adam", "checkpoint_every": "1"}
     Job(open_source(rows(n_saves)), target="label", ignore=["value"], run_dir=str(folder), **settings).run()

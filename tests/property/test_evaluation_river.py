@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from stream_bp.metrics import prequential as module
-from stream_bp.metrics.prequential import Evaluation
+from stream_bp.metrics.prequential import PrequentialEvaluator
 
 Chunk = tuple[NDArray[Any], NDArray[Any]]  # truth (n,), predictions (n_classes, n) or (n,)
 Values = dict[str, float | None]
@@ -80,7 +80,7 @@ def any_stream(
     return "regression", measured_stream(seed, n_rows)
 
 
-def fed(evaluation: Evaluation, chunks: list[Chunk]) -> Evaluation:
+def fed(evaluation: PrequentialEvaluator, chunks: list[Chunk]) -> PrequentialEvaluator:
     """Update a one-target evaluation with every chunk."""
     for y, prediction in chunks:
         evaluation.update(y[None], [prediction])
@@ -96,7 +96,7 @@ def cut(chunks: list[Chunk], rng: np.random.Generator) -> list[Chunk]:
     return pieces
 
 
-def snapshot(evaluation: Evaluation) -> tuple[dict[str, tuple[Any, bytes]], dict[str, Any]]:
+def snapshot(evaluation: PrequentialEvaluator) -> tuple[dict[str, tuple[Any, bytes]], dict[str, Any]]:
     """Return the whole state in comparable bytes."""
     arrays, rest = evaluation.state()
     return {name: (array.shape, array.tobytes()) for name, array in arrays.items()}, rest
@@ -178,7 +178,7 @@ def river_measured(pairs: list[tuple[float, float]]) -> Values:
 def test_classification_agrees_with_river(seed: int, n_classes: int) -> None:
     """Each metric and baseline is River's, over all rows and over the window."""
     chunks = classified_stream(seed, n_classes)
-    evaluation = fed(Evaluation("classification", window=WINDOW), chunks)
+    evaluation = fed(PrequentialEvaluator("classification", window=WINDOW), chunks)
     rows = classified_rows(chunks)
     n_seen = 1 + max(row["y"] for row in rows)
     for windowed, scored in ((False, rows), (True, rows[-WINDOW:])):
@@ -198,7 +198,7 @@ def test_scores_on_a_threshold_fall_on_river_s_side(seed: int) -> None:
     score = np.where(rng.random(300) < 0.7, rng.choice(thresholds, 300), score)
     y = np.array([0, 1, *(rng.random(298) < score[2:])], np.int64)
     chunks = [(y, np.stack((1.0 - score, score)))]
-    evaluation = fed(Evaluation("classification"), chunks)
+    evaluation = fed(PrequentialEvaluator("classification"), chunks)
     assert evaluation.metrics()["roc_auc"] == approx(river_classified(classified_rows(chunks), 2))["roc_auc"]
 
 
@@ -207,7 +207,7 @@ def test_scores_on_a_threshold_fall_on_river_s_side(seed: int) -> None:
 def test_regression_agrees_with_river(seed: int) -> None:
     """Each metric and baseline is River's, over all rows and over the window."""
     chunks = measured_stream(seed)
-    evaluation = fed(Evaluation("regression", window=WINDOW), chunks)
+    evaluation = fed(PrequentialEvaluator("regression", window=WINDOW), chunks)
     model = [pair for y, p in chunks for pair in zip(y.tolist(), p.tolist(), strict=True) if pair[0] == pair[0]]
     y = [truth for truth, _ in model]
     last_value = list(zip(y, [*y[:1], *y], strict=False))
@@ -226,10 +226,10 @@ def test_no_bit_depends_on_the_partition(seed: int, n_classes: int, window: int,
     """The same rows, cut, counted in other blocks and looked at in between, leave the same bytes."""
     rng = np.random.default_rng(seed)
     task, chunks = any_stream(seed, n_classes)
-    whole = fed(Evaluation(task, window=window), chunks)
+    whole = fed(PrequentialEvaluator(task, window=window), chunks)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "BLOCK_ROWS", block_rows)
-        pieces = Evaluation(task, window=window)
+        pieces = PrequentialEvaluator(task, window=window)
         for chunk in cut(chunks, rng):
             fed(pieces, [chunk])
             if rng.random() < 0.1:
@@ -245,9 +245,9 @@ def test_a_resumed_run_ends_with_the_same_bytes(seed: int, n_classes: int, where
     """Restoring anywhere and going on equals never having stopped."""
     task, chunks = any_stream(seed, n_classes)
     stop = int(where * len(chunks))
-    through = fed(Evaluation(task, window=WINDOW), chunks)
-    stopped = fed(Evaluation(task, window=WINDOW), chunks[:stop])
-    resumed = fed(Evaluation.restore(*stopped.state()), chunks[stop:])
+    through = fed(PrequentialEvaluator(task, window=WINDOW), chunks)
+    stopped = fed(PrequentialEvaluator(task, window=WINDOW), chunks[:stop])
+    resumed = fed(PrequentialEvaluator.restore(*stopped.state()), chunks[stop:])
     assert snapshot(resumed) == snapshot(through)
     assert resumed.baselines(windowed=True) == through.baselines(windowed=True)
 
@@ -257,6 +257,6 @@ def test_a_resumed_run_ends_with_the_same_bytes(seed: int, n_classes: int, where
 def test_a_window_not_yet_full_is_the_whole_stream(seed: int, n_classes: int) -> None:
     """Up to ``window`` rows, windowed and cumulative reports are the same to the last bit."""
     task, chunks = any_stream(seed, n_classes, 60)
-    evaluation = fed(Evaluation(task, window=60), chunks)
+    evaluation = fed(PrequentialEvaluator(task, window=60), chunks)
     assert evaluation.windowed() == evaluation.metrics()
     assert evaluation.baselines(windowed=True) == evaluation.baselines()

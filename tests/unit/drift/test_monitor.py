@@ -281,7 +281,7 @@ def test_a_boost_fades() -> None:
     learner = Learner(2, 1, output="identity", learning_rate=0.01)
     X, Y = np.ones((2, 1)), np.ones((1, 1))
     learner.learn(X, Y)
-    learner.boost()
+    learner.boost_learning_rate()
     rates = []
     for _ in range(1001):
         rates.append(learner.learning_rate)

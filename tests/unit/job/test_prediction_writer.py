@@ -21,7 +21,7 @@ from stream_bp.job import prediction_writer
 from stream_bp.job.job import Job
 from stream_bp.job.summary import Summary
 from stream_bp.persistence.checkpoints import load
-from stream_bp.persistence.filesystem import Disk
+from stream_bp.persistence.filesystem import FileSystem
 from tests.crash.jobs import rows
 
 USUAL: dict[str, Any] = {"target": "label", "ignore": ["value"], "hidden": (4,), "batch_size": 8, "engine": "numpy"}
@@ -192,15 +192,15 @@ def test_a_full_disk_is_told_in_a_line(tmp_path: Path, monkeypatch: pytest.Monke
     run(tmp_path / "whole", rows(900))
     monkeypatch.setattr(prediction_writer, "VALUES", 500)
     monkeypatch.setattr(prediction_writer, "_BYTES", 500)
-    write, failing = Disk.write, [0]
+    write, failing = FileSystem.write, [0]
 
-    def fail(disk: Disk, fd: int, data: bytes) -> None:
+    def fail(disk: FileSystem, fd: int, data: bytes) -> None:
         failing[0] -= Path(f"/proc/self/fd/{fd}").readlink().name != "timeline.csv"  # which ends no job
         if failing[0] == 0:
             raise OSError(28, os.strerror(28))
         write(disk, fd, data)
 
-    monkeypatch.setattr(Disk, "write", fail)
+    monkeypatch.setattr(FileSystem, "write", fail)
     told = []
     for at in range(3, 12):
         failing[0] = at

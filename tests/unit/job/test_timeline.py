@@ -16,7 +16,7 @@ from stream_bp import Job
 from stream_bp.job import timeline
 from stream_bp.job.observer import Observer
 from stream_bp.job.timeline import spacing
-from stream_bp.persistence.filesystem import Disk
+from stream_bp.persistence.filesystem import FileSystem
 from stream_bp.persistence.run_directory import RUN_FILES
 
 N_ROWS = 3000
@@ -101,7 +101,7 @@ def test_its_absence_is_no_matter(tmp_path: Path) -> None:
     assert [line["event"] for line in lines(tmp_path)] == ["start", "end"]
 
 
-class Full(Disk):
+class Full(FileSystem):
     """A disk without room for a timeline."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stream_bp.errors import CheckpointError, ConfigError
 from stream_bp.metrics.classification import log_loss_terms
-from stream_bp.metrics.prequential import BLOCK_ROWS, Evaluation
+from stream_bp.metrics.prequential import BLOCK_ROWS, PrequentialEvaluator
 
 CLASSIFICATION_NAMES = [
     "accuracy",
@@ -28,26 +28,29 @@ def codes(*values: int) -> NDArray[np.int64]:
     return np.array([values], np.int64)
 
 
-def classified(y: NDArray[np.int64], p: list[list[float]], window: int = 1000) -> Evaluation:
+def classified(y: NDArray[np.int64], p: list[list[float]], window: int = 1000) -> PrequentialEvaluator:
     """Return a one-target evaluation that has seen one minibatch."""
-    evaluation = Evaluation("classification", window=window)
+    evaluation = PrequentialEvaluator("classification", window=window)
     evaluation.update(y, [np.array(p, np.float32).reshape(len(p), y.shape[1])])
     return evaluation
 
 
-def measured(y: list[float], prediction: list[float], window: int = 1000) -> Evaluation:
+def measured(y: list[float], prediction: list[float], window: int = 1000) -> PrequentialEvaluator:
     """Return a one-target evaluation that has seen one minibatch."""
-    evaluation = Evaluation("regression", window=window)
+    evaluation = PrequentialEvaluator("regression", window=window)
     evaluation.update(np.array([y]), np.array([prediction]))
     return evaluation
 
 
 def test_before_the_first_row_everything_is_none() -> None:
     """No metric is made up where there is nothing to measure, and the keys and their order are fixed."""
-    evaluation = Evaluation("classification")
+    evaluation = PrequentialEvaluator("classification")
     assert list(evaluation.metrics()) == list(evaluation.windowed()) == CLASSIFICATION_NAMES
     reports = [evaluation.metrics(), evaluation.windowed(), *evaluation.baselines().values()]
-    reports += [*Evaluation("regression").baselines(windowed=True).values(), Evaluation("regression").metrics()]
+    reports += [
+        *PrequentialEvaluator("regression").baselines(windowed=True).values(),
+        PrequentialEvaluator("regression").metrics(),
+    ]
     assert all(value is None for report in reports for value in report.values())
 
 
@@ -79,7 +82,7 @@ def test_majority_ties_go_to_the_lowest_code() -> None:
 
 def test_no_known_class_predicts_nothing_and_is_not_scored() -> None:
     """Before any class is known there is nothing to score, as in River."""
-    evaluation = Evaluation("classification")
+    evaluation = PrequentialEvaluator("classification")
     evaluation.update(codes(0, 0), [np.empty((0, 2))])
     assert evaluation.n_rows == 2
     assert not any(evaluation.metrics().values())
@@ -161,7 +164,7 @@ def test_a_window_of_one_row() -> None:
 @pytest.mark.parametrize("n_rows", [BLOCK_ROWS - 1, BLOCK_ROWS, BLOCK_ROWS + 1, 3 * BLOCK_ROWS + 5])
 def test_more_rows_than_a_block(n_rows: int) -> None:
     """Rows are neither lost nor counted twice where blocks meet."""
-    evaluation = Evaluation("classification", window=10)
+    evaluation = PrequentialEvaluator("classification", window=10)
     y = np.arange(n_rows) % 3
     evaluation.update(y[None], [np.eye(3)[:, y]])
     arrays, _ = evaluation.state()
@@ -192,7 +195,7 @@ def test_overflow_is_reported_as_none() -> None:
 
 def test_several_targets_are_averaged_where_defined() -> None:
     """The mean is over the targets that have a value, and each target can be told apart."""
-    evaluation = Evaluation("classification", 2)
+    evaluation = PrequentialEvaluator("classification", 2)
     y = np.array([[0, 1], [0, 0]])
     evaluation.update(y, [np.array([[0.9, 0.1], [0.1, 0.9]]), np.array([[0.1, 1.0], [0.9, 0.0]])])
     assert [target["accuracy"] for target in evaluation.by_target()] == [1.0, 0.5]
@@ -204,7 +207,7 @@ def test_several_targets_are_averaged_where_defined() -> None:
 
 def test_many_late_classes_keep_their_counts() -> None:
     """The confusion matrix grows class by class without losing a count."""
-    evaluation = Evaluation("classification")
+    evaluation = PrequentialEvaluator("classification")
     for code in range(40):
         evaluation.update(codes(code, code), [np.eye(40)[:, [code, code]]])
         evaluation.metrics()
@@ -224,7 +227,7 @@ def test_log_loss_terms_do_not_depend_on_their_place() -> None:
 def test_impossible_settings_are_refused(settings: tuple[Any, int], window: int) -> None:
     """A setting out of range is refused at once."""
     with pytest.raises(ConfigError):
-        Evaluation(*settings, window=window)
+        PrequentialEvaluator(*settings, window=window)
 
 
 @pytest.mark.parametrize(
@@ -239,13 +242,13 @@ def test_impossible_settings_are_refused(settings: tuple[Any, int], window: int)
 def test_wrong_classification_input_is_refused(y: NDArray[Any], p: list[NDArray[Any]], message: str) -> None:
     """A minibatch of a wrong shape or type is refused in words."""
     with pytest.raises(ValueError, match=message):
-        Evaluation("classification").update(y, p)
+        PrequentialEvaluator("classification").update(y, p)
 
 
 @pytest.mark.parametrize(("y", "prediction"), [(1.0, math.nan), (1.0, math.inf), (math.inf, 1.0)])
 def test_a_refused_minibatch_counts_nothing(y: float, prediction: float) -> None:
     """A number that is not finite is refused before any target is counted."""
-    evaluation = Evaluation("regression", 2)
+    evaluation = PrequentialEvaluator("regression", 2)
     with pytest.raises(ValueError, match="cannot be scored"):
         evaluation.update(np.array([[1.0], [y]]), np.array([[1.0], [prediction]]))
     assert evaluation.n_rows == 0
@@ -274,7 +277,7 @@ def test_a_damaged_array_is_refused(task: str) -> None:
         others = {other: value for other, value in arrays.items() if other != name}
         for damaged in (others, {**others, name: array.astype(np.float32)}, {**others, name: array[:-1]}):
             with pytest.raises(CheckpointError):
-                Evaluation.restore(damaged, rest)
+                PrequentialEvaluator.restore(damaged, rest)
 
 
 @pytest.mark.parametrize(
@@ -284,7 +287,7 @@ def test_damaged_settings_are_refused(change: dict[str, Any]) -> None:
     """Settings that are impossible or do not fit the arrays are a checkpoint error."""
     arrays, rest = classified(codes(0, 1), [[1.0, 1.0]]).state()
     with pytest.raises(CheckpointError):
-        Evaluation.restore(arrays, {**rest, **change})
+        PrequentialEvaluator.restore(arrays, {**rest, **change})
 
 
 def test_a_missing_setting_is_refused() -> None:
@@ -292,7 +295,7 @@ def test_a_missing_setting_is_refused() -> None:
     arrays, rest = measured([1.0], [0.0]).state()
     for name in rest:
         with pytest.raises(CheckpointError):
-            Evaluation.restore(arrays, {key: value for key, value in rest.items() if key != name})
+            PrequentialEvaluator.restore(arrays, {key: value for key, value in rest.items() if key != name})
 
 
 @pytest.mark.parametrize(
@@ -310,7 +313,7 @@ def test_contradicting_counts_are_refused(name: str, place: Any, value: float) -
     arrays, rest = classified(codes(0, 1), [[1.0, 1.0]]).state()
     arrays[name][place] = value
     with pytest.raises(CheckpointError):
-        Evaluation.restore(arrays, rest)
+        PrequentialEvaluator.restore(arrays, rest)
 
 
 @pytest.mark.parametrize("n_rows", [-1.0, 0.5, math.nan, math.inf])
@@ -319,4 +322,4 @@ def test_an_impossible_number_of_rows_is_refused(n_rows: float) -> None:
     arrays, rest = measured([1.0], [0.0]).state()
     arrays["running.0"][0] = n_rows
     with pytest.raises(CheckpointError):
-        Evaluation.restore(arrays, rest)
+        PrequentialEvaluator.restore(arrays, rest)

@@ -73,7 +73,7 @@ class At(Observer):
 
     def on_progress(self, status: Status) -> None:
         """Do it."""
-        if not self.is_done and status.training.rows > N_ROWS / 2:
+        if not self.is_done and status.state.rows > N_ROWS / 2:
             self.is_done = True
             self.do(status)
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from stream_bp.nn.layout import Network, initial_columns, initial_theta
+from stream_bp.nn.layout import ParameterLayout, initial_columns, initial_theta
 
 
 def test_views_cover_theta_once_in_order() -> None:
     """Every element of θ belongs to exactly one weight matrix."""
-    network = Network((3, 5, 4, 2))
+    network = ParameterLayout((3, 5, 4, 2))
     theta = np.arange(network.n_parameters, dtype=np.float64)
     views = network.views(theta)
     assert [W.shape for W in views] == [(5, 4), (4, 6), (2, 5)]
@@ -27,7 +27,7 @@ def test_start_does_not_depend_on_the_order_of_inputs() -> None:
 @pytest.mark.parametrize("gain", [1.0, 2.0])
 def test_start_has_the_variance_it_promises_and_no_biases(gain: float) -> None:
     """Hidden weights have variance gain / fan-in; biases and the output layer start at zero."""
-    network = Network((200, 300, 100, 3))
+    network = ParameterLayout((200, 300, 100, 3))
     theta = initial_theta(
         network, [f"x{i}" for i in range(200)], gain=gain, fan_in=200, seed=1, dtype=np.dtype(np.float64)
     )
@@ -42,7 +42,7 @@ def test_start_has_the_variance_it_promises_and_no_biases(gain: float) -> None:
 @pytest.mark.parametrize("at", [0, 1, 2])
 def test_regrow_keeps_every_old_weight_in_its_place(at: int) -> None:
     """Growing by two inputs, anywhere, and one output leaves the old entries and adds zeros."""
-    small, wide = Network((2, 3, 1)), Network((4, 3, 2))
+    small, wide = ParameterLayout((2, 3, 1)), ParameterLayout((4, 3, 2))
     theta = np.arange(1.0, small.n_parameters + 1)
     old_W1, old_W2 = small.views(theta)
     W1, W2 = wide.views(small.regrow(theta, wide, at))

@@ -6,8 +6,8 @@ import pytest
 
 from connectors import LASTING, Decisions
 from stream_bp.persistence import decision_log
-from stream_bp.persistence.decision_log import KeptDecisions
-from stream_bp.persistence.filesystem import Disk
+from stream_bp.persistence.decision_log import DecisionLog
+from stream_bp.persistence.filesystem import FileSystem
 
 
 def test_what_no_checkpoint_needs_is_dropped_and_what_was_told_once_stays(
@@ -16,14 +16,14 @@ def test_what_no_checkpoint_needs_is_dropped_and_what_was_told_once_stays(
     """A file that came too late is told once, however long ago that was; the rest is of checkpoints that are kept."""
     monkeypatch.setattr(decision_log, "_LARGE_BYTES", 1_000)
     path = tmp_path / "decisions.csv"
-    kept = KeptDecisions(path, 1, Disk())
+    kept = DecisionLog(path, 1, FileSystem())
     kept.note(0, LASTING + "a.csv", "0")
     for row in range(100):
         kept.note(row, f"file {row}", "x" * 20)
         kept.saved(row)
     kept.close()
     assert path.stat().st_size < 1_500
-    again = KeptDecisions(path, 1, Disk())
+    again = DecisionLog(path, 1, FileSystem())
     assert again.recall(LASTING + "a.csv") == "0"
     assert again.recall("file 0") is None
     assert again.recall("file 99") == "x" * 20
@@ -33,7 +33,7 @@ def test_a_line_that_was_torn_is_no_decision(tmp_path: Path) -> None:
     """Nothing followed from it; what is decided next stands behind the last whole one."""
     path = tmp_path / "decisions.csv"
     path.write_text("0,file 0,a\n7,file 1,b")
-    kept = KeptDecisions(path, 1, Disk())
+    kept = DecisionLog(path, 1, FileSystem())
     assert (kept.recall("file 0"), kept.recall("file 1")) == ("a", None)
     kept.note(8, "file 1", "c")
     kept.close()
@@ -45,7 +45,7 @@ def test_what_was_told_once_is_not_pushed_out_by_what_was_decided_since(
 ) -> None:
     """Neither in a process that keeps nothing, nor in a job, which forgets what no checkpoint needs, and no more."""
     monkeypatch.setattr(Decisions, "_most", 10)
-    for kept in (Decisions(), KeptDecisions(tmp_path / "decisions.csv", 1, Disk())):
+    for kept in (Decisions(), DecisionLog(tmp_path / "decisions.csv", 1, FileSystem())):
         kept.note(0, LASTING + "a.csv", "0")
         for row in range(30):
             kept.note(row, f"border {row}", "")
@@ -57,11 +57,11 @@ def test_what_was_told_once_is_not_pushed_out_by_what_was_decided_since(
 def test_decisions_about_any_name_and_any_number_of_columns_are_read_back(tmp_path: Path) -> None:
     """Names are bytes that need not be text; the columns of a wide file are longer than a field of CSV usually is."""
     path = tmp_path / "decisions.csv"
-    kept = KeptDecisions(path, 1, Disk())
+    kept = DecisionLog(path, 1, FileSystem())
     kept.note(0, f"{LASTING}rows-\udcff.csv", "0")
     kept.note(0, "empty 0", "x" * 200_000)
     kept.close()
-    again = KeptDecisions(path, 1, Disk())
+    again = DecisionLog(path, 1, FileSystem())
     assert again.recall(f"{LASTING}rows-\udcff.csv") == "0"
     assert again.recall("empty 0") == "x" * 200_000
 
@@ -71,7 +71,7 @@ def test_much_that_lasts_is_not_written_anew_at_each_checkpoint(
 ) -> None:
     """Only once the file has doubled."""
     monkeypatch.setattr(decision_log, "_LARGE_BYTES", 1_000)
-    kept, rewritten = KeptDecisions(tmp_path / "decisions.csv", 1, Disk()), []
+    kept, rewritten = DecisionLog(tmp_path / "decisions.csv", 1, FileSystem()), []
     drop = kept._drop_old
 
     def counted() -> None:
@@ -84,4 +84,4 @@ def test_much_that_lasts_is_not_written_anew_at_each_checkpoint(
         kept.saved(row)
     kept.close()
     assert 1 <= len(rewritten) <= 4
-    assert all(KeptDecisions(tmp_path / "decisions.csv", 1, Disk()).recall(f"{LASTING}{n}.csv") for n in range(200))
+    assert all(DecisionLog(tmp_path / "decisions.csv", 1, FileSystem()).recall(f"{LASTING}{n}.csv") for n in range(200))

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from stream_bp.persistence.filesystem import Disk, make_folder
+from stream_bp.persistence.filesystem import FileSystem, make_folder
 
 
 def test_a_write_that_the_kernel_takes_in_pieces_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Short writes are continued until all data is written, once and in order."""
-    disk, path, real_write = Disk(), tmp_path / "file", os.write
+    disk, path, real_write = FileSystem(), tmp_path / "file", os.write
     pieces: list[int] = []
 
     def short_write(fd: int, data: memoryview) -> int:
@@ -30,14 +30,14 @@ def test_pieces_and_whole_are_the_same(tmp_path: Path) -> None:
     """Reading in pieces gives what reading at once gives, no piece larger than asked for."""
     path = tmp_path / "file"
     path.write_bytes(bytes(range(256)) * 5)
-    chunks = list(Disk().chunks(path, 100))
-    assert b"".join(chunks) == Disk().read(path) == path.read_bytes()
+    chunks = list(FileSystem().chunks(path, 100))
+    assert b"".join(chunks) == FileSystem().read(path) == path.read_bytes()
     assert max(map(len, chunks)) == 100
 
 
 def test_links_are_not_opened_for_writing(tmp_path: Path) -> None:
     """No way of opening a file for writing follows a link, dangling or not."""
-    disk, link = Disk(), tmp_path / "link"
+    disk, link = FileSystem(), tmp_path / "link"
     link.symlink_to(tmp_path / "target")
     for _ in range(2):
         for opening in (disk.open_new, disk.open_existing, disk.open_lock):
@@ -48,7 +48,7 @@ def test_links_are_not_opened_for_writing(tmp_path: Path) -> None:
 
 def test_descriptors_are_not_inherited(tmp_path: Path) -> None:
     """A child program gets none of our files, still less the lock."""
-    disk = Disk()
+    disk = FileSystem()
     for fd in (disk.open_new(tmp_path / "a"), disk.open_existing(tmp_path / "a"), disk.open_lock(tmp_path / "b")):
         assert not os.get_inheritable(fd)
         disk.close(fd)
@@ -58,7 +58,7 @@ def test_every_missing_parent_is_made_durable(tmp_path: Path) -> None:
     """Each folder that is made is followed by a sync of the folder that it is in; one that exists is left alone."""
     synced: list[Path] = []
 
-    class Recorder(Disk):
+    class Recorder(FileSystem):
         """A disk that notes the order of its syncs."""
 
         def fsync_folder(self, path: Path) -> None:

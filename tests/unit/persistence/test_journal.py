@@ -12,7 +12,7 @@ import pytest
 
 from stream_bp.errors import CheckpointError
 from stream_bp.persistence import journal as history_module
-from stream_bp.persistence.journal import Journal, Mark
+from stream_bp.persistence.journal import AppendLog, Mark
 from tests.simulated_disk import PowerCut, SimulatedDisk, WithoutFolderFsync, WithoutFsync
 
 COLUMNS = ("step", "loss")
@@ -37,7 +37,7 @@ def simulated_disk() -> SimulatedDisk:
 def test_the_bytes_of_a_history(tmp_path: Path) -> None:
     """Floats are the shortest that read back the same, None is empty, text is quoted where it must be."""
     columns = ["step", "loss", "label", "is_last", "f32", "f64", "i64"]
-    with Journal(tmp_path / "history.csv", columns) as history:
+    with AppendLog(tmp_path / "history.csv", columns) as history:
         history.append(
             {"label": 'a,"b"', "step": 1, "loss": 0.1, "is_last": True}
             | {"f32": np.float32(0.5), "f64": np.float64(1e-300), "i64": np.int64(-3)}
@@ -52,7 +52,7 @@ def test_the_bytes_of_a_history(tmp_path: Path) -> None:
 def test_the_mark_describes_the_file(tmp_path: Path) -> None:
     """A mark tells size, digest and rows, with and without rows, and passes through JSON."""
     path = tmp_path / "history.csv"
-    with Journal(path, COLUMNS) as history:
+    with AppendLog(path, COLUMNS) as history:
         for rows in (0, 1, 2):
             mark = history.sync()
             data = path.read_bytes()
@@ -66,7 +66,7 @@ def test_the_mark_describes_the_file(tmp_path: Path) -> None:
 
 def test_nothing_is_created_before_the_first_write(tmp_path: Path) -> None:
     """A history that takes no row and is not synced leaves no file."""
-    with Journal(tmp_path / "history.csv", COLUMNS) as history:
+    with AppendLog(tmp_path / "history.csv", COLUMNS) as history:
         history.append(row(0))
     assert list(tmp_path.iterdir()) == []
 
@@ -79,13 +79,13 @@ def test_a_resumed_history_has_the_bytes_of_one_never_stopped(
     monkeypatch.setattr(history_module, "BUFFER_BYTES", buffer_bytes)
     paths = tmp_path / "never_stopped.csv", tmp_path / "stopped.csv"
     for path in paths:
-        with Journal(path, COLUMNS) as history:
+        with AppendLog(path, COLUMNS) as history:
             for step in range(5):
                 history.append(row(step))
             mark = history.sync()
             history.append({"step": 99, "loss": 0.0} if path == paths[1] else row(5))
             history.sync()
-    with Journal.resume(paths[1], COLUMNS, mark) as resumed:
+    with AppendLog.resume(paths[1], COLUMNS, mark) as resumed:
         resumed.append(row(5))
         end = resumed.sync()
     assert paths[1].read_bytes() == paths[0].read_bytes()
@@ -95,23 +95,23 @@ def test_a_resumed_history_has_the_bytes_of_one_never_stopped(
 def test_rows_are_written_before_they_fill_the_memory(tmp_path: Path) -> None:
     """Between two syncs the buffer stays bounded, and verification reads beyond one piece."""
     path = tmp_path / "history.csv"
-    with Journal(path, ["text"]) as history:
+    with AppendLog(path, ["text"]) as history:
         for _ in range(30):
             history.append({"text": "x" * 50_000})
         assert path.stat().st_size > 1_400_000
         mark = history.sync()
-    assert Journal.resume(path, ["text"], mark).rows == 30
+    assert AppendLog.resume(path, ["text"], mark).rows == 30
 
 
 def test_resuming_changes_nothing_before_the_first_write(tmp_path: Path) -> None:
     """A job that is refused for another reason after this has cut nothing off; a sync alone does."""
     path = tmp_path / "history.csv"
-    with Journal(path, COLUMNS) as history:
+    with AppendLog(path, COLUMNS) as history:
         mark = history.sync()
         history.append(row(0))
         history.sync()
     before = path.read_bytes()
-    with Journal.resume(path, COLUMNS, mark) as resumed:
+    with AppendLog.resume(path, COLUMNS, mark) as resumed:
         assert path.read_bytes() == before
         assert resumed.sync() == mark
     assert path.read_bytes() == b"step,loss\n"
@@ -121,7 +121,7 @@ def test_resuming_changes_nothing_before_the_first_write(tmp_path: Path) -> None
 def test_a_history_that_was_changed_is_refused(tmp_path: Path, damage: str) -> None:
     """An edited, shortened or absent file is named, with the way out."""
     path = tmp_path / "history.csv"
-    with Journal(path, COLUMNS) as history:
+    with AppendLog(path, COLUMNS) as history:
         history.append(row(1))
         mark = history.sync()
     data = path.read_bytes()
@@ -129,17 +129,17 @@ def test_a_history_that_was_changed_is_refused(tmp_path: Path, damage: str) -> N
     if damage != "remove":
         path.write_bytes(data[:-1] if damage == "cut" else data.replace(b"0.3", b"0.4"))
     with pytest.raises(CheckpointError, match=r"history\.csv.*(restore the file|No such file)"):
-        Journal.resume(path, COLUMNS, mark)
+        AppendLog.resume(path, COLUMNS, mark)
 
 
 def test_other_columns_are_refused(tmp_path: Path) -> None:
     """A history is not continued under other columns, not even fewer or more of the same."""
     path = tmp_path / "history.csv"
-    with Journal(path, COLUMNS) as history:
+    with AppendLog(path, COLUMNS) as history:
         mark = history.sync()
     for columns in (("step",), (*COLUMNS, "accuracy"), ("loss", "step")):
         with pytest.raises(CheckpointError, match="has the columns 'step,loss'"):
-            Journal.resume(path, columns, mark)
+            AppendLog.resume(path, columns, mark)
 
 
 def test_only_fresh_replaces_a_file(tmp_path: Path) -> None:
@@ -147,10 +147,10 @@ def test_only_fresh_replaces_a_file(tmp_path: Path) -> None:
     path = tmp_path / "history.csv"
     path.write_text("precious")
     with pytest.raises(CheckpointError, match="File exists"):
-        Journal(path, COLUMNS).sync()
+        AppendLog(path, COLUMNS).sync()
     assert path.read_text() == "precious"
     for _ in range(2):
-        with Journal.fresh(path, COLUMNS) as history:
+        with AppendLog.fresh(path, COLUMNS) as history:
             history.sync()
         assert path.read_text() == "step,loss\n"
         path.unlink()
@@ -159,33 +159,33 @@ def test_only_fresh_replaces_a_file(tmp_path: Path) -> None:
 def test_a_planted_link_is_not_followed(tmp_path: Path) -> None:
     """A history put behind a link is not written through it."""
     path, victim = tmp_path / "history.csv", tmp_path / "victim"
-    with Journal(victim, COLUMNS) as history:
+    with AppendLog(victim, COLUMNS) as history:
         mark = history.sync()
     path.symlink_to(victim)
-    with Journal.resume(path, COLUMNS, mark) as resumed, pytest.raises(CheckpointError, match="symbolic links"):
+    with AppendLog.resume(path, COLUMNS, mark) as resumed, pytest.raises(CheckpointError, match="symbolic links"):
         resumed.sync()
     with pytest.raises(CheckpointError, match="File exists"):
-        Journal(path, COLUMNS).sync()
+        AppendLog(path, COLUMNS).sync()
 
 
 @pytest.mark.parametrize("bad", [{"step": 1}, {"step": 1, "loss": 0.5, "time": 1}])
 def test_a_row_of_other_columns_is_refused(tmp_path: Path, bad: dict[str, object]) -> None:
     """A row with a column too few or too many is the caller's mistake."""
     with pytest.raises(ValueError, match="expected"):
-        Journal(tmp_path / "history.csv", COLUMNS).append(bad)
+        AppendLog(tmp_path / "history.csv", COLUMNS).append(bad)
 
 
 def test_a_cell_of_another_kind_is_refused(tmp_path: Path) -> None:
     """A value without one way to write it is the caller's mistake."""
     with pytest.raises(TypeError, match="list"):
-        Journal(tmp_path / "history.csv", COLUMNS).append({"step": [], "loss": 0.5})
+        AppendLog(tmp_path / "history.csv", COLUMNS).append({"step": [], "loss": 0.5})
 
 
 @pytest.mark.parametrize("call", range(1, 5))
 def test_a_failing_disk_ends_a_history(call: int) -> None:
     """Whichever call fails, one line tells it, and no later row goes where its mark would be wrong."""
     disk = simulated_disk()
-    with Journal(PATH, COLUMNS, disk) as history:
+    with AppendLog(PATH, COLUMNS, disk) as history:
         history.append(row(0))
         disk.arm(call, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
         with pytest.raises(CheckpointError, match="No space left") as caught:
@@ -207,11 +207,11 @@ def lost_by_power_cuts(disk_class: type[SimulatedDisk]) -> tuple[int, int]:
         disk.arm(cuts + 1, PowerCut())
         marks: list[Mark] = []
         try:
-            with Journal(PATH, COLUMNS, disk) as history:
+            with AppendLog(PATH, COLUMNS, disk) as history:
                 for step in range(4):
                     history.append(row(step))
                     marks.append(history.sync())
-            with Journal.resume(PATH, COLUMNS, marks[1], disk) as history:
+            with AppendLog.resume(PATH, COLUMNS, marks[1], disk) as history:
                 marks[2:] = []
                 history.append(row(2))
                 marks.append(history.sync())
@@ -222,7 +222,7 @@ def lost_by_power_cuts(disk_class: type[SimulatedDisk]) -> tuple[int, int]:
         for names_kept, content_kept in product([False, True], repeat=2):
             left = disk.after_power_cut(names_kept=names_kept, content_kept=content_kept)
             try:
-                assert not marks or Journal.resume(PATH, COLUMNS, marks[-1], left).rows == len(marks)
+                assert not marks or AppendLog.resume(PATH, COLUMNS, marks[-1], left).rows == len(marks)
             except CheckpointError:
                 lost += 1
 
@@ -245,11 +245,11 @@ def test_what_a_power_cut_left_of_one_without_rows_is_replaced(tmp_path: Path) -
     path, mark = tmp_path / "events.csv", Mark(size=10, sha256="", rows=0)
     for left in (b"", b"ste", b"step\0\0\0\0\0\0", bytes(10), b"step,loss\n1,2\n"):
         path.write_bytes(left)
-        with Journal.resume(path, COLUMNS, mark, is_optional=True) as journal:
+        with AppendLog.resume(path, COLUMNS, mark, is_optional=True) as journal:
             journal.append(row(1))
             journal.sync()
         assert path.read_text().splitlines()[0] == "step,loss"
     path.write_bytes(b"day,loss\n")
     with pytest.raises(CheckpointError, match="was not written by stream-bp"):
-        Journal.resume(path, COLUMNS, mark, is_optional=True)
+        AppendLog.resume(path, COLUMNS, mark, is_optional=True)
     assert path.read_bytes() == b"day,loss\n"

@@ -11,7 +11,7 @@ import pytest
 
 from stream_bp.errors import CheckpointError, ConfigError, LockedError
 from stream_bp.persistence.checkpoints import Checkpointer, Snapshot
-from stream_bp.persistence.journal import Journal
+from stream_bp.persistence.journal import AppendLog
 from stream_bp.persistence.run_directory import RunDirectory
 from tests.simulated_disk import SimulatedDisk
 
@@ -28,7 +28,7 @@ def leave_files(run: RunDirectory) -> None:
     """Leave behind what a job leaves."""
     Checkpointer(run.checkpoints).save(Snapshot(1, {}, {}))
     (run.checkpoints / ".step-000000000002.tmp-1").touch()
-    with Journal(run.file("history"), ["step"]) as history:
+    with AppendLog(run.file("history"), ["step"]) as history:
         history.sync()
 
 
@@ -168,7 +168,7 @@ def enter_and_clear(disk: SimulatedDisk) -> None:
     """Use a run directory from its making to its clearing."""
     with RunDirectory("/runs/job", disk) as run:
         Checkpointer(run.checkpoints, disk=disk).save(Snapshot(1, {}, {}))
-        with Journal(run.file("history"), ["step"], disk) as history:
+        with AppendLog(run.file("history"), ["step"], disk) as history:
             history.sync()
         run.clear()
 

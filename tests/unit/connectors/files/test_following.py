@@ -1033,7 +1033,7 @@ def test_without_patience_only_whole_minibatches_are_learned(tmp_path: Path) -> 
 
     class Watching(Observer):
         def on_progress(self, status: Any) -> None:
-            seen.append(status.training.rows)
+            seen.append(status.state.rows)
 
     path = labelled(tmp_path / "log.csv", 0, 21)
     job = Job(open_source(path, follow=Follow(idle_timeout_s=1)), config(tmp_path / "run"), observer=Watching())
@@ -1049,7 +1049,7 @@ def test_a_job_that_waits_saves_and_can_be_stopped(tmp_path: Path) -> None:
         n_saved = 0
 
         def on_progress(self, status: Any) -> None:
-            if status.training.rows == 16 and status.checkpoint is not None and status.checkpoint.stem.endswith("2"):
+            if status.state.rows == 16 and status.checkpoint is not None and status.checkpoint.stem.endswith("2"):
                 self.n_saved += 1
                 os.kill(os.getpid(), 15)
 
