@@ -157,7 +157,7 @@ class JobState:
         )
         # The arrays of the model stand under their own names: W1, W2 … are what another program looks for.
         state.nest("model", self.model.state_dict(), prefix="")
-        state.nest("evaluation", StateDict(*self.evaluation.state()))
+        state.nest("evaluation", self.evaluation.state_dict())
         state.nest("stopping", self.stopping.state_dict())
         state.nest("quality", self.quality.state_dict())
         state.nest("changes", self.changes.state_dict())

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_bp._arrays import running_sum
+from stream_bp._state import StateDict
 from stream_bp.errors import CheckpointError
 from stream_bp.metrics.confusion import (
     BASELINES,
@@ -248,28 +249,22 @@ class ClassificationMetrics:
 
     # Stopping and going on
 
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Return copies of everything counted, a function of the rows alone."""
-        return {
-            "confusion": self._counts.matrices(),
-            "histogram": self._histogram.copy(),
-            "running": np.array([self._log_loss_sum, self._n_log_loss, self._last_label], np.float64),
-        }
+    def state_dict(self) -> StateDict:
+        """Return everything counted, a function of the rows alone."""
+        running = np.array([self._log_loss_sum, self._n_log_loss, self._last_label], np.float64)
+        arrays = {"confusion": self._counts.matrices(), "histogram": self._histogram.copy(), "running": running}
+        return StateDict(arrays)
 
     @classmethod
-    def restore(cls, arrays: dict[str, NDArray[Any]]) -> Self:
-        """Rebuild a tally from what :meth:`state` returned.
-
-        Parameters
-        ----------
-        arrays
-            The arrays of :meth:`state`, of the right type and number of axes.
+    def from_state_dict(cls, state: StateDict) -> Self:
+        """Return the metrics that were saved; the arrays are of the right type and number of axes.
 
         Raises
         ------
         CheckpointError
             If shapes or counts contradict each other.
         """
+        arrays = state.arrays
         confusion, histogram, running = arrays["confusion"], arrays["histogram"], arrays["running"]
         n_classes = confusion.shape[1]
         if confusion.shape != (len(PREDICTORS), n_classes, n_classes + 1):

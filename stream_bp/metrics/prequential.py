@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_bp._arrays import Floats
+from stream_bp._state import StateDict
 from stream_bp.errors import CheckpointError, ConfigError
 from stream_bp.metrics.classification import ClassificationMetrics
 from stream_bp.metrics.regression import RegressionMetrics
@@ -180,18 +181,12 @@ class PrequentialEvaluator:
         by_target = [scorecard.counted(windowed=windowed).baselines() for scorecard in self._scorecards]
         return {name: _mean([_finite(target[name]) for target in by_target]) for name in by_target[0]}
 
-    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Return everything that later reports depend on.
-
-        Returns
-        -------
-        tuple[dict[str, NDArray], dict]
-            Contiguous copies, named like ``confusion.0`` with the number of the target, and what JSON can hold.
-        """
+    def state_dict(self) -> StateDict:
+        """Return everything that later reports depend on; arrays are named like ``confusion.0``, by target."""
         arrays = {
             f"{name}.{number}": array
             for number, scorecard in enumerate(self._scorecards)
-            for name, array in scorecard.state().items()
+            for name, array in scorecard.state_dict().arrays.items()
         }
         rest = {
             "task": self.task,
@@ -199,22 +194,18 @@ class PrequentialEvaluator:
             "window": self.window,
             "n_rows": self._n_rows,
         }
-        return arrays, rest
+        return StateDict(arrays, rest)
 
     @classmethod
-    def restore(cls, arrays: Mapping[str, NDArray[Any]], rest: Mapping[str, Any]) -> Self:
-        """Rebuild the evaluation that :meth:`state` described; it goes on to the same bits.
-
-        Parameters
-        ----------
-        arrays, rest
-            What :meth:`state` returned. The arrays are copied.
+    def from_state_dict(cls, state: StateDict) -> Self:
+        """Return the evaluator that was saved; its arrays are copies.
 
         Raises
         ------
         CheckpointError
             If anything is missing, of a wrong type or shape, or contradicts the rest.
         """
+        arrays, rest = state.arrays, state.values
         try:
             _refuse_misfits(arrays, operator.index(rest["n_targets"]), rest["window"])
             evaluation = cls(rest["task"], rest["n_targets"], window=rest["window"])
@@ -222,7 +213,8 @@ class PrequentialEvaluator:
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"the evaluation's settings cannot be restored: {error!r}") from error
         for number, scorecard in enumerate(evaluation._scorecards):
-            scorecard.restore(_arrays_of(number, arrays, like=scorecard.state()))
+            like = scorecard.state_dict().arrays
+            scorecard.load_state_dict(StateDict(_arrays_of(number, arrays, like=like)))
             if scorecard.tally.n_rows > evaluation.n_rows:
                 raise CheckpointError(
                     f"target {number}: {scorecard.tally.n_rows} rows scored of {evaluation.n_rows} rows seen"
@@ -250,9 +242,9 @@ class _Tally(Protocol):
     def fresh(self) -> Self: ...
     def metrics(self) -> Metrics: ...
     def baselines(self) -> dict[str, Metrics]: ...
-    def state(self) -> dict[str, NDArray[Any]]: ...
+    def state_dict(self) -> StateDict: ...
     @classmethod
-    def restore(cls, arrays: dict[str, NDArray[Any]]) -> Self: ...
+    def from_state_dict(cls, state: StateDict) -> Self: ...
 
 
 TALLIES: dict[str, type[_Tally]] = {"classification": ClassificationMetrics, "regression": RegressionMetrics}
@@ -314,17 +306,18 @@ class _Scorecard:
         recent.add(self._ring[:, np.arange(max(n_rows - window, 0), n_rows) % window])
         return recent
 
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Return copies of the tally's arrays and of the ring."""
+    def state_dict(self) -> StateDict:
+        """Return the tally's arrays and the ring."""
         self._count()
-        return {**self.tally.state(), "ring": self._ring.copy()}
+        return StateDict({**self.tally.state_dict().arrays, "ring": self._ring.copy()})
 
-    def restore(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Take over what :meth:`state` returned; CheckpointError if it does not fit."""
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take over a state; CheckpointError if it does not fit."""
+        arrays = state.arrays
         if arrays["ring"].shape != self._ring.shape:
             raise CheckpointError(f"ring has shape {arrays['ring'].shape}, expected {self._ring.shape}")
         self._ring = arrays["ring"].copy()
-        self.tally = self.tally.restore(arrays)
+        self.tally = self.tally.from_state_dict(state)
         if self.tally.n_rows and not self.tally.could_have_counted(self._ring):
             raise CheckpointError("ring holds rows that cannot have been scored")
 

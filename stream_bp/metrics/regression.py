@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_bp._state import StateDict
 from stream_bp.errors import CheckpointError
 
 __all__ = ["RegressionMetrics"]
@@ -190,26 +191,21 @@ class RegressionMetrics:
 
     # Stopping and going on
 
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Return copies of every sum, a function of the rows alone."""
+    def state_dict(self) -> StateDict:
+        """Return every sum, a function of the rows alone."""
         running = [self.n_rows, self._shift, self._last, self._deviation, self._total_squares]
-        return {"errors": self._errors.copy(), "running": np.array(running, np.float64)}
+        return StateDict({"errors": self._errors.copy(), "running": np.array(running, np.float64)})
 
     @classmethod
-    def restore(cls, arrays: dict[str, NDArray[Any]]) -> Self:
-        """Rebuild a tally from what :meth:`state` returned.
-
-        Parameters
-        ----------
-        arrays
-            The arrays of :meth:`state`, of the right type and number of axes.
+    def from_state_dict(cls, state: StateDict) -> Self:
+        """Return the metrics that were saved; the arrays are of the right type and number of axes.
 
         Raises
         ------
         CheckpointError
             If a shape or the number of rows is impossible.
         """
-        errors, running = arrays["errors"], arrays["running"]
+        errors, running = state.arrays["errors"], state.arrays["running"]
         if errors.shape != (2, 3) or running.shape != (5,):
             raise CheckpointError(f"errors, running have shapes {errors.shape}, {running.shape}, not (2, 3), (5,)")
         if not (running[0] >= 0 and float(running[0]).is_integer()):

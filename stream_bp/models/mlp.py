@@ -210,7 +210,7 @@ class MLPModel:
         state.values |= {"output": self.output, "fan_in": self.fan_in}
         state.nest("scaler", self.scaler.state_dict())
         state.nest("target_scaler", self.target_scaler.state_dict())
-        state.nest("learner", StateDict({**self.learner.tensors()}, self.learner.state()), prefix="")
+        state.nest("learner", self.learner.state_dict(), prefix="")
         return state
 
     @classmethod
@@ -251,8 +251,7 @@ class MLPModel:
             self.learner.grow(self.inputs.names(), self.classes.know_all())
             self.scaler.load_state_dict(state.nested("scaler"))
             self.target_scaler.load_state_dict(state.nested("target_scaler"))
-            learner = state.nested("learner", prefix="")
-            self.learner.restore(learner.arrays, learner.values)
+            self.learner.load_state_dict(state.nested("learner", prefix=""))
 
     @property
     def description(self) -> str:

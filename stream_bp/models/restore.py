@@ -1,12 +1,11 @@
 """Restore models and evaluations from checkpoints."""
 
-from stream_bp._arrays import under
 from stream_bp._state import StateDict
 from stream_bp.errors import CheckpointError
 from stream_bp.metrics.prequential import PrequentialEvaluator
 from stream_bp.models.mlp import MLPModel
 from stream_bp.persistence.snapshot import Snapshot
-from stream_bp.persistence.state_schema import EVALUATION, fitting, saved_config
+from stream_bp.persistence.state_schema import fitting, saved_config
 
 __all__ = ["model_state", "restore_evaluation", "restore_model"]
 
@@ -40,7 +39,9 @@ def model_state(snapshot: Snapshot) -> StateDict:
 def restore_evaluation(snapshot: Snapshot) -> PrequentialEvaluator:
     """Return the evaluation in a checkpoint; a CheckpointError if it does not fit together."""
     with fitting():
-        evaluation = PrequentialEvaluator.restore(under(EVALUATION, snapshot.tensors), snapshot.state["evaluation"])
+        evaluation = PrequentialEvaluator.from_state_dict(
+            StateDict(snapshot.tensors, snapshot.state).nested("evaluation")
+        )
         columns, rest = snapshot.state["model"]["columns"], snapshot.state["evaluation"]
         found, expected = (rest["task"], rest["n_targets"]), (columns["task"], len(columns["targets"]))
         if found != expected:

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from stream_bp._arrays import Floats
+from stream_bp._state import StateDict
 
 __all__ = ["KEEP", "SAMPLED_EVERY", "GradientStats"]
 
@@ -58,18 +58,16 @@ class GradientStats:
         ]
         return [{"delta_rms": delta, "gradient_rms": grad} for delta, grad in zip(*figures, strict=True)]
 
-    def state(self) -> dict[str, Any]:
-        """Return what :meth:`restore` needs, JSON-able."""
-        return {
-            "squares": [list(layers) for layers in self._squares],
-            "weights": [[weight] for weight in self._weights],
-        }
+    def state_dict(self) -> StateDict:
+        """Return the running means of squares, layer by layer, and how much of their weight they have."""
+        squares, weights = [list(layers) for layers in self._squares], [[weight] for weight in self._weights]
+        return StateDict(values={"squares": squares, "weights": weights})
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
-        squares = np.array(state["squares"], dtype=float).reshape(np.shape(self._squares))
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take over a state."""
+        squares = np.array(state.values["squares"], dtype=float).reshape(np.shape(self._squares))
         self._squares = squares.tolist()
-        self._weights = np.array(state["weights"], dtype=float).reshape(2).tolist()
+        self._weights = np.array(state.values["weights"], dtype=float).reshape(2).tolist()
 
 
 def _mean_square(array: Floats) -> float:

@@ -13,6 +13,7 @@ from typing import Any, get_args
 import numpy as np
 
 from stream_bp._arrays import DType, Floats
+from stream_bp._state import StateDict
 from stream_bp.choices import why_not_compiled
 from stream_bp.errors import CheckpointError, ConfigError
 from stream_bp.nn.activations import ACTIVATIONS
@@ -166,19 +167,18 @@ class LearnerState:
         self.W[-1][:] = 0
         self.reset_optimizer()
 
-    def tensors(self) -> dict[str, Floats]:
-        """Return copies of W⁽¹⁾ … W⁽ᴷ⁾ as ``W1`` … and of the optimiser's slots as ``optimizer``."""
-        named = {f"W{layer}": W.copy() for layer, W in enumerate(self.W, start=1)}
-        return {**named, "optimizer": self._slots[:-1].copy()}
-
-    def state(self) -> dict[str, Any]:
-        """Return the rest of what :meth:`restore` needs, JSON-able."""
+    def state_dict(self) -> StateDict:
+        """Return W⁽¹⁾ … W⁽ᴷ⁾ as ``W1`` …, the optimiser's slots as ``optimizer``, and the counters."""
         rule = self._rule
+        arrays = {f"W{layer}": W.copy() for layer, W in enumerate(self.W, start=1)}
+        arrays["optimizer"] = self._slots[:-1].copy()
         since = {"boosted": rule.schedule.boosted, "restarted": rule.restarted}
-        return {"step": self.step, "rows": self.rows, **since, "diagnostics": self.diagnostics.state()}
+        state = StateDict(arrays, {"step": self.step, "rows": self.rows, **since})
+        state.nest("diagnostics", self.diagnostics.state_dict())
+        return state
 
-    def restore(self, tensors: dict[str, Floats], state: dict[str, Any]) -> None:
-        """Go on from :meth:`tensors` and :meth:`state` of a learner with the same settings.
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take over the state of a learner with the same settings.
 
         Raises
         ------
@@ -186,20 +186,18 @@ class LearnerState:
             If the arrays do not have the shapes and the type of this learner.
         """
         expected = {f"W{layer}": shape for layer, shape in enumerate(self.network.shapes, start=1)}
-        for name, shape in {**expected, "optimizer": (self._optimizer.n_slots, self.theta.size)}.items():
-            array = tensors.get(name)
-            if array is None or array.shape != shape or array.dtype != self._dtype:
-                found = "nothing" if array is None else f"{array.dtype} {array.shape}"
-                raise CheckpointError(f"{name}: expected {self._dtype} {shape}, found {found}")
-        theta = np.concatenate([tensors[name].ravel() for name in expected])
+        weights = [state.array(name, shape, self._dtype) for name, shape in expected.items()]
+        slots = state.array("optimizer", (self._optimizer.n_slots, self.theta.size), self._dtype)
+        theta = np.concatenate([W.ravel() for W in weights])
         if not np.isfinite(theta).all():
             raise CheckpointError("a weight is not finite; no job saves such a checkpoint")
-        self.step, self.rows = (operator.index(state[name]) for name in ("step", "rows"))
+        self.step, self.rows = (operator.index(state.values[name]) for name in ("step", "rows"))
         # Release 0.1.0 had no reactions to drift.
-        boosted, restarted = operator.index(state.get("boosted", -1)), operator.index(state.get("restarted", 0))
+        boosted = operator.index(state.values.get("boosted", -1))
+        restarted = operator.index(state.values.get("restarted", 0))
         if not 0 <= restarted <= self.step < 2**63 or not 0 <= self.rows < 2**63 or not -1 <= boosted <= self.step:
             raise CheckpointError("the learner has a number of steps, or of rows, that no job comes to")
         schedule = replace(self._rule.schedule, boosted=boosted)
         self._rule = replace(self._rule, schedule=schedule, restarted=restarted)
-        self._lay_out(theta, tensors["optimizer"])
-        self.diagnostics.restore(state["diagnostics"])
+        self._lay_out(theta, slots)
+        self.diagnostics.load_state_dict(state.nested("diagnostics"))

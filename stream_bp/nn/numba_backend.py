@@ -17,6 +17,7 @@ import numpy as np
 from numba import njit
 
 from stream_bp._arrays import Array, Floats
+from stream_bp._state import StateDict
 from stream_bp.nn.backend import UpdateConfig
 from stream_bp.nn.gradient_stats import KEEP, SAMPLED_EVERY, GradientStats
 from stream_bp.nn.layout import ParameterLayout
@@ -608,11 +609,11 @@ class NumbaBackend:
 
     def _lent(self) -> tuple[Floats, Floats]:
         """Return the running figures of the diagnostics as arrays that the kernel goes on with."""
-        state = self._diagnostics.state()
+        state = self._diagnostics.state_dict().values
         return np.array(state["squares"]), np.array(state["weights"]).ravel()
 
     def _take_back(self, figures: tuple[Floats, Floats]) -> None:
-        self._diagnostics.restore({"squares": figures[0], "weights": figures[1]})
+        self._diagnostics.load_state_dict(StateDict(values={"squares": figures[0], "weights": figures[1]}))
 
     def _plain(self, array: Floats) -> Floats:
         """Return an array as the kernel is compiled for it: one type, one layout."""

@@ -16,10 +16,7 @@ from stream_bp.errors import CheckpointError, ConfigError
 from stream_bp.persistence.prediction_parts import PART_NAME
 from stream_bp.persistence.snapshot import Snapshot
 
-__all__ = ["EVALUATION", "FROZEN", "fitting", "holds_job", "is_frozen", "saved_config", "saved_job"]
-
-EVALUATION = "evaluation."
-"""What the names of an evaluation's arrays begin with, among the tensors."""
+__all__ = ["FROZEN", "fitting", "holds_job", "is_frozen", "saved_config", "saved_job"]
 
 FROZEN = "frozen"
 """What the state of a model has beside the others', if its job predicts and does not learn."""

@@ -236,14 +236,14 @@ def _read_saved(directory: RunDirectory) -> Saved | None:
         return None
     content = inference.inspect(loaded)
     evaluation = restore_evaluation(loaded.snapshot)
-    arrays, rest = evaluation.state()
+    state = evaluation.state_dict()
     outcomes = []
     for number, column in enumerate(content["columns"]["targets"]):
-        found = {name.rpartition(".")[0]: array for name, array in arrays.items() if name.endswith(f".{number}")}
+        found = {name.rpartition(".")[0]: array for name, array in state.arrays.items() if name.endswith(f".{number}")}
         labels = content["labels"][number] if number < len(content["labels"]) else ()
         make = _of_values if evaluation.task == "regression" else _of_classes
         outcomes.append(make(column["name"], tuple(map(str, labels)), found))
-    return Saved(content, evaluation.baselines(windowed=True), rest["window"], tuple(outcomes), n_bytes)
+    return Saved(content, evaluation.baselines(windowed=True), state.values["window"], tuple(outcomes), n_bytes)
 
 
 def _of_classes(name: str, labels: tuple[str, ...], arrays: dict[str, Any]) -> Outcomes:

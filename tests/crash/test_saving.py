@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from connectors import open_source
+from stream_bp._state import StateDict
 from stream_bp.job.checkpoint_writer import AsyncCheckpointWriter
 from stream_bp.job.job import Job
 from stream_bp.nn.learner import Learner
@@ -54,12 +55,14 @@ def test_weights_that_are_not_copied_are_seen(
     tmp_path: Path, campaign: Campaign, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The control: where the learner hands out its own weights, some files are of a later moment."""
-    copies = Learner.tensors
+    copies = Learner.state_dict
 
-    def views(learner: Learner) -> dict[str, Any]:
-        return {**copies(learner), **{f"W{layer}": W for layer, W in enumerate(learner.W, start=1)}}
+    def views(learner: Learner) -> StateDict:
+        state = copies(learner)
+        state.arrays |= {f"W{layer}": W for layer, W in enumerate(learner.W, start=1)}
+        return state
 
-    monkeypatch.setattr(Learner, "tensors", views)
+    monkeypatch.setattr(Learner, "state_dict", views)
     _, n_wrong = n_torn(tmp_path / "run", monkeypatch, 400)
     assert n_wrong > 0
     campaign.tell("saves under load", missing_copies_caught=1)

@@ -98,7 +98,8 @@ def cut(chunks: list[Chunk], rng: np.random.Generator) -> list[Chunk]:
 
 def snapshot(evaluation: PrequentialEvaluator) -> tuple[dict[str, tuple[Any, bytes]], dict[str, Any]]:
     """Return the whole state in comparable bytes."""
-    arrays, rest = evaluation.state()
+    state = evaluation.state_dict()
+    arrays, rest = state.arrays, state.values
     return {name: (array.shape, array.tobytes()) for name, array in arrays.items()}, rest
 
 
@@ -247,7 +248,7 @@ def test_a_resumed_run_ends_with_the_same_bytes(seed: int, n_classes: int, where
     stop = int(where * len(chunks))
     through = fed(PrequentialEvaluator(task, window=WINDOW), chunks)
     stopped = fed(PrequentialEvaluator(task, window=WINDOW), chunks[:stop])
-    resumed = fed(PrequentialEvaluator.restore(*stopped.state()), chunks[stop:])
+    resumed = fed(PrequentialEvaluator.from_state_dict(stopped.state_dict()), chunks[stop:])
     assert snapshot(resumed) == snapshot(through)
     assert resumed.baselines(windowed=True) == through.baselines(windowed=True)
 

@@ -140,7 +140,7 @@ def test_a_learner_takes_what_was_registered() -> None:
     assert learned.loss[-50:].mean() < 0.9 * learned.loss[:50].mean()
     first, second = Learner(3, 1, **settings), Learner(3, 1, **settings)
     first.learn(X[:150], Y[:150])
-    second.restore(first.tensors(), first.state())
+    second.load_state_dict(first.state_dict())
     second.learn(X[150:], Y[150:])
     assert second.theta_sha256 == learner.theta_sha256
     assert learner.learning_rate == pytest.approx(0.002 * 0.1)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from stream_bp._state import StateDict
 from stream_bp.errors import CheckpointError, ConfigError
 from stream_bp.metrics.classification import log_loss_terms
 from stream_bp.metrics.prequential import BLOCK_ROWS, PrequentialEvaluator
@@ -167,7 +168,7 @@ def test_more_rows_than_a_block(n_rows: int) -> None:
     evaluation = PrequentialEvaluator("classification", window=10)
     y = np.arange(n_rows) % 3
     evaluation.update(y[None], [np.eye(3)[:, y]])
-    arrays, _ = evaluation.state()
+    arrays = evaluation.state_dict().arrays
     assert arrays["confusion.0"].sum(axis=(1, 2)).tolist() == [n_rows] * 3
     assert evaluation.metrics()["accuracy"] == 1.0
     assert evaluation.baselines()["last_label"]["accuracy"] == 0.0
@@ -211,7 +212,7 @@ def test_many_late_classes_keep_their_counts() -> None:
     for code in range(40):
         evaluation.update(codes(code, code), [np.eye(40)[:, [code, code]]])
         evaluation.metrics()
-    arrays, _ = evaluation.state()
+    arrays = evaluation.state_dict().arrays
     assert np.array_equal(arrays["confusion.0"][0], 2 * np.eye(40, 41, 1, dtype=np.int64))
 
 
@@ -258,7 +259,8 @@ def test_a_refused_minibatch_counts_nothing(y: float, prediction: float) -> None
 def test_the_state_is_ready_for_a_file() -> None:
     """Arrays are contiguous copies with plain names, and the rest goes through JSON."""
     evaluation = classified(codes(0, 1), [[0.9, 0.1], [0.1, 0.9]])
-    arrays, rest = evaluation.state()
+    state = evaluation.state_dict()
+    arrays, rest = state.arrays, state.values
     assert sorted(arrays) == ["confusion.0", "histogram.0", "ring.0", "running.0"]
     assert all(array.flags.c_contiguous and array.flags.owndata for array in arrays.values())
     before = evaluation.metrics(), evaluation.windowed()
@@ -272,12 +274,13 @@ def test_the_state_is_ready_for_a_file() -> None:
 def test_a_damaged_array_is_refused(task: str) -> None:
     """Each array that is gone, of another type or of another shape is a checkpoint error."""
     evaluation = classified(codes(0, 1), [[1.0, 1.0]]) if task == "classification" else measured([1.0], [0.0])
-    arrays, rest = evaluation.state()
+    state = evaluation.state_dict()
+    arrays, rest = state.arrays, state.values
     for name, array in arrays.items():
         others = {other: value for other, value in arrays.items() if other != name}
         for damaged in (others, {**others, name: array.astype(np.float32)}, {**others, name: array[:-1]}):
             with pytest.raises(CheckpointError):
-                PrequentialEvaluator.restore(damaged, rest)
+                PrequentialEvaluator.from_state_dict(StateDict(damaged, rest))
 
 
 @pytest.mark.parametrize(
@@ -285,17 +288,21 @@ def test_a_damaged_array_is_refused(task: str) -> None:
 )
 def test_damaged_settings_are_refused(change: dict[str, Any]) -> None:
     """Settings that are impossible or do not fit the arrays are a checkpoint error."""
-    arrays, rest = classified(codes(0, 1), [[1.0, 1.0]]).state()
+    state = classified(codes(0, 1), [[1.0, 1.0]]).state_dict()
+    arrays, rest = state.arrays, state.values
     with pytest.raises(CheckpointError):
-        PrequentialEvaluator.restore(arrays, {**rest, **change})
+        PrequentialEvaluator.from_state_dict(StateDict(arrays, {**rest, **change}))
 
 
 def test_a_missing_setting_is_refused() -> None:
     """A state without one of its settings is a checkpoint error."""
-    arrays, rest = measured([1.0], [0.0]).state()
+    state = measured([1.0], [0.0]).state_dict()
+    arrays, rest = state.arrays, state.values
     for name in rest:
         with pytest.raises(CheckpointError):
-            PrequentialEvaluator.restore(arrays, {key: value for key, value in rest.items() if key != name})
+            PrequentialEvaluator.from_state_dict(
+                StateDict(arrays, {key: value for key, value in rest.items() if key != name})
+            )
 
 
 @pytest.mark.parametrize(
@@ -310,16 +317,18 @@ def test_a_missing_setting_is_refused() -> None:
 )
 def test_contradicting_counts_are_refused(name: str, place: Any, value: float) -> None:
     """Counts that no stream could have left are a checkpoint error."""
-    arrays, rest = classified(codes(0, 1), [[1.0, 1.0]]).state()
+    state = classified(codes(0, 1), [[1.0, 1.0]]).state_dict()
+    arrays, rest = state.arrays, state.values
     arrays[name][place] = value
     with pytest.raises(CheckpointError):
-        PrequentialEvaluator.restore(arrays, rest)
+        PrequentialEvaluator.from_state_dict(StateDict(arrays, rest))
 
 
 @pytest.mark.parametrize("n_rows", [-1.0, 0.5, math.nan, math.inf])
 def test_an_impossible_number_of_rows_is_refused(n_rows: float) -> None:
     """A regression's state counts rows in whole numbers."""
-    arrays, rest = measured([1.0], [0.0]).state()
+    state = measured([1.0], [0.0]).state_dict()
+    arrays, rest = state.arrays, state.values
     arrays["running.0"][0] = n_rows
     with pytest.raises(CheckpointError):
-        PrequentialEvaluator.restore(arrays, rest)
+        PrequentialEvaluator.from_state_dict(StateDict(arrays, rest))

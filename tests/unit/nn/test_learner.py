@@ -31,7 +31,7 @@ def test_segments_do_not_show_in_the_bits(optimizer: str, b: int) -> None:
     assert whole.theta.tobytes() == pieces.theta.tobytes()
     assert learned.output.tobytes() == np.concatenate([part.output for part in parts]).tobytes()
     assert learned.loss.tobytes() == np.concatenate([part.loss for part in parts]).tobytes()
-    assert whole.state() == pieces.state()
+    assert whole.state_dict().values == pieces.state_dict().values
 
 
 def test_output_of_learning_is_the_prediction_from_before() -> None:
@@ -92,13 +92,13 @@ def test_growth_does_not_disturb_the_others(optimizer: str) -> None:
     learner = Learner(5, 3, hidden=(8,), optimizer=optimizer, output="identity", dtype="float64")
     X, Y = stream(20, 8)
     learner.learn(X, Y)
-    before, slots = learner.predict(X[0]), learner.tensors()["optimizer"]
+    before, slots = learner.predict(X[0]), learner.state_dict().arrays["optimizer"]
     learner.grow(inputs=["new"], n_outputs=2)
     wide = np.vstack([X[0], np.zeros((1, 8))])
     after = learner.predict(wide)
     np.testing.assert_allclose(after[:3], before, rtol=1e-12)
     assert not after[3:].any()
-    grown = learner.tensors()["optimizer"]
+    grown = learner.state_dict().arrays["optimizer"]
     assert sorted(grown[grown != 0]) == sorted(slots[slots != 0])
     assert learner.W[0][:, 5].any()
     learner.learn(wide[None], np.zeros((1, 5, 8)))
@@ -112,17 +112,17 @@ def test_restored_learner_goes_on_to_the_same_bits(optimizer: str) -> None:
     whole, first, second = (Learner(5, 3, hidden=(8,), optimizer=optimizer, schedule="warmup-cosine") for _ in "123")
     whole.learn(X, Y)
     first.learn(X[:23], Y[:23])
-    second.restore(first.tensors(), first.state())
+    second.load_state_dict(first.state_dict())
     second.learn(X[23:], Y[23:])
     assert whole.theta.tobytes() == second.theta.tobytes()
-    assert whole.state() == second.state()
+    assert whole.state_dict().values == second.state_dict().values
 
 
 def test_restore_refuses_other_shapes() -> None:
     """Arrays of another network are refused by name."""
-    tensors, state = Learner(5, 3, hidden=(8,)).tensors(), Learner(5, 3, hidden=(8,)).state()
+    state = Learner(5, 3, hidden=(8,)).state_dict()
     with pytest.raises(CheckpointError, match="W1: expected float32 \\(9, 6\\), found float32 \\(8, 6\\)"):
-        Learner(5, 3, hidden=(9,)).restore(tensors, state)
+        Learner(5, 3, hidden=(9,)).load_state_dict(state)
 
 
 @pytest.mark.parametrize("copy_of", [copy.deepcopy, lambda learner: pickle.loads(pickle.dumps(learner))])  # noqa: S301

@@ -78,7 +78,7 @@ def test_every_combination_agrees(activation: str, output: str, optimizer: str, 
                 np.testing.assert_allclose(getattr(found, name), getattr(expected, name), atol=within, rtol=within)
         np.testing.assert_allclose(ours.theta, reference.theta, atol=within, rtol=within)
         np.testing.assert_allclose(
-            ours.tensors()["optimizer"], reference.tensors()["optimizer"], atol=within, rtol=within
+            ours.state_dict().arrays["optimizer"], reference.state_dict().arrays["optimizer"], atol=within, rtol=within
         )
         np.testing.assert_allclose(ours.predict(X[0]), reference.predict(X[0]), atol=within, rtol=within)
         assert ours.step == reference.step < 20
@@ -107,7 +107,8 @@ def test_one_call_or_several_end_in_the_same_bits() -> None:
         assert np.array_equal(single.predict(x), single.propagate(x))
         single.learn_propagated(y)
     assert whole.theta.tobytes() == parts.theta.tobytes() == single.theta.tobytes()
-    assert whole.diagnostics.state() == parts.diagnostics.state() == single.diagnostics.state()
+    states = [learner.diagnostics.state_dict().values for learner in (whole, parts, single)]
+    assert states[0] == states[1] == states[2]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

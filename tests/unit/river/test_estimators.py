@@ -202,11 +202,11 @@ def test_a_feature_that_appears_disturbs_nothing(optimizer: str) -> None:
     for x, y in numbers():
         model.learn_one(x, y)
     query: Row = {"a": 0.3, "b": -0.2}
-    before, slots = model.predict_one(query), model._model.learner.tensors()["optimizer"]  # type: ignore[union-attr]
+    before, slots = model.predict_one(query), model._model.learner.state_dict().arrays["optimizer"]  # type: ignore[union-attr]
     model._with_columns(model._dicts.new_columns({"new": 1.0, "word": "red"}), 4)
     assert model.predict_one(query) == before
     assert model._model is not None
-    grown = model._model.learner.tensors()["optimizer"]
+    grown = model._model.learner.state_dict().arrays["optimizer"]
     assert sorted(grown[grown != 0]) == sorted(slots[slots != 0])
     model.learn_one({**query, "new": 2.0, "word": "red"}, 50.0)
     assert model._model.learner.n_inputs == 4
