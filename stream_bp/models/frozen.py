@@ -61,6 +61,7 @@ class FrozenModel:
         self.encoder = encoder = model.encoder
         _refuse_untaught(encoder.targets, model.labels)
         state = model.state_dict()
+        # Of everything that a prediction depends on: a run that resumes must ask the same network.
         self.fingerprint = hashlib.sha256(encode(Snapshot(0, state.arrays, state.values))).hexdigest()
         if encoder.missing in {"skip", "error"}:
             encoder.columns.missing = "mean"  # every row is predicted

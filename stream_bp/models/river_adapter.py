@@ -207,6 +207,7 @@ class RiverAdapter:
                 columns.append([met[code] if code >= 0 else None for code in next(codes)])
                 names.append(column.name)
                 continue
+            # River's encoders tell a boolean from a number by its type.
             kind = bool if column.kind == "bool" else float
             for name in column.inputs:
                 columns.append([kind(value) if value == value else None for value in next(numbers)])  # noqa: PLR0124

@@ -128,6 +128,7 @@ class Server:
         return Answer(answer.content, answer.status, {**always, **answer.headers})
 
     def _find(self, method: str, target: str, headers: Message) -> Answer:
+        # Before anything else: a page from elsewhere learns nothing, not even which paths there are.
         if self._names and headers.get("Host", "") not in self._names:
             return Answer(f"this is {self.root}/\n".encode(), 421)
         if method not in {"GET", "HEAD"}:
@@ -139,6 +140,7 @@ class Server:
         try:
             return self._routes[path](Request(query, headers))
         except (StreamBPError, ConnectorError) as error:
+            # The run directory may be in the middle of a change: the next request may succeed.
             return Answer(f"{error}\n".encode("utf-8", "backslashreplace"), 503)
 
 

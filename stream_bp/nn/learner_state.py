@@ -87,6 +87,7 @@ class LearnerState:
     def _lay_out(self, theta: Floats, slots: Floats) -> None:
         """Take θ and the optimiser's slots, and derive every view and the engine from them."""
         self.theta = theta
+        # Made with θ, and kept: a step allocates nothing that grows with the network.
         self.grad = np.zeros_like(theta)
         self._slots = np.vstack([slots, np.zeros_like(theta)])  # the last row is the optimiser's work room
         self.W = self.network.views(theta)

@@ -153,6 +153,7 @@ class Scaler:
         np.multiply(z, z, squares)
         _sum_rows(squares, sums[2, :, 1:])
         present = None
+        # One sum tells whether anything is missing: a mask of every value would cost as much as the scaling.
         if np.isfinite(sums[2].sum()):
             sums[0, :, 1:] = x.shape[2]
         else:  # a value is missing, or is the first one of its column
@@ -166,6 +167,7 @@ class Scaler:
         _sum_rows(z, sums[1, :, 1:])
         # Added in order, so blocks do not show in the rounding.
         np.add.accumulate(sums, axis=2, out=sums)
+        # In place: the room for the next row is a view of it.
         self._sums[:] = sums[:, :, -1]
         about, divisor = _write_moments(np.maximum(sums[0, :, 1:], 1), sums[1:, :, 1:], np.empty((2, *x.shape[:2])))
         _standardise(z, about[:, :, None], divisor[:, :, None], z)
@@ -176,6 +178,7 @@ class Scaler:
     def _work(self, shape: tuple[int, ...]) -> Floats:
         """Return room for two arrays, kept for the next blocks: to ask the system for it costs as much as to use it."""
         size = 2 * math.prod(shape)
+        # Not kept: a single wide block would hold its memory for good.
         if size > _LARGEST_ROOM:
             return np.empty((2, *shape))
         if size > self._room.size:
@@ -210,6 +213,7 @@ class Scaler:
         Floats
             Same shape. Of one row it is the scaler's own room: valid until the next call.
         """
+        # The usual case of an estimator: no room is made for it.
         if x.shape[1] == 1:
             return self.next_row.scale(x)
         return NextRow(self._sums[:, :, None], self._shift[:, None], x.shape[1]).scale(x)
@@ -323,6 +327,7 @@ class NextRow:
         """Let the scaler's sums be those with the (one) row."""
         self.sums[:] = self.after
         if self._present is not None:
+            # Sums about the first value stay small: squares of large values would lose their digits.
             first = self._present & np.isnan(self.shift)
             self.shift[first] = self._x[first]
 

@@ -122,13 +122,11 @@ class AppendLog:
         CheckpointError
             If the marked bytes are not in the file as they were written, or are of other columns.
         """
+        journal = cls(path, columns, disk, is_optional=is_optional)
         if is_optional and not mark["rows"]:
-            journal = cls(path, columns, disk, is_optional=True)
             journal._refuse_foreign()
-            # Its rows, if there are any, are of a run that no checkpoint covers.
             journal._open = journal._replace
             return journal
-        journal = cls(path, columns, disk, is_optional=is_optional)
         journal._verify(mark)
         journal._open = journal._reopen
         return journal

@@ -63,6 +63,7 @@ def number_matrix(columns: Sequence[pa.Array], n: int) -> Floats:
     records = pa.record_batch(floats, [str(i) for i in range(len(floats))])
     matrix: Floats = records.to_tensor(null_to_nan=True, row_major=False).to_numpy().T.astype(np.float64, copy=False)
     if n and not -LARGEST <= matrix.min() <= matrix.max() <= LARGEST:
+        # Written so that NaN, too, fails the comparison.
         matrix[~(np.abs(matrix) <= LARGEST)] = np.nan
     return matrix
 
@@ -76,6 +77,7 @@ def category_codes(array: pa.Array, vocabulary: Vocabulary) -> Ints:
         zeros = pa.py_buffer(np.zeros(len(array), array.type.to_pandas_dtype()))
         array = pc.add(array, pa.Array.from_buffers(array.type, len(array), [None, zeros]))  # there is one zero
     codes = pc.index_in(array, value_set=value_array(vocabulary.values, array.type), skip_nulls=True)
+    # A word that is not found is either new, or comes too late for a place of its own.
     if not vocabulary.is_full and codes.null_count > array.null_count:
         new = pc.unique(array.filter(pc.and_(pc.is_null(codes), pc.is_valid(array)))).to_pylist()
         vocabulary.extend([_plain(value) for value in new if not _is_nothing(value)])

@@ -146,6 +146,7 @@ class BatchPreparer:
         n, n_rows = shape
         if not n or -CLIP < vector.min() <= vector.max() < CLIP:
             return None
+        # Only where a value reached the bound: most blocks have none, and are not looked at one by one.
         at_bound, clipped = np.abs(vector) >= CLIP, np.empty(shape, bool)
         for start, stop, b in self._stretches(n_rows):
             tiles = minibatches(at_bound, n, start, stop, b)
@@ -170,6 +171,7 @@ class BatchPreparer:
     def _by_minibatch(self, x: Floats, scale: _Scale, dtype: "np.dtype[np.floating]") -> tuple[Floats, Moments | None]:
         """Return x (n, N), scaled, minibatch after minibatch in one vector, and the moments at all boundaries."""
         n, n_rows = x.shape
+        # One vector in the order of learning: each minibatch is contiguous, and no copy is made of it.
         vector, found = np.empty(n * n_rows, dtype), []
         for start, stop, b in self._stretches(n_rows):
             z, moments = scale(x[:, start:stop].reshape(n, (stop - start) // b, b))

@@ -107,6 +107,7 @@ class DictEncoder:
         DataError
             If a feature is neither a number nor a word, or has another kind of value than before.
         """
+        # The usual row: the same features in the same order, all numbers.
         if tuple(x) == self._names and self._are_plain(x.values()):
             codes, is_known = self._no_codes, True
         else:
@@ -141,6 +142,7 @@ class DictEncoder:
 
     def _encode_mixed(self, x: Features, *, is_learned: bool) -> tuple[list[int], bool]:
         """Read any row into the room, and return its codes, and whether all that it has is known."""
+        # What the row does not have is missing.
         self._flat.fill(np.nan)
         codes, is_known = [-1] * len(self._codes), True
         for name, value in x.items():
@@ -211,6 +213,7 @@ class DictEncoder:
             elif name in self._categorical:
                 column = self._categorical[name]
                 codes[column][:] = [self._code(column, word, is_learned=is_learned) for word in values]
+        # Written so that NaN, too, fails the comparison.
         numbers[~(np.abs(numbers) <= LARGEST)] = np.nan
         if is_learned and self._bools:
             self._widen(self._no_bools(numbers))

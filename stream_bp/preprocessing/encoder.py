@@ -162,6 +162,7 @@ class Encoder:
         words = [records.column(column.name) for column in self.categorical]
         missing = self.missing_in(numbers, [is_blank(column) for column in words])
         skipped: Mask | None = None
+        # Before the vocabularies: a row that is refused must not leave its words in them.
         if missing is not None and self.missing == "error":
             row = int(np.argmax(missing.any(axis=0)))
             raise MissingValueError(row, self.features[int(np.argmax(missing[:, row]))].name)

@@ -69,12 +69,14 @@ class Vocabulary:
 
     def buckets(self, text: Array, offsets: Ints) -> Ints:
         """Return the codes of n words that have no place; see :func:`hash_words`."""
+        # Without buckets a late word has no input, as in release 0.1.0.
         if not self.n_buckets:
             return np.full(len(offsets) - 1, NO_PLACE)
         return self.limit + (hash_words(text, offsets) % np.uint64(self.n_buckets)).astype(np.int64)
 
     def bucket(self, word: str) -> int:
         """Return the code of one word that has no place."""
+        # A label from Python may hold half of a surrogate pair, which strict UTF-8 refuses.
         text = word.encode("utf-8", "surrogatepass")
         return int(self.buckets(np.frombuffer(text, np.uint8), np.array([0, len(text)]))[0])
 
@@ -86,6 +88,7 @@ class Vocabulary:
         """Return where the first of some codes (m,) stands that is not among the first n codes; ``None`` for none."""
         if len(self) <= n:
             return None
+        # Codes only grow, so most blocks are decided by the line above.
         is_beyond = codes >= n
         return int(np.argmax(is_beyond)) if is_beyond.any() else None
 

@@ -79,6 +79,7 @@ def _scores(record: Record) -> Iterator[Plot]:
 
     lately = Curves("history", rows)
     lately.add("this model", stretches(record, metric), BLUE, width=2.5)
+    # The second curve would only cover the first one otherwise.
     if len(rows) > 1 and np.diff(rows).max() > 2 * _WINDOW:  # stretches are long enough to hide something
         lately.add("this model, last 1000 rows", history.numbers(f"windowed_{metric}"), TEAL, width=1, opacity=0.8)
     for name, ink, dash in zip(baselines, (ORANGE, GREY), ("dash", "dot"), strict=False):
@@ -143,6 +144,7 @@ def _learning(record: Record) -> Iterator[Plot]:
         for number, name in enumerate(names):
             place = " (first)" if number == 0 else " (last)" if number + 1 == len(names) else ""
             sizes = history.numbers(name)
+            # The axis is logarithmic, and zero is before the first sample.
             sizes = np.where(sizes > 0, sizes, np.nan)
             curves.add(f"layer {number + 1}{place}", sizes, INKS[number % len(INKS)], dash=DASHES[number % len(DASHES)])
         y = scale("root mean square", np.concatenate([*curves.values, [np.nan]]), is_log=True)
@@ -193,6 +195,7 @@ def speeds(record: Record) -> tuple[Floats, Floats, Floats]:
     # The last line of a process, up to which the step before it goes, has none of its own.
     lasts = np.append(starts[1:] - 1, len(kept) - 1) if len(kept) else starts
     paces[lasts] = np.where(np.isin(lasts, starts), np.nan, paces[lasts - 1])
+    # A process that resumed may stand before rows that the one before it had learned.
     paces[np.isinf(paces) | (paces < 0)] = np.nan
     gaps = starts[1:]
     return np.insert(rows, gaps, rows[gaps]), np.insert(moments, gaps, moments[gaps]), np.insert(paces, gaps, np.nan)
@@ -203,6 +206,7 @@ def _progress(record: Record, moments: Floats, rows: Floats) -> Plot:
     path = go.Scatter(x=moments, y=rows, name="rows", mode="lines", line={"color": BLUE, "width": 2})
     counts, all_rows = timeline.numbers("checkpoints"), timeline.numbers("rows")
     saved = np.flatnonzero(np.diff(counts, prepend=0) > 0)
+    # A year has more checkpoints than a figure has room for.
     saved = saved[:: len(saved) // _MOST_SAVES + 1]
     sizes, seconds = timeline.numbers("checkpoint_bytes"), timeline.numbers("checkpoint_seconds")
     told = [f"{show_bytes(sizes[at])}, {show(seconds[at])} s" for at in saved if not np.isnan(sizes[at])]
@@ -251,6 +255,7 @@ def _kept(record: Record) -> Any:
     """Return the places of the lines of a timeline to draw: starts and ends, and of many samples some."""
     events = record.timeline.words("event")
     known = ~np.isnan(record.clock.moments) & ~np.isnan(record.timeline.numbers("rows"))
+    # Starts and ends are all kept: there are few, and they explain the gaps.
     stride = max(1, math.ceil(len(events) / MOST))
     return np.array(
         [at for at, event in enumerate(events) if known[at] and (event != "sample" or at % stride == 0)], int
