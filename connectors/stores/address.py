@@ -146,7 +146,7 @@ def redact(place: str) -> str:
 
     Examples
     --------
-    >>> told("data/a.csv"), told("https://host/a.csv?token=secret")
+    >>> redact("data/a.csv"), redact("https://host/a.csv?token=secret")
     ('data/a.csv', 'https://host/a.csv?…')
     """
     scheme = _SCHEME.match(place)

@@ -55,7 +55,7 @@ class PrequentialEvaluator:
     Examples
     --------
     >>> import numpy as np
-    >>> evaluation = Evaluation("regression", window=2)
+    >>> evaluation = PrequentialEvaluator("regression", window=2)
     >>> errors = evaluation.update(np.array([[1.0, 2.0, 3.0]]), np.array([[0.0, 2.0, 3.0]]))
     >>> evaluation.windowed()["mae"], evaluation.baselines(windowed=True)["last_value"]["mae"]
     (0.0, 1.0)

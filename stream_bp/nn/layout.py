@@ -32,7 +32,7 @@ class ParameterLayout:
 
     Examples
     --------
-    >>> network = Network((3, 4, 2))
+    >>> network = ParameterLayout((3, 4, 2))
     >>> network.shapes, network.n_parameters
     (((4, 4), (2, 5)), 26)
     """
