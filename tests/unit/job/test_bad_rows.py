@@ -396,3 +396,17 @@ def test_zones_are_remembered(tmp_path: Path) -> None:
     summary = run(path, **settings)
     assert summary.rows == 199
     assert summary.quality["bad_rows"] == {"type": 1}
+
+
+def test_a_model_that_cannot_be_resumed_ends_its_files_once(tmp_path: Path) -> None:
+    """Where too many bad rows end the job of a River model, history and quarantine have each line once."""
+    from river import linear_model
+
+    path, run_dir = tmp_path / "rows.csv", tmp_path / "run"
+    path.write_text("x,y\n" + "".join(f"{i % 3},{i % 2}\n" + "1,2,3\n" * (i % 5 == 4) for i in range(200)))
+    settings: dict[str, Any] = {"on_bad_row": "quarantine", "max_bad_rows": "5%", "run_dir": str(run_dir)}
+    job = Job(open_source(path, keeps_bad_rows=True), target="y", model=linear_model.LogisticRegression(), **settings)
+    with pytest.raises(RowError, match="40 of 240 rows are bad"):
+        job.run()
+    assert len((run_dir / "history.csv").read_text().splitlines()) == 2
+    assert len(quarantined(run_dir)) == 40
