@@ -26,7 +26,10 @@ import numpy.typing as npt
 from stream_bp._arrays import Array, under
 from stream_bp.errors import CheckpointError
 
-__all__ = ["JSON", "StateDict", "Stateful", "loading"]
+__all__ = ["JSON", "MALFORMED", "StateDict", "Stateful", "loading", "malformed"]
+
+MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What malformed content of a checkpoint makes other code raise."""
 
 JSON: TypeAlias = Any
 """Dicts with string keys, lists, strings, finite numbers, booleans and None; writing a checkpoint refuses the rest."""
@@ -119,6 +122,11 @@ def loading(what: str) -> Iterator[None]:
         yield
     except CheckpointError:
         raise
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise CheckpointError(f"{what}: {type(error).__name__}: {reason}") from error
+    except MALFORMED as error:
+        raise malformed(what, error) from error
+
+
+def malformed(what: str, error: Exception) -> CheckpointError:
+    """Return one line for an error that malformed content caused; it begins with ``what``."""
+    reason = " ".join(str(error).split())[:300]
+    return CheckpointError(f"{what}: {type(error).__name__}: {reason}")

@@ -143,6 +143,11 @@ class Checkpointing:
             self._writer.save(self._snapshot(marks), marks)
         self.triggers.checkpointed()
 
+    def sync(self) -> None:
+        """Make the logs durable up to their last row."""
+        if self.logs is not None:
+            self.logs.sync()
+
     def save_and_wait(self) -> None:
         """Save what is not learned on from: whether that failed must be known."""
         self.save()

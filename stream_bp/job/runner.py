@@ -79,8 +79,7 @@ class ChunkLearner:
         if excess is not None and not self._is_done():
             self._checkpointing.save_and_wait()
             self._events.record([note for _, note in notes if note.row <= excess[0].row])
-            if self._checkpointing.logs is not None:
-                self._checkpointing.logs.sync()
+            self._checkpointing.sync()
             raise excess[1]
 
     def _stretches(self, chunk: Chunk, end: int) -> Iterator[int]:
@@ -326,8 +325,7 @@ class Runner:
             self._checkpointing.save_and_wait()
         self._quarantine.take(notes)
         if self._excess is not None:
-            if self._checkpointing.logs is not None:
-                self._checkpointing.logs.sync()
+            self._checkpointing.sync()
             raise self._excess
 
     def _look_up(self) -> None:

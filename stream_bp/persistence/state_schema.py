@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from connectors import ConnectorError
+from stream_bp._state import MALFORMED, malformed
 from stream_bp.config.job import JobConfig
 from stream_bp.errors import CheckpointError, ConfigError
 from stream_bp.persistence.prediction_parts import PART_NAME
@@ -155,6 +156,5 @@ def fitting(what: str = "the checkpoint does not fit together") -> Iterator[None
     except ValidationError as error:
         first = error.errors()[0]
         raise CheckpointError(f"{what}: {'.'.join(map(str, first['loc']))}: {first['msg'].lower()}") from error
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise CheckpointError(f"{what}: {type(error).__name__}: {reason}") from error
+    except MALFORMED as error:
+        raise malformed(what, error) from error
