@@ -61,8 +61,7 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
         Whether numbers are standardised by their running mean and deviation; else they are taken as they are, a
         missing one as 0.
     missing
-        ``mean``: what is missing is the mean; ``impute``: each feature that is ever missing gets an input that says
-        so, too.
+        ``mean``: a missing value becomes the mean; ``impute``: each feature with gaps also gets an input that says so.
     dtype
         ``float64``, or ``float32`` for half the memory; probabilities then sum to 1 within 1e-6.
     engine
