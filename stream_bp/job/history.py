@@ -39,7 +39,7 @@ class History:
     def columns(self, model: StreamModel) -> tuple[str, ...]:
         """Return the names of the columns: a function of task, targets and model."""
         encoder = model.encoder
-        counts = {"rows": 0, "minibatches": 0, "epoch": 0}
+        counts = {"rows": 0, "minibatches": 0, "completed_epochs": 0}
         return tuple(
             self.line(counts, model, PrequentialEvaluator(encoder.task, len(encoder.targets)), DataQuality(encoder))
         )
@@ -52,7 +52,7 @@ class History:
         Parameters
         ----------
         counts
-            ``rows`` and ``minibatches`` learned, and the ``epoch``.
+            ``rows`` and ``minibatches`` learned, and the ``completed_epochs``.
         model, evaluation, quality
             What the other columns are asked of.
         """
@@ -62,7 +62,7 @@ class History:
             "loss": self._loss / self._loss_rows if self._loss_rows else None,
             **evaluation.metrics(),
             **quality.totals(),
-            **{f"windowed_{name}": value for name, value in evaluation.windowed().items()},
+            **{f"rolling_{name}": value for name, value in evaluation.rolling().items()},
         }
         for baseline, metrics in evaluation.baselines().items():
             line.update({f"{baseline}_{name}": value for name, value in metrics.items()})

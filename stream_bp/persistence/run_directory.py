@@ -14,7 +14,7 @@ lie in the directory; they are neither read nor removed.
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from stream_bp.errors import ConfigError, DiskError, LockedError
 from stream_bp.persistence.checkpoints import is_temporary, step_of
 from stream_bp.persistence.filesystem import FileSystem, make_folder
 
-__all__ = ["RUN_FILES", "RunDirectory", "RunFile"]
+__all__ = ["RUN_FILES", "RunDirectory", "RunFile", "current_column", "former_column"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +42,28 @@ class RunFile:
         Whether checkpoints vouch for it: how far it reached is in each of them.
     is_optional
         Whether there is no file before there is a row.
+    former_file, former_columns
+        What release 0.1.0 called it, and its columns, where these differ. A run directory of that release keeps both.
     """
 
     file: str
     columns: tuple[str, ...] | None
     has_mark: bool = True
     is_optional: bool = True
+    former_file: str | None = None
+    former_columns: tuple[str, ...] | None = None
 
 
 RUN_FILES = {
     "history": RunFile("history.csv", None, is_optional=False),
     "quarantine": RunFile("quarantine.csv", ("row", "source", "offset", "kind", "reason", "content")),
-    "events": RunFile("events.csv", ("row", "event", "source", "detail")),
-    "psi": RunFile("drift.csv", ("row", "feature", "psi")),
-    "decisions": RunFile("decisions.csv", None, has_mark=False),
+    "events": RunFile(
+        "events.csv",
+        ("row", "event", "source", "subject", "before", "after"),
+        former_columns=("row", "event", "source", "detail"),
+    ),
+    "psi": RunFile("feature_drift.csv", ("row", "feature", "psi"), former_file="drift.csv"),
+    "decisions": RunFile("decisions.csv", ("row", "question", "answer"), has_mark=False),
     "timeline": RunFile(
         "timeline.csv",
         (
@@ -80,7 +88,8 @@ RUN_FILES = {
 ``quarantine``
     Rows that could not be read: the row of the stream that follows, and what :class:`~connectors.BadRow` says.
 ``events``
-    Columns that came or went, and drift: the first row it is true of, what happened, in which file, and the details.
+    Columns that came or went, and drift: the first row it is true of, what happened, in which file, to which column or
+    figure, and what this was before and after.
 ``psi``
     How far features moved: the rows learned at the end of a window, a feature, its population stability index.
 ``decisions``
@@ -88,6 +97,18 @@ RUN_FILES = {
 ``timeline``
     What happened by the clock: see :mod:`stream_bp.job.timeline`.
 """
+
+_FORMER = {
+    "completed_epochs": "epoch",
+    "clipped_values": "clipped",
+    "rows_without_target": "without_target",
+}
+_FORMER_PREFIXES = {
+    "rolling_": "windowed_",
+    "no_change_": "last_label_",
+    "prior_": "majority_class_",
+}
+_FORMER_OF_VALUES = {**_FORMER_PREFIXES, "no_change_": "last_value_"}
 
 OWNER = "stream-bp"
 # What another place could mend; everything else is the disk's.
@@ -124,7 +145,17 @@ class RunDirectory:
 
     def file(self, name: str) -> Path:
         """Return the path of one of the files that grow with a job, by its name in :data:`RUN_FILES`."""
-        return self.path / RUN_FILES[name].file
+        known = RUN_FILES[name]
+        if known.former_file is not None and self._holds(known.former_file, known.columns):
+            return self.path / known.former_file
+        return self.path / known.file
+
+    def _holds(self, file: str, columns: Sequence[str] | None) -> bool:
+        """Return whether a file of a former name is ours: a file of the user may have that name now."""
+        with self._refusing(), suppress(FileNotFoundError):
+            head = next(self._disk.chunks(self.path / file), b"")
+            return columns is not None and head.startswith(f"{','.join(columns)}\n".encode())
+        return False
 
     @property
     def _run_files(self) -> tuple[Path, ...]:
@@ -291,6 +322,47 @@ class RunDirectory:
             # The kernel frees the lock even if it reports an error, and nothing in the file needs to last.
             with suppress(OSError):
                 self._disk.close(fd)
+
+
+def former_column(name: str, *, of_values: bool = False) -> str:
+    """Return what release 0.1.0 called a column of the history.
+
+    Parameters
+    ----------
+    name
+        Its present name.
+    of_values
+        Whether the job learns values, and not classes.
+
+    Examples
+    --------
+    >>> former_column("rolling_accuracy"), former_column("no_change_mae", of_values=True), former_column("rows")
+    ('windowed_accuracy', 'last_value_mae', 'rows')
+    """
+    if name in _FORMER:
+        return _FORMER[name]
+    for prefix, former in (_FORMER_OF_VALUES if of_values else _FORMER_PREFIXES).items():
+        if name.startswith(prefix):
+            return former + name.removeprefix(prefix)
+    return name
+
+
+def current_column(name: str) -> str:
+    """Return the present name of a column in a history of any release.
+
+    Examples
+    --------
+    >>> current_column("last_value_mae"), current_column("epoch"), current_column("rolling_mae")
+    ('no_change_mae', 'completed_epochs', 'rolling_mae')
+    """
+    for current, former in _FORMER.items():
+        if name == former:
+            return current
+    for table in (_FORMER_PREFIXES, _FORMER_OF_VALUES):
+        for prefix, former in table.items():
+            if name.startswith(former):
+                return prefix + name.removeprefix(former)
+    return name
 
 
 def _is_our_mark(owner: str) -> bool:
