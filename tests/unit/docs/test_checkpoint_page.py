@@ -21,7 +21,7 @@ from stream_bp.persistence.run_directory import RUN_FILES
 from stream_bp.river import MLPClassifier
 from tests.pages import blocks
 
-PAGE = Path(stream_bp.__file__).parent / "docs" / "checkpoint.md"
+PAGE = Path(stream_bp.__file__).parent / "docs" / "reference" / "checkpoint.md"
 BAD_ROWS = "x,kind,label\n1,a,no\n,b,yes\ntoo few\n2,c,no\n"
 
 
