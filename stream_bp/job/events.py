@@ -9,7 +9,20 @@ from stream_bp.job.schema_changes import SchemaChange
 from stream_bp.job.state import JobState
 from stream_bp.persistence.run_logs import RunLogs
 
-__all__ = ["EventRecorder", "describe_change"]
+__all__ = ["EVENTS", "EventRecorder", "describe_change"]
+
+EVENTS = {
+    "columns_ignored": "A file has new columns. They are not learned.",
+    "columns_learned": "A file has new columns. They are learned from here on.",
+    "columns_missing": "Columns are gone that the job learns from. Their values count as missing.",
+    "columns_back": "Columns that were missing are back.",
+    "columns_gone": "Columns are gone that the job does not use.",
+    "columns_reordered": "The columns of a file have another order.",
+    "error_drift": "The prediction error has grown.",
+    "feature_drift": "Features have another distribution than before.",
+    "feature_settled": "Features that drifted have their former distribution again.",
+}
+"""What an event can be, with the meaning of each."""
 
 
 class EventRecorder:

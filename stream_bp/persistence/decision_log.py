@@ -19,7 +19,16 @@ from stream_bp.errors import DiskError
 from stream_bp.persistence.filesystem import FileSystem
 from stream_bp.persistence.run_directory import RUN_FILES
 
-__all__ = ["DecisionLog"]
+__all__ = ["KINDS", "DecisionLog"]
+
+KINDS = {
+    "file N": "Which file was read as number N.",
+    "left N": "The state of file N when the job had read it.",
+    "empty N": "File N had no rows; its state and its columns.",
+    "border R": "A minibatch was cut short before row R. The third cell is empty.",
+    "late NAME": "This file arrived too late. It was counted as a bad row.",
+}
+"""What can be decided, the second cell of a line, with the meaning of the third."""
 
 _HEADER = f"{','.join(RUN_FILES['decisions'].columns or ())}\n".encode()
 _LARGE_BYTES = 1 << 20  # then what no checkpoint can need is dropped

@@ -31,7 +31,7 @@ from stream_bp.monitoring.observers import observing
 from stream_bp.monitoring.terminal import TerminalPanel
 
 N_ROWS = 4000
-PAGE = Path(stream_bp.__file__).parent / "docs" / "watching.md"
+PAGE = Path(stream_bp.__file__).parent / "docs" / "guides" / "monitoring.md"
 
 
 def table() -> pa.Table:
