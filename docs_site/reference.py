@@ -275,7 +275,7 @@ def _of_history() -> Iterator[str]:
     yield ""
 
 
-def _metrics_of(task: str) -> tuple[str, str, str]:
+def _metrics_of(task: Any) -> tuple[str, str, str]:
     from stream_bp.metrics.prequential import PrequentialEvaluator
 
     evaluation = PrequentialEvaluator(task, 1)
@@ -356,8 +356,9 @@ def exported() -> list[Any]:
         lines = [f"{i % 7},{'yes' if i % 7 > 3 else 'no'}" for i in range(2_100)]
         (rows / "1.csv").write_text("\n".join(["x,label", *lines, "too,many,cells"]) + "\n")
         # Minibatches of this size need no compiled code.
-        settings = {"target": "label", "batch_size": 256, "on_bad_row": "skip", "checkpoint_every": "2"}
-        for name, more in (("ends", {}), ("follows", {"follow": True, "idle_timeout": "0.1s"})):
+        settings: dict[str, Any] = {"target": "label", "batch_size": 256, "on_bad_row": "skip", "checkpoint_every": "2"}
+        ways: dict[str, dict[str, Any]] = {"ends": {}, "follows": {"follow": True, "idle_timeout": "0.1s"}}
+        for name, more in ways.items():
             look = Look()
             follow = Follow("name", 0.1) if more else None
             source = open_source(str(rows), keeps_bad_rows=True, follow=follow)

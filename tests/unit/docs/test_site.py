@@ -75,7 +75,7 @@ def test_every_metric_is_on_its_page(generated: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
-def test_every_column_of_a_history_is_described(tmp_path: Path, task: str) -> None:
+def test_every_column_of_a_history_is_described(tmp_path: Path, task: Any) -> None:
     """All of them, in their order."""
     table, target = (two_classes(), "label") if task == "classification" else (values(), "value")
     Job(open_source(table), target=target, max_rows=2000, run_dir=str(tmp_path)).run()
