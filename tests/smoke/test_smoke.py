@@ -53,5 +53,5 @@ def test_the_wheel_is_complete() -> None:
     assert version == f"stream-bp {importlib.metadata.version('stream-bp')}\n"
     expected = {"stream_bp/py.typed", "connectors/py.typed", "connectors/testing.py"}
     expected |= {f"stream_bp/report/templates/report.{kind}" for kind in ("html", "js", "css")}
-    expected |= {"stream_bp/docs/index.md", "stream_bp/docs/reference/checkpoint.md", "stream_bp/docs/commands.md"}
+    expected |= {"stream_bp/docs/index.md", "stream_bp/docs/reference/checkpoint.md"}
     assert expected <= files or any("editable" in file for file in files)

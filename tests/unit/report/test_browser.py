@@ -1,7 +1,6 @@
 """A report in a real browser: Chromium, without a screen."""
 
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,22 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
 from stream_bp.report import page as pages
 from stream_bp.report.run import read_record
+from tests.chromium import CHROMIUM, started
 from tests.reports import HOSTILE, learn, many_classes, two_classes, values
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 
@@ -34,10 +23,8 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium h
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Start a browser."""
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+    with started() as found:
         yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")
