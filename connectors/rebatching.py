@@ -12,7 +12,7 @@ import pyarrow as pa
 from connectors.cursor import Cursor
 from connectors.decisions import Decisions
 from connectors.errors import ConnectorError
-from connectors.notes import SourceEvent
+from connectors.events import SourceEvent
 from connectors.source import RecordBatchSlice
 
 __all__ = ["rebatch", "rebatch_as_it_comes"]

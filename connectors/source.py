@@ -32,7 +32,7 @@ import pyarrow as pa
 from connectors.cursor import Cursor
 from connectors.decisions import Decisions
 from connectors.errors import SourceError
-from connectors.notes import BadRow, SourceEvent
+from connectors.events import BadRow, SourceEvent
 
 __all__ = ["Reader", "RecordBatchSlice", "Source"]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from connectors.decisions import LASTING, Decisions
 from connectors.errors import CursorError
+from connectors.events import BadRow
 from connectors.files.recognition import late
 from connectors.formats.file_cursor import FileIdentity
-from connectors.notes import BadRow
 
 __all__ = ["FileDecisions"]
 

@@ -8,13 +8,13 @@ from collections import deque
 from pathlib import Path
 
 from connectors.errors import CursorError, SourceError
+from connectors.events import BadRow
 from connectors.files import intervals
 from connectors.files.file_decisions import FileDecisions
 from connectors.files.listing import Listing
 from connectors.files.open_file import OpenFile
 from connectors.files.recognition import BeingRead, Recognition, late
 from connectors.formats.file_cursor import FileCursor, FileIdentity
-from connectors.notes import BadRow
 
 __all__ = ["FileQueue"]
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from connectors.cursor import Cursor
 from connectors.decisions import Decisions
 from connectors.errors import ConnectorError, SchemaError, SourceError, foreign_errors
+from connectors.events import FileStart, SourceEvent
 from connectors.files import intervals
 from connectors.files.file_decisions import FileDecisions
 from connectors.files.file_queue import FileQueue
@@ -20,7 +21,6 @@ from connectors.files.opener import FileOpener
 from connectors.files.recognition import Recognition
 from connectors.formats.base import block_of, file_start, identify, refusal, refuse_crowd
 from connectors.formats.file_cursor import FileCursor, FileIdentity
-from connectors.notes import FileStart, SourceEvent
 from connectors.pipes.spool import Spool, telling
 from connectors.schemas import refuse_strangers
 from connectors.source import RecordBatchSlice

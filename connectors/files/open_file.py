@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+from connectors.events import FileStart
 from connectors.formats.base import FileChunk, FileReader, identify
 from connectors.formats.file_cursor import FileIdentity
-from connectors.notes import FileStart
 from connectors.stores.storage import Status
 
 __all__ = ["OpenFile"]

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from connectors.errors import ContinuedError, CursorError, SourceError
+from connectors.events import BadRow
 from connectors.files.listing import Found, Listing, uncompressed
 from connectors.formats.file_cursor import FileCursor, FileIdentity
-from connectors.notes import BadRow
 from connectors.stores.storage import Status
 
 __all__ = ["BeingRead", "Recognition", "late"]

@@ -10,6 +10,7 @@ import pyarrow as pa
 from connectors.cursor import Cursor
 from connectors.decisions import Decisions
 from connectors.errors import CursorError, RowError, SourceError, foreign_errors
+from connectors.events import SourceEvent
 from connectors.formats.base import (
     DamagedFileReader,
     FileFacts,
@@ -27,7 +28,6 @@ from connectors.formats.base import (
     type_warnings_of,
 )
 from connectors.formats.file_cursor import FileCursor, FileIdentity, same_rows_before
-from connectors.notes import SourceEvent
 from connectors.schemas import refuse_strangers, require
 from connectors.source import Reader, RecordBatchSlice, Source
 from connectors.stores.storage import DISK, Storage

@@ -28,8 +28,8 @@ from connectors.errors import (
     foreign_errors,
     is_of_system,
 )
+from connectors.events import BadRow, FileStart, SourceEvent
 from connectors.formats.file_cursor import FileCursor, FileIdentity
-from connectors.notes import BadRow, FileStart, SourceEvent
 from connectors.schemas import doubt, unify
 from connectors.source import RecordBatchSlice
 from connectors.stores.object_file import replaced

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from connectors.errors import ConnectorError, RowError, SchemaError, is_of_system
+from connectors.events import BadRow
 from connectors.formats.base import (
     FileChunk,
     FileFacts,
@@ -31,7 +32,6 @@ from connectors.formats.base import (
     refuse_other_version,
 )
 from connectors.formats.file_cursor import FileIdentity
-from connectors.notes import BadRow
 from connectors.schemas import cast, cast_what_can_be, check_names, plain, stems, wider_type
 from connectors.stores.storage import DISK, Status, Storage
 

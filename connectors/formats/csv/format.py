@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from connectors.errors import ContinuedError, CursorError, RowError
+from connectors.events import BadRow
 from connectors.formats.base import (
     FileChunk,
     FileFacts,
@@ -34,7 +35,6 @@ from connectors.formats.csv.text import TextFile
 from connectors.formats.csv.text_stream import compression_of, line_number
 from connectors.formats.csv.type_inference import infer_schema
 from connectors.formats.file_cursor import FileIdentity
-from connectors.notes import BadRow
 from connectors.prefetching import Prefetcher, prefetch
 from connectors.schemas import doubtful, wider_type
 from connectors.stores.storage import DISK, Status, Storage

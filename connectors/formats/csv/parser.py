@@ -32,7 +32,7 @@ class BadRecord:
     start, stop
         Where its bytes stand there.
     kind, reason
-        See `connectors.notes.BadRow`.
+        See `connectors.events.BadRow`.
     """
 
     row: int
