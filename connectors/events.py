@@ -1,4 +1,4 @@
-"""What a source says of its rows beside them: rows that cannot be read, and files that begin."""
+"""What a source reports beside its rows: rows that cannot be read, and starts of files."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ __all__ = ["BadRow", "FileStart", "SourceEvent"]
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """What stands where a row should be and cannot be read; it is no row of the stream.
+    """A row that cannot be read; it does not count as a row of the stream.
 
     Parameters
     ----------
     row
-        Rows of the stream before it: it lies just before the row of this number.
+        Number of rows before it in the stream: it precedes the row with this number.
     place
         The file, as it was given to the source.
     offset
-        Where in the file it begins: a byte of text, or a row of a Parquet file.
+        Where it begins in the file: a byte of text, or a row of a Parquet file.
     kind
-        What is wrong, in a word: ``fields``, ``type``, ``quotes``, ``nul``, ``encoding``, ``long``, ``damage``, or
-        ``late``: a file that came too late.
+        The kind of problem: ``fields``, ``type``, ``quotes``, ``nul``, ``encoding``, ``long``, ``damage``, or ``late``
+        (the file appeared too late).
     reason
-        What is wrong, in a line.
+        The problem, as one line.
     content
-        The bytes that stand there, as far as they can be had.
+        Its bytes, as far as they could be read.
     n_rows
-        How many rows are lost with it; 0 where nobody can know.
+        Number of rows that are lost with it; 0 where it is unknown.
     """
 
     row: int
@@ -40,22 +40,22 @@ class BadRow:
 
     @property
     def n_counted(self) -> int:
-        """As how many rows it counts: one where nobody can know how many are lost."""
+        """As how many rows it counts: 1 where the number is unknown."""
         return max(1, self.n_rows)
 
 
 @dataclass(frozen=True, slots=True)
 class FileStart:
-    """Where a file begins, and which columns it has.
+    """The start of a file, and the columns of the file.
 
     Parameters
     ----------
     row
-        Rows of the stream before it.
+        Number of rows before it in the stream.
     place
         The file, as it was given to the source.
     columns
-        Names, in their order.
+        Names of the columns, in the order of the file.
     """
 
     row: int
