@@ -1,7 +1,7 @@
 """A checkpoint put to use without learning: predictions for new rows, a score on them, a look inside."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,13 +135,23 @@ def inspect(loaded: LoadedCheckpoint) -> dict[str, Any]:
     }
 
 
-def following(loaded: LoadedCheckpoint, settings: dict[str, Any]) -> JobConfig:
-    """Return the settings of a job that predicts with a checkpoint the rows that come: its own, but for those given."""
+def following(loaded: LoadedCheckpoint, settings: dict[str, Any], spelled: Callable[[str], str] = str) -> JobConfig:
+    """Return the settings of a job that predicts rows as they arrive: those of a checkpoint, overridden by some.
+
+    Parameters
+    ----------
+    loaded
+        The checkpoint.
+    settings
+        Values that override its settings, by name.
+    spelled
+        As for :meth:`~stream_bp.config.fields.Settings.of`.
+    """
     saved = saved_config(loaded.snapshot)
     own = {name: getattr(saved, name) for name in (*IDENTITY, "on_bad_row")}
     task = restore_model(loaded.snapshot, backend="numpy").encoder.task
     other = {"task": task, "backend": "numpy", "shuffle_window": None, "on_drift": "none", "follow": True}
-    return JobConfig.of({**own, **other, **settings})
+    return JobConfig.of({**own, **other, **settings}, spelled)
 
 
 def _inspect_job(snapshot: Snapshot, model: MLPModel) -> dict[str, Any]:

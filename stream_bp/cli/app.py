@@ -17,20 +17,8 @@ from typer.core import TyperGroup
 import stream_bp
 from connectors.errors import ConnectorError
 from stream_bp.cli.environment import prepare_libraries
-from stream_bp.cli.flags import (
-    AsJson,
-    Checkpoint,
-    Decimal,
-    Delimiter,
-    Encoding,
-    MaybeSources,
-    NullValues,
-    OnBadRow,
-    OtherNumerics,
-    Quote,
-    Restart,
-    Sources,
-)
+from stream_bp.cli.flags import AsJson, Checkpoint, InexactResume, MaybeSources, Restart, Sources, Verbose
+from stream_bp.cli.help import CONTEXT, Command, UsageError, describe_usage_error
 from stream_bp.comparison import river_models
 from stream_bp.config.renamed import current_name
 from stream_bp.errors import StreamBPError, exit_code
@@ -39,7 +27,7 @@ __all__ = ["app", "main"]
 
 
 class _Commands(TyperGroup):
-    """The commands. The flags of those that take a job's settings are made when one is called, not to list them."""
+    """The commands. The flags of those that take settings are made when one is called, not to list them."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
@@ -52,14 +40,12 @@ class _Commands(TyperGroup):
 
 app = typer.Typer(
     cls=_Commands,
-    help="Learn a neural network from a stream of rows, one minibatch at a time; score it while it learns; resume it "
-    "to the same bits.",
-    no_args_is_help=True,
-    add_completion=False,
+    help="Learn a neural network from a stream of rows, one minibatch at a time. Score every row before learning it. "
+    "Resume with bit-identical results.",
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     # Former names of flags keep working, and no help text lists them.
-    context_settings={"token_normalize_func": current_name},
+    context_settings={**CONTEXT, "token_normalize_func": current_name},
 )
 
 _MODELS = ", ".join(dict.fromkeys([*river_models.names("classification"), *river_models.names("regression")]))
@@ -67,19 +53,22 @@ _MODELS = ", ".join(dict.fromkeys([*river_models.names("classification"), *river
 
 @app.callback(invoke_without_command=True)
 def _root(
-    version: Annotated[bool, typer.Option("--version", help="show the version and exit")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="show a traceback where something fails")] = False,
+    ctx: typer.Context,
+    *,
+    version: Annotated[bool, typer.Option("--version", "-V", help="Print the version and exit")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Print a traceback for an error")] = False,
     keep_blas_kernel: Annotated[
         bool,
-        typer.Option(
-            "--keep-blas-kernel", help="let OpenBLAS choose its kernels itself, though it may not know the processor"
-        ),
+        typer.Option("--keep-blas-kernel", help="Let OpenBLAS choose its kernels, even if it does not know the CPU"),
     ] = False,
 ) -> None:
     prepare_libraries(keeps_kernel=keep_blas_kernel)
     if version:
         typer.echo(f"stream-bp {stream_bp.__version__}")
         raise typer.Exit
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+        raise typer.Exit(2)
 
 
 def _run(command: str, *arguments: Any, **named: Any) -> NoReturn:
@@ -90,39 +79,56 @@ def _run(command: str, *arguments: Any, **named: Any) -> NoReturn:
 
 def train(
     sources: MaybeSources = None,
-    config: Annotated[str | None, typer.Option(help="TOML file whose keys are these flags; a flag wins")] = None,
+    *,
+    config: Annotated[
+        str | None,
+        typer.Option(help="Read settings from this TOML file; flags win", rich_help_panel="Data", show_default=False),
+    ] = None,
     restart: Restart = False,
-    allow_inexact_resume: OtherNumerics = False,
+    allow_inexact_resume: InexactResume = False,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print all settings as TOML and exit", rich_help_panel="Output")
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Print columns, types and layers; learn nothing", rich_help_panel="Output"),
+    ] = False,
     as_json: AsJson = False,
+    verbose: Verbose = False,
     **settings: Any,
 ) -> None:
-    """Learn a stream of rows; resume where the run directory holds this job."""
-    how = {"restart": restart, "allow_inexact_resume": allow_inexact_resume, "as_json": as_json}
-    _run("train", sources or [], config, settings, **how)
+    """Learn from a stream of rows; resume if the run directory holds this job."""
+    how = {"restart": restart, "allow_inexact_resume": allow_inexact_resume}
+    shows = {"prints_config": print_config, "is_dry_run": dry_run, "as_json": as_json, "is_verbose": verbose}
+    _run("train", sources or [], config, settings, how, **shows)
 
 
 def compare(
     sources: MaybeSources = None,
-    models: Annotated[str | None, typer.Option(help=f"some of {_MODELS}, with commas [default: all that fit]")] = None,
-    target: Annotated[str | None, typer.Option(help="column to predict")] = None,
+    models: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Compare these, with commas: {_MODELS} [default: all that fit the task]", rich_help_panel="Model"
+        ),
+    ] = None,
     as_json: AsJson = False,
     **settings: Any,
 ) -> None:
-    """Let models learn the same rows, one model after the other; print and draw how well each predicts."""
+    """Compare models on the same stream, one after the other."""
     names = [name.strip() for name in (models or "").split(",") if name.strip()]
-    settings |= {"target": target} if target is not None else {}
     _run("compare", sources or [], names, settings, as_json=as_json)
 
 
 def resume(
-    run_dir: Annotated[str, typer.Argument(metavar="RUN_DIR", help="run directory of the job")],
-    allow_inexact_resume: OtherNumerics = False,
+    run_dir: Annotated[str, typer.Argument(metavar="RUN_DIR", help="Resume the job in this run directory")],
+    allow_inexact_resume: InexactResume = False,
     as_json: AsJson = False,
+    verbose: Verbose = False,
     **watching: Any,
 ) -> None:
-    """Go on with the job in a run directory, with the settings it was started with."""
-    how = {"allow_inexact_resume": allow_inexact_resume, "as_json": as_json}
-    _run("resume", run_dir, watching, **how)
+    """Resume the job in a run directory, with its own settings."""
+    how = {"restart": False, "allow_inexact_resume": allow_inexact_resume}
+    _run("resume", run_dir, watching, how, as_json=as_json, is_verbose=verbose)
 
 
 def predict(
@@ -130,63 +136,26 @@ def predict(
     sources: Sources,
     *,
     output: Annotated[
-        str, typer.Option("--output", "-o", help="file to write: .parquet, .csv or .csv.gz; with --follow a folder")
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Write this file: .parquet, .csv or .csv.gz; with --follow a folder",
+            rich_help_panel="Output",
+        ),
     ],
-    passthrough_columns: Annotated[
-        list[str] | None, typer.Option(help="column to copy in front; give it again for several")
-    ] = None,
-    delimiter: Delimiter = None,
-    quote: Quote = None,
-    encoding: Encoding = None,
-    null_values: NullValues = None,
-    decimal: Decimal = None,
-    on_bad_row: OnBadRow = None,
-    follow: Annotated[
-        bool, typer.Option("--follow", help="go on with what comes, into a folder of Parquet; killed, it goes on, too")
-    ] = False,
-    run_dir: Annotated[str | None, typer.Option(help="with --follow: folder for its own checkpoints")] = None,
-    follow_order: Annotated[str | None, typer.Option(help="with --follow: name or time, as of train")] = None,
-    idle_timeout: Annotated[str | None, typer.Option(help="with --follow: end when nothing came for so long")] = None,
-    linger: Annotated[str | None, typer.Option(help="with --follow: wait so long for a whole minibatch")] = None,
-    checkpoint_every: Annotated[
-        str | None, typer.Option(help="with --follow: time (30s, 5m, 1h) or minibatches (500) between parts")
-    ] = None,
-    max_bad_rows: Annotated[
-        str | None, typer.Option(help="with --follow: end at more than so many (100) or such a share (1%) of bad rows")
-    ] = None,
-    spool: Annotated[str | None, typer.Option(help="with --follow: folder that keeps what comes from a pipe")] = None,
-    restart: Annotated[
-        bool, typer.Option("--restart", help="with --follow: start over, removing what was predicted before")
-    ] = False,
-    allow_inexact_resume: OtherNumerics = False,
-    **watching: Any,
+    restart: Restart = False,
+    allow_inexact_resume: InexactResume = False,
+    **settings: Any,
 ) -> None:
-    """Predict every row of a source: the label and the probability of each class, or the value."""
-    settings = _given(
-        delimiter=delimiter,
-        quote=quote,
-        encoding=encoding,
-        null_values=null_values,
-        decimal=decimal,
-        on_bad_row=on_bad_row,
-    )
-    job = _given(
-        run_dir=run_dir,
-        follow_order=follow_order,
-        idle_timeout=idle_timeout,
-        linger=linger,
-        checkpoint_every=checkpoint_every,
-        max_bad_rows=max_bad_rows,
-        spool=spool,
-    )
-    kept = passthrough_columns or []
-    if follow:
-        job |= {**settings, "predictions_dir": output, "passthrough_columns": kept}
-        how = {"restart": restart, "allow_inexact_resume": allow_inexact_resume}
-        _run("predict_follow", model, sources, job, watching, **how)
-    following = [*job, *(["restart"] if restart else []), *(name for name in watching if name != "quiet")]
-    is_quiet = watching.get("quiet", False)
-    _run("predict", model, sources, output, kept, settings, following=following, is_quiet=is_quiet)
+    """Predict every row of a source: the class and the probability of each, or the number."""
+    how = {"restart": restart, "allow_inexact_resume": allow_inexact_resume}
+    _run("predict_follow" if settings.pop("follow", False) else "predict", model, sources, output, settings, how)
+
+
+def evaluate(model: Checkpoint, sources: Sources, as_json: AsJson = False, **reading: Any) -> None:
+    """Score a checkpoint on every row of a source; learn nothing."""
+    _run("evaluate", model, sources, reading, as_json=as_json)
 
 
 _WITH_SETTINGS: dict[str, Callable[..., None]] = {
@@ -194,62 +163,47 @@ _WITH_SETTINGS: dict[str, Callable[..., None]] = {
     "compare": compare,
     "resume": resume,
     "predict": predict,
+    "evaluate": evaluate,
 }
 for _name, _function in _WITH_SETTINGS.items():
     app.command(_name, help=_function.__doc__)(lambda: None)
 
 
-@app.command()
-def evaluate(
-    model: Checkpoint,
-    sources: Sources,
-    *,
-    delimiter: Delimiter = None,
-    quote: Quote = None,
-    encoding: Encoding = None,
-    null_values: NullValues = None,
-    decimal: Decimal = None,
-    on_bad_row: OnBadRow = None,
-    as_json: AsJson = False,
-) -> None:
-    """Score a checkpoint on every row of a source, without learning."""
-    reading = _given(
-        delimiter=delimiter,
-        quote=quote,
-        encoding=encoding,
-        null_values=null_values,
-        decimal=decimal,
-        on_bad_row=on_bad_row,
-    )
-    _run("evaluate", model, sources, reading, as_json=as_json)
-
-
-@app.command()
+@app.command(cls=Command)
 def inspect(model: Checkpoint, as_json: AsJson = False) -> None:
     """Show what a checkpoint holds."""
     _run("inspect", model, as_json=as_json)
 
 
-@app.command()
+@app.command(cls=Command)
 def report(
-    run_dirs: Annotated[list[str], typer.Argument(metavar="RUN_DIR...", help="run directory; several are compared")],
+    run_dirs: Annotated[
+        list[str], typer.Argument(metavar="RUN_DIR...", help="Show this run directory; several are compared")
+    ],
     *,
     output: Annotated[
-        str | None, typer.Option("--output", "-o", help="file to write [default: report.html]", show_default=False)
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Write this file [default: report.html]",
+            show_default=False,
+            rich_help_panel="Output",
+        ),
     ] = None,
     serve: Annotated[
-        bool, typer.Option("--serve", help="serve the page on 127.0.0.1 instead, and keep it new while a job runs")
+        bool,
+        typer.Option(
+            "--serve", help="Serve the page on 127.0.0.1, and update it while a job runs", rich_help_panel="Output"
+        ),
     ] = False,
     port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="with --serve: where [default: one that is free]")
+        int | None,
+        typer.Option(min=0, max=65535, help="Serve it on this port [default: a free one]", rich_help_panel="Output"),
     ] = None,
 ) -> None:
-    """Tell what a run came to, or how it goes, on one page for a browser: scores, gradients, drift, throughput."""
+    """Create an HTML report of one or more runs: scores, gradients, drift, throughput."""
     _run("report", run_dirs, output, serves=serve, port=port)
-
-
-def _given(**settings: str | list[str] | None) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if value not in (None, [])}
 
 
 def main() -> None:
@@ -258,16 +212,22 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # names in the data are of any script
             stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        sys.exit(app(standalone_mode=False, prog_name="stream-bp") or 0)
+    except UsageError as error:
+        _fail(describe_usage_error(error), 2)
     except (StreamBPError, ConnectorError) as error:
         if "--debug" in sys.argv:
             raise
-        if not getattr(error, "is_told", False):
-            print(f"stream-bp: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(exit_code(error))
+        if getattr(error, "is_told", False):
+            sys.exit(exit_code(error))
+        _fail(str(error), exit_code(error))
     except MemoryError as error:
-        print(f"stream-bp: not enough memory: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(1)
+        _fail(f"not enough memory: {error}", 1)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def _fail(line: str, code: int) -> NoReturn:
+    print(f"stream-bp: {line}", file=sys.stderr)  # noqa: T201
+    sys.exit(code)

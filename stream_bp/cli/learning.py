@@ -1,5 +1,6 @@
 """How the commands run a job that learns, and print its summary."""
 
+import shlex
 from typing import Any
 
 from rich.console import Console
@@ -18,7 +19,7 @@ from stream_bp.nn import reproducibility
 __all__ = ["learn"]
 
 
-def learn(config: JobConfig, watched: Watching, *, as_json: bool, **how: Any) -> int:
+def learn(config: JobConfig, watched: Watching, how: dict[str, Any], *, as_json: bool, is_verbose: bool) -> int:
     """Run a job and print its summary.
 
     Parameters
@@ -27,10 +28,12 @@ def learn(config: JobConfig, watched: Watching, *, as_json: bool, **how: Any) ->
         The settings of the job.
     watched
         The settings of the process.
+    how
+        More arguments of :class:`~stream_bp.job.job.Job`.
     as_json
         Whether the summary is one JSON object.
-    **how
-        More arguments of :class:`~stream_bp.job.job.Job`.
+    is_verbose
+        Whether it has internals: gradient sizes, numerics, digests. As JSON it always has.
 
     Returns
     -------
@@ -42,11 +45,11 @@ def learn(config: JobConfig, watched: Watching, *, as_json: bool, **how: Any) ->
     if as_json:
         write_json(summary.to_json())
     else:
-        _print(summary)
+        _print(summary, config, is_verbose=is_verbose)
     return exit_code(summary.stop_reason)
 
 
-def _print(summary: Summary) -> None:
+def _print(summary: Summary, config: JobConfig, *, is_verbose: bool) -> None:
     write(
         f"{summary.rows:,} rows in {summary.minibatches:,} minibatches, {summary.stop_reason.replace('_', ' ')}; "
         f"{summary.rows_per_second:,.0f} rows/s, {summary.seconds:.1f} s, {summary.peak_rss_bytes / 2**20:,.0f} MiB"
@@ -54,13 +57,33 @@ def _print(summary: Summary) -> None:
     Console(emoji=False).print(table(summary.to_json()))
     for line in describe_quality(summary.quality):
         write(line)
+    for change in summary.numerics_changes:
+        write(describe_change(change))
+    if is_verbose:
+        _print_internals(summary)
+    for line in _next_steps(summary, config):
+        write(line)
+
+
+def _print_internals(summary: Summary) -> None:
     for layer, sizes in enumerate(summary.layers, start=1):
         figures = ", ".join(f"{name.replace('_', ' ')} {show(value)}" for name, value in sizes.items())
         write(f"layer {layer}: {figures}")
     write(f"computed by {reproducibility.describe(summary.numerics)}")
     if summary.weights_sha256 is not None:
         write(f"weights sha256 {summary.weights_sha256}")
-    for change in summary.numerics_changes:
-        write(describe_change(change))
     if summary.checkpoint is not None:
         write(f"checkpoint {summary.checkpoint}")
+
+
+def _next_steps(summary: Summary, config: JobConfig) -> list[str]:
+    """Return the commands that may come next: to resume what has not ended, else to look and to predict."""
+    if config.run_dir is None:
+        return ["not saved; add --run-dir DIR to save checkpoints and history"]
+    run_dir = shlex.quote(config.run_dir)
+    if summary.stop_reason != "end_of_stream":
+        return [f"next: stream-bp resume {run_dir}", f"      stream-bp report {run_dir}"]
+    return [
+        f"next: stream-bp report {run_dir}",
+        f"      stream-bp predict {run_dir} SOURCE --output predictions.parquet",
+    ]

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from connectors import Follow, Source, open_source, redact
+from stream_bp.cli.settings import as_written
 from stream_bp.config.job import DIALECT, JobConfig
 from stream_bp.errors import ConfigError
 from stream_bp.job.observer import Observer
@@ -14,12 +15,12 @@ __all__ = ["open_for_checkpoint", "open_for_job"]
 
 
 def open_for_job(config: JobConfig, observer: Observer) -> Source:
-    """Open the places of a job. A job that follows waits for the first of its rows, and says so."""
+    """Open the places of a job. A job that follows waits for its first row, and prints that it does."""
     follow = Follow(config.follow_order, config.idle_timeout_s) if config.follow else None
     if "-" in config.source and config.spool is None and config.run_dir is not None:
         observer.on_message(
-            "standard input is read once: what comes after the last checkpoint is lost with this process; --spool DIR "
-            "keeps it"
+            "standard input is read once; rows after the last checkpoint are lost if this process ends: --spool DIR "
+            "saves them"
         )
     if follow is not None:
         observer.on_message(f"following {', '.join(map(redact, config.source))}")
@@ -37,13 +38,13 @@ def open_for_checkpoint(
     Parameters
     ----------
     loaded
-        The checkpoint. Its job's settings say how text is read.
+        The checkpoint. The settings of its job determine how text is read.
     sources
         The places.
     reading
-        Settings that win over the checkpoint's.
+        Settings that override those of the checkpoint.
     on_message
-        Hears why opening takes a while.
+        Called with the reason if opening takes a while.
 
     Returns
     -------
@@ -59,7 +60,7 @@ def open_for_checkpoint(
     """
     saved = saved_config(loaded.snapshot)
     names = ("target", "ignore", *DIALECT, "on_bad_row")
-    config = JobConfig.of({name: getattr(saved, name) for name in names} | reading)
+    config = JobConfig.of({name: getattr(saved, name) for name in names} | reading, as_written())
     if reading.get("on_bad_row") == "quarantine":
-        raise ConfigError("on_bad_row: only a job that learns keeps bad rows; expected error or skip")
+        raise ConfigError("--on-bad-row quarantine is for train; choose error or skip")
     return open_source(*sources, **config.source_settings, on_message=on_message)

@@ -1,6 +1,7 @@
 """Settings with names, types and help: flags of the command line, keys of a TOML file, and one line for a wrong one."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Annotated, Any, Self, get_args
 
@@ -10,6 +11,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from connectors.suggestions import nearest
 from stream_bp.config.renamed import RENAMED, with_current_names
+from stream_bp.config.sections import SECTIONS
 from stream_bp.errors import ConfigError
 
 __all__ = [
@@ -24,6 +26,8 @@ __all__ = [
     "Words",
     "choices_of",
     "seconds",
+    "section_of",
+    "setting",
 ]
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -135,18 +139,52 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> Self:
-        """Check settings, and give one line for the first that is wrong."""
+    def of(cls, settings: Mapping[str, Any], spelled: Callable[[str], str] = str) -> Self:
+        """Check settings.
+
+        Parameters
+        ----------
+        settings
+            Values by name; former names are accepted.
+        spelled
+            Returns how the user writes a setting, for messages: a flag, or a key with its file and line.
+
+        Raises
+        ------
+        ConfigError
+            One line for the first setting that is wrong.
+        """
         for key in settings:
             if RENAMED.get(key, key) not in cls.model_fields:
-                hint = (
-                    nearest(key.replace("-", "_"), cls.model_fields) or f"; the keys are {', '.join(cls.model_fields)}"
-                )
-                raise ConfigError(f"unknown setting {key!r}{hint}")
+                written = spelled(key)
+                raise ConfigError(f"{written}: unknown setting{_meant(written.split()[-1], cls.model_fields)}")
         try:
             return cls(**with_current_names(settings))
         except ValidationError as error:
-            raise ConfigError(_first_line(error, cls.model_fields)) from None
+            raise ConfigError(_first_line(error, cls.model_fields, spelled)) from None
+
+
+def setting(section: str, default: Any, text: str, **limits: Any) -> Any:
+    """Return a field of :class:`Settings`.
+
+    Parameters
+    ----------
+    section
+        One of :data:`~stream_bp.config.sections.SECTIONS`.
+    default
+        Its default; ``...`` if it is required.
+    text
+        The line of the help, verb first. It ends with ``[default: …]`` where the default needs words.
+    **limits
+        As for :func:`pydantic.Field`.
+    """
+    return Field(default, description=text, json_schema_extra={"section": section}, **limits)
+
+
+def section_of(field: FieldInfo) -> str:
+    """Return the section of the help that a setting belongs to."""
+    extra = field.json_schema_extra
+    return str(extra["section"]) if isinstance(extra, dict) else SECTIONS[-1]
 
 
 def seconds(duration: str) -> float:
@@ -154,22 +192,33 @@ def seconds(duration: str) -> float:
     return float(duration[:-1]) * _SECONDS[duration[-1]]
 
 
-def _first_line(error: ValidationError, fields: Mapping[str, FieldInfo]) -> str:
+def _meant(key: str, fields: Iterable[str]) -> str:
+    """Return which setting was probably meant, spelled as the key is; else all settings."""
+    is_dashed = "-" in key
+    names = [name.replace("_", "-") if is_dashed else name for name in fields]
+    return nearest(key, names) or f"; the settings are {', '.join(names)}"
+
+
+def _first_line(error: ValidationError, fields: Mapping[str, FieldInfo], spelled: Callable[[str], str]) -> str:
     first = error.errors()[0]
     message = first["msg"].removeprefix("Value error, ")
     if not first["loc"]:
-        return message
+        # Our own validators: a message names settings in braces, or the one that it begins with.
+        named = re.sub(r"^(\w+)(?=: )|\{(\w+)\}", lambda found: f"\0{found[1] or found[2]}\0", message)
+        parts = named.split("\0")
+        return "".join(spelled(part) if i % 2 and part in fields else part for i, part in enumerate(parts))
     # The first error only: the others often follow from it.
     name = str(first["loc"][0])
     if first["type"] == "missing" and name == "target":
         return "no target: name the column to predict with --target"
     if first["type"] == "missing":
-        return f"{name}: required, and not given"
+        return f"{spelled(name)}: missing"
     if first["type"] == "literal_error":
         choices = choices_of(fields[name])
         hint = nearest(str(first["input"]), choices)
-        return f"{name}: expected one of {', '.join(choices)}; found {first['input']!r}{hint}"
-    return f"{name}: {message[0].lower() + message[1:]}; found {first['input']!r}"
+        return f"{spelled(name)}: expected one of {', '.join(choices)}; found {first['input']!r}{hint}"
+    message = message.replace("Input should", "must")
+    return f"{spelled(name)}: {message[0].lower() + message[1:]}; found {first['input']!r}"
 
 
 def choices_of(field: FieldInfo) -> list[str]:

@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from stream_bp.config.job import JobConfig
 from stream_bp.errors import ConfigError, LockedError
 from stream_bp.job.checkpointing import Checkpointing
 from stream_bp.job.observer import Observer, Observers
+from stream_bp.job.plan import doubtful_types
 from stream_bp.job.resume import ResumePlan, find_checkpoint
 from stream_bp.job.runner import Runner
 from stream_bp.job.signals import StopSignals
@@ -23,7 +24,6 @@ from stream_bp.persistence.checkpoints import Checkpointer, LoadedCheckpoint
 from stream_bp.persistence.filesystem import FileSystem
 from stream_bp.persistence.prediction_parts import refuse_place
 from stream_bp.persistence.run_directory import RunDirectory
-from stream_bp.preprocessing.schema import Column
 
 if TYPE_CHECKING:
     from river.base import Estimator
@@ -136,7 +136,8 @@ class Job:
             state = plan.state(may_differ=self._may_differ)
             predictions = plan.predictions(state.model.encoder, self._disk, is_fresh=self._is_fresh)
             if resumed is None and self._frozen is None:
-                _say_doubtful_types(self.source, self.config, state.model.encoder.features, self._observer.on_message)
+                for line in doubtful_types(self.source, self.config, state.model.encoder.features):
+                    self._observer.on_message(line)
             if self.config.backend == "compiled":
                 _compile(self.config.dtype, self._observer.on_message)
             if self._directory is not None and not was_there:
@@ -196,16 +197,6 @@ def _refuse_misfits(config: JobConfig, source: Source, *, has_network: bool) -> 
     if config.run_dir is None:
         raise ConfigError("predictions: a part appears with the checkpoint that covers it; it needs --run-dir")
     refuse_place(Path(config.predictions_dir), [*config.source, *source.paths])
-
-
-def _say_doubtful_types(
-    source: Source, config: JobConfig, features: Sequence[Column], say: Callable[[str], object]
-) -> None:
-    """Say which features may not be what they are taken for, unless the settings say what they are."""
-    said, warnings = {*config.features, *config.categorical, *config.numeric}, source.type_warnings
-    for column in features:
-        if column.name in warnings and column.name not in said:
-            say(warnings[column.name])
 
 
 def _compile(dtype: DType, say: Callable[[str], object]) -> None:

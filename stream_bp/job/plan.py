@@ -1,6 +1,6 @@
 """What has to be known of a source before its first row is learned: its task, its columns, that it can be learned."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from connectors import Source
@@ -9,9 +9,9 @@ from stream_bp.errors import DataError
 from stream_bp.preprocessing.arrow_buffers import distinct
 from stream_bp.preprocessing.column_plan import ColumnPlan
 from stream_bp.preprocessing.encoder import Encoder
-from stream_bp.preprocessing.schema import Task, is_number, present
+from stream_bp.preprocessing.schema import Column, Task, is_number, present
 
-__all__ = ["plan"]
+__all__ = ["doubtful_types", "plan"]
 
 _MOST_CLASSES = 20  # whole numbers with more distinct values than this are values, not classes
 
@@ -52,6 +52,12 @@ def plan(source: Source, config: JobConfig) -> Encoder:
     if not source.is_unbounded:
         _refuse_hopeless(source, encoder)
     return encoder
+
+
+def doubtful_types(source: Source, config: JobConfig, features: Sequence[Column]) -> list[str]:
+    """Return a line for each feature whose type may not be the intended one, unless the settings name the column."""
+    said, warnings = {*config.features, *config.categorical, *config.numeric}, source.type_warnings
+    return [warnings[column.name] for column in features if column.name in warnings and column.name not in said]
 
 
 def _guess(source: Source, config: JobConfig, draft: Encoder) -> Task:

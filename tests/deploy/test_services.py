@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 import stream_bp
-from stream_bp.config.job import JobConfig, read_toml
+from stream_bp.config.job import JobConfig
+from stream_bp.config.toml import read_toml
 from tests.deploy.files import DEPLOY, instructions, judged, program, read, rendered, script
 
 UNIT = DEPLOY / "systemd" / "stream-bp@.service"
@@ -49,7 +50,7 @@ def parsed(command: list[str]) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("path", ["job.toml", "kubernetes/base/job.toml", "kubernetes/bounded/job.toml"])
 def test_settings_are_settings_of_a_job(path: str) -> None:
     """Every key is one, with a value that it may have; the source is where rows are mounted."""
-    config = JobConfig.of(read_toml(DEPLOY / path))
+    config = JobConfig.of(read_toml(DEPLOY / path)[0])
     assert config.follow
     assert config.source[0].startswith(INCOMING)
     assert (config.idle_timeout is not None) == ("bounded" in path)

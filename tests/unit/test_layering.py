@@ -52,7 +52,7 @@ DOORS = {
     "plotly": {f"stream_bp.report.{name}" for name in ("comparison_plots", "data_plots", "plotting", "run_plots")},
     "prometheus_client": {"stream_bp.monitoring.prometheus"},
     "pytest": {"connectors.testing"},
-    "typer": {"stream_bp.cli.app", "stream_bp.cli.flags", "stream_bp.cli.options"},
+    "typer": {"stream_bp.cli.app", "stream_bp.cli.flags", "stream_bp.cli.help", "stream_bp.cli.options"},
     "watchfiles": {"connectors.files.watcher"},
 }
 LAZY = {"aiohttp", "fsspec", "watchfiles"}  # imported where they are used, not where their modules begin

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from connectors import open_source
 from stream_bp.cli.output import write, write_json
-from stream_bp.cli.settings import take_watching
+from stream_bp.cli.settings import as_written, take_watching
 from stream_bp.cli.terminal_plot import draw
 from stream_bp.comparison.compare import Comparison, compare
 from stream_bp.config.job import SINGLE_ROWS, JobConfig
@@ -23,12 +23,12 @@ __all__ = ["run"]
 
 
 def run(sources: list[str], models: list[str], settings: dict[str, Any], *, as_json: bool) -> int:
-    """Let models learn the same rows, one model after the other, under settings that suit single rows."""
-    watched = take_watching(settings)
+    """Compare models on the same rows, one after the other, with settings that suit single rows."""
+    watched = take_watching(settings, as_written())
     with telling_errors(watched, Console(stderr=True)):
         if not sources:
             raise ConfigError("no source: name the files, folders or patterns to learn from")
-        config = JobConfig.of({"batch_size": 1, **SINGLE_ROWS, "drift_detector": "none", **settings})
+        config = JobConfig.of({"batch_size": 1, **SINGLE_ROWS, "drift_detector": "none", **settings}, as_written())
         observe = partial(observing, watched, Console(stderr=True))
         with observe() as observer:
             source = open_source(*sources, **config.source_settings, on_message=observer.on_message)
@@ -38,7 +38,7 @@ def run(sources: list[str], models: list[str], settings: dict[str, Any], *, as_j
         else:
             _print(comparison)
         for name, reason in comparison.failures.items():
-            write(f"{name} is left out: {reason}", file=sys.stderr)
+            write(f"{name} was left out: {reason}", file=sys.stderr)
         return exit_code(comparison.stop_reason)
 
 
@@ -51,7 +51,7 @@ def _print(comparison: Comparison) -> None:
     label = comparison.curve_metric
     is_colored = console.color_system is not None and not console.no_color
     if picture := draw(curves, label=label, width=console.width, is_colored=is_colored):
-        write(f"\n{label} over the last 1000 rows")
+        write(f"\n{label} of the last 1000 rows")
         console.print(Text.from_ansi(picture), soft_wrap=True)
     for line in describe_bad_rows(comparison.bad_rows):
         write(line)

@@ -14,13 +14,13 @@ __all__ = ["run"]
 
 
 def run(model: str, sources: list[str], reading: dict[str, Any], *, as_json: bool) -> int:
-    """Score a checkpoint on every row of some places, read as its own unless said otherwise."""
+    """Score a checkpoint on every row of some places; read them as its own unless settings differ."""
     loaded = checkpoints.load(model)
     result = inference.evaluate(loaded, open_for_checkpoint(loaded, sources, reading, output.remark))
     if as_json:
         output.write_json(result)
     else:
-        output.write(f"{result['rows']:,} rows, not learned")
+        output.write(f"{result['rows']:,} rows scored, none learned")
         Console(emoji=False).print(table(result))
         for line in describe_bad_rows(result["bad_rows"]):
             output.write(line)

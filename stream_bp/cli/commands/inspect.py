@@ -22,7 +22,7 @@ def run(model: str, *, as_json: bool) -> int:
         write_json(content)
         return 0
     for reason in content["rejected"]:
-        write(f"passed over: {reason}", file=sys.stderr)
+        write(f"skipped damaged checkpoint: {reason}", file=sys.stderr)
     _print_model(content)
     if "minibatches" in content:
         _print_job(content)

@@ -4,7 +4,10 @@ from typing import Any
 
 from stream_bp import inference
 from stream_bp.cli import output
+from stream_bp.cli.options import FOLLOWING
+from stream_bp.cli.settings import as_written
 from stream_bp.cli.sources import open_for_checkpoint
+from stream_bp.config.monitoring import Watching
 from stream_bp.errors import ConfigError
 from stream_bp.monitoring.formatting import describe_bad_rows
 from stream_bp.persistence import checkpoints
@@ -12,22 +15,16 @@ from stream_bp.persistence import checkpoints
 __all__ = ["run"]
 
 
-def run(
-    model: str,
-    sources: list[str],
-    file: str,
-    passthrough_columns: list[str],
-    reading: dict[str, Any],
-    *,
-    following: list[str],
-    is_quiet: bool,
-) -> int:
-    """Predict every row of some places, read as the checkpoint's own unless said otherwise, into a file."""
+def run(model: str, sources: list[str], file: str, settings: dict[str, Any], how: dict[str, Any]) -> int:
+    """Predict every row of some places into a file; read them as the checkpoint's own unless settings differ."""
+    watching = [name for name in settings if name in Watching.model_fields and name != "quiet"]
+    following = [name for name in (*FOLLOWING, *watching) if name in settings] + [name for name in how if how[name]]
     if following:
-        raise ConfigError(f"{following[0]}: it goes with --follow")
+        raise ConfigError(f"{as_written()(following[0])} needs --follow")
+    is_quiet, columns = settings.pop("quiet", False), settings.pop("passthrough_columns", [])
     loaded = checkpoints.load(model)
-    source = open_for_checkpoint(loaded, sources, reading, None if is_quiet else output.remark)
-    written = inference.predict(loaded, source, file, passthrough_columns)
+    source = open_for_checkpoint(loaded, sources, settings, None if is_quiet else output.remark)
+    written = inference.predict(loaded, source, file, columns)
     if not is_quiet:
         output.remark(f"{written['rows']:,} predictions in {file}", *describe_bad_rows(written["bad_rows"]))
     return 0

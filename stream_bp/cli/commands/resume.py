@@ -1,4 +1,4 @@
-"""``stream-bp resume``: continue the job in a run directory."""
+"""``stream-bp resume``: resume the job in a run directory."""
 
 from pathlib import Path
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from stream_bp.cli.learning import learn
+from stream_bp.cli.settings import as_written
 from stream_bp.config.monitoring import Watching
 from stream_bp.errors import CheckpointError, ConfigError
 from stream_bp.monitoring.observers import telling_errors
@@ -15,9 +16,9 @@ from stream_bp.persistence.state_schema import saved_job
 __all__ = ["run"]
 
 
-def run(run_dir: str, watching: dict[str, Any], *, allow_inexact_resume: bool, as_json: bool) -> int:
-    """Continue the job in a run directory, with the settings it was started with."""
-    watched = Watching.of(watching)
+def run(run_dir: str, watching: dict[str, Any], how: dict[str, Any], *, as_json: bool, is_verbose: bool) -> int:
+    """Resume the job in a run directory, with the settings it was started with."""
+    watched = Watching.of(watching, as_written())
     with telling_errors(watched, Console(stderr=True)):
         if not Path(run_dir).is_dir():
             raise ConfigError(f"{run_dir} is not a run directory")
@@ -29,4 +30,4 @@ def run(run_dir: str, watching: dict[str, Any], *, allow_inexact_resume: bool, a
                 f"{run_dir} was learned from rows in memory; resume it from Python with the same rows"
             )
         config = config.model_copy(update={"run_dir": run_dir, "source": sources})
-        return learn(config, watched, as_json=as_json, restart=False, allow_inexact_resume=allow_inexact_resume)
+        return learn(config, watched, how, as_json=as_json, is_verbose=is_verbose)

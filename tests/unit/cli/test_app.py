@@ -55,17 +55,17 @@ CASES = {
     "feature absent": (["rows.parquet", "--target", "label", "--features", "z"], 2, "feature column 'z' is not"),
     "words as values": (["rows.parquet", "--target", "label", "--task", "regression"], 1, "not a number"),
     "feature twice": (["rows.parquet", "--target", "label", "--features", "x", "--features", "x"], 2, "given twice"),
-    "huge layer": (["rows.parquet", "--target", "label", "--hidden-layers", "9" * 20], 2, "hidden_layers: "),
-    "source of a number": (["--config", "number.toml"], 2, "source: "),
+    "huge layer": (["rows.parquet", "--target", "label", "--hidden-layers", "9" * 20], 2, "--hidden-layers: "),
+    "source of a number": (["--config", "number.toml"], 2, "number.toml, line 2: source: "),
     "a scheme": (["ftp://host/rows.parquet", "--target", "label"], 1, "scheme 'ftp' is not supported"),
-    "hidden of 0": (["rows.parquet", "--target", "label", "--hidden-layers", "8,0"], 2, "hidden_layers: "),
+    "hidden of 0": (["rows.parquet", "--target", "label", "--hidden-layers", "8,0"], 2, "--hidden-layers: "),
     "unknown key": (
         ["rows.parquet", "--config", "job.toml"],
         2,
-        "unknown setting 'batch_sise'; did you mean 'batch_size'?",
+        "job.toml, line 2: batch-sise: unknown setting; did you mean 'batch-size'?",
     ),
     "unknown choice": (["rows.parquet", "--target", "label", "--optimizer", "addam"], 2, "did you mean 'adam'?"),
-    "bad interval": (["rows.parquet", "--target", "label", "--checkpoint-every", "often"], 2, "checkpoint_every: "),
+    "bad interval": (["rows.parquet", "--target", "label", "--checkpoint-every", "often"], 2, "--checkpoint-every: "),
     "no encoding": (
         ["rows.parquet", "--target", "label", "--encoding", "nope"],
         2,
@@ -78,11 +78,11 @@ CASES = {
         "decimal: ',' is the delimiter already",
     ),
     "no delimiter": (["rows.parquet", "--target", "label", "--delimiter", "xx"], 2, "delimiter: expected one ASCII"),
-    "batch of 0": (["rows.parquet", "--target", "label", "--batch-size", "0"], 2, "batch_size: "),
+    "batch of 0": (["rows.parquet", "--target", "label", "--batch-size", "0"], 2, "--batch-size: "),
     "contradiction": (
         ["rows.parquet", "--target", "label", "--task", "regression", "--output", "softmax"],
         2,
-        "does not go",
+        "does not fit",
     ),
 }
 
@@ -116,7 +116,7 @@ def test_another_job_is_refused_and_fresh_starts_over(place: Path) -> None:
     first = json.loads(run(*train, cwd=place).stdout)
     other = run(*train, "--hidden-layers", "8", cwd=place)
     assert other.returncode == 3
-    assert "hidden is 8 here and 64 there" in other.stderr
+    assert "hidden_layers is 8 here and 64 there" in other.stderr
     again = json.loads(run(*train, cwd=place).stdout)
     assert (again["weights_sha256"], again["rows"]) == (first["weights_sha256"], 300)
     fresh = json.loads(run(*train, "--hidden-layers", "8", "--restart", cwd=place).stdout)
@@ -272,7 +272,9 @@ def test_stop_rules(place: Path, options: list[str], reason: str, rows: int) -> 
     assert (first["stop_reason"], first["rows"]) == (reason, rows)
     assert (again["stop_reason"], again["rows"]) == (reason, rows)
     assert again["weights_sha256"] == first["weights_sha256"]
-    assert {"minibatches", "epochs", "loss", "metrics", "baselines", "rows_per_second", "seconds"} <= set(first)
+    assert {"minibatches", "completed_epochs", "loss", "metrics", "baselines", "rows_per_second", "seconds"} <= set(
+        first
+    )
     assert {"peak_rss_bytes", "weights_sha256", "checkpoint"} <= set(first)
 
 

@@ -199,7 +199,7 @@ def test_the_command_prints_a_table_and_a_drawing_in_plain_text(place: Path) -> 
     assert lines[1].split() == ["model", "mae", "last", "1000", "rmse", "r2", "rows/s", "memory"]
     assert [line.split("  ")[0] for line in lines[2:6]] == ["mlp", "linear", "no change", "mean"]
     assert all(line.endswith("KiB") for line in lines[2:4])
-    assert "mae over the last 1000 rows" in lines
+    assert "mae of the last 1000 rows" in lines
     assert max(map(len, lines)) <= 80
     assert "\x1b" not in done.stdout
     assert {"⠤1⠤ mlp", "⠤2⠤ linear"} <= set(lines)
@@ -228,7 +228,7 @@ def test_the_command_writes_one_object(place: Path) -> None:
     [
         (["--target", "label", "--models", "forest"], 2, "there is no model 'forest'"),
         (["--models", "mlp"], 2, "no target"),
-        (["--target", "label", "--hidden-layers", "0"], 2, "hidden_layers: "),
+        (["--target", "label", "--hidden-layers", "0"], 2, "--hidden-layers: "),
         (["--target", "nobody"], 2, "target column 'nobody' is not in the source"),
     ],
 )
@@ -249,7 +249,7 @@ def test_the_exit_code_tells_the_signal(place: Path) -> None:
     run_it = [sys.executable, "run.py", "compare", "rows.parquet", "--target", "label", "--models", "logistic,knn,mlp"]
     done = subprocess.run(run_it, cwd=place, check=False, capture_output=True, text=True)
     assert done.returncode == 143, done.stderr
-    assert [line.split()[0] for line in done.stdout.splitlines()[2:5]] == ["logistic", "last", "majority"]
+    assert [line.split()[0] for line in done.stdout.splitlines()[2:5]] == ["logistic", "no", "prior"]
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -641,7 +641,9 @@ def test_a_job_says_once_that_it_waits(
         place.mkdir()
     settings = {"target": "label", "follow": True, "idle_timeout": "0.2s", **watching}
     with pytest.raises(SourceError, match=f"{place}: no data came"):
-        train_command.run([str(place)], None, settings, restart=False, allow_inexact_resume=False, as_json=False)
+        train_command.run(
+            [str(place)], None, settings, {}, prints_config=False, is_dry_run=False, as_json=False, is_verbose=False
+        )
     said = [line for line in capsys.readouterr().err.splitlines() if "waiting" in line]
     line = f"{place}: waiting for the first rows"
     if watching.get("log_format") == "json":
@@ -678,7 +680,7 @@ def test_what_reads_a_pipe_beside_a_job_says_that_it_waits(
         evaluate.run(str(tmp_path / "run"), [str(pipe)], {}, as_json=True)
     else:
         out = str(tmp_path / "out.csv")
-        predict.run(str(tmp_path / "run"), [str(pipe)], out, [], {}, following=[], is_quiet=False)
+        predict.run(str(tmp_path / "run"), [str(pipe)], out, {}, {})
     thread.join()
     line = f"{pipe}: waiting for the first rows"
     assert said[:1] == [line]

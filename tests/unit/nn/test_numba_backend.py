@@ -15,7 +15,7 @@ import pytest
 
 from connectors import open_source
 from stream_bp.config import job
-from stream_bp.config.job import choose_backend
+from stream_bp.config.backend import choose_backend
 from stream_bp.errors import ConfigError, NumericsError
 from stream_bp.job.job import Job
 from stream_bp.job.observer import Observer

@@ -455,7 +455,7 @@ def test_no_secret_is_kept_or_shown(
     source = open_source(address)
     job(address, tmp_path / "run", max_rows=800).run()
     job(address, tmp_path / "run").run()
-    predict.run(str(tmp_path / "run"), [address], str(tmp_path / "predicted.csv"), [], {}, following=[], is_quiet=True)
+    predict.run(str(tmp_path / "run"), [address], str(tmp_path / "predicted.csv"), {"quiet": True}, {})
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) > 4
     assert not [path for path in files if CANARY.encode() in path.read_bytes()]
