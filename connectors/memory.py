@@ -169,7 +169,7 @@ def _digests(cursor: Cursor) -> set[str]:
             return {one.digest for one in files.seen + files.before}
     raise CursorError(
         f"cursor: its state is not one of rows in memory: expected an object with the key {_STATE!r}, found "
-        f"{cursor.state!r}; give the source of the checkpoint, or start over with --fresh"
+        f"{cursor.state!r}; give the source of the checkpoint, or start over with --restart"
     )
 
 

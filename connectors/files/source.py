@@ -194,7 +194,7 @@ class _Chain(Iterator[RecordBatchSlice]):
             stands = f"the epoch before read {wanted} files" if cursor.before else f"stands in file number {wanted}"
             raise CursorError(
                 f"{self._names[-1]}: the stream ends with this file, number {n_files}, but the checkpoint "
-                f"{stands} ({last}); give every file, or start over with --fresh"
+                f"{stands} ({last}); give every file, or start over with --restart"
             )
         if cursor.seen and len(cursor.seen) != cursor.file + 1:
             raise CursorError(

@@ -369,4 +369,4 @@ def refusal(name: str, seen: FileIdentity, what: str, kind: type[CursorError] = 
         What to raise.
     """
     then = "" if seen.name == name else f" (then {seen.name})"
-    return kind(f"{name}{then}: {what} since it was read; restore the file, or start over with --fresh")
+    return kind(f"{name}{then}: {what} since it was read; restore the file, or start over with --restart")

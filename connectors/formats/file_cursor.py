@@ -138,7 +138,7 @@ class FileCursor:
             found = sorted(map(str, state)) if isinstance(state, dict) else state
             raise CursorError(
                 f"cursor: its state is not one of files: expected an object with the keys {sorted(expected)}, found "
-                f"{found!r}; give the source of the checkpoint, or start over with --fresh"
+                f"{found!r}; give the source of the checkpoint, or start over with --restart"
             )
         values = checked_fields(cls, {"horizon": list(_AT_THE_START), **state, "row": cursor.row}, "cursor")
         match values["horizon"]:

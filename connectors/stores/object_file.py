@@ -164,5 +164,5 @@ def replaced(name: str, expected: str, found: str) -> CursorError:
     """Return the error for an object that is another one by now."""
     return CursorError(
         f"{name}: the object was replaced (expected version {expected}, found {found}) since it was read; "
-        "restore it, or start over with --fresh"
+        "restore it, or start over with --restart"
     )

@@ -32,7 +32,7 @@ def test_every_command_works_from_the_console(tmp_path: Path) -> None:
     summary = json.loads(run(*train, cwd=tmp_path))
     assert summary["rows"] == 400
     again = json.loads(run("resume", "run", "--json", cwd=tmp_path))
-    assert again["theta_sha256"] == summary["theta_sha256"]
+    assert again["weights_sha256"] == summary["weights_sha256"]
     run("predict", "run", "rows.csv", "--output", "p.csv", cwd=tmp_path)
     assert len((tmp_path / "p.csv").read_text().splitlines()) == 401
     assert json.loads(run("evaluate", "run", "rows.csv", "--json", cwd=tmp_path))["metrics"]["accuracy"] > 0.8

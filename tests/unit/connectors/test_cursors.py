@@ -89,7 +89,7 @@ def test_what_is_no_cursor_is_refused(data: object, words: str) -> None:
         ({"row": "1", "state": None}, "'row' should be a whole number"),
         ({"row": 1, "state": None}, "knows at most 1, found 0"),
         ({"row": 1, "state": 7}, "its state is not one of files: .* found 7"),
-        ({"row": 1, "state": {"sha256": "00"}}, "its state is not one of files: .*'sha256'.*--fresh"),
+        ({"row": 1, "state": {"sha256": "00"}}, "its state is not one of files: .*'sha256'.*--restart"),
         ({"row": 1, "state": {"file": 0, "seen": [IDENTITY], "before": [], "horizon": [0, 0, 0]}}, "'horizon' should"),
         ({"row": 1, "state": {"file": True, "seen": [IDENTITY], "before": []}}, "'file' should be a whole number"),
     ],
@@ -213,7 +213,7 @@ def test_an_edited_byte_before_the_cursor_is_found(tmp_path: Path) -> None:
     csv(path, 11, *range(11, 20))
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     with pytest.raises(
-        CursorError, match=r"a\.csv: the file was replaced or edited .*; restore the file, or .*--fresh"
+        CursorError, match=r"a\.csv: the file was replaced or edited .*; restore the file, or .*--restart"
     ):
         rest(open_source(path), cursor)
 

@@ -42,7 +42,9 @@ def rows() -> pa.Table:
 
 def learned(folder: Path, source: Any, **settings: Any) -> Snapshot:
     """Return what a job leaves."""
-    summary = Job(source, JobConfig.of({"batch_size": 4, "hidden": (3,), "run_dir": str(folder), **settings})).run()
+    summary = Job(
+        source, JobConfig.of({"batch_size": 4, "hidden_layers": (3,), "run_dir": str(folder), **settings})
+    ).run()
     return load(str(summary.checkpoint)).snapshot
 
 
@@ -52,7 +54,7 @@ def snapshots(tmp_path_factory: pytest.TempPathFactory) -> list[Snapshot]:
     place = tmp_path_factory.mktemp("kinds")
     memory = open_source(rows())
     (place / "bad.csv").write_text(BAD_ROWS)
-    parts = {"predictions": str(place / "parts")}
+    parts = {"predictions_dir": str(place / "parts")}
     shuffled = {"target": "label", "ignore": ["value", "other"], "shuffle_window": 16, "max_rows": 44}
     found = [
         learned(place / "softmax", memory, target="label", ignore=["value", "other"], optimizer="adam", **parts),
@@ -71,8 +73,8 @@ def under_other_numerics(folder: Path, settings: dict[str, Any]) -> Snapshot:
     loaded = load(folder)
     state = {**loaded.snapshot.state, "fingerprint": {**loaded.snapshot.state["fingerprint"], "numpy": "0"}}
     checkpoints.save(replace(loaded.snapshot, state=state), loaded.path)
-    config = JobConfig.of({"batch_size": 4, "hidden": (3,), "run_dir": str(folder), **settings, "max_rows": 60})
-    Job(open_source(rows()), config, allow_different_numerics=True).run()
+    config = JobConfig.of({"batch_size": 4, "hidden_layers": (3,), "run_dir": str(folder), **settings, "max_rows": 60})
+    Job(open_source(rows()), config, allow_inexact_resume=True).run()
     return load(folder).snapshot
 
 
@@ -80,7 +82,11 @@ def frozen(place: Path) -> Snapshot:
     """Return what is left by what predicts as rows come."""
     (place / "come").mkdir()
     (place / "come" / "1.csv").write_text("x,kind,value,label\n1,a,1,no\n2,b,1,yes\n")
-    places = {"source": (str(place / "come"),), "run_dir": str(place / "frozen"), "predictions": str(place / "said")}
+    places = {
+        "source": (str(place / "come"),),
+        "run_dir": str(place / "frozen"),
+        "predictions_dir": str(place / "said"),
+    }
     loaded = load(place / "softmax")
     config = inference.following(loaded, {**places, "idle_timeout": "0.1s"})
     source = open_source(str(place / "come"), follow=Follow("name", 0.1))

@@ -81,7 +81,7 @@ def test_every_column_of_a_history_is_described(tmp_path: Path, task: Any) -> No
     Job(open_source(table), target=target, max_rows=2000, run_dir=str(tmp_path)).run()
     header = (tmp_path / "history.csv").read_text().splitlines()[0].split(",")
     evaluation = PrequentialEvaluator(task, 1)
-    every = {"METRIC": list(evaluation.metrics()), "BASELINE": list(evaluation.baselines()), "LAYER": ["1", "2"]}
+    every = {"BASELINE": list(evaluation.baselines()), "METRIC": list(evaluation.metrics()), "LAYER": ["1", "2"]}
     described: list[str] = []
     for column in COLUMNS:
         names = [column]

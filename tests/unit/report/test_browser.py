@@ -32,7 +32,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Write reports, and return where they are."""
     folder = tmp_path_factory.mktemp("reports")
     runs = {
-        "classes": [learn(two_classes(), folder / "classes", 3000, 6000, target="label", hidden=(8, 4))],
+        "classes": [learn(two_classes(), folder / "classes", 3000, 6000, target="label", hidden_layers=(8, 4))],
         "values": [learn(values(), folder / "values", target="value")],
         "hostile": [many_classes(folder)],
     }
@@ -264,7 +264,7 @@ def test_it_prints_in_black_on_white(browser: Browser, files: dict[str, Path], t
 def test_a_served_page_follows_the_job(browser: Browser, tmp_path: Path) -> None:
     """New rows appear, also new kinds of figures; what was zoomed to stays; a server that is gone is told."""
     run_dir = learn(two_classes(), tmp_path / "run", 2000, target="label")
-    (run_dir / "drift.csv").unlink(missing_ok=True)
+    (run_dir / "feature_drift.csv").unlink(missing_ok=True)
     command = [sys.executable, "-m", "stream_bp", "report", str(run_dir), "--serve"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
