@@ -45,10 +45,10 @@ bench-river: $(VENV)/.ready  ## prequential tables on River's own streams, besid
 	$(BIN)/python tests/benchmarks/river_streams.py $(ARGS)
 
 docs: $(VENV)/.ready       ## build the documentation site into build/site; a broken link is an error
-	$(BIN)/python -m docs_site
+	$(BIN)/python -m tests.docs_site
 
 docs-serve: $(VENV)/.ready ## show the site on 127.0.0.1:8000, and build it again when a page changes
-	$(BIN)/python -m docs_site serve
+	$(BIN)/python -m tests.docs_site serve
 
 lint: $(VENV)/.ready       ## ruff, ruff format, mypy strict
 	$(BIN)/ruff check .

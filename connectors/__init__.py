@@ -1,4 +1,4 @@
-"""Where rows come from: Parquet files, CSV files and tables, read in order, from any position.
+"""Sources of rows: Parquet files, CSV files and tables, read in order, from any position.
 
 >>> import pyarrow as pa
 >>> source = open_source(pa.table({"x": [1.0, 2.0, 3.0]}))
@@ -8,7 +8,7 @@
 ...     next(reader).records.to_pylist()
 [{'x': 3.0}]
 
-What it exports is listed in ``__init__.pyi``, and imported when it is asked for.
+The exports are listed in ``__init__.pyi``; each is imported on first use.
 """
 
 import lazy_loader

@@ -9,10 +9,10 @@ from .errors import (
     SourceError,
     UnavailableError,
 )
+from .events import BadRow, FileStart, SourceEvent
 from .files.followed_source import Follow
 from .formats.file_cursor import FileCursor, FileIdentity
 from .memory import MemorySource
-from .notes import BadRow, FileStart, SourceEvent
 from .prefetching import Prefetcher, prefetch
 from .rebatching import rebatch, rebatch_as_it_comes
 from .registry import Opener

@@ -1,4 +1,4 @@
-"""The former name of `connectors.testing`, which packages may still import."""
+"""The former name of `connectors.testing`, kept for packages that still import it."""
 
 from connectors.testing import N_ROWS, SCHEMA, SourceContract, blocks, rows, table, through_json
 

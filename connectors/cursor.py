@@ -1,4 +1,4 @@
-"""The position of the next unapplied row, whatever the source."""
+"""The position of the next unapplied row, for every kind of source."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from connectors.errors import CursorError
 
 __all__ = ["Cursor", "checked_fields"]
 
-# Before cursors had a state, all of them were of files, and these keys stood beside the row.
+# Cursors of early builds had no state: they were all of files, with these keys beside the row.
 _STATE_OF_FILES = {"file", "seen", "before"}
 
 
@@ -21,9 +21,9 @@ class Cursor:
     Parameters
     ----------
     row
-        Rows before it in the stream.
+        Number of rows before it in the stream.
     state
-        What identifies the rows before it: a JSON value that only its source reads. ``None`` at the start, unless an
+        A JSON value that identifies the rows before it; only its source reads it. ``None`` at the start, unless an
         earlier pass is known.
 
     Examples
@@ -37,7 +37,7 @@ class Cursor:
 
     @classmethod
     def start(cls, state: Any = None) -> Cursor:
-        """Return the position before the first row; with a state, of a stream that an earlier pass has read."""
+        """Return the position before the first row; the state, if given, describes an earlier pass."""
         return cls(0, state)
 
     def to_json(self) -> dict[str, Any]:
@@ -46,12 +46,13 @@ class Cursor:
 
     @classmethod
     def from_json(cls, data: object) -> Cursor:
-        """Rebuild a cursor from `to_json`, also one of an earlier build.
+        """Rebuild a cursor from the output of `to_json`, also of an earlier build.
 
         Raises
         ------
         CursorError
-            A key is missing, unknown or of the wrong type; the row is negative. The state is checked by its source.
+            A key is missing or unknown, a value has the wrong type, or the row is negative. The source checks the
+            state.
         """
         if isinstance(data, dict) and set(data) - {"horizon"} == {"row", *_STATE_OF_FILES}:
             data = {"row": data["row"], "state": {key: value for key, value in data.items() if key != "row"}}
@@ -59,38 +60,38 @@ class Cursor:
 
 
 def checked_fields(kind: type, data: object, what: str) -> dict[str, Any]:
-    """Return an object of JSON as keyword arguments for a dataclass.
+    """Return a JSON object as keyword arguments for a dataclass.
 
     Parameters
     ----------
     kind
-        The dataclass. Its fields of type ``int`` and ``str`` are checked; of other types the caller checks the values.
+        The dataclass. Fields of type ``int`` and ``str`` are checked here; the caller checks those of other types.
     data
-        What should be the object.
+        The object, as parsed.
     what
-        What it stands for, for messages.
+        What the object describes, for messages.
 
     Raises
     ------
     CursorError
-        A key is missing or unknown; a value is of the wrong type; a number is negative and not a time.
+        A key is missing or unknown, a value has the wrong type, or a number other than a time is negative.
     """
     expected = _types_of(kind)
     if not isinstance(data, dict) or data.keys() != expected.keys():
         found = sorted(map(str, data)) if isinstance(data, dict) else data
-        raise CursorError(f"{what}: expected an object with the keys {sorted(expected)}, found {found!r}")
+        raise CursorError(f"{what}: expected an object with keys {sorted(expected)}, found {found!r}")
     for key, value in data.items():
         is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
         # A clock may be set before 1970, so times may be negative.
         is_time = key.endswith("_ns") and type(value) is int
         if expected[key] == "int" and not (is_count or is_time):
-            raise CursorError(f"{what}: {key!r} should be a whole number from 0 up, found {value!r}")
+            raise CursorError(f"{what}: {key!r} must be an integer of at least 0, found {value!r}")
         if expected[key] == "str" and not isinstance(value, str):
-            raise CursorError(f"{what}: {key!r} should be a string, found {value!r}")
+            raise CursorError(f"{what}: {key!r} must be a string, found {value!r}")
     return dict(data)
 
 
 @cache
 def _types_of(kind: type) -> dict[str, str]:
-    """Return the types of a dataclass's fields; once, since a cursor may know a thousand files."""
+    """Return the types of a dataclass's fields; cached, since a cursor may hold a thousand files."""
     return {field.name: str(field.type) for field in fields(kind)}

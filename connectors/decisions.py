@@ -1,20 +1,21 @@
-"""What was decided about a stream that nobody could foresee."""
+"""Decisions that depend on when a stream is read, such as which file came next."""
 
 from __future__ import annotations
 
 __all__ = ["LASTING", "Decisions"]
 
 
+# A decision log on disk contains this prefix: it is part of a file format.
 LASTING = "late "
-"""What begins a decision that is needed however long ago it was made: that a file came too late, which is told once."""
+"""Prefix of decisions that are never dropped: a file that came too late is reported once, so its name must stay."""
 
-_MOST_DECISIONS = 100_000  # the last ones are remembered, and all that last
+_MOST_DECISIONS = 100_000  # only the newest ones are kept, besides the lasting ones
 
 
 class Decisions:
-    """What was decided about a stream that nobody could foresee, by name; these are forgotten with the process.
+    """Decisions about a stream, by name; these are lost with the process.
 
-    Whoever goes on from an earlier position with the decisions of a run decides as that run did.
+    A reader that resumes from an earlier position with the decisions of a run decides as that run did.
     """
 
     _most: int | None = _MOST_DECISIONS
@@ -24,15 +25,15 @@ class Decisions:
         self._lasting: dict[str, str] = {}
 
     def names(self) -> list[str]:
-        """Return what was decided about."""
+        """Return the names of all decisions."""
         return [*self._lasting, *self._decided]
 
     def recall(self, what: str) -> str | None:
-        """Return what was decided; None where nothing was."""
+        """Return a decision, or None if there is none of this name."""
         return self._lasting.get(what, self._decided.get(what))
 
     def note(self, row: int, what: str, decision: str) -> None:
-        """Keep a decision, before anything follows from it; `row` rows of the stream lie before it."""
+        """Store a decision before it takes effect; `row` is the number of rows before it in the stream."""
         (self._lasting if what.startswith(LASTING) else self._decided)[what] = decision
         if self._most is not None and len(self._decided) > self._most:
             del self._decided[next(iter(self._decided))]

@@ -1,18 +1,18 @@
-"""Every error that a source raises; foreign errors (Arrow's, the system's) are mapped to these at the edge.
+"""Every error that a source raises; errors of Arrow and of the operating system are converted to these.
 
 The tree::
 
     ConnectorError
     ├── SourceError (OSError)        a place cannot be found, opened or read
-    │   └── UnavailableError         a store does not hand it over, whatever it holds: it is not reached, or refuses
+    │   └── UnavailableError         a store cannot be reached, or denies access
     ├── SchemaError (ValueError)     columns or types are not those expected
-    │   └── NewColumnsError          a file has columns that nobody knows
+    │   └── NewColumnsError          a file has columns that were unknown so far
     ├── RowError (ValueError)        a row cannot be decoded
     └── CursorError (ValueError)     a position does not fit the source: replaced, truncated, edited
-        └── ContinuedError           what ended a file was taken for a whole record, and goes on
+        └── ContinuedError           a record was read as complete, and was incomplete
 
-A message is one line: what, where (file, row, column, byte), found, expected, and the way out. Rows are counted from 0
-over the whole stream, as in a cursor; lines from 1 in a file, as in an editor.
+A message is one line: what is wrong, where (file, row, column, byte), what was found, what was expected, and what to
+do. Rows are counted from 0 over the whole stream, as in a cursor. Lines are counted from 1 in a file, as in an editor.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class SourceError(ConnectorError, OSError):
 
 
 class UnavailableError(SourceError):
-    """A store does not hand over what it may well hold: nothing is known of the rows, not even that they are bad."""
+    """A store cannot be reached, or denies access; so it is unknown whether the rows are good or bad."""
 
 
 class SchemaError(ConnectorError, ValueError):
@@ -55,7 +55,7 @@ class SchemaError(ConnectorError, ValueError):
 
 
 class NewColumnsError(SchemaError):
-    """A file has columns that nobody knows.
+    """A file has columns that were unknown so far.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class NewColumnsError(SchemaError):
     schema
         The columns, with their types.
     row
-        Rows of the stream before it.
+        Number of rows before it in the stream.
     """
 
     def __init__(self, place: str, schema: pa.Schema, row: int) -> None:
@@ -81,12 +81,12 @@ class CursorError(ConnectorError, ValueError):
 
 
 class ContinuedError(CursorError):
-    """What ended a file was taken for a whole record, and goes on."""
+    """The last record of a file was read as complete, and has been continued since."""
 
 
 @contextmanager
 def foreign_errors(place: str) -> Iterator[None]:
-    """Turn what Arrow or the system raises within into a `SourceError` that names `place`.
+    """Convert errors of Arrow and of the operating system into a `SourceError` that names `place`.
 
     Examples
     --------
@@ -95,7 +95,7 @@ def foreign_errors(place: str) -> Iterator[None]:
     Traceback (most recent call last):
     connectors.errors.SourceError: a.csv: no such file or directory
     """
-    import pyarrow as pa  # noqa: PLC0415 - whoever only tells the errors apart needs no Arrow
+    import pyarrow as pa  # noqa: PLC0415 - code that only catches these errors need not load Arrow
 
     try:
         yield
@@ -106,15 +106,13 @@ def foreign_errors(place: str) -> Iterator[None]:
 
 
 def is_of_system(error: BaseException | None) -> bool:
-    """Tell whether an error is one of the system's, which says nothing of what a file holds.
-
-    Arrow, and what decompresses, raise an OSError for damage, too; that has no number.
-    """
+    """Return whether an error is the operating system's, and so says nothing about the content of a file."""
+    # Arrow and gzip raise an OSError for damaged content too, but without a number.
     return isinstance(error, OSError) and error.errno is not None
 
 
 def _reason(error: BaseException) -> str:
-    """Return why, on one line: the system's words without its path, or the first line of Arrow's."""
+    """Return the reason on one line: the system's words without the path, or the first line of Arrow's."""
     words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     line = (words.strip() or type(error).__name__).splitlines()[0]
     return line[:1].lower() + line[1:]

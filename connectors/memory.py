@@ -1,11 +1,11 @@
-"""Rows in memory, for tests and examples; and places among them where something happens.
+"""Rows in memory, for tests and examples, with optional failures and pauses between them.
 
-A `MemorySource` reads like a file: it has blocks and cursors, and knows its rows again by their digest. Its rows may be
-interrupted by sentinels:
+A `MemorySource` reads like a file: it has blocks and cursors, and recognises its rows by their digest. Sentinels may
+stand between its rows:
 
-- `Crash` raises, once: whoever opens the source again passes it, like a process started anew;
-- `Stall` waits, every time;
-- `End` ends the reader that reaches it; one that is opened there goes on, like a file that has grown.
+- `Crash` raises an error, once: the next reader continues past it, like a restarted process.
+- `Stall` waits, every time.
+- `End` ends the reader that reaches it. A reader opened there reads on, like a file that has grown.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _HASHED_ROWS = 1 << 16
 
 @dataclass
 class Crash:
-    """Raise `error` where it stands, the first time only."""
+    """Raise `error` at this point, the first time only."""
 
     error: BaseException
     has_fired: bool = field(default=False, init=False)
@@ -42,14 +42,14 @@ class Crash:
 
 @dataclass(frozen=True)
 class Stall:
-    """Wait for so many seconds where it stands."""
+    """Wait at this point, for so many seconds."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class End:
-    """End every reader that was opened before it."""
+    """End every reader that was opened before this point."""
 
 
 Sentinel = Crash | Stall | End
@@ -63,7 +63,7 @@ class MemorySource(Source):
     rows
         A table; or record batches of one schema, and sentinels, in the order of the stream.
     block_rows
-        Rows of a block at most.
+        Maximum number of rows in a block.
 
     Examples
     --------
@@ -75,12 +75,12 @@ class MemorySource(Source):
 
     def __init__(self, rows: pa.Table | Sequence[pa.RecordBatch | Sentinel], block_rows: int = 1 << 16) -> None:
         if block_rows < 1:
-            raise ValueError(f"block_rows should be at least 1, found {block_rows}")
+            raise ValueError(f"block_rows must be at least 1, found {block_rows}")
         self._block_rows = block_rows
         items = rows.to_batches() if isinstance(rows, pa.Table) else rows
         batches = [item for item in items if isinstance(item, pa.RecordBatch)]
         if not batches and not isinstance(rows, pa.Table):
-            raise SchemaError(f"{_NAME}: there is no record batch, hence no schema")
+            raise SchemaError(f"{_NAME}: no record batch was given, so there is no schema")
         schema = rows.schema if isinstance(rows, pa.Table) else batches[0].schema
         check_names(plain(schema).names, _NAME)
         self._table = pa.Table.from_batches(batches, schema)
@@ -88,17 +88,17 @@ class MemorySource(Source):
 
     @property
     def schema(self) -> pa.Schema:
-        """Columns of the table; dictionaries as their values, structs as their fields."""
+        """Columns of the table; dictionaries become their values, structs their fields."""
         return plain(self._table.schema)
 
     @property
     def n_rows(self) -> int:
-        """Rows of the table."""
+        """Number of rows of the table."""
         return int(self._table.num_rows)
 
     @property
     def description(self) -> str:
-        """How many rows."""
+        """The number of rows, in words."""
         return f"{self.n_rows} rows in memory"
 
     def fraction(self, cursor: Cursor) -> float:
@@ -106,16 +106,16 @@ class MemorySource(Source):
         return cursor.row / self.n_rows if self.n_rows else 1.0
 
     def label(self, cursor: Cursor) -> str:
-        """Return a word for rows that have no place."""
+        """Return a name for rows that have no file."""
         return _NAME
 
     def same_rows_before(self, one: Cursor, other: Cursor) -> bool:
-        """Tell whether two cursors are at one row of the same rows."""
+        """Return whether two cursors are at the same row of the same rows."""
         return one.row == other.row and _digests(one) == _digests(other)
 
     @cached_property
     def digest(self) -> str:
-        """What these rows are: SHA-256 of their schema and values."""
+        """SHA-256 of the schema and the values."""
         digest = hashlib.sha256(self._table.schema.serialize())
         for start in range(0, self.n_rows, _HASHED_ROWS):
             for records in self._table.slice(start, _HASHED_ROWS).combine_chunks().to_batches():
@@ -129,12 +129,12 @@ class MemorySource(Source):
         decisions: Decisions | None = None,
         known: Collection[str] | None = None,
     ) -> Reader:
-        """Read from a row on; see `Source.open`."""
+        """Read from a row onwards; see `Source.open`."""
         require(schema, self.schema.names, _NAME)
         start = cursor or Cursor.start()
         digests = _digests(start)
         if digests and digests != {self.digest}:
-            raise CursorError(f"{_NAME}: these are not the rows of the checkpoint; give the same, or start over")
+            raise CursorError(f"{_NAME}: these are not the rows of the checkpoint; give the same rows, or start over")
         return Reader(self._read(schema, start.row), _NAME, partial(self._cursor, 0, 0))
 
     def _read(self, schema: pa.Schema, start: int) -> Iterator[RecordBatchSlice]:
@@ -155,10 +155,8 @@ class MemorySource(Source):
 
 
 def _digests(cursor: Cursor) -> set[str]:
-    """Return the digest of the rows that a cursor points into; none of the start.
-
-    Early builds kept it, once or for two passes, as that of a file.
-    """
+    """Return the digest of the rows that a cursor points into; empty for the start."""
+    # Early builds stored the digest as a file's, once or for two passes; their checkpoints must still load.
     match cursor.state:
         case None if not cursor.row:
             return set()
@@ -168,7 +166,7 @@ def _digests(cursor: Cursor) -> set[str]:
             files = FileCursor.from_cursor(cursor)
             return {one.digest for one in files.seen + files.before}
     raise CursorError(
-        f"cursor: its state is not one of rows in memory: expected an object with the key {_STATE!r}, found "
+        f"cursor: its state does not describe rows in memory: expected an object with the key {_STATE!r}, found "
         f"{cursor.state!r}; give the source of the checkpoint, or start over with --restart"
     )
 

@@ -1,4 +1,4 @@
-"""Read ahead in a thread: the next blocks are decoded while the present one is learned from."""
+"""Read ahead in a thread: the next blocks are decoded while the current one is learned."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Prefetcher(Iterator[T], Generic[T]):
             self._thread.start()
 
     def _run(self) -> None:
-        """Fill the queue; whatever ends that, an error too, is found behind the items that came before it."""
+        """Fill the queue; an error reaches the consumer after the items before it."""
         try:
             for item in self._items:
                 if not self._offer(item):
@@ -39,7 +39,7 @@ class Prefetcher(Iterator[T], Generic[T]):
             self._changed.notify_all()
 
     def _offer(self, item: T) -> bool:
-        """Queue an item as soon as there is room; tell whether anybody still wants more."""
+        """Queue an item as soon as there is room; return whether the consumer still wants more."""
         with self._changed:
             self._changed.wait_for(lambda: self._is_closed or len(self._ready) < self._depth)
             if not self._is_closed:
@@ -49,7 +49,7 @@ class Prefetcher(Iterator[T], Generic[T]):
 
     @property
     def n_ready(self) -> int:
-        """How many items are held ready."""
+        """Number of items that are ready."""
         return len(self._ready)
 
     def __next__(self) -> T:
@@ -67,7 +67,7 @@ class Prefetcher(Iterator[T], Generic[T]):
         raise failure or StopIteration
 
     def close(self) -> None:
-        """Stop reading ahead and wait for the thread, at most for the item in hand; a second call does nothing."""
+        """Stop reading ahead, and wait until the thread has made its current item; a second call does nothing."""
         with self._changed:
             self._is_closed = True
             self._ready.clear()
@@ -85,20 +85,21 @@ class Prefetcher(Iterator[T], Generic[T]):
 
 
 def prefetch(items: Iterator[T], depth: int) -> Prefetcher[T]:
-    """Return the same items, in the same order, up to `depth` of them made ahead in a thread.
+    """Return the same items in the same order; a thread makes up to `depth` of them ahead.
 
     Parameters
     ----------
     items
-        Where items come from. From now on only the thread may touch it, until `Prefetcher.close` has returned: close
-        this one first, then what it reads from.
+        The items. Only the thread may use this iterator until `Prefetcher.close` has returned. So close the prefetcher
+        first, then the source of the items.
     depth
-        Items held ready at most, one more being made. 0 makes them on demand, without a thread.
+        Maximum number of items that are ready; one more may be in progress. With 0 items are made on demand, without a
+        thread.
 
     Notes
     -----
-    An error arrives where it happened: after every item before it. One that the consumer never got to, having closed
-    before, is dropped with the items before it.
+    An error arrives after all items that precede it. If the consumer closes before it reaches the error, the error is
+    dropped.
 
     Examples
     --------
@@ -107,5 +108,5 @@ def prefetch(items: Iterator[T], depth: int) -> Prefetcher[T]:
     ['a', 'b', 'c']
     """
     if depth < 0:
-        raise ValueError(f"depth should be at least 0, found {depth}")
+        raise ValueError(f"depth must be at least 0, found {depth}")
     return Prefetcher(items, depth)

@@ -1,4 +1,4 @@
-"""Exact-size blocks out of any-size ones: rows n·k … n·k+k-1 of the stream, across the borders of blocks and files."""
+"""Cut blocks of any size into blocks of an exact size: rows n·k … n·k+k-1 of the stream, across blocks and files."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ import pyarrow as pa
 from connectors.cursor import Cursor
 from connectors.decisions import Decisions
 from connectors.errors import ConnectorError
-from connectors.notes import SourceEvent
+from connectors.events import SourceEvent
 from connectors.source import RecordBatchSlice
 
 __all__ = ["rebatch", "rebatch_as_it_comes"]
 
-_Piece = tuple[RecordBatchSlice, int, int]  # a block, and which of its rows: from, to
+_Piece = tuple[RecordBatchSlice, int, int]  # a block, and the range of its rows: from, to
 
 
 def rebatch(blocks: Iterable[RecordBatchSlice], n_rows: int, *, unit: int | None = None) -> Iterator[RecordBatchSlice]:
-    """Cut a stream of blocks anew.
+    """Cut a stream of blocks into blocks of an exact size.
 
     Parameters
     ----------
     blocks
         Blocks of any size.
     n_rows
-        Rows in each block that is yielded, but for the last; at least 1.
+        Rows in each block that is yielded, except the last; at least 1.
     unit
-        Where reading fails, rows that wait for their block are yielded before that is told, as a multiple of so many;
-        not at all, if it is not given.
+        If reading fails, rows that are still waiting are yielded before the error, in a multiple of this number. By
+        default they are dropped.
 
     Yields
     ------
-    Block
-        One contiguous batch of ``n_rows`` rows. Rows are copied only where they come from several blocks.
+    RecordBatchSlice
+        One contiguous batch of ``n_rows`` rows. Rows are copied only if they come from several blocks.
     """
     if n_rows < 1:
-        raise ValueError(f"a block has at least 1 row, found {n_rows}")
+        raise ValueError(f"n_rows must be at least 1, found {n_rows}")
     pieces: list[_Piece] = []
     waiting = 0
     try:
@@ -69,28 +69,29 @@ def rebatch_as_it_comes(
     patience_s: float | None,
     decisions: Decisions,
 ) -> Iterator[RecordBatchSlice]:
-    """Cut a stream without end anew, without waiting for what may never come.
+    """Cut an unbounded stream into new blocks, without waiting for rows that may never come.
 
     Parameters
     ----------
     blocks
-        Blocks of any size; an empty one says that there is nothing for now.
+        Blocks of any size; an empty one means that no row is available yet.
     n_rows
-        Rows in a block that is yielded, at most; a multiple of ``unit``.
+        Maximum number of rows in a block that is yielded; a multiple of ``unit``.
     unit
-        Rows that belong together: others are held back, until there are enough of them.
+        Number of rows in a minibatch; fewer rows are held back until there are enough.
     row
-        The first one's index in the stream.
+        Index of the first row in the stream.
     patience_s
-        For how long they are held back; ``None`` for ever.
+        How long rows are held back, in seconds; ``None`` for ever.
     decisions
-        Where it is kept that they were not: from such a border on units are counted anew.
+        Stores where rows were not held back any longer. From such a boundary on, minibatches are counted anew.
 
     Yields
     ------
-    Block
-        A multiple of ``unit`` rows, or as many as end at a border; or an empty one, where there is nothing for now.
+    RecordBatchSlice
+        A multiple of ``unit`` rows, or the rows up to a boundary; or an empty block if no row is available yet.
     """
+    # A decision log on disk calls a boundary "border": the word is part of a file format.
     borders = deque(sorted(int(name.split()[1]) for name in decisions.names() if name.startswith("border ")))
     pieces: list[_Piece] = []
     waiting, since = 0, time.monotonic()
@@ -123,13 +124,14 @@ def rebatch_as_it_comes(
 
 
 def _pass_by(borders: deque[int], row: int) -> None:
-    """Drop the borders up to a row: a run that is replayed may have as many as it had blocks."""
+    """Drop the boundaries up to a row."""
+    # A replayed run may have one boundary for each block, so a scan of the whole list each time would be slow.
     while borders and borders[0] <= row:
         borders.popleft()
 
 
 def _next_size(row: int, waiting: int, n_rows: int, unit: int, borders: deque[int], *, is_all: bool) -> int:
-    """Return how many of the rows that wait are cut off next; 0 where they wait on."""
+    """Return how many of the waiting rows are cut off next; 0 if they keep waiting."""
     if borders and borders[0] - row <= min(waiting, n_rows):
         return borders[0] - row
     if waiting >= n_rows:
@@ -148,7 +150,7 @@ def _behind(pieces: list[_Piece], n: int) -> list[_Piece]:
 
 
 def _first(pieces: list[_Piece], n: int) -> list[_Piece]:
-    """Return pieces that make the first n rows."""
+    """Return the pieces that hold the first n rows."""
     kept = []
     for block, start, stop in pieces:
         if n:
@@ -167,7 +169,7 @@ def _join(pieces: list[_Piece]) -> RecordBatchSlice:
 
 
 def _notes(block: RecordBatchSlice, start: int, stop: int) -> list[SourceEvent]:
-    """Return what is to be said of the rows start … stop - 1 of a block."""
+    """Return the events of the rows start … stop - 1 of a block."""
     if not block.notes:
         return []
     first = block.cursor(0).row
@@ -175,7 +177,7 @@ def _notes(block: RecordBatchSlice, start: int, stop: int) -> list[SourceEvent]:
 
 
 def _locate(pieces: list[tuple[Callable[[int], Cursor], int, int]], n: int) -> Cursor:
-    """Ask the block that holds row n - 1: at a border, the end of one file is known before the start of the next."""
+    """Ask the block that holds row n - 1: at a boundary, the end of one file is known before the start of the next."""
     for locator, start, stop in pieces[:-1]:
         if n <= stop - start:
             return locator(start + n)

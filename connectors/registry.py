@@ -1,7 +1,7 @@
-"""Places that other packages know: ``demo://…`` is opened by whoever has registered the scheme ``demo``.
+"""Places of other packages: ``demo://…`` is opened by the package that registered the scheme ``demo``.
 
-A package registers a scheme by an entry point of the group ``stream_bp.connectors``: its name is the scheme, its object
-an `Opener`. Nothing of another package is imported before one of its places is asked for.
+A package registers a scheme by an entry point of the group ``stream_bp.connectors``. Its name is the scheme, its object
+an `Opener`. A package is imported only when one of its places is opened.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ __all__ = ["BUILT_IN", "GROUP", "Opener", "open_elsewhere", "scheme_of", "unknow
 GROUP = "stream_bp.connectors"
 
 BUILT_IN: frozenset[str] = frozenset(SCHEMES)
-"""Schemes that are opened here, whoever else registers them."""
+"""Schemes that are opened here, even if another package registers them."""
 
-_BEYOND_TEXT = {"keeps_bad_rows": "go on at a bad row (keeps_bad_rows)", "follow": "be followed (follow)"}
+# Other settings describe text, and an opener may ignore them; to ignore one of these would change the result.
+_BEYOND_TEXT = {"keeps_bad_rows": "skip bad rows (keeps_bad_rows)", "follow": "be followed (follow)"}
 
 
 class Opener(Protocol):
-    """What another package registers for a scheme: a function, or a class of sources."""
+    """The object that another package registers for a scheme: a function, or a source class."""
 
     def __call__(self, place: str, *args: Any, **settings: Any) -> Source:
         """Return the source of a place.
@@ -36,24 +37,23 @@ class Opener(Protocol):
         Parameters
         ----------
         place
-            As somebody wrote it, with its scheme.
+            The place as the user wrote it, with its scheme.
         args
-            None is ever given.
+            Never given.
         settings
-            Those of `open_source` that somebody gave: ``block_size``, ``delimiter``, ``quote``, ``encoding``,
-            ``null_values``, ``decimal``, ``keeps_bad_rows``, ``follow``. An opener declares those that it knows, by
-            name. How text is written means nothing to another one, as it means nothing to Parquet; the last two are
-            refused before it is called.
+            The settings of `open_source` that the caller gave: ``block_size``, ``delimiter``, ``quote``, ``encoding``,
+            ``null_values``, ``decimal``, ``keeps_bad_rows``, ``follow``. An opener declares those that it supports, by
+            name. The others are not passed; the last two are then refused before the call.
 
         Raises
         ------
         ConnectorError
-            There is no such place, or it cannot be read. Nothing else is turned into one.
+            There is no such place, or it cannot be read. Other errors are not converted.
         """
 
 
 def scheme_of(place: str) -> str | None:
-    """Return the scheme of a place, in small letters; None where it has none.
+    """Return the scheme of a place, in lower case; None where it has none.
 
     Examples
     --------
@@ -65,19 +65,20 @@ def scheme_of(place: str) -> str | None:
 
 
 def open_elsewhere(place: str, settings: Mapping[str, Any]) -> Source | None:
-    """Return the source of a place whose scheme another package has registered; None if it is none.
+    """Return the source of a place whose scheme another package has registered; None for other places.
 
     Parameters
     ----------
     place
-        What somebody wrote.
+        The place as the user wrote it.
     settings
-        Those of `open_source` that somebody gave.
+        The settings of `open_source` that the caller gave.
 
     Raises
     ------
     SourceError
-        The package cannot be loaded, cannot do what is asked, or returns no source; or several have the scheme.
+        The package cannot be loaded, lacks a setting, or does not return a source; or several packages registered the
+        scheme.
     """
     scheme = scheme_of(place)
     if scheme is None or scheme in BUILT_IN:
@@ -92,7 +93,7 @@ def open_elsewhere(place: str, settings: Mapping[str, Any]) -> Source | None:
     taken = {name: value for name, value in settings.items() if _takes(opener, name)}
     for name, what in _BEYOND_TEXT.items():
         if name in settings and name not in taken:
-            raise SourceError(f"{place}: a place of scheme {scheme!r} ({owners[0]}) cannot {what}; leave that out")
+            raise SourceError(f"{place}: places of scheme {scheme!r} ({owners[0]}) cannot {what}; remove this setting")
     source = opener(place, **taken)
     if not isinstance(source, Source):
         raise SourceError(f"{place}: {owners[0]} returned a {type(source).__name__}, expected a connectors.Source")
@@ -100,11 +101,11 @@ def open_elsewhere(place: str, settings: Mapping[str, Any]) -> Source | None:
 
 
 def unknown_scheme(place: str) -> SourceError:
-    """Return the error for a place whose scheme nobody knows, with those that are known."""
+    """Return the error for an unknown scheme; it lists the known ones."""
     scheme = str(scheme_of(place))
     known = sorted(BUILT_IN | {point.name.lower() for point in entry_points(group=GROUP)})
-    hint = f"{nearest(scheme, known)}; known are {', '.join(known)}" if known else ""
-    # What stands behind a "?" may be a secret of whoever knows the scheme.
+    hint = f"{nearest(scheme, known)}; known schemes: {', '.join(known)}" if known else ""
+    # After a "?" there may be a secret, and only the package of the scheme could recognise it.
     name = redact(place).partition("?")[0]
     return SourceError(f"{name}: scheme {scheme!r} is not supported{hint}; copy the files to a local folder")
 
@@ -114,17 +115,17 @@ def _owner(point: EntryPoint) -> str:
 
 
 def _load(place: str, point: EntryPoint) -> Opener:
-    """Import an opener; whatever goes wrong in another package is one line that names it."""
+    """Import an opener; any failure of another package becomes one line that names it."""
     try:
         opener: Any = point.load()
     except Exception as error:
         reason = " ".join(str(error).split())
         raise SourceError(
-            f"{place}: {_owner(point)}, which has the scheme {point.name!r}, cannot be loaded: "
+            f"{place}: {_owner(point)}, which registers the scheme {point.name!r}, cannot be loaded: "
             f"{type(error).__name__}: {reason}"
         ) from error
     if not callable(opener):
-        raise SourceError(f"{place}: {_owner(point)} registers {point.value}, which cannot be called")
+        raise SourceError(f"{place}: {_owner(point)} registers {point.value}, which is not callable")
     return opener  # type: ignore[no-any-return]
 
 

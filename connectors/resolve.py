@@ -1,4 +1,4 @@
-"""From what a person writes, paths, folders, patterns, a table, to a source."""
+"""Open the source for what a user writes: paths, folders, patterns, addresses, or a table."""
 
 from __future__ import annotations
 
@@ -55,38 +55,40 @@ def open_source(
     Parameters
     ----------
     places
-        ``-`` for standard input, or a named pipe; files, folders (their supported files, by name), patterns with ``*``,
-        ``?``, ``[…]`` or ``**`` (sorted), in the order of the stream; or one Arrow table. An address (``s3://``,
-        ``gs://``, ``abfs://``) stands for an object, a folder or a pattern, too, but that ``?`` begins its options; one
-        of ``https://`` for a file; one of a scheme that another package knows (`Opener`) for what that says.
+        The places, in the order of the stream. Each is a file, a folder (its supported files, sorted by name), or a
+        pattern with ``*``, ``?``, ``[…]`` or ``**`` (sorted). An address ``s3://``, ``gs://`` or ``abfs://`` names an
+        object, a folder or a pattern; in it ``?`` starts options. An address ``https://`` names a file. Instead of
+        several places, one of these: ``-`` for standard input, a named pipe, one Arrow table, or an address of another
+        package (`Opener`).
     block_size
         Bytes of text read at a time.
     delimiter, quote, encoding
-        How text is written: what separates fields, what encloses them (``"``, ``'`` or ``none``), its encoding as
-        Python names it. What is not given, the header of each file tells.
+        The dialect of text: the character between fields, the character around fields (``"``, ``'`` or ``none``), and
+        the encoding as Python names it. By default they are inferred from the header of each file.
     null_values
-        Words of text that mean that there is nothing, in columns of every type and beside the usual ones; exactly as
-        they stand in a field.
+        Words of text for a missing value in columns of every type, besides the usual ones; exactly as written in a
+        field.
     decimal
-        What separates the fraction of a number in text: ``.`` or ``,``.
+        Decimal mark of numbers in text: ``.`` or ``,``.
     keeps_bad_rows
-        Whether what cannot be read is handed over beside the rows, as `BadRow`, instead of ending them with an error.
+        Whether bad rows are yielded as `BadRow` events, instead of raised as errors.
     follow
-        How to go on with what comes: rows written at the end of a file, files that land in a folder.
+        How to follow the source: read rows that are appended to a file, or files that appear in a folder.
     spool
-        A folder that keeps what comes through a pipe, so that a reader can be opened at any position of it.
+        Folder that keeps the data of a pipe, so that a reader can be opened at any position.
     ignore
-        Columns on whose types files need not agree, for nobody reads them.
+        Columns that are not read; files may disagree on their types.
     on_message
-        Hears, in a line, that what is followed has nothing yet, or ends in part of a record; any thread may call it.
+        Receives one line when a followed source waits for its first rows, or ends with an incomplete record. Any thread
+        may call it.
 
     Raises
     ------
     SourceError
-        There is no such place, or it is of no supported kind; an UnavailableError if a store cannot be reached, or
-        refuses.
+        There is no such place, or its type is not supported. It is an `UnavailableError` if a store cannot be reached,
+        or denies access.
     SchemaError
-        The files do not fit together, or text cannot be written in such a way.
+        Files disagree on a column, or the dialect is not valid.
     """
     if len(places) == 1 and isinstance(places[0], pa.Table):
         return MemorySource(places[0])
@@ -106,7 +108,7 @@ def open_source(
     formats[".parquet"] = ParquetFormat(storage, keeps_bad_rows=keeps_bad_rows)
     if (pipe := next((str(place) for place in places if is_pipe(str(place))), None)) is not None:
         if len(places) > 1:
-            raise SourceError(f"{pipe}: a pipe cannot be combined with other places")
+            raise SourceError(f"{pipe}: a pipe cannot be combined with other places; give it alone")
         pump = Spool(pipe, spool, dialect, reopens=follow is not None)
         plain = replace(dialect, encoding="utf-8")
         formats[".csv"] = CsvFormat(block_size, plain, storage, keeps_bad_rows=keeps_bad_rows)
@@ -122,11 +124,11 @@ def open_source(
         )
     if spool is not None:
         raise SourceError(
-            "spool: it keeps what comes through a pipe (-, or a named one); other places keep it themselves"
+            "spool: it keeps the data of a pipe (- or a named pipe), and no place here is one; leave it out"
         )
     if follow is not None:
         if len(places) != 1:
-            raise SourceError("only one place can be followed: a file, a folder or a pattern")
+            raise SourceError(f"only one place can be followed (a file, a folder or a pattern), found {len(places)}")
         name = _as_name(places[0])
         if is_address(name):
             raise SourceError(f"{redact(name)}: only local files, folders and patterns can be followed")
@@ -140,18 +142,18 @@ def open_source(
         )
     names = [name for place in places for name in _expand(_as_name(place), storage)]
     if not names:
-        raise SourceError("no place to read from was given")
+        raise SourceError("no source was given; expected a file, a folder or a pattern")
     return FileSource(
         names, lambda name: formats[_extension(name) or ""], storage, keeps_bad_rows=keeps_bad_rows, ignore=ignore
     )
 
 
 def _elsewhere(places: Sequence[Place | pa.Table], settings: Mapping[str, Any]) -> Source | None:
-    """Return the source of a place that another package knows; None if there is none among them."""
+    """Return the source of a place of another package; None if there is no such place."""
     for place in places:
         source = open_elsewhere(place, settings) if isinstance(place, str) else None
         if source is not None and len(places) > 1:
-            raise SourceError(f"{place}: such a place is read alone; give no other beside it")
+            raise SourceError(f"{place}: a place of another package cannot be combined with others; give it alone")
         if source is not None:
             return source
     return None
@@ -159,7 +161,7 @@ def _elsewhere(places: Sequence[Place | pa.Table], settings: Mapping[str, Any]) 
 
 def _as_name(place: Place | pa.Table) -> str:
     if isinstance(place, pa.Table):
-        raise SourceError("a table cannot be combined with other places; concatenate tables before")
+        raise SourceError("a table cannot be combined with other places; concatenate tables first")
     name = os.fspath(place)
     if scheme_of(name) not in {None, *BUILT_IN}:
         raise unknown_scheme(name)
@@ -167,7 +169,7 @@ def _as_name(place: Place | pa.Table) -> str:
 
 
 def _expand(name: str, storage: Storage) -> list[str]:
-    """Return the files that one place stands for."""
+    """Return the files of one place."""
     if is_address(name):
         return _expand_address(name, storage)
     path = Path(name)
@@ -190,7 +192,7 @@ def _expand_address(place: str, storage: Storage) -> list[str]:
 
 def _of_known_kind(name: str) -> str:
     if _extension(name) is None:
-        raise SourceError(f"{name}: unknown kind of file; supported are {', '.join(EXTENSIONS)}")
+        raise SourceError(f"{name}: unknown file type; supported: {', '.join(EXTENSIONS)}")
     return name
 
 
@@ -200,10 +202,10 @@ def _children(folder: Path) -> Iterator[Path]:
 
 
 def _some(files: list[str], place: str) -> list[str]:
-    """Keep supported files; those whose name begins with ``.`` or ``_`` are somebody's notes, not data."""
+    """Return the supported files; names that begin with ``.`` or ``_`` are not data."""
     kept = [file for file in files if _is_data(Path(file).name)]
     if not kept:
-        raise SourceError(f"{place}: no file to read there; supported are {', '.join(EXTENSIONS)}")
+        raise SourceError(f"{place}: no data file there; supported: {', '.join(EXTENSIONS)}")
     return kept
 
 

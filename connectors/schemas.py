@@ -1,6 +1,7 @@
-"""Columns and types: one schema out of many files, columns that must be there, values cast exactly.
+"""Columns and types: merge the schemas of files, require columns, cast values exactly.
 
-A struct is its fields, ``place.city``; a list of a fixed size its elements, ``pixel[0]``; a dictionary its values.
+A struct becomes one column for each field (``place.city``), a fixed-size list one for each element (``pixel[0]``), and
+a dictionary its values.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ NOTHING = (
     *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "N/A", "NA"),
     *("NULL", "NaN", "n/a", "nan", "null"),
 )
-"""Words that mean, where a number is expected, that there is none: Arrow's own."""
+"""Words that mean a missing value where a number is expected; they are Arrow's own."""
 
 _DOUBT = b"doubt"
 
@@ -43,46 +44,46 @@ Merge = Callable[[pa.DataType, pa.DataType], pa.DataType | None]
 
 
 def check_names(names: list[str], place: str) -> None:
-    """Refuse columns that cannot be told apart, or have no name."""
+    """Refuse columns without a name, and names that occur twice."""
     before: set[str] = set()
     for index, name in enumerate(names):
         if not name.strip():
-            raise SchemaError(f"{place}: column {index + 1} of {len(names)} has no name; name it in the file")
+            raise SchemaError(f"{place}: column {index + 1} of {len(names)} has no name; give it one in the file")
         if name in before:
             raise SchemaError(f"{place}: column {name!r} occurs twice; rename one of them in the file")
         before.add(name)
 
 
 def doubtful(field: pa.Field, line: str) -> pa.Field:
-    """Return a column that may not be what it is taken for, with a line that says why."""
+    """Return a column with a warning that its inferred type is doubtful."""
     return field.with_metadata({_DOUBT: line})
 
 
 def doubt(field: pa.Field) -> str | None:
-    """Return the line that says why a column may not be what it is taken for, if there is one."""
+    """Return the warning about a column's inferred type, or None."""
     line = (field.metadata or {}).get(_DOUBT)
     return None if line is None else line.decode()
 
 
 def plain(schema: pa.Schema) -> pa.Schema:
-    """Return the columns that rows of a schema are read as: no struct, no list of a fixed size, no dictionary."""
+    """Return the columns that rows of a schema are read as: without structs, fixed-size lists and dictionaries."""
     leaves = [leaf for field in schema for leaf in _leaves(field.name, field.type, field.name)]
     return pa.schema([(name, type_) for name, type_, _ in leaves])
 
 
 def stems(schema: pa.Schema, names: Iterable[str]) -> list[str]:
-    """Return the paths of what must be read for columns of `plain`: for the element of a list the whole of it."""
+    """Return the paths to read for columns of `plain`; for an element of a list, the path is that of the list."""
     found = {name: stem for field in schema for name, _, stem in _leaves(field.name, field.type, field.name)}
     return list(dict.fromkeys(found[name] for name in names if name in found))
 
 
 def _leaves(name: str, type_: pa.DataType, stem: str) -> Iterator[tuple[str, pa.DataType, str]]:
-    """Yield the name and the type of each column that a column is, and the path of what must be read for it."""
+    """Yield the name and type of each column that a column expands to, and the path to read for it."""
     if pa.types.is_dictionary(type_):
         yield name, type_.value_type, stem
     elif pa.types.is_struct(type_):
         for field in type_:
-            # Within a list nothing but the whole of it can be asked for.
+            # Parquet can read a single field of a struct, but only a whole list.
             below = f"{stem}.{field.name}" if stem == name else stem
             yield from _leaves(f"{name}.{field.name}", field.type, below)
     elif pa.types.is_fixed_size_list(type_):
@@ -93,7 +94,7 @@ def _leaves(name: str, type_: pa.DataType, stem: str) -> Iterator[tuple[str, pa.
 
 
 def _columns(name: str, column: pa.Array, wanted: Container[str]) -> Iterator[tuple[str, pa.Array]]:
-    """Yield what is wanted of a column; where a struct or a list is null, all that it is made of is."""
+    """Yield the wanted parts of a column; where a struct or a list is null, all its parts are null."""
     if pa.types.is_struct(column.type):
         for field, child in zip(column.type, column.flatten(), strict=True):
             yield from _columns(f"{name}.{field.name}", child, wanted)
@@ -105,11 +106,11 @@ def _columns(name: str, column: pa.Array, wanted: Container[str]) -> Iterator[tu
 
 
 def wider_type(first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
-    """Return the type of numbers, of moments, of words … that holds both of two; None where they are of other kinds."""
+    """Return the type that holds the values of two types; None if they are of different kinds."""
     if first == second:
         return first
     if _is_of_ns(first) != _is_of_ns(second) and type(first) is type(second):
-        # Nanoseconds end with the year 2262, and files that say "for ever" by a later one are usual.
+        # Nanoseconds end in the year 2262, and files often write a later year for "never expires".
         first, second = (_in_us(type_) if _is_of_ns(type_) else type_ for type_ in (first, second))
     schemas = [pa.schema([("", first)]), pa.schema([("", second)])]
     try:
@@ -127,7 +128,7 @@ def _in_us(type_: pa.DataType) -> pa.DataType:
 
 
 def is_among(name: str, columns: Iterable[str]) -> bool:
-    """Tell whether a column is one of some, or part of one."""
+    """Return whether a column is among some columns, or part of one of them."""
     return any(name == column or name.startswith((f"{column}.", f"{column}[")) for column in columns)
 
 
@@ -139,9 +140,9 @@ def unify(schemas: Iterable[tuple[str, pa.Schema]], merge: Merge, ignore: Collec
     schemas
         Name and schema of each file.
     merge
-        The type that holds both of two types, or None where there is none.
+        Returns the type that holds the values of two types, or None.
     ignore
-        Columns that nobody reads: the first type is as good as another.
+        Columns that are not read; files may disagree on their types.
 
     Raises
     ------
@@ -157,10 +158,10 @@ def unify(schemas: Iterable[tuple[str, pa.Schema]], merge: Merge, ignore: Collec
                 continue
             if merged is None:
                 raise SchemaError(
-                    f"{place}: column {field.name!r} is {field.type}, but {types[field.name]} in "
-                    f"{owners[field.name]}; files of one stream must agree on what is read (--ignore leaves it out)"
+                    f"{place}: column {field.name!r} is {field.type} here, but {types[field.name]} in "
+                    f"{owners[field.name]}; all files must agree on its type, or leave it out with --ignore"
                 )
-            # The file that settled the type is the one to show when another disagrees.
+            # An error must name the file that set the present type: an earlier file may have had a narrower one.
             if field.name not in owners or merged != types[field.name]:
                 owners[field.name] = place
             types[field.name] = merged
@@ -171,7 +172,7 @@ def require(wanted: pa.Schema, found: Iterable[str], place: str) -> None:
     """Refuse a place that lacks one of the wanted columns."""
     names = list(found)
     if not len(wanted):
-        raise SchemaError(f"{place}: no column was asked for")
+        raise SchemaError(f"{place}: no column was requested")
     is_there = set(names)
     for name in wanted.names:
         if name not in is_there:
@@ -179,11 +180,11 @@ def require(wanted: pa.Schema, found: Iterable[str], place: str) -> None:
 
 
 def refuse_strangers(wanted: Sequence[str], found: Sequence[str], place: str) -> None:
-    """Refuse a file that has none of the columns of the stream: it is of another kind."""
+    """Refuse a file that has none of the columns of the stream."""
     if not set(wanted).intersection(found):
         raise SchemaError(
-            f"{place}: none of the columns {', '.join(wanted[:9])} is there, but {', '.join(found[:9])}; is this "
-            "another kind of file?"
+            f"{place}: expected some of the columns {', '.join(wanted[:9])}, found {', '.join(found[:9])}; does this "
+            "file belong to the stream?"
         )
 
 
@@ -193,18 +194,18 @@ def cast(records: pa.RecordBatch, schema: pa.Schema, place: str, row: int) -> pa
     Parameters
     ----------
     records
-        Rows with those columns, or what they are part of; one that is not there is null.
+        Rows with those columns, or with the structs and lists that hold them; an absent column becomes null.
     schema
         The columns wanted.
     place, row
-        Where the rows come from, and the first one's index in the stream; for messages.
+        The place of the rows, and the index of the first row in the stream; for messages.
 
     Raises
     ------
     RowError
-        A value has no exact counterpart in the wanted type.
+        A value cannot be cast exactly to the wanted type.
     SchemaError
-        No value of the column can have one.
+        No value of the column's type can.
     """
     columns = []
     for field, column in _wanted(records, schema):
@@ -219,7 +220,7 @@ def cast(records: pa.RecordBatch, schema: pa.Schema, place: str, row: int) -> pa
 def cast_what_can_be(
     records: pa.RecordBatch, schema: pa.Schema, place: str
 ) -> tuple[pa.RecordBatch, list[tuple[int, str, bytes]]]:
-    """Return the rows that `cast` returns, and of each of the others its index, what is wrong, and the value."""
+    """Return the rows that can be cast, and for each other row its index, the reason, and the value."""
     bad: dict[int, tuple[str, bytes]] = {}
     for field, column in _wanted(records, schema):
         if _cast(column, field, place) is None:
@@ -239,14 +240,15 @@ def _wanted(records: pa.RecordBatch, schema: pa.Schema) -> Iterator[tuple[pa.Fie
 
 def _complaint(field: pa.Field, column: pa.Array, row: int) -> tuple[str, bytes]:
     value = str(column[row].as_py())
-    return f"column {field.name!r}: {shorten(value)!r} ({column.type}) is not exactly a {field.type}", value.encode()
+    line = f"column {field.name!r}: {shorten(value)!r} ({column.type}) cannot be converted exactly to {field.type}"
+    return line, value.encode()
 
 
 def _cast(column: pa.Array, field: pa.Field, place: str) -> pa.Array | None:
     """Cast one column; return None where a value cannot be cast."""
     if column.type == field.type:
         return column
-    # A number that is learned from may be rounded; one that is counted, or a label, may not.
+    # A feature may be rounded to a float; an integer column holds labels or counts, which must stay exact.
     is_rounded = pa.types.is_integer(column.type) and pa.types.is_floating(field.type)
     try:
         return column.cast(field.type, safe=not is_rounded)
@@ -259,12 +261,12 @@ def _cast(column: pa.Array, field: pa.Field, place: str) -> pa.Array | None:
 
 
 def _prepared(column: pa.Array, wanted: pa.DataType) -> pa.Array:
-    """Return a column as it can be cast: what a cast would refuse or tell apart, and we do not, is made the same."""
+    """Return a column prepared for a cast, where Arrow is stricter than we are or distinguishes equal values."""
     if pa.types.is_string(column.type) and pa.types.is_floating(wanted):
         trimmed = pc.utf8_trim_whitespace(column)
         return pc.if_else(pc.is_in(trimmed, value_set=pa.array(NOTHING)), pa.scalar(None, pa.string()), trimmed)
     if pa.types.is_floating(column.type) and pa.types.is_string(wanted):
-        # NaN and the infinities are missing, as among numbers; there is one zero.
+        # NaN and infinity count as missing, as in number columns. Adding 0.0 makes -0.0 and 0.0 the same category.
         finite = pc.if_else(pc.is_finite(column), column, None)
         return finite if pa.types.is_float16(column.type) else pc.add(finite, pa.scalar(0.0, column.type))
     if _is_of_ns(column.type) and wanted == _in_us(column.type):
@@ -274,7 +276,8 @@ def _prepared(column: pa.Array, wanted: pa.DataType) -> pa.Array:
 
 
 def failures(column: pa.Array, wanted: pa.DataType, start: int = 0) -> list[int]:
-    """Return the indices of the values that do not cast, by halving: all do if and only if each does."""
+    """Return the indices of the values that cannot be cast."""
+    # Arrow does not say which value fails, so halve the column until single values remain.
     try:
         column.cast(wanted)
     except pa.ArrowInvalid:

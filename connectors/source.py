@@ -1,22 +1,21 @@
-"""The contract between a place where rows live and a job that learns from them.
+"""The contract between a place that holds rows and a job that learns from them.
 
-A `Source` is a recipe: what the rows look like and where they are. `Source.open` makes a `Reader`, an open handle that
-yields rows in one fixed order, as blocks (`RecordBatchSlice`). A `Cursor` is the position of the **next unapplied
-row**: whoever applied the first n rows of a block keeps ``block.cursor(n)``, and a reader opened there yields exactly
-the rest.
+A `Source` is a recipe: which rows there are, and where. `Source.open` returns a `Reader`, an open handle. It yields
+rows in one fixed order, as blocks (`RecordBatchSlice`). A `Cursor` is the position of the **next unapplied row**. A
+caller that applied the first n rows of a block keeps ``block.cursor(n)``. A reader opened there yields exactly the
+rest.
 
-What every connector promises, and the suite in `testing` checks for each of them, here and in other packages:
+Every connector promises the following. The suite in `testing` checks it for each of them, here and in other packages:
 
-- every row is read once, in the same order each time; an empty block is never yielded, but by a source without end;
-- how rows are cut into blocks means nothing: neither rows, nor values, nor cursors depend on it;
-- a cursor survives JSON. Its `state` belongs to the source and identifies the rows before it, so that a replaced,
-  truncated or edited place is refused with a `CursorError` instead of being read as if nothing had happened, while it
-  is read, between two runs, or between two passes: whoever gets to the end without an error has read what the place
-  holds;
-- memory does not grow with the length of the stream;
-- what cannot be read is an error that names it; or, of a source that was told so, it is handed over as a `BadRow` with
-  the row behind it, or with the end: a resumed reader hands over again what lies behind its cursor;
-- whatever goes wrong is a `ConnectorError` that names the place; nobody turns other errors into one.
+- Every row is read once, in the same order each time. Only an unbounded source yields empty blocks.
+- Rows, values and cursors do not depend on how the rows are cut into blocks.
+- A cursor survives JSON. Its `state` belongs to the source and identifies the rows before it. So a place that was
+  replaced, truncated or edited is refused with a `CursorError`. This holds during a read, between two runs, and between
+  two passes: a reader that reaches the end without an error has read what the place holds.
+- Memory does not grow with the length of the stream.
+- Unreadable data is an error that names it. A source opened with ``keeps_bad_rows`` yields a `BadRow` instead, together
+  with the next row, or at the end. A resumed reader yields again the bad rows after its cursor.
+- Every failure is a `ConnectorError` that names the place. The caller does not convert other errors.
 """
 
 from __future__ import annotations
@@ -32,23 +31,22 @@ import pyarrow as pa
 from connectors.cursor import Cursor
 from connectors.decisions import Decisions
 from connectors.errors import SourceError
-from connectors.notes import BadRow, SourceEvent
+from connectors.events import BadRow, SourceEvent
 
 __all__ = ["Reader", "RecordBatchSlice", "Source"]
 
 
 class RecordBatchSlice:
-    """Some rows in a row, and the position after each of them.
+    """Consecutive rows, and the position after each of them.
 
     Parameters
     ----------
     records
         The rows; at least one.
     locate
-        Position after the first n rows. It is called only when somebody asks, so it may cost a little.
+        Returns the position after the first n rows. It is called only on demand, so it may take a little time.
     notes
-        What is to be said of these rows, in order: what could not be read just before one of them, where the source
-        hands it over, and which begins a file.
+        Events before or at these rows, in order: bad rows, if the source yields them, and starts of files.
     """
 
     __slots__ = ("_locate", "notes", "records")
@@ -65,7 +63,7 @@ class RecordBatchSlice:
 
     @property
     def bad(self) -> list[BadRow]:
-        """What could not be read."""
+        """The bad rows among the notes."""
         return [note for note in self.notes if isinstance(note, BadRow)]
 
     def cursor(self, n: int) -> Cursor:
@@ -74,7 +72,7 @@ class RecordBatchSlice:
 
     @property
     def locator(self) -> Callable[[int], Cursor]:
-        """What `cursor` does, as a function that keeps no row alive."""
+        """`cursor` as a function that keeps no row in memory."""
         return partial(_located, len(self), self._locate)
 
 
@@ -90,13 +88,13 @@ class Reader:
     Parameters
     ----------
     blocks
-        Where the blocks come from; its ``close`` releases whatever it holds.
+        The blocks; its ``close`` method releases what it holds open.
     place
-        What is being read, for messages.
+        Name of the place, for messages.
     next_pass
-        See the method; asked only after the last block.
+        See the method; called only after the last block.
     notes
-        See the property; asked only after the last block.
+        See the property; called only after the last block.
     """
 
     def __init__(
@@ -122,7 +120,7 @@ class Reader:
         except StopIteration:
             raise
         except BaseException:
-            # Whoever goes on after an error must not be handed what lies behind it.
+            # Otherwise a caller that ignores the error would silently miss the rows that failed.
             self.close()
             raise
 
@@ -135,17 +133,17 @@ class Reader:
         self.close()
 
     def next_pass(self) -> Cursor:
-        """Return, once the last block was read, the start of another pass, which must read the same rows."""
+        """Return the start of another pass, which must read the same rows; call it after the last block."""
         return self._next_pass()
 
     @property
     def notes(self) -> Sequence[SourceEvent]:
-        """What is to be said of what lies behind the last row, once the last block was read."""
+        """Events after the last row, once the last block was read."""
         return self._notes()
 
     @property
     def bad(self) -> list[BadRow]:
-        """What could not be read behind the last row."""
+        """Bad rows after the last row."""
         return [note for note in self.notes if isinstance(note, BadRow)]
 
     def close(self) -> None:
@@ -157,7 +155,7 @@ class Reader:
 
 
 class Source(ABC):
-    """Where rows come from: a recipe that can be opened any number of times."""
+    """A recipe for reading rows; it can be opened any number of times."""
 
     @property
     @abstractmethod
@@ -167,12 +165,12 @@ class Source(ABC):
     @property
     @abstractmethod
     def n_rows(self) -> int | None:
-        """Number of rows, where it is known without reading them."""
+        """Number of rows; None where it is unknown before reading."""
 
     @property
     @abstractmethod
     def description(self) -> str:
-        """A short line for people: how many places of which format."""
+        """A short line for messages: how many places, of which format."""
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -181,11 +179,11 @@ class Source(ABC):
 
     @property
     def type_warnings(self) -> dict[str, str]:
-        """By name, a line for people on each column that may not be what it is taken for; empty where none is."""
+        """By column name, a warning for each column whose inferred type is doubtful."""
         return {}
 
     is_unbounded = False
-    """Whether the source may wait for rows for ever: an empty block then says that there is none for now."""
+    """Whether the source may wait for rows without end; an empty block then means that no row is available yet."""
 
     @abstractmethod
     def open(
@@ -200,49 +198,52 @@ class Source(ABC):
         Parameters
         ----------
         schema
-            The columns wanted, in any order, each with the type it is read as. It does not change between the runs
-            of a job, whatever the natural types have become.
+            The columns wanted, in any order, each with the type to read it as. It is the same in all runs of a job,
+            even if the natural types change.
         cursor
-            Where to go on; the start where none is given.
+            Where to resume; by default, the start.
         decisions
-            Where an endless source keeps what it decides, and finds what it decided before.
+            Where an unbounded source writes its decisions, and reads those of earlier runs.
         known
-            Names of all columns that are known, wanted or not: a file that has others is refused before its first row,
-            by a `NewColumnsError`. Where they are not given, others are no matter; nor is one that a file lacks.
+            Names of all known columns, wanted or not. A file with other columns is refused before its first row, with a
+            `NewColumnsError`. By default new columns are ignored. A column that a file lacks is always accepted.
 
         Raises
         ------
         SchemaError
             A column is missing, or cannot be read as its type.
         CursorError
-            The place is not what the cursor points into.
+            The place does not hold the rows that the cursor identifies.
         SourceError
             The place cannot be read.
         """
 
     def label(self, cursor: Cursor) -> str:
-        """Return what to call the place of the last row before a cursor, in messages; unless overridden, all of it."""
+        """Return the name, for messages, of the place that holds the last row before a cursor.
+
+        By default it is the description of the whole source.
+        """
         return self.description
 
     def same_rows_before(self, one: Cursor, other: Cursor) -> bool:
-        """Tell whether the same rows lie before two cursors of this source.
+        """Return whether the rows before two cursors of this source are the same.
 
-        Unless overridden, they do where the cursors are equal. A state that also holds what may change while the rows
-        stay, such as the time of a file, has to be compared without it.
+        By default they are if the cursors are equal. Override this if a state holds values that may change while the
+        rows stay, such as the time of a file.
         """
         return one == other
 
     def compact(self, cursor: Cursor) -> Cursor:
-        """Return a cursor with as much of its state as `commit` needs: a job keeps many of them."""
+        """Return a cursor with only the state that `commit` needs; a job keeps many of them."""
         return cursor
 
     def commit(self, cursor: Cursor) -> None:  # noqa: B027 - most sources keep nothing of their own
-        """Hear that no reader will be opened before a position any more."""
+        """Release what is needed only before a position; no reader will be opened before it again."""
 
     @abstractmethod
     def fraction(self, cursor: Cursor) -> float | None:
-        """Return how much of the source lies before `cursor`, 0 to 1; None where it cannot be known."""
+        """Return the share of the source before `cursor`, 0 to 1; None where it is unknown."""
 
     def lag(self, cursor: Cursor) -> int | None:
-        """Return how many bytes lie there behind `cursor`; None where it cannot be known. Any thread may ask."""
+        """Return the number of bytes after `cursor`; None where it is unknown. Any thread may call it."""
         return None

@@ -1,4 +1,4 @@
-"""Words that messages have in common."""
+"""Helpers for messages: suggestions and shortened text."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -7,7 +7,7 @@ __all__ = ["nearest", "shorten"]
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Return a hint with the most similar of `names`, or nothing.
+    """Return a hint with the most similar of `names`, or an empty string.
 
     Examples
     --------
@@ -19,5 +19,5 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 def shorten(text: str, length: int = 60) -> str:
-    """Return the text, its end left out where it is long."""
+    """Return the text, cut to a length."""
     return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,4 +1,4 @@
-r"""What every source promises, as one suite for the author of a connector: a class to inherit from, run by pytest.
+r"""Test what every source promises: a class for authors of connectors to inherit from, run by pytest.
 
 In a test module of your package, with pytest installed::
 
@@ -6,15 +6,24 @@ In a test module of your package, with pytest installed::
         def make(self, rows, folder):
             return open_mine(write_mine(rows, folder))
 
-The points: (1) every row once, in order; (2) blocks of exactly the size asked for; (3) for every k: stop after k
-minibatches, reopen from the cursor after a JSON round trip, the rest is identical, and again from there; (4) cursors
-before the first read, at the end, after the end; (5) a second epoch equals the first; (6) minibatches of 1, larger than
-the source, no divisor of a block; (7) nothing to read; (8) a place that was edited or cut off is refused; (9) a bad
-cell names row and column, where there can be one; (10) close twice, use after close; (11) a place that is gone is one
-error of ours that names it; (12) readers leave nothing open.
+It tests these points:
 
-Not here, since it takes the place to see it: that memory does not grow with the stream, and what is handed over as bad
-rows.
+1. Every row is read once, in order.
+2. Blocks have exactly the requested size.
+3. Stop after any minibatch, and reopen from the cursor after a JSON round trip: the rest is identical, and again from
+   there.
+4. Cursors work before the first read, at the end, and after the end.
+5. A second epoch equals the first.
+6. Minibatches may have 1 row, more rows than the source, or a size that does not divide a block.
+7. A source may have no rows.
+8. A place that was edited or cut off is refused.
+9. The error for a bad cell names its row and column, if cells can be bad.
+10. A reader may be closed twice; use after a close is an error.
+11. A missing place is one `ConnectorError` that names it.
+12. Readers leave no file open.
+
+Two promises are not tested here, since a test of them depends on the connector: memory that does not grow with the
+stream, and events for bad rows.
 """
 
 from __future__ import annotations
@@ -57,7 +66,7 @@ SCHEMA = pa.schema([("word", pa.string()), ("i", pa.int64()), ("x", pa.float64()
 
 
 def blocks(source: Source, n_rows: int, cursor: Cursor | None = None) -> list[RecordBatchSlice]:
-    """Read everything from a position on, in blocks of a size."""
+    """Read everything from a position onwards, in blocks of a given size."""
     with source.open(SCHEMA, cursor) as reader:
         return list(rebatch(reader, n_rows))
 
@@ -68,29 +77,29 @@ def rows(some: list[RecordBatchSlice]) -> list[dict[str, Any]]:
 
 
 def through_json(cursor: Cursor) -> Cursor:
-    """Send a cursor through JSON."""
+    """Return a cursor after a JSON round trip."""
     return Cursor.from_json(json.loads(json.dumps(cursor.to_json())))
 
 
 class SourceContract(ABC):
-    """Inherit from this, and say how a source of a table is made."""
+    """Tests of the contract; a subclass defines how to make a source from a table."""
 
     @abstractmethod
     def make(self, rows: pa.Table, folder: Path) -> Source:
-        """Return a source of these rows; what it reads goes into a folder, in place of what was made there before."""
+        """Return a source of these rows; write its data into the folder, and replace what was made there before."""
 
     def change(self, rows: pa.Table, folder: Path) -> Source:
-        """Return a source of other rows, in the place of those that `make` put there; as it does, unless overridden."""
+        """Return a source of other rows in the place that `make` used; by default, call `make`."""
         return self.make(rows, folder)
 
     def make_bad(self, folder: Path) -> Source | None:
-        """Return a source of the first rows of `table`, the third with ``oops`` for its ``i``; None if none can be."""
+        """Return a source of the first rows of `table`, with ``oops`` as ``i`` of the third row; None if impossible."""
         return None
 
     def remove(self, folder: Path) -> list[str]:
-        """Take away what `make` put into its place, and return the names of it: an error is to tell one of them.
+        """Remove what `make` wrote, and return its names; the error for the missing place must contain one of them.
 
-        Unless overridden, all files of the folder are removed; where there is none, the place cannot be gone.
+        By default all files of the folder are removed. If there are none, the test is skipped.
         """
         found = [path for path in folder.rglob("*") if not path.is_dir()]
         for path in found:
@@ -99,12 +108,12 @@ class SourceContract(ABC):
 
     @pytest.fixture
     def source(self, tmp_path: Path) -> Source:
-        """Make a source of the usual rows."""
+        """Return a source of the usual rows."""
         return self.make(table(), tmp_path)
 
     @pytest.mark.parametrize("size", [1, 7, 16, 103, 500])
     def test_every_row_once_in_order_in_exact_blocks(self, source: Source, size: int) -> None:
-        """Points 1, 2 and 6: all rows, in order, in blocks of the size asked for, only the last one short."""
+        """Points 1, 2 and 6: all rows, in order, in blocks of the requested size; only the last one may be smaller."""
         some = blocks(source, size)
         assert rows(some) == table().select(SCHEMA.names).to_pylist()
         assert [len(block) for block in some[:-1]] == [size] * (len(some) - 1)
@@ -112,7 +121,7 @@ class SourceContract(ABC):
 
     @pytest.mark.parametrize("size", [1, 10, 32])
     def test_stopping_after_any_minibatch_changes_nothing(self, source: Source, size: int) -> None:
-        """Point 3: from every border, the rest is identical, borders included; and from the next border once more."""
+        """Point 3: from every minibatch boundary the rest is identical, and from the next boundary once more."""
         whole = blocks(source, size)
         for k, block in enumerate(whole):
             rest = blocks(source, size, through_json(block.cursor(len(block))))
@@ -122,7 +131,7 @@ class SourceContract(ABC):
                 assert rows(again) == rows(whole[k + 2 :])
 
     def test_stopping_after_any_row_changes_nothing(self, source: Source) -> None:
-        """Point 3, within blocks: every row is a border for somebody."""
+        """Point 3, within blocks: the cursor after every row resumes at the next one."""
         (block,) = blocks(source, N_ROWS)
         expected = rows([block])
         for n in range(N_ROWS + 1):
@@ -131,7 +140,7 @@ class SourceContract(ABC):
             assert rows(blocks(source, 50, through_json(cursor))) == expected[n:]
 
     def test_cursors_at_the_ends(self, source: Source) -> None:
-        """Point 4: the start reads everything; the end reads nothing, and stays the end."""
+        """Point 4: a cursor at the start reads everything; a cursor at the end reads nothing, and stays the end."""
         assert rows(blocks(source, 10, through_json(Cursor.start()))) == rows(blocks(source, 10))
         last = blocks(source, 10)[-1]
         end = through_json(last.cursor(len(last)))
@@ -141,7 +150,7 @@ class SourceContract(ABC):
             last.cursor(len(last) + 1)
 
     def test_a_cursor_is_the_same_after_json(self, source: Source) -> None:
-        """Point 3: its state holds nothing that JSON changes, such as a tuple; what the source says of it stays."""
+        """Point 3: its state holds nothing that JSON changes, such as a tuple; its label and fraction stay."""
         (block,) = blocks(source, N_ROWS)
         with source.open(SCHEMA) as reader:
             for _ in reader:
@@ -156,20 +165,20 @@ class SourceContract(ABC):
         assert "\n" not in source.label(start)
 
     def test_cursors_tell_whether_the_same_rows_lie_before_them(self, source: Source) -> None:
-        """Point 3: so a job knows again where a shuffle window ended; another reader, and JSON, change nothing."""
+        """Point 3: a job finds the end of a shuffle window again, with another reader and after JSON."""
         (first,), (second,) = blocks(source, N_ROWS), blocks(source, N_ROWS)
         for n in range(1, N_ROWS + 1):
             assert source.same_rows_before(through_json(first.cursor(n)), second.cursor(n))
             assert not source.same_rows_before(first.cursor(n - 1), second.cursor(n))
 
     def test_a_second_epoch_equals_the_first(self, source: Source) -> None:
-        """Point 5: opening again reads the same, with the same cursors."""
+        """Point 5: a source opened again yields the same rows and cursors."""
         first, second = blocks(source, 9), blocks(source, 9)
         assert [b.records for b in first] == [b.records for b in second]
         assert [b.cursor(len(b)) for b in first] == [b.cursor(len(b)) for b in second]
 
     def test_another_pass_reads_the_same(self, source: Source) -> None:
-        """Point 5: a pass that remembers the one before it reads the same, from any border too, and so does a third."""
+        """Point 5: a second pass and a third one, from `next_pass`, read the same rows, and resume at any row."""
         with source.open(SCHEMA) as reader:
             expected = rows(list(rebatch(reader, 10)))
             cursor = reader.next_pass()
@@ -182,14 +191,14 @@ class SourceContract(ABC):
             assert again == cursor
 
     def test_nothing_to_read(self, tmp_path: Path) -> None:
-        """Point 7: a source without rows has a schema and yields no block."""
+        """Point 7: a source without rows has a schema, and yields no block."""
         source = self.make(table().slice(0, 0), tmp_path)
         assert blocks(source, 5) == []
         assert set(source.schema.names) == set(SCHEMA.names)
 
     @pytest.mark.parametrize("what", ["edited", "cut off", "edited, another pass"])
     def test_a_changed_place_is_refused(self, tmp_path: Path, what: str) -> None:
-        """Point 8: where a row that was read is another one, or is no more, nothing is read on."""
+        """Point 8: if a row that was read has changed or is gone, a resumed reader raises an error."""
         source = self.make(table(), tmp_path)
         with source.open(SCHEMA) as reader:
             first, *_ = rebatch(reader, 60)
@@ -201,16 +210,16 @@ class SourceContract(ABC):
         assert "\n" not in str(caught.value)
 
     def test_a_bad_cell_is_named(self, tmp_path: Path) -> None:
-        """Point 9: one line with the row, counted from 0, and the column."""
+        """Point 9: the error is one line with the row, counted from 0, and the column."""
         source = self.make_bad(tmp_path)
         if source is None:
-            pytest.skip("no cell of such a source can be bad")
+            pytest.skip("a source of this kind has no bad cells")
         with pytest.raises(RowError, match=r"row 2\b.*'i'") as caught:
             blocks(source, 1)
         assert "\n" not in str(caught.value)
 
     def test_close_twice_and_use_after_close(self, source: Source) -> None:
-        """Point 10: closing again does nothing; reading on says that the reader is closed."""
+        """Point 10: a second close does nothing; a read after it is an error that says so."""
         reader = source.open(SCHEMA)
         next(reader)
         reader.close()
@@ -220,18 +229,18 @@ class SourceContract(ABC):
 
     @pytest.mark.parametrize("start", ["the start", "a cursor"])
     def test_a_place_that_is_gone_is_named(self, source: Source, tmp_path: Path, start: str) -> None:
-        """Point 11: one line that names the place, whether anything was read before it went or not."""
+        """Point 11: the error is one line that names the place, with and without a read before the removal."""
         cursor = through_json(blocks(source, 10)[3].cursor(4)) if start == "a cursor" else None
         names = self.remove(tmp_path)
         if not names:
-            pytest.skip("the place of such a source cannot be gone")
+            pytest.skip("a source of this kind has no place to remove")
         with pytest.raises(ConnectorError) as caught:
             blocks(source, 10, cursor)
         assert any(name in str(caught.value) for name in names)
         assert "\n" not in str(caught.value)
 
     def test_readers_leave_nothing_open(self, source: Source) -> None:
-        """Point 12: whether they were read to the end or closed before it; what is kept once may stay open."""
+        """Point 12: a reader leaves no file open, read to its end or not; a few files may stay open for all readers."""
         n_open = []
         for _ in range(10):
             rows(blocks(source, 10))
@@ -239,12 +248,12 @@ class SourceContract(ABC):
                 next(reader)
             source.open(SCHEMA).close()
             n_open.append(len(list(_OPEN.iterdir())))
-        # Fewer than one for each round: what else runs in this process opens and closes files, too.
+        # The limit is less than one file for each round, not 0: other code in this process opens files too.
         assert n_open[9] - n_open[1] < 8
 
     @pytest.mark.parametrize("depth", [1, 3])
     def test_reading_ahead_changes_nothing(self, source: Source, depth: int) -> None:
-        """The rows and cursors that come through a thread are those that come without."""
+        """A thread that reads ahead yields the same rows and cursors."""
         with source.open(SCHEMA) as reader:
             ahead = prefetch(rebatch(reader, 10), depth)
             some = list(ahead)
@@ -253,7 +262,7 @@ class SourceContract(ABC):
         assert [b.cursor(3) for b in some] == [b.cursor(3) for b in blocks(source, 10)]
 
     def test_progress_goes_from_nothing_to_all(self, source: Source) -> None:
-        """The fraction read never falls, and ends at 1, where it can be known."""
+        """The fraction never falls, and ends at 1, unless it is unknown."""
         some = blocks(source, 10)
         fractions = [source.fraction(b.cursor(len(b))) for b in some]
         known = [fraction for fraction in fractions if fraction is not None]
@@ -261,7 +270,7 @@ class SourceContract(ABC):
         assert not known or known[-1] == pytest.approx(1.0)
 
     def test_what_is_left_becomes_nothing(self, source: Source) -> None:
-        """The bytes behind a cursor never grow while nothing is written, and are none at the end, where known."""
+        """The bytes after a cursor never grow while nothing is written, and are 0 at the end, unless unknown."""
         some = blocks(source, 10)
         left = [source.lag(b.cursor(len(b))) for b in some]
         known = [n_bytes for n_bytes in left if n_bytes is not None]
@@ -269,7 +278,7 @@ class SourceContract(ABC):
         assert not known or known[-1] == 0
 
     def test_an_absent_column_is_named(self, source: Source) -> None:
-        """A column that is not there is refused with the nearest name."""
+        """The error for an absent column suggests the nearest name."""
         with (
             pytest.raises(ConnectorError, match=r"wrod.*word"),
             source.open(pa.schema([("wrod", pa.string())])) as reader,
@@ -277,7 +286,7 @@ class SourceContract(ABC):
             list(reader)
 
     def test_numbers_are_read_as_asked(self, source: Source) -> None:
-        """Whole numbers can be read as floats: the schema asked for decides."""
+        """Integers can be read as floats: the requested schema decides."""
         with source.open(pa.schema([("i", pa.float64())])) as reader:
             values = np.concatenate([block.records["i"].to_numpy() for block in reader])
         assert values.tolist() == list(map(float, range(N_ROWS)))

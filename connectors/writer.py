@@ -1,4 +1,4 @@
-"""Rows to a file, all or none: what is found under the name is the old content or the whole new one."""
+"""Write rows to a file, all or none: the file holds either the old content or all of the new one."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _ROWS_AT_ONCE = 1 << 16
 
 
 class Writer:
-    """A file in the making, and a context manager; see `open_writer`."""
+    """A file that is being written, and a context manager; see `open_writer`."""
 
     def __init__(self, target: Path, extension: str, schema: pa.Schema) -> None:
         self._target, self._schema = target, schema
         self._temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-        # Rows wait for others, since each piece handed on becomes a row group of a Parquet file.
+        # Each table that is written becomes a row group of Parquet, and small row groups read slowly.
         self._waiting: list[pa.RecordBatch] = []
         self._n_waiting = 0
         self._has_blank_lines = extension != ".parquet" and len(schema) == 1
@@ -45,7 +45,7 @@ class Writer:
         if not records.schema.equals(self._schema):
             raise SchemaError(f"{self._target}: expected rows of {_line(self._schema)}, found {_line(records.schema)}")
         if self._has_blank_lines and records.column(0).null_count:
-            raise RowError(f"{self._target}: a null alone in its row makes a blank line, which readers of CSV skip")
+            raise RowError(f"{self._target}: a null in a single column is a blank line, and CSV readers skip those")
         self._waiting.append(records)
         self._n_waiting += records.num_rows
         if self._n_waiting >= _ROWS_AT_ONCE:
@@ -57,7 +57,7 @@ class Writer:
         self._waiting, self._n_waiting = [], 0
 
     def _commit(self) -> None:
-        """Give the whole file its name; the disk has it before anybody can see it."""
+        """Give the whole file its name, after it is on the disk."""
         if self._n_waiting:
             self._hand_on()
         with foreign_errors(str(self._target)):
@@ -86,10 +86,10 @@ class Writer:
 
 
 def open_writer(path: str | os.PathLike[str], schema: pa.Schema) -> Writer:
-    r"""Open a file for rows; its extension tells the format.
+    r"""Open a file for rows; its extension decides the format.
 
-    The file appears under its name when the ``with`` block has ended well, written through to the disk. When the block
-    ends with an error nothing is left behind, and a file of that name is as it was.
+    The file appears under its name, synced to the disk, when the ``with`` block ends without an error. If the block
+    fails, no new file remains, and an older file of that name is unchanged.
 
     Parameters
     ----------
@@ -116,14 +116,14 @@ def open_writer(path: str | os.PathLike[str], schema: pa.Schema) -> Writer:
     target = Path(path)
     extension = next((known for known in WRITABLE if target.name.lower().endswith(known)), None)
     if extension is None:
-        raise SourceError(f"{path}: unknown kind of file; supported are {', '.join(WRITABLE)}")
+        raise SourceError(f"{path}: unknown file type; supported: {', '.join(WRITABLE)}")
     if target.is_dir():
-        raise SourceError(f"{path}: this is a folder; give the name of a file")
+        raise SourceError(f"{path}: this is a folder; give a file name")
     return Writer(target, extension, schema)
 
 
 def _open_sink(files: ExitStack, path: str, extension: str, schema: pa.Schema) -> Any:
-    """Return what takes tables; closing `files` closes it, and what is below."""
+    """Return the sink that tables are written to; closing `files` closes it and its file."""
     if extension == ".parquet":
         return files.enter_context(pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True))
     file = files.enter_context(pa.OSFile(path, "wb"))

@@ -1,4 +1,4 @@
-"""Which file of a place that is followed comes next: the one that was decided for, or the first that was not read."""
+"""Choose the next file of a followed place: the one in the decisions, or the first unread one."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from collections import deque
 from pathlib import Path
 
 from connectors.errors import CursorError, SourceError
+from connectors.events import BadRow
 from connectors.files import intervals
 from connectors.files.file_decisions import FileDecisions
 from connectors.files.listing import Listing
 from connectors.files.open_file import OpenFile
 from connectors.files.recognition import BeingRead, Recognition, late
 from connectors.formats.file_cursor import FileCursor, FileIdentity
-from connectors.notes import BadRow
 
 __all__ = ["FileQueue"]
 
 
 class FileQueue:
-    """The files that come next, in their order.
+    """The next files, in order.
 
     Parameters
     ----------
     files
         The place.
     recognition
-        Tells which of its files were read.
+        Finds the files that were not read yet.
     decisions
-        What was decided about files.
+        Decisions about files.
     keeps_bad_rows
         Whether a file that comes too late is a bad row, instead of an error.
     """
@@ -48,11 +48,11 @@ class FileQueue:
         return len(self._names)
 
     def look_again(self) -> None:
-        """Look at the place when the next file is asked for, however short ago that was done."""
+        """List the place at the next request for a file, even if it was listed a moment ago."""
         self._listed = -intervals.LIST_S
 
     def next_name(self, cursor: FileCursor, present: OpenFile | None) -> str | None:
-        """Return the file that comes after the present one; None if there is none yet."""
+        """Return the file after the current one; None if there is none yet."""
         decided = self._decisions.came_next(cursor.file + (present is not None))
         if decided is not None:
             return self._found_again(decided)
@@ -61,17 +61,17 @@ class FileQueue:
         return self._names[0] if self._names else None
 
     def take(self, name: str) -> None:
-        """Take a file out, since it is being read."""
+        """Remove a file from the queue, since it is being read."""
         if name in self._names:
             self._names.remove(name)
 
     def take_late(self) -> list[BadRow]:
-        """Return what is to be said of files that came too late, once."""
+        """Return the events of files that came too late, each of them once."""
         found, self._late = self._late, []
         return found
 
     def _look(self, cursor: FileCursor, present: OpenFile | None) -> deque[str]:
-        """Return the files that come next, and note those that came too late."""
+        """Return the unread files, and store which files came too late."""
         reading = None
         if present is not None:
             reading = BeingRead(present.reader.identity(), present.reader.status_now(), has_rows=present.is_decided)
@@ -81,21 +81,21 @@ class FileQueue:
         return deque(file.name for file in unread)
 
     def _note_late(self, name: str, row: int) -> None:
-        """Note, once, that a file came after later ones in the order were read and forgotten."""
+        """Store, once, that a file came after later ones in the order had been read and dropped from the list."""
         if self._decisions.is_late(name):
             return
         found = late(name, row)
         if not self._keeps_bad_rows:
-            raise SourceError(f"{name}: {found.reason}; rename it, so that it comes last")
+            raise SourceError(f"{name}: {found.reason}; rename it so that it is last in the order")
         self._decisions.note_late(row, name)
         self._late.append(found)
 
     def _found_again(self, decided: FileIdentity) -> str | None:
-        """Return by what name a file goes now that came next before; None if it is not seen in this moment.
+        """Return the present name of a file in the decisions; None if it is not visible at this moment.
 
-        It is known by its first rows; one that had none, by its number.
+        A file is recognised by its first rows, or by its inode number if it had no rows.
         """
-        with contextlib.suppress(OSError):  # as a rule nothing happened to it
+        with contextlib.suppress(OSError):  # usually the file has neither moved nor changed
             is_it = Path(decided.name).stat().st_ino == decided.inode
             if is_it and (not decided.digest or self._recognition.holds(decided.name, decided)):
                 self._missed = 0.0
@@ -105,11 +105,10 @@ class FileQueue:
             if self._recognition.holds(file.name, decided) if decided.digest else file.status.st_ino == decided.inode:
                 self._missed = 0.0
                 return file.name
-        if not self._missed:  # it may be renamed in this very moment
+        if not self._missed:  # another process may be renaming it, so wait before it counts as gone
             self._missed = time.monotonic()
         elif time.monotonic() - self._missed > intervals.QUIET_S:
             raise CursorError(
-                f"{decided.name}: the file that came next is gone or changed, and rows of it may have been learned; "
-                "put it back"
+                f"{decided.name}: the next file is gone or changed, and rows of it may have been learned; put it back"
             )
         return None

@@ -1,21 +1,19 @@
-"""Sources that do not end: text that grows and is rotated, folders in which files land.
+"""Sources that are followed: text files that grow and are rotated, folders in which new files appear.
 
-Files are read one after the other, like those of a source that ends. What is new is that nobody knows what comes next:
+Files are read one after the other. Unlike in a source that ends, the next file is not known in advance:
 
-- a file of text is read on while it grows; a record that is not ended is held back. It is left for another file once it
-  was quiet for a while; one that grows after that is read on later, from where it was left;
-- a file that is renamed while it is read is the same file; one that was truncated begins anew, and what was not read of
-  it is looked for in a copy;
-- a file whose name begins with ``.`` or ``_``, or ends otherwise than data do, is not looked at: so an upload under
-  such a name is invisible until it is renamed. A Parquet file without a footer and compressed text are read once
-  nothing was written to them for a while;
-- which file comes next, and where the one before is left, is decided once, and whoever opens the source can keep that
-  (`Decisions`): so a run that goes on from an earlier position reads the files in the order of the first one, though
-  others have come in between, and whatever they are called by then.
+- A text file is read while it grows. An incomplete record is held back. After a time without a write, the reader moves
+  to the next file. If the old file grows again, it is read later, from where it was left.
+- A file that is renamed during the read is the same file. A truncated file is read from its start. The rows that it
+  lost unread are looked for in a copy.
+- A file is ignored if its name begins with ``.`` or ``_``, or has an unknown extension. So an upload under such a name
+  is invisible until it is renamed. Compressed text, and Parquet without a footer, is read after a time without a write.
+- The next file, and the offset at which the previous one was left, are decided once and stored (`Decisions`). So a run
+  that resumes from an earlier position reads the files in the same order, even if new files came or old ones were
+  renamed.
 
-The identities of 256 files are kept in a cursor, those that come last in the order; an earlier one is known by its
-place: a file that comes before them, and was written later than the files there were, or appears while the place is
-followed, is a bad row.
+A cursor lists 256 files, the last ones in the order. Earlier files are known only by their position in the order. A
+file that appears before them is a bad row if it is newer than they are, or appears while the place is followed.
 """
 
 from __future__ import annotations
@@ -50,9 +48,9 @@ class Follow:
     Parameters
     ----------
     order
-        ``name``, or ``time``: of the last change, then name.
+        Order of files: ``name``, or ``time`` (of the last change, then name).
     idle_timeout_s
-        End when nothing came for so long; ``None`` to wait for ever.
+        Seconds without new data after which the source ends; ``None`` to wait for ever.
     """
 
     order: str = "name"
@@ -60,29 +58,30 @@ class Follow:
 
 
 class FollowedSource(Source):
-    """Rows of a file that grows, or of files that land in a folder or match a pattern.
+    """Rows of a file that grows, or of files that appear in a folder or match a pattern.
 
     Parameters
     ----------
     place
         The file, the folder or the pattern.
     format_of
-        Returns the format of a file, None for what is no data.
+        Returns the format of a file; None for a file that is not data.
     follow
-        In what order, for how long.
+        The order of files, and the timeout.
     keeps_bad_rows, ignore
         As in `files.FileSource`.
     spool
-        What writes the files, if the place is its folder.
+        The spool that writes the files, if the place is its folder.
     on_message
-        Hears, in a line, why it takes a while, and of what is held back at the end; any thread may call it.
+        Receives one line when the source waits for its first rows, or ends with an incomplete record. Any thread may
+        call it.
 
     Raises
     ------
     SourceError
-        There is no such place; or nothing came in time.
+        There is no such place, or no data came in time.
     SchemaError
-        Columns disagree.
+        Files disagree on the type of a column.
     """
 
     is_unbounded = True
@@ -106,30 +105,30 @@ class FollowedSource(Source):
             self._schema = self._first_schema()
 
     def _first_schema(self) -> pa.Schema:
-        """Wait for a file that has rows, and return the columns of the first files."""
+        """Wait for a file with rows, and return the columns of the first files."""
         began, is_told = time.monotonic(), False
         with contextlib.closing(self._files.watch()) as watch:
             while True:
                 has_ended = self._spool is not None and self._spool.has_ended
                 facts = self._first_facts()
                 if any(fact.schema is not None if has_ended else _has_rows(fact) for fact in facts):
-                    if not has_ended:  # the more rows there are, the more types are known
+                    if not has_ended:  # more rows may be on their way, and types are inferred better from more rows
                         time.sleep(intervals.QUIET_S)
                         facts = [self._peek(fact.name) or fact for fact in facts]
                     self._type_warnings = type_warnings_of(facts)
                     return first_columns(facts, schema_of(facts, self._files.format, self._ignore))
                 if self._spool is not None and has_ended:
                     self._spool.refuse_failure()
-                    raise SourceError(f"{self._place}: what came has no rows; expected a header, and records")
+                    raise SourceError(f"{self._place}: the input has no rows; expected a header and records")
                 if self._follow.idle_timeout_s is not None and time.monotonic() - began > self._follow.idle_timeout_s:
-                    raise SourceError(f"{self._place}: nothing to read came within {self._follow.idle_timeout_s:g} s")
+                    raise SourceError(f"{self._place}: no data came within {self._follow.idle_timeout_s:g} s")
                 if self._on_message is not None and not is_told and time.monotonic() - began >= intervals.PATIENCE_S:
                     self._on_message(f"{self._place}: waiting for the first rows")
                     is_told = True
                 watch.wait(intervals.LOOK_S)
 
     def _first_facts(self) -> list[FileFacts]:
-        """Look at the first files, as far as some that have rows; of a log that has none yet, at what it was before."""
+        """Inspect the first files, up to a number with rows; if a log has no rows yet, inspect its rotated files."""
         facts: list[FileFacts] = []
         n_with_rows = 0
         for found in self._files.listed():
@@ -144,7 +143,7 @@ class FollowedSource(Source):
         return facts
 
     def _peek(self, name: str) -> FileFacts | None:
-        """Look at a file; None if it cannot be looked at yet."""
+        """Inspect a file; return None if it cannot be read yet."""
         try:
             with foreign_errors(name):
                 return self._files.format(name).peek(name)
@@ -153,17 +152,17 @@ class FollowedSource(Source):
 
     @property
     def schema(self) -> pa.Schema:
-        """The columns of the first file that was there, with types that fit the first ones."""
+        """The columns of the first file, with types that fit the first files."""
         return self._schema
 
     @property
     def type_warnings(self) -> dict[str, str]:
-        """What the first files tell of their columns."""
+        """Type warnings about columns of the first files."""
         return self._type_warnings
 
     @property
     def n_rows(self) -> None:
-        """Nobody knows."""
+        """Always None: the number of rows is unknown."""
 
     @property
     def description(self) -> str:
@@ -171,10 +170,10 @@ class FollowedSource(Source):
         return f"{self._files.place}, followed" if self._spool is None else self._spool.description
 
     def fraction(self, cursor: Cursor) -> None:
-        """Nobody knows."""
+        """Return None: the length of the stream is unknown."""
 
     def lag(self, cursor: Cursor) -> int | None:
-        """Return the bytes that were not read; a Parquet file counts until its first row is."""
+        """Return the number of unread bytes; a Parquet file counts as a whole until its first row is read."""
         files = FileCursor.from_cursor(cursor)
         seen = {key: one for one in files.seen for key in (one.inode, one.name) if key}
         n_bytes = 0
@@ -184,7 +183,7 @@ class FollowedSource(Source):
                 identity = seen.get(status.st_ino) or seen.get(file.name)
                 if identity is None:
                     n_bytes += status.st_size if file.key > files.horizon.place else 0
-                elif self._files.format(file.name).guesses_types:  # of text, offsets are bytes
+                elif self._files.format(file.name).guesses_types:  # text: only there are offsets bytes
                     n_bytes += max(0, status.st_size - identity.offset)
             return n_bytes
         return None
@@ -195,15 +194,15 @@ class FollowedSource(Source):
         return self.description if last is None else last.name if self._spool is None else self._spool.told(last.name)
 
     def same_rows_before(self, one: Cursor, other: Cursor) -> bool:
-        """Tell whether the same rows lie before two cursors, in files that may have been touched meanwhile."""
+        """Return whether the rows before two cursors are the same; files may have been touched meanwhile."""
         return same_rows_before(one, other)
 
     def compact(self, cursor: Cursor) -> Cursor:
-        """Return a cursor that knows the file of its last row alone."""
+        """Return a cursor that lists only the file of its last row."""
         return FileCursor.at_last_file(cursor).to_cursor()
 
     def commit(self, cursor: Cursor) -> None:
-        """Let what no checkpoint needs any more be removed, if it is ours; see `Source.commit`."""
+        """Remove files of the spool that no checkpoint needs any more; see `Source.commit`."""
         last = FileCursor.at_last_file(cursor).last
         if self._spool is not None and last is not None:
             self._spool.commit(last.name)
@@ -218,7 +217,7 @@ class FollowedSource(Source):
         """Open the place at a position; see `Source.open`."""
         start = FileCursor.from_cursor(cursor or Cursor.start())
         if self._spool is not None and not self._spool.is_kept:
-            # What came before is gone with the process that it came to.
+            # A temporary spool is deleted with its process, so earlier rows are gone and their cursors are useless.
             start, decisions = FileCursor(start.row), None
         with telling(self._spool):
             blocks = Following(
@@ -237,5 +236,5 @@ class FollowedSource(Source):
 
 
 def _has_rows(fact: FileFacts) -> bool:
-    """Tell whether a file has rows: of one with a header alone no type is known."""
+    """Return whether a file has rows; with a header alone, no type is known."""
     return bool(fact.n_rows) or (fact.schema is not None and any(type_ != pa.null() for type_ in fact.schema.types))

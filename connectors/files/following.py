@@ -1,4 +1,4 @@
-"""Read files that are followed, one after the other, and say so where there is nothing for now."""
+"""Read followed files one after the other; an empty block means that no row is available yet."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 from connectors.cursor import Cursor
 from connectors.decisions import Decisions
 from connectors.errors import ConnectorError, SchemaError, SourceError, foreign_errors
+from connectors.events import FileStart, SourceEvent
 from connectors.files import intervals
 from connectors.files.file_decisions import FileDecisions
 from connectors.files.file_queue import FileQueue
@@ -20,7 +21,6 @@ from connectors.files.opener import FileOpener
 from connectors.files.recognition import Recognition
 from connectors.formats.base import block_of, file_start, identify, refusal, refuse_crowd
 from connectors.formats.file_cursor import FileCursor, FileIdentity
-from connectors.notes import FileStart, SourceEvent
 from connectors.pipes.spool import Spool, telling
 from connectors.schemas import refuse_strangers
 from connectors.source import RecordBatchSlice
@@ -29,7 +29,7 @@ __all__ = ["Following"]
 
 
 class Following(Iterator[RecordBatchSlice]):
-    """The blocks of files that come, from a cursor on; an empty one says that there is nothing for now.
+    """The blocks of followed files, from a cursor onwards.
 
     Parameters
     ----------
@@ -38,21 +38,21 @@ class Following(Iterator[RecordBatchSlice]):
     schema
         The columns to read, and their types.
     cursor
-        Where to begin.
+        Where to start.
     decisions
-        What was decided about files before, and where new decisions are kept.
+        Decisions about files from earlier runs; new ones are stored here too.
     idle_timeout_s
-        End when nothing came for so long; ``None`` to wait for ever.
+        Seconds without new data after which the blocks end; ``None`` to wait for ever.
     columns
-        Names of the columns that are expected.
+        Names of the expected columns.
     keeps_bad_rows
-        Whether what cannot be read is handed over, instead of raised.
+        Whether bad rows are yielded as events, instead of raised as errors.
     spool
-        What writes the files, if the place is its folder.
+        The spool that writes the files, if the place is its folder.
     known
-        Names of all columns that are known; see `Source.open`.
+        Names of all known columns; see `Source.open`.
     on_message
-        Hears, in a line, of what is held back at the end.
+        Receives one line if the source ends with an incomplete record.
     """
 
     def __init__(
@@ -81,13 +81,13 @@ class Following(Iterator[RecordBatchSlice]):
         self._decisions = FileDecisions(decisions)
         self._queue = FileQueue(files, self._recognition, self._decisions, keeps_bad_rows=keeps_bad_rows)
         self._opener = FileOpener(files, schema, keeps_bad_rows=keeps_bad_rows)
-        # What was said of files that came too late is said again where it was.
+        # A resumed run must report late files at the same rows as the run before it.
         self._notes: list[SourceEvent] = [*self._decisions.late(cursor.row)]
         if cursor.last is not None:
             self._resume(cursor.last)
 
     def _resume(self, seen: FileIdentity) -> None:
-        """Open the file that holds the last row, by whatever name it goes by now."""
+        """Open the file that holds the last row, under its present name."""
         reader, name = self._opener.resume(self._cursor.row, seen, self._decisions.left(self._cursor.file))
         self._present = OpenFile(reader, name, is_decided=True)
         seen_now = self._files.moved(self._cursor.seen, name)
@@ -120,7 +120,7 @@ class Following(Iterator[RecordBatchSlice]):
         return RecordBatchSlice(pa.RecordBatch.from_pylist([], schema=self._schema), lambda _: here.to_cursor())
 
     def _tell_rest(self) -> None:
-        """Say how much of a record is held back at the end."""
+        """Report the size of an incomplete record at the end."""
         if self._spool is not None:
             name, n_bytes = self._spool.description, self._spool.n_held
         elif self._present is not None and (reader := self._present.reader).has_rest:
@@ -129,16 +129,16 @@ class Following(Iterator[RecordBatchSlice]):
             return
         if n_bytes and self._on_message is not None:
             held = f"{n_bytes:,} byte{'s' * (n_bytes != 1)}"
-            self._on_message(f"{name}: the last record has no end yet: {held} held back")
+            self._on_message(f"{name}: the last record is incomplete: {held} held back")
 
     def _here(self) -> FileCursor:
-        """Return the present position, as one that stands in a file."""
+        """Return the present position, as a position in a file."""
         if self._present is None:
             return replace(self._cursor, file=max(0, self._cursor.file - 1))
         return replace(self._cursor, seen=(*self._cursor.seen, self._present.reader.identity()))
 
     def _next_present(self) -> OpenFile | None:
-        """Open the file that comes next; None if there is none that can be read."""
+        """Open the next file; return None if no file can be read yet."""
         while self._pass_by_empty():
             pass
         name = self._next_name()
@@ -152,10 +152,10 @@ class Following(Iterator[RecordBatchSlice]):
         except SourceError as error:
             if not isinstance(error.__cause__, FileNotFoundError):
                 raise
-            self._queue.look_again()  # it was renamed in this very moment
+            self._queue.look_again()  # it was renamed after the place was listed
             return None
         if reader is None:
-            self._came = time.monotonic()  # it is being written
+            self._came = time.monotonic()  # it is being written, so the source is not idle
             return None
         if reader.columns:
             try:
@@ -171,7 +171,7 @@ class Following(Iterator[RecordBatchSlice]):
         return present
 
     def _pass_by_empty(self) -> bool:
-        """Pass by a file that had no rows when its turn was, whatever became of it; tell whether it was one."""
+        """Skip a file that had no rows at its turn, even if it has rows now; return whether there was one."""
         recalled = self._decisions.empty(self._cursor.file)
         if recalled is None:
             return False
@@ -182,13 +182,13 @@ class Following(Iterator[RecordBatchSlice]):
         return True
 
     def _next_name(self) -> str | None:
-        """Return the file that comes after this one; None if there is none yet."""
+        """Return the name of the next file; None if there is none yet."""
         name = self._queue.next_name(self._cursor, self._present)
         self._notes += self._queue.take_late()
         return name
 
     def _read(self, present: OpenFile) -> RecordBatchSlice | None:
-        """Return the next rows of a file; None where there are none for now."""
+        """Return the next rows of a file; None if no row is available yet."""
         while True:
             refuse_crowd(self._notes)
             with foreign_errors(self._files.place):
@@ -199,7 +199,7 @@ class Following(Iterator[RecordBatchSlice]):
                 chunk = replace(chunk, bad=[replace(bad, place=self._told(bad.place)) for bad in chunk.bad])
             self._came, self._must_wait = time.monotonic(), False
             if not present.is_decided and (chunk.records.num_rows or chunk.bad):
-                # Whatever comes meanwhile: the rows of this one come now.
+                # Store the choice before a row is used: a resumed run must not prefer a file that came later.
                 head = self._opener.head(present.name, present.reader)
                 self._decisions.note_next(self._cursor.row, self._cursor.file, head)
                 present.is_decided = True
@@ -208,7 +208,7 @@ class Following(Iterator[RecordBatchSlice]):
                 return block
 
     def _leaves(self, present: OpenFile) -> bool:
-        """Leave a file of which nothing more is there, if it is time; tell whether there may be more to read."""
+        """Leave a file that was read to its present end, if it is time; return whether there may be more to read."""
         reader = present.reader
         if present.is_leaving or not reader.is_growing:
             self._finish(present)
@@ -220,14 +220,14 @@ class Following(Iterator[RecordBatchSlice]):
         if self._spool is None:
             if self._next_name() is None:
                 return False
-            self._came = time.monotonic()  # there is something to be read
+            self._came = time.monotonic()  # another file is waiting, so the source is not idle
             if present.quiet_s < (intervals.WHOLE_S if reader.has_rest else intervals.QUIET_S):
                 return False
         elif not self._spool.is_whole(present.name):
             return False
         until = None
         if self._spool is None and present.status is not None:
-            # What is written to it from now on comes behind the files that come next.
+            # Fix the end now: text that is written to the file later is read after the files that come next.
             until = reader.read_to
             present.left = identify(present.name, present.status, until, "")
         present.is_leaving = True
@@ -235,7 +235,7 @@ class Following(Iterator[RecordBatchSlice]):
         return True
 
     def _finish(self, present: OpenFile, *, is_truncated: bool = False) -> None:
-        """Stand behind a file."""
+        """Move the cursor past a file."""
         row, number = self._cursor.row, self._cursor.file
         identity, left = present.identity(), self._decisions.left(number) or present.left
         if left is not None:
@@ -244,7 +244,7 @@ class Following(Iterator[RecordBatchSlice]):
                 raise refusal(identity.name, left, what)
             identity = replace(identity, size=left.size, mtime_ns=left.mtime_ns)
         if is_truncated:
-            # What the file holds from now on is another content, though it is the same file.
+            # The same file now holds other content; without its inode number, that content counts as another file.
             identity = replace(present.reader.identity(), inode=0)
             self._queue.look_again()
         if not present.is_decided:
@@ -258,20 +258,20 @@ class Following(Iterator[RecordBatchSlice]):
         self._cursor, self._present = self._recognition.passed(self._cursor, identity), None
 
     def _told(self, name: str) -> str:
-        """Return what a file is called to people."""
+        """Return the name of a file for messages."""
         return name if self._spool is None else self._spool.told(name)
 
     def notes(self) -> list[SourceEvent]:
-        """Return what is to be said of what lies behind the last row."""
+        """Return the events after the last row."""
         return self._notes
 
     def next_pass(self) -> Cursor:
-        """Refuse: what does not end has no second pass."""
+        """Raise an error: an unbounded source has no second pass."""
         place = self._told(self._files.place)
-        raise SchemaError(f"{place}: what is followed is read once; --epochs is for sources that end")
+        raise SchemaError(f"{place}: a followed source or a pipe is read only once; leave out --epochs")
 
     def close(self) -> None:
-        """Release the file, and whoever waits."""
+        """Release the file, and wake a waiting thread."""
         self._watch.close()
         present, self._present = self._present, None
         if present is not None:

@@ -1,20 +1,20 @@
-"""How long whoever follows files waits for what, in seconds."""
+"""Waiting times of sources that are followed, in seconds."""
 
 from __future__ import annotations
 
 __all__ = ["LIST_S", "LOOK_S", "PATIENCE_S", "QUIET_S", "WHOLE_S"]
 
 LOOK_S = 1.0
-"""Between two looks, where the system reports no change."""
+"""Time between two checks for new data, if the system reports no change."""
 
 LIST_S = 5.0
-"""Between two looks at the whole place, where the system reports no change."""
+"""Time between two listings of the whole place, if the system reports no change."""
 
 QUIET_S = 1.0
-"""A file of text that was quiet for so long is left, if another one waits."""
+"""A text file without a write for this time is left, if another file is waiting."""
 
 WHOLE_S = 10.0
-"""What ends a file that was quiet for so long is a whole record; a file that cannot be read by then is damaged."""
+"""After this time without a write, the last record of a file is complete, and an unreadable file is damaged."""
 
 PATIENCE_S = 1.0
-"""A person waits for so long without asking why."""
+"""After this time without rows, a message says that the source is waiting."""

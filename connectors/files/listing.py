@@ -1,4 +1,4 @@
-"""The files of a place that is followed, as they are there now, in their order."""
+"""List the present files of a followed place, in order."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ from connectors.stores.storage import Status
 
 __all__ = ["Found", "Listing", "uncompressed"]
 
-_TURN = "[0-9]{1,4}"  # what a rotated log is called by: a number, or a time
+_TURN = "[0-9]{1,4}"  # a rotated log is named by a number (`log.csv.1`), or by a time (`log-20240131.csv`)
 _TIMES = r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}[0-9T:._\-]*"
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file as it is found in the place.
+    """A file that was found in the place.
 
     Parameters
     ----------
     key
-        Its place in the order: a time in nanoseconds, or 0 where names alone count, and its name within the place.
+        Its position in the order: a time in nanoseconds (0 if files are ordered by name), and its name within the
+        place.
     name
         Its path.
     status
-        What the system knows of it.
+        Its status.
     """
 
     key: tuple[int, str]
@@ -43,22 +44,22 @@ class Found:
 
 
 class Listing:
-    """The files of a place, in their order.
+    """The files of a place, in order.
 
     Parameters
     ----------
     place
-        A folder, a pattern, or a file of text; with a file go those that bear its name with a number or a time, which
-        it was before it was rotated.
+        A folder, a pattern, or a text file. A text file includes its rotated files: those with its name and a number or
+        a time.
     format_of
-        Returns the format of a file, None for what is no data.
+        Returns the format of a file; None for a file that is not data.
     order
-        ``name``, or ``time``: of the last change, then name; the only one among rotated files.
+        Order of files: ``name``, or ``time`` (of the last change, then name). Rotated files are always ordered by time.
 
     Raises
     ------
     SourceError
-        There is no such place, or a file is of an unknown kind.
+        There is no such place, or a file type is unknown.
     """
 
     def __init__(self, place: str, format_of: Callable[[str], Format | None], order: str) -> None:
@@ -79,32 +80,32 @@ class Listing:
         )
 
     def within(self, name: str) -> str:
-        """Return what a file is called within the place: that stays, wherever the place is moved to."""
+        """Return the name of a file within the place; it stays the same if the place is moved."""
         return name.removeprefix(self.root)
 
     def moved(self, seen: tuple[FileIdentity, ...], name: str) -> tuple[FileIdentity, ...]:
-        """Return files that were read, by their names in the place as it is called now, given that of the last."""
+        """Return the files that were read, with paths in the present place; `name` is the present path of the last."""
         before = seen[-1].name.removesuffix(self.within(name))
         if before == seen[-1].name or before == self.root:
             return seen
         return tuple(replace(one, name=self.root + one.name.removeprefix(before)) for one in seen)
 
     def format(self, name: str) -> Format:
-        """Return how a file is read; a rotated one as the one that it was."""
+        """Return the format of a file; a rotated file has the format of its log."""
         found = self._format_of(self.place if self._is_file else name)
         if found is None:
-            raise SourceError(f"{name}: unknown kind of file")
+            raise SourceError(f"{name}: unknown file type")
         return found
 
     def place_of(self, identity: FileIdentity) -> tuple[int, str]:
-        """Return the place in the order that a file had when it was read."""
+        """Return the position in the order that a file had when it was read."""
         return self._place(identity.name, identity.mtime_ns)
 
     def _place(self, name: str, time_ns: int) -> tuple[int, str]:
         return (time_ns if self._order == "time" or self._is_file else 0, self.within(name))
 
     def compressed(self, newer_ns: int) -> list[Found]:
-        """Return the parts of a log, if the place is one, that were compressed, and changed after a time."""
+        """Return compressed rotated files that were changed after a time, if the place is a log."""
         if not self._is_file:
             return []
         with foreign_errors(self.place):
@@ -114,21 +115,22 @@ class Listing:
         return [file for file in found if file is not None and file.status.st_mtime_ns > newer_ns]
 
     def watch(self) -> FileWatcher:
-        """Return what tells when something happens."""
+        """Return a watcher that reports changes in the place."""
         folder = Path(self.place)
         while not folder.is_dir() or glob.has_magic(str(folder)):
             folder = folder.parent
         return FileWatcher(str(folder), is_deep="**" in self.place)
 
     def listed(self, newer_ns: int | None = None, inodes: Collection[int] = ()) -> list[Found]:
-        """Return the files; of one that is rotated those, too, that were changed at a time or later, or have a number.
+        """Return the files; for a log, also rotated files that are new enough or have one of some inode numbers.
 
         Parameters
         ----------
         newer_ns
-            The time, in nanoseconds since 1970; ``None`` for the file alone.
+            Rotated files must have been changed at this time or later, in nanoseconds since 1970; ``None`` for the log
+            alone.
         inodes
-            The numbers of files that may go by any name now.
+            Inode numbers of files that may have any name now.
         """
         with foreign_errors(self.place):
             found = [self._found(name) for name in self._names(newer_ns is not None, inodes)]
@@ -157,7 +159,7 @@ class Listing:
     def _found(self, name: str) -> Found | None:
         try:
             status = Path(name).stat()
-        except FileNotFoundError:  # it was renamed in this very moment
+        except FileNotFoundError:  # it was renamed or removed after the folder was listed
             return None
         if not stat.S_ISREG(status.st_mode):
             return None
@@ -166,10 +168,10 @@ class Listing:
 
 
 def uncompressed(name: str) -> str:
-    """Return what a file of text was called before it was compressed; its name, if it was not."""
+    """Return the name of a text file before compression; its own name if it is not compressed."""
     return name[: -len(Path(name).suffix)] if compression_of(name) else name
 
 
 def glob_start(pattern: str) -> int:
-    """Return where the first character of a pattern is that stands for others."""
+    """Return the index of the first wildcard in a pattern."""
     return min(found for sign in "*?[" if (found := pattern.find(sign)) >= 0)

@@ -1,13 +1,13 @@
-"""A file of a place that is followed, while it is read."""
+"""The file of a followed place that is being read."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
 
+from connectors.events import FileStart
 from connectors.formats.base import FileChunk, FileReader, identify
 from connectors.formats.file_cursor import FileIdentity
-from connectors.notes import FileStart
 from connectors.stores.storage import Status
 
 __all__ = ["OpenFile"]
@@ -20,21 +20,21 @@ class OpenFile:
     Attributes
     ----------
     reader, name
-        What reads it, and what it was called when it was opened.
+        Its reader, and its name when it was opened.
     is_decided
-        Whether it was decided that its rows come now.
+        Whether it is stored as the next file.
     begun
-        What was said of its beginning; ``None`` where it was resumed.
+        The event of its start; ``None`` if it was resumed.
     status
-        What the system knew of it when it was last read.
+        Its status at the last read.
     changed
-        When that was seen to change, by a clock that nobody sets.
+        When the status was last seen to change, by the monotonic clock.
     largest
-        The most bytes that it was seen to have.
+        The largest size that was seen.
     left
-        What it was when it was left; ``None`` before.
+        Its identity when it was left; ``None`` before.
     is_leaving
-        Whether what it holds is all that is read of it.
+        Whether reading ends at its present end.
     """
 
     reader: FileReader
@@ -49,9 +49,9 @@ class OpenFile:
     _ended_at: tuple[int, int] = (-1, 0)
 
     def next_chunk(self) -> FileChunk | None:
-        """Return what comes next of it; None where there is nothing for now."""
+        """Return the next rows of the file; None if no row is available yet."""
         while True:
-            # What is written from here on shows in the file's times, whether it is read or not.
+            # Take the status before the read: then a later write always shows as a change of the status.
             status = self.reader.status_now()
             written = status.st_size, status.st_mtime_ns
             if self.status is None or written != (self.status.st_size, self.status.st_mtime_ns):
@@ -61,23 +61,23 @@ class OpenFile:
             self.largest = max(self.largest, status.st_size, self.reader.status_now().st_size)
             if chunk is not None or self._ended_at == written:
                 return chunk
-            # What was read ahead may have ended before that was written.
+            # The read-ahead may have ended before the last write, so read once more.
             self._ended_at = written
 
     @property
     def is_truncated(self) -> bool:
-        """Whether what it held is not all there any more."""
+        """Whether the file lost some of its content."""
         return self.reader.is_rewritten or self.reader.status_now().st_size < self.largest
 
     @property
     def quiet_s(self) -> float:
-        """For how long nothing was written; one that lies there for long needs no waiting."""
+        """Seconds since the last write; an old file counts from its own time, so it needs no waiting."""
         written = self.status.st_mtime_ns / 1e9 if self.status is not None else time.time()
-        # Clocks of other machines may be wrong.
+        # The time of the file may come from another machine with a wrong clock, so our own clock counts too.
         return max(time.monotonic() - self.changed, time.time() - written)
 
     def identity(self) -> FileIdentity:
-        """Return what it was when it was last read: what was written since shows."""
+        """Return its identity at the last read, so that later writes show as a change."""
         identity = self.reader.identity()
         if self.status is None or self.reader.whole is not None:
             return identity

@@ -1,4 +1,4 @@
-"""Opens the files of a place that is followed: new, resumed and damaged ones, and those still being written."""
+"""Open files of a followed place: new files, resumed files, damaged files, and files that are being written."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["FileOpener"]
 
 
 class FileOpener:
-    """Opens files at the place where they were left.
+    """Opens files at the offset where they were left.
 
     Parameters
     ----------
@@ -38,23 +38,23 @@ class FileOpener:
         self._written_last = ((-1, 0, 0), 0.0)
 
     def open(self, name: str, row: int, seen: FileIdentity | None, left: FileIdentity | None) -> FileReader | None:
-        """Open a file, or one that stands for its damage.
+        """Open a file; for a damaged file, return a reader that yields one bad row.
 
         Parameters
         ----------
         name
             The file.
         row
-            Rows of the stream before it.
+            Number of rows before it in the stream.
         seen
-            What was read of it before; ``None`` if nothing was.
+            Identity of the part that was read before; ``None`` for a new file.
         left
-            Where it ended when it was left; ``None`` to read what is there.
+            Its identity when it was left, which limits the read; ``None`` to read all of it.
 
         Returns
         -------
         FileReader or None
-            None for a file that is still being written, and cannot be read before it is whole.
+            None for a file that is still being written, and cannot be read before it is complete.
         """
         try:
             reader = self._open(name, row, seen, left)
@@ -67,7 +67,7 @@ class FileOpener:
         return reader
 
     def resume(self, row: int, seen: FileIdentity, left: FileIdentity | None) -> tuple[FileReader, str]:
-        """Open the file that holds the last row, and return it with the name that it has now.
+        """Open the file that holds the last row, and return it with its present name.
 
         Raises
         ------
@@ -85,14 +85,14 @@ class FileOpener:
                 failure = failure or (error if isinstance(error, ConnectorError) else None)
             if reader is not None:
                 return reader, file.name
-        raise failure or CursorError(f"{seen.name}: the file that the checkpoint stands in is gone; put it back")
+        raise failure or CursorError(f"{seen.name}: the file that holds the checkpoint's position is gone; put it back")
 
     def head(self, name: str, reader: FileReader) -> FileIdentity:
-        """Return what a file is known by later on: its first rows; its number alone, if these cannot be had."""
+        """Return the identity of a file's first rows, to recognise it later; only its inode number if that fails."""
         if reader.whole is not None:
             return reader.whole
         status = reader.status_now()
-        # It may have been renamed since; most have not, and a place may hold many files.
+        # It may have been renamed since. Try its old name first: to list a place with many files is slow.
         for called in chain([name], self._named(status.st_ino)):
             with contextlib.suppress(ConnectorError, OSError, pa.ArrowException):
                 head = self._files.format(called).head(called)
@@ -108,15 +108,16 @@ class FileOpener:
             return self._files.format(name).open(name, self._schema, row, seen, is_growing=is_growing, until=until)
 
     def _named(self, inode: int) -> Iterator[str]:
-        """Yield by what names a file goes, by its number."""
+        """Yield the present names of a file with this inode number."""
         yield from (file.name for file in self._files.listed(0, {inode}) if file.status.st_ino == inode)
 
     def _is_being_written(self, name: str) -> bool:
-        """Tell whether a file was written a moment ago: then more is to come."""
+        """Return whether a file was written a moment ago, so that more may come."""
         status = Path(name).stat()
         age_s = time.time() - status.st_mtime
         written = (status.st_ino, status.st_size, status.st_mtime_ns)
         if written != self._written_last[0]:
             self._written_last = written, time.monotonic()
-        # Clocks of other machines may be wrong: what is of the future is whole once nothing happened to it for a while.
+        # The clock of another machine may be wrong. A file with a time in the future counts as complete once it has
+        # not changed for a while by our own clock.
         return age_s <= intervals.WHOLE_S and time.monotonic() - self._written_last[1] <= intervals.WHOLE_S

@@ -1,7 +1,7 @@
-"""Which files of a place that is followed were read: known by number, name and time, and at last by what is in them.
+"""Recognise which files of a followed place were read: by inode number, name and time, and finally by content.
 
-A file may be renamed, touched, copied, compressed, or replaced by the same; it may grow; another one may get its name,
-its number, or its time. Where these do not tell, the file is read again, as far as it was read.
+A file may be renamed, touched, copied, compressed, or replaced by a copy. It may grow. Another file may get its name,
+its inode number, or its time. If these do not decide, the content is compared, as far as it was read.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from connectors.errors import ContinuedError, CursorError, SourceError
+from connectors.events import BadRow
 from connectors.files.listing import Found, Listing, uncompressed
 from connectors.formats.file_cursor import FileCursor, FileIdentity
-from connectors.notes import BadRow
 from connectors.stores.storage import Status
 
 __all__ = ["BeingRead", "Recognition", "late"]
 
-_KEPT = 256  # files that a cursor knows
-_COMPRESSED = 16  # files that were read last: a compressed part of a log that is older has an older time, too
+_KEPT = 256  # files that a cursor lists
+_COMPRESSED = 16  # newest files that a compressed part of a log is compared with; an older part has an older time
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,11 @@ class BeingRead:
     Parameters
     ----------
     identity
-        What it is as far as it was read.
+        Its identity, up to where it was read.
     status
-        What the system knows of it now.
+        Its present status.
     has_rows
-        Whether there were any.
+        Whether it had any rows.
     """
 
     identity: FileIdentity
@@ -43,15 +43,15 @@ class BeingRead:
 
 
 class Recognition:
-    """The files of a place, told apart.
+    """Finds out which files of a place were read.
 
     Parameters
     ----------
     files
         The place.
     may_be_renamed
-        Whether a file may get another name, so that its number tells more of it. That of a file that was removed is
-        used again, and where rows are alike, what is in it tells nothing.
+        Whether files may be renamed. If not, the offset in a file is looked up by its name alone: the system reuses
+        inode numbers after a removal, and files with equal rows could be confused.
     """
 
     def __init__(self, files: Listing, *, may_be_renamed: bool = True) -> None:
@@ -60,10 +60,7 @@ class Recognition:
         self._there: set[int | str] | None = None
 
     def passed(self, cursor: FileCursor, identity: FileIdentity) -> FileCursor:
-        """Return a cursor behind one more file, by what is known of it now.
-
-        Of too many files those are forgotten that come first in the order.
-        """
+        """Return the cursor after one more file; the list drops the first files in the order if it is too long."""
         is_new = (identity.inode, identity.name) if identity.inode else None
         seen, horizon = [one for one in cursor.seen if (one.inode, one.name) != is_new], cursor.horizon
         while len(seen) >= _KEPT:
@@ -73,21 +70,21 @@ class Recognition:
         return replace(cursor, seen=(*seen, identity), file=cursor.file + 1, horizon=horizon)
 
     def unread(self, cursor: FileCursor, present: BeingRead | None) -> tuple[list[Found], list[Found]]:
-        """Look at the place.
+        """List the place, and return the files to read.
 
         Parameters
         ----------
         cursor
-            The position: what was read before.
+            The position, with the files that were read before.
         present
-            The file that is being read; ``None`` if none is.
+            The file that is being read; ``None`` if there is none.
 
         Returns
         -------
         unread : list of Found
-            The files that were not read, or not to their end, in their order.
+            The files that were not read, or not to their end, in order.
         late : list of Found
-            Those that came after files behind them in the order had been read and forgotten.
+            Files that appeared after later ones in the order had been read and dropped from the list.
 
         Raises
         ------
@@ -101,7 +98,7 @@ class Recognition:
         if present is not None:
             times.append(present.status.st_mtime_ns)
         compressed = self._files.compressed(max(times, default=0))
-        if self._there is None and not seen:  # what is there when a stream begins is not of it
+        if self._there is None and not seen:  # parts that were compressed before the first row are not in the stream
             self._finished |= {_mark(file.status) for file in compressed}
         self._refuse_unread(compressed, seen, present)
         known = {key for identity in seen for key in (identity.inode, identity.name)}
@@ -117,13 +114,14 @@ class Recognition:
             elif file.status.st_mtime_ns > horizon.written_ns or self._has_come(file):
                 too_late.append(file)
         self._there = {key for file in listed for key in (file.status.st_ino, file.name)}
-        self._finished &= {_mark(file.status) for file in (*listed, *compressed)}  # lest it grow with the stream
+        # Drop files that are gone: otherwise the set would grow with the stream.
+        self._finished &= {_mark(file.status) for file in (*listed, *compressed)}
         return unread, too_late
 
     def _refuse_unread(
         self, compressed: Sequence[Found], seen: Sequence[FileIdentity], present: BeingRead | None
     ) -> None:
-        """Refuse parts of a log that are compressed, unless they hold what was read last, or is being read."""
+        """Refuse compressed parts of a log, unless they hold a file that was read lately, or is being read."""
         for file in compressed:
             if _mark(file.status) in self._finished:
                 continue
@@ -131,23 +129,23 @@ class Recognition:
             read = reversed(seen[-_COMPRESSED:])
             if not is_present and not any(self.holds(file.name, one, may_grow=False) for one in read):
                 raise SourceError(
-                    f"{file.name}: a part of the log that was compressed before it was read; decompress it, or move it "
-                    "away if it is not to be read"
+                    f"{file.name}: this part of the log was compressed before it was read; decompress it, or move it "
+                    "away to leave it out"
                 )
             self._finished.add(_mark(file.status))
 
     def _has_come(self, file: Found) -> bool:
-        """Tell whether a file was not there when the place was looked at before, under any name, nor uncompressed."""
+        """Return whether a file is new since the last listing: neither renamed nor compressed since."""
         there = self._there
         return there is not None and there.isdisjoint({file.status.st_ino, file.name, uncompressed(file.name)})
 
     def _is_finished(
         self, file: Found, by_size: Mapping[tuple[int | str, int], FileIdentity], by_name: Mapping[str, FileIdentity]
     ) -> bool:
-        """Tell whether a file is one that was read, and nothing was written to it since.
+        """Return whether a file was read to its end, and has not been written since.
 
-        It may have been renamed since, or touched, or replaced by the same, or compressed. One of another name and time
-        is another one: the number of a file that was removed is used again.
+        It may have been renamed, touched, compressed, or replaced by a copy. A file with another name and another time
+        is another file, even with the same inode number: the system reuses these numbers.
         """
         status, plain = file.status, uncompressed(file.name)
         if _mark(status) in self._finished:
@@ -166,15 +164,19 @@ class Recognition:
             return True
         if identity.name != file.name:
             return False
-        # In a place that was copied all numbers are others; later on, only that of a file that was replaced.
+        # If the place was copied before this run, every inode number differs, but times are the same. During the run
+        # another inode number means that the file was replaced, so compare its content.
         is_copy = self._there is None and identity.mtime_ns == status.st_mtime_ns
         return is_copy or self.holds(file.name, identity)
 
     def left_at(self, name: str, seen: Sequence[FileIdentity]) -> FileIdentity | None:
-        """Return what was read of a file before, uncompressed too; or of one that was copied to it and truncated."""
+        """Return the identity of what was read of this file before.
+
+        It may have been compressed since, or it may be the copy of a log that was then truncated. None for a new file.
+        """
         status = Path(name).stat()
         for identity in reversed(seen):
-            # The number of a file that was removed may be that of another one since.
+            # An equal inode number proves little: the system reuses the number of a removed file.
             is_it = name == identity.name or (self._may_be_renamed and status.st_ino == identity.inode)
             is_same_time = identity.mtime_ns == status.st_mtime_ns
             has_grown = status.st_size > identity.size
@@ -186,7 +188,7 @@ class Recognition:
         return truncated if truncated is not None and self.holds(name, truncated) else None
 
     def holds(self, name: str, identity: FileIdentity, *, may_grow: bool = True) -> bool:
-        """Tell whether a file begins with what was read of one, and has no more if it may not have grown."""
+        """Return whether a file begins with the content of an identity, and ends there unless it may have grown."""
         try:
             self._files.format(name).compare(name, identity, may_grow=may_grow)
         except ContinuedError:
@@ -197,16 +199,16 @@ class Recognition:
 
 
 def late(name: str, row: int) -> BadRow:
-    """Return what is said of a file that came too late, given the rows before that was found."""
-    reason = f"the file came when {_KEPT} others behind it in the order had been read: it is not read"
+    """Return the event for a file that came too late; `row` is the number of rows before that was found."""
+    reason = f"the file appeared after {_KEPT} later files in the order had been read, and is skipped"
     return BadRow(row, name, 0, "late", reason, b"", n_rows=0)
 
 
 def _mark(status: Status) -> tuple[int, int, int]:
-    """Return what a file has that nothing was written to."""
+    """Return what stays the same while a file is not written: inode number, size and time."""
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _is_same(one: Status, other: Status) -> bool:
-    """Tell whether two statuses are of the same file."""
+    """Return whether two statuses belong to the same file."""
     return isinstance(one, os.stat_result) and isinstance(other, os.stat_result) and os.path.samestat(one, other)

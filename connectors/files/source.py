@@ -1,4 +1,4 @@
-"""Files that end, read one after the other, each checked against what was known of it."""
+"""Files that end, read one after the other, each checked against its identity in the cursor."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pyarrow as pa
 from connectors.cursor import Cursor
 from connectors.decisions import Decisions
 from connectors.errors import CursorError, RowError, SourceError, foreign_errors
+from connectors.events import SourceEvent
 from connectors.formats.base import (
     DamagedFileReader,
     FileFacts,
@@ -27,7 +28,6 @@ from connectors.formats.base import (
     type_warnings_of,
 )
 from connectors.formats.file_cursor import FileCursor, FileIdentity, same_rows_before
-from connectors.notes import SourceEvent
 from connectors.schemas import refuse_strangers, require
 from connectors.source import Reader, RecordBatchSlice, Source
 from connectors.stores.storage import DISK, Storage
@@ -43,18 +43,20 @@ class FileSource(Source):
     names
         Paths, in the order of the stream; at least one.
     format_of
-        Returns how to look at a file and open it.
+        Returns the format of a file.
     storage
         Where the files are.
     keeps_bad_rows
-        Whether what cannot be read is handed over beside the rows, as `BadRow`, instead of ending them with an error.
+        Whether bad rows are yielded as `BadRow` events, instead of raised as errors.
     ignore
-        Columns on whose types the files need not agree, for nobody reads them.
+        Columns that are not read; files may disagree on their types.
 
     Raises
     ------
-    SourceError, SchemaError
-        A file cannot be read; all are empty; columns disagree.
+    SourceError
+        A file cannot be read, or all files are empty.
+    SchemaError
+        Files disagree on the type of a column.
     """
 
     def __init__(
@@ -84,29 +86,29 @@ class FileSource(Source):
 
     @property
     def schema(self) -> pa.Schema:
-        """The columns of the first file that has some, with the types that fit all files."""
+        """The columns of the first file that has any, with the types that fit all files."""
         return first_columns(self._files, self._schema)
 
     @property
     def type_warnings(self) -> dict[str, str]:
-        """What the files tell of their columns."""
+        """Type warnings about columns of the files."""
         return type_warnings_of(self._files)
 
     @property
     def n_rows(self) -> int | None:
-        """Sum over the files, where their footers tell."""
+        """Number of rows of all files; None unless every file has a footer that says so."""
         return _total([file.n_rows for file in self._files])
 
     @property
     def description(self) -> str:
-        """The file, or how many and the first of them."""
+        """The name of the file; or the number of files, and the first name."""
         first, n_files = self._files[0].name, len(self._files)
         kinds = " and ".join(dict.fromkeys(self._format_of(file.name).name for file in self._files))
         return first if n_files == 1 else f"{n_files} {kinds} files from {first}"
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Absolute paths, and addresses without secrets, of the files, in the order of the stream."""
+        """Absolute paths of the files, and addresses without secrets, in the order of the stream."""
         return tuple(self._storage.redact(file.name) for file in self._files)
 
     def label(self, cursor: Cursor) -> str:
@@ -115,7 +117,7 @@ class FileSource(Source):
         return self.description if last is None else last.name
 
     def same_rows_before(self, one: Cursor, other: Cursor) -> bool:
-        """Tell whether the same rows lie before two cursors, in files that may have been touched meanwhile."""
+        """Return whether the rows before two cursors are the same; files may have been touched meanwhile."""
         return same_rows_before(one, other)
 
     def fraction(self, cursor: Cursor) -> float | None:
@@ -130,11 +132,11 @@ class FileSource(Source):
             here = FileCursor.at_last_file(cursor)
             offset = here.last.offset if here.last is not None else 0
             done, whole = (_total(sizes[: here.file]) or 0) + offset, total
-        # A file may have grown since it was looked at.
+        # A file may have grown since its size was taken.
         return min(1.0, done / whole) if whole else 1.0
 
     def lag(self, cursor: Cursor) -> int | None:
-        """Return the share of all bytes that is not before `cursor`; None for compressed text."""
+        """Return the number of bytes after `cursor`, estimated from the fraction; None for compressed text."""
         n_bytes, done = _total([file.n_bytes for file in self._files]), self.fraction(cursor)
         return None if n_bytes is None or done is None else round(n_bytes * (1 - done))
 
@@ -159,10 +161,10 @@ class FileSource(Source):
 
 
 class _Chain(Iterator[RecordBatchSlice]):
-    """The blocks of all files from a cursor on; the first file is opened, and all before it checked, at once.
+    """The blocks of all files, from a cursor onwards.
 
-    A pass after the first one checks every file at once, too, and again around every block: it reads what the pass
-    before it read, or is refused.
+    The constructor checks all earlier files and opens the current one. A pass after the first one also checks every
+    file, and checks the current one again around each block. So it reads the same rows as the previous pass, or fails.
     """
 
     def __init__(
@@ -183,7 +185,7 @@ class _Chain(Iterator[RecordBatchSlice]):
         self._reader: FileReader | None = None
         self._refuse_other_number(cursor)
         before, seen = self._verified(cursor.before), self._verified(cursor.seen[:-1])
-        # Where the present file begins: `seen` holds those before it.
+        # The position before the current file, so `seen` holds only the files before it.
         self._start = replace(cursor, before=before, seen=seen)
         self._open(cursor.seen[-1] if cursor.seen else None)
 
@@ -191,18 +193,18 @@ class _Chain(Iterator[RecordBatchSlice]):
         n_files, wanted = len(self._names), len(cursor.before) or cursor.file + 1
         if n_files < wanted or (cursor.before and n_files > wanted):
             last = (cursor.before or cursor.seen)[-1].name
-            stands = f"the epoch before read {wanted} files" if cursor.before else f"stands in file number {wanted}"
+            stands = f"the epoch before read {wanted} files" if cursor.before else f"is in file number {wanted}"
             raise CursorError(
                 f"{self._names[-1]}: the stream ends with this file, number {n_files}, but the checkpoint "
                 f"{stands} ({last}); give every file, or start over with --restart"
             )
         if cursor.seen and len(cursor.seen) != cursor.file + 1:
             raise CursorError(
-                f"cursor: it stands in file {cursor.file} and should know {cursor.file + 1}, found {len(cursor.seen)}"
+                f"cursor: in file {cursor.file} it must list {cursor.file + 1} files, found {len(cursor.seen)}"
             )
 
     def _verified(self, identities: Sequence[FileIdentity], *, may_grow: bool = False) -> tuple[FileIdentity, ...]:
-        """Check the first files, the last of which may have grown, and return their identities as they are now."""
+        """Check the first files, and return their present identities; the last of them may have grown."""
         last = len(identities) - 1
         return tuple(
             self._verify(name, identity, may_grow=may_grow and i == last)
@@ -210,7 +212,7 @@ class _Chain(Iterator[RecordBatchSlice]):
         )
 
     def _verify(self, name: str, seen: FileIdentity, *, may_grow: bool = False, at_once: bool = False) -> FileIdentity:
-        """Trust a file that the system says is untouched; else compare it, once for each time it was touched."""
+        """Check a file, and return its present identity; its content is compared only if its status has changed."""
         with foreign_errors(name):
             now = identify(seen.name, self._storage.status(name, at_once=at_once), seen.offset, seen.digest)
             if now != seen and not refuse_other_version(name, seen, now):
@@ -244,7 +246,8 @@ class _Chain(Iterator[RecordBatchSlice]):
                 with foreign_errors(self._name):
                     chunk = next(self._reader, None)
             finally:
-                # What was read from a file while it changed is of no version of it, nor is an error that this made.
+                # If the file changed during the read, its rows, or the error, belong to no version of it. So the check
+                # comes last, and its error replaces the other one.
                 if self._whole is not None:
                     self._whole = self._verify(self._name, self._whole, at_once=chunk is None)
             if chunk is not None:
@@ -261,11 +264,11 @@ class _Chain(Iterator[RecordBatchSlice]):
         raise StopIteration
 
     def notes(self) -> list[SourceEvent]:
-        """Return what is to be said of what lies behind the last row, once all was read."""
+        """Return the events after the last row, once all rows were read."""
         return self._notes
 
     def _finish(self, reader: FileReader) -> None:
-        """Leave a file behind; what it was is remembered in every cursor from here on."""
+        """Close a file that was read to its end; every later cursor holds its identity."""
         with foreign_errors(self._name):
             identity = reader.identity()
         if self._start.before:
@@ -274,7 +277,7 @@ class _Chain(Iterator[RecordBatchSlice]):
         self._start = replace(self._start, seen=(*self._start.seen, identity), file=self._start.file + 1)
 
     def next_pass(self) -> Cursor:
-        """Return the start of a pass that must find every file as this one left it."""
+        """Return the start of another pass, which must find every file unchanged."""
         return FileCursor(0, before=self._start.seen).to_cursor()
 
     def close(self) -> None:

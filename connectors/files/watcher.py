@@ -1,4 +1,4 @@
-"""Wait until something happens to files: told by the system where it can, else by looking again."""
+"""Wait until files change: the system reports it, or the caller looks again after a timeout."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ import weakref
 
 __all__ = ["FileWatcher"]
 
-_GATHER_MS = 100  # what happens within it is told at once
+_GATHER_MS = 100  # changes within this time wake the reader once
 _STEP_MS = 50
-_AGAIN_S = 1.0  # what is watched may be gone, and come back
+_AGAIN_S = 1.0  # the folder may be removed and created again
 
 
 class FileWatcher:
-    """What happens in a folder.
+    """Reports changes in a folder.
 
     Parameters
     ----------
     folder
-        It must be there.
+        The folder; it must exist.
     is_deep
-        Whether the folders in it count, too.
+        Whether to watch its subfolders too.
 
     Notes
     -----
-    A thread of its own listens: the library takes whatever a handler of a signal raises for a wish to listen no more,
-    and a program that was told to end would not.
+    The library runs in a thread of its own. In the main thread it would take an exception of a signal handler as a
+    request to stop watching, and a program that received SIGTERM would not end.
     """
 
     def __init__(self, folder: str, *, is_deep: bool = False) -> None:
@@ -34,9 +34,9 @@ class FileWatcher:
         self._thread: threading.Thread | None = None
 
     def wait(self, timeout_s: float) -> bool:
-        """Return once something has happened, or after a while, or at once if it was closed; tell whether it has.
+        """Wait for a change, at most for a timeout; return whether there was one, and False at once if closed.
 
-        What the system does not tell (on a network's disk) is found by looking after the while.
+        Some file systems, such as network disks, report no changes; there the timeout decides.
         """
         if self._closing.is_set():
             return False
@@ -44,20 +44,20 @@ class FileWatcher:
             arguments = self._folder, self._is_deep, self._happened, self._closing
             self._thread = threading.Thread(target=_listen, args=arguments, name="watch", daemon=True)
             self._thread.start()
-            # Python must not end while the thread is about to come back from the library.
+            # Python must not end while the thread is still in the library, so join it first.
             weakref.finalize(self, _end, self._closing, self._thread)
         has_happened = self._happened.wait(timeout_s)
         self._happened.clear()
         return has_happened and not self._closing.is_set()
 
     def close(self) -> None:
-        """Let whoever waits return; a second call does nothing."""
+        """Wake a waiting thread; a second call does nothing."""
         self._closing.set()
         self._happened.set()
 
 
 def _listen(folder: str, is_deep: bool, happened: threading.Event, closing: threading.Event) -> None:
-    # It brings along what watches in other ways: whoever follows nothing does not wait for it.
+    # The import is slow, and sources that are not followed do not need it.
     from watchfiles import watch  # noqa: PLC0415
 
     while not closing.is_set():
@@ -67,7 +67,7 @@ def _listen(folder: str, is_deep: bool, happened: threading.Event, closing: thre
             )
             for _ in changes:
                 happened.set()
-        except OSError:  # it is gone
+        except OSError:  # the folder is gone
             pass
         closing.wait(_AGAIN_S)
         happened.set()

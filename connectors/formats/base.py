@@ -1,9 +1,7 @@
-"""A stream that is the concatenation of files, whatever their format: the order, the cursor, the identities.
+"""What all file formats share: protocols, facts about a file, blocks of a stream of files, and refusals.
 
-What differs between formats is behind two protocols: a `Format` looks at a file and opens it at an offset, and the
-`FileReader` it opens yields rows with the offset after each. Everything about *several* files is here, and only here,
-and so is *when* a file is looked at again: as often as it costs nothing, for the system tells by its times whether a
-file was touched, and only one that was is compared with what was read.
+Two protocols hide the differences between formats. A `Format` inspects a file and opens it at an offset. The
+`FileReader` that it opens yields rows, with the offset after each of them.
 """
 
 from __future__ import annotations
@@ -28,8 +26,8 @@ from connectors.errors import (
     foreign_errors,
     is_of_system,
 )
+from connectors.events import BadRow, FileStart, SourceEvent
 from connectors.formats.file_cursor import FileCursor, FileIdentity
-from connectors.notes import BadRow, FileStart, SourceEvent
 from connectors.schemas import doubt, unify
 from connectors.source import RecordBatchSlice
 from connectors.stores.object_file import replaced
@@ -56,25 +54,25 @@ __all__ = [
 
 Locate = Callable[[int], FileIdentity]
 
-_MOST_BAD = 100_000  # one after the other: they wait in memory for a row
+_MOST_BAD = 100_000  # in a row: all of them wait in memory until a good row comes
 
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What one look at a file tells.
+    """Facts about a file, known without reading it to its end.
 
     Parameters
     ----------
     name
-        Its path.
+        Path of the file.
     schema
-        Its columns; None for a file without even a header.
+        Its columns; None for a file without a header.
     n_rows
-        Its rows, where a footer tells.
+        Number of its rows, if it has a footer that says so.
     n_bytes
-        The offset of its end, where offsets are bytes and the end is known.
+        Offset of its end, if offsets are bytes and the end is known.
     damage
-        Why nothing of it can be read; ``None`` if something can.
+        Why it cannot be read at all; ``None`` if it can be read.
     """
 
     name: str
@@ -86,16 +84,16 @@ class FileFacts:
 
 @dataclass(frozen=True, slots=True)
 class FileChunk:
-    """What was read of a file.
+    """Consecutive rows of a file.
 
     Parameters
     ----------
     records
-        Rows; none, if all that stood there is bad.
+        The rows; empty if all of them are bad.
     locate
-        n → identity after the first n of them.
+        n → identity of the file after the first n rows.
     bad
-        What stands just before one of these rows, or behind them all; its ``row`` counts from the first of them.
+        Bad rows before, between and after these rows. Their ``row`` counts from the first of these rows.
     """
 
     records: pa.RecordBatch
@@ -104,56 +102,56 @@ class FileChunk:
 
 
 class FileReader(Iterator[FileChunk], Protocol):
-    """One open file: yields what it holds, piece by piece."""
+    """One open file, which yields its content in chunks."""
 
     @property
     def whole(self) -> FileIdentity | None:
-        """What the file must be until its end; None for one that may grow while it is read."""
+        """The identity that the file must keep until its end; None for a file that may grow during the read."""
 
     def identity(self) -> FileIdentity:
-        """Return the identity of the file, as far as it was read: of the whole one, after the last row."""
+        """Return the identity of the part that was read; after the last row, of the whole file."""
 
     def close(self) -> None:
         """Release the file; a second call does nothing."""
 
     def status_now(self) -> Status:
-        """Return what the system knows of the open file now: of one that is followed it may change."""
+        """Return the present status of the open file; it may change while a file is followed."""
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of all its columns."""
+        """Names of all columns of the file."""
 
     @property
     def is_growing(self) -> bool:
-        """Whether more may come at its end."""
+        """Whether the file may still grow."""
 
     @property
     def has_rest(self) -> bool:
-        """Whether what was read last, of a file that grows, is part of a row."""
+        """Whether the last record of a growing file is incomplete."""
 
     @property
     def read_to(self) -> int:
-        """Up to which offset a file that grows was read, whether that ends a row or not."""
+        """Offset up to which a growing file was read, including an incomplete record."""
 
     @property
     def is_rewritten(self) -> bool:
-        """Whether a file that grows has other content now where it was read: it was truncated, and written again."""
+        """Whether a growing file was truncated and rewritten where it had been read."""
 
     def settle(self, until: int | None) -> None:
-        """Take a file that grows for whole, up to an offset if one is given; the next pieces are what was held back."""
+        """Treat a growing file as complete, up to an offset if given; the next chunks are the data held back."""
 
 
 class Format(Protocol):
-    """How one kind of file is looked at, opened and recognised."""
+    """How to inspect, open and recognise one kind of file."""
 
     name: str
     guesses_types: bool
 
     def peek(self, name: str) -> FileFacts:
-        """Look at a file without reading it through."""
+        """Return facts about a file without reading all of it."""
 
     def merge(self, first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
-        """Return the type of a column that is of two types in two files, None where they exclude each other."""
+        """Return the type of a column that has two types in two files; None if the types exclude each other."""
 
     def open(
         self,
@@ -165,29 +163,28 @@ class Format(Protocol):
         is_growing: bool = False,
         until: int | None = None,
     ) -> FileReader | None:
-        """Open a file where `seen` ends, at its beginning without; the stream's row `row` begins there.
+        """Open a file where `seen` ends, or at its start; the next row there is row `row` of the stream.
 
-        With `seen`, check first that the file still holds what was read up to there; else `CursorError`. Of a file that
-        is growing, the part ends where nothing more is there for now, and goes on if it is asked again; there is none
-        yet, None, as long as nothing can be told of it. One that was read up to an offset `until` and left there ends
-        there.
+        With `seen`, the file must still hold what was read up to there, or a `CursorError` is raised. The reader of a
+        growing file stops at the present end, and reads on when it is asked again. None is returned while such a file
+        has no header or footer yet. With `until`, the file ends at this offset.
         """
 
     def head(self, name: str) -> FileIdentity | None:
-        """Return what a file that may grow is known by later on: its first rows; None if it has none yet."""
+        """Return the identity of a growing file's first rows, to recognise it later; None if it has no row yet."""
 
     def compare(self, name: str, seen: FileIdentity, *, may_grow: bool) -> None:
-        """Check that a file which was touched after it was read to its end is still the same; else `CursorError`."""
+        """Check that a file still holds what was read of it; otherwise raise a `CursorError`."""
 
 
 def first_columns(files: Sequence[FileFacts], schema: pa.Schema) -> pa.Schema:
-    """Return the columns of the first file that has some, with their types in a schema of all files."""
+    """Return the columns of the first file that has any, with their types in the schema of all files."""
     first = next(file.schema for file in files if file.schema is not None)
     return pa.schema([schema.field(name) for name in first.names])
 
 
 def type_warnings_of(files: Sequence[FileFacts]) -> dict[str, str]:
-    """Return what is to be said of columns, by name: of each, what the first file says that says something."""
+    """Return type warnings by column name; for each column, the warning of the first file that has one."""
     fields = [field for file in reversed(files) for field in file.schema or ()]
     return {field.name: line for field in fields if (line := doubt(field)) is not None}
 
@@ -195,18 +192,18 @@ def type_warnings_of(files: Sequence[FileFacts]) -> dict[str, str]:
 def schema_of(
     files: Sequence[FileFacts], format_of: Callable[[str], Format], ignore: Collection[str] = ()
 ) -> pa.Schema:
-    """Return every column of some files, with the type that fits them all.
+    """Return every column of some files, with the type that fits all files.
 
     Raises
     ------
     SourceError
-        All of them are empty.
+        All files are empty.
     SchemaError
-        Two disagree on a column.
+        Two files disagree on the type of a column.
     """
     schemas = [(file.name, file.schema) for file in files if file.schema is not None]
     if not schemas:
-        what = files[0].damage or "the file is empty; expected at least a header with the columns' names"
+        what = files[0].damage or "the file is empty; expected at least a header with column names"
         raise SourceError(f"{files[0].name}: {what}")
     formats = [format_of(name) for name, _ in schemas]
     guessing = next((one for one in formats if one.guesses_types), formats[0])
@@ -214,7 +211,7 @@ def schema_of(
 
 
 class DamagedFileReader(Iterator[FileChunk]):
-    """A file of which nothing can be read: one bad row."""
+    """A file that cannot be read at all; it yields one bad row."""
 
     whole = None
     is_growing = False
@@ -224,18 +221,18 @@ class DamagedFileReader(Iterator[FileChunk]):
         with foreign_errors(name):
             self._name, self._status = name, storage.status(name)
         records = pa.RecordBatch.from_pylist([], schema=schema)
-        bad = BadRow(0, name, 0, "damage", f"nothing of the file can be read: {damage}", b"", n_rows=0)
+        bad = BadRow(0, name, 0, "damage", f"the whole file cannot be read: {damage}", b"", n_rows=0)
         self._chunks = iter([FileChunk(records, lambda _: self.identity(), [bad])])
 
     def __next__(self) -> FileChunk:
         return next(self._chunks)
 
     def identity(self) -> FileIdentity:
-        """Return what it is: nothing of it was read."""
+        """Return the identity of the file, with no part of it read."""
         return identify(self._name, self._status, 0, "")
 
     def status_now(self) -> Status:
-        """Return what it was when nothing could be read of it."""
+        """Return the status at the time of the failed read."""
         return self._status
 
     has_rest = is_rewritten = False
@@ -251,26 +248,26 @@ class DamagedFileReader(Iterator[FileChunk]):
 def block_of(
     chunk: FileChunk, start: FileCursor, waiting: list[SourceEvent]
 ) -> tuple[RecordBatchSlice | None, FileCursor, list[SourceEvent]]:
-    """Put a chunk of a file into the stream.
+    """Convert a chunk of a file to a block of the stream.
 
     Parameters
     ----------
     chunk
-        What was read.
+        The chunk that was read.
     start
-        How many rows lie before it, and the files before its own.
+        The position before it: the number of rows, and the files before the current one.
     waiting
-        What is to be said of what lies behind the last row.
+        Events after the last row that was yielded.
 
     Returns
     -------
     block : RecordBatchSlice or None
-        Its rows, with what is to be said of them; None if it has none.
+        The rows of the chunk with their events; None if it has no rows.
     start : FileCursor
-        With the rows of the chunk.
+        The position after the chunk.
     waiting : list of SourceEvent
-        What is to be said of what lies behind the last row: it waits for the next one. If too much does, the rows of
-        the chunk end there; see `refuse_crowd`.
+        Events after the last row of the chunk; they wait for the next row. If too many wait, the rows of the chunk are
+        cut off there; see `refuse_crowd`.
     """
     waiting = [*waiting, *(replace(bad, row=start.row + bad.row) for bad in chunk.bad)]
     crowd = _crowd(waiting)
@@ -283,7 +280,7 @@ def block_of(
 
 
 def refuse_crowd(waiting: Sequence[SourceEvent]) -> None:
-    """Refuse to read on behind too many bad rows, one after the other: they wait in memory.
+    """Refuse to read on after too many consecutive bad rows, since they wait in memory.
 
     Raises
     ------
@@ -293,13 +290,13 @@ def refuse_crowd(waiting: Sequence[SourceEvent]) -> None:
     if (crowd := _crowd(waiting)) is not None:
         first = crowd[0]
         raise RowError(
-            f"{first.place}, row {first.row}: more than {_MOST_BAD:,} bad rows lie here one after the other, "
-            f"the first one: {first.reason}; is this a file of another kind?"
+            f"{first.place}, row {first.row}: more than {_MOST_BAD:,} consecutive bad rows, "
+            f"the first: {first.reason}; does this file belong to the stream?"
         )
 
 
 def _crowd(notes: Sequence[SourceEvent]) -> list[BadRow] | None:
-    """Return the first bad rows that lie before one row and are too many."""
+    """Return the first group of too many bad rows before the same row, or None."""
     if len(notes) <= _MOST_BAD:
         return None
     bad = [note for note in notes if isinstance(note, BadRow)]
@@ -310,7 +307,7 @@ def _crowd(notes: Sequence[SourceEvent]) -> list[BadRow] | None:
 def file_start(
     name: str, reader: FileReader, row: int, known: Collection[str] | None, file_format: Format
 ) -> FileStart:
-    """Return what is to be said of a file that begins.
+    """Return the event for the start of a file.
 
     Raises
     ------
@@ -329,26 +326,26 @@ def _cursor(start: FileCursor, locate: Locate, n: int) -> Cursor:
 
 
 def identify(name: str, status: Status, offset: int, digest: str) -> FileIdentity:
-    """Return the identity of a file from what the system, or its store, and the format know of it."""
+    """Return the identity of a file from its status, and from the offset and digest that its format gives."""
     times = status.st_mtime_ns, status.st_ctime_ns
     version = "" if isinstance(status, os.stat_result) else status.version
     return FileIdentity(name, status.st_size, *times, status.st_ino, offset, digest, version)
 
 
 def is_unavailable(error: ConnectorError) -> bool:
-    """Tell whether the system or a store does not hand a file over, so that nothing can be said of its rows."""
+    """Return whether the system or a store does not deliver a file, so that it is unknown whether rows are bad."""
     return isinstance(error, UnavailableError) or is_of_system(error.__cause__)
 
 
 def refuse_other_version(name: str, seen: FileIdentity, found: FileIdentity) -> bool:
-    """Refuse an object of another version than was read; tell whether it is known to be the same one."""
+    """Refuse an object of another version than was read; return whether the version proves that it is the same."""
     if seen.version and found.version and seen.version != found.version:
         raise replaced(name, seen.version, found.version)
     return seen.version == found.version != ""
 
 
 def refuse_other_content(name: str, seen: FileIdentity, found: FileIdentity) -> None:
-    """Refuse a file whose content, as far as it was read, is not what it was."""
+    """Refuse a file whose content has changed in the part that was read."""
     if (found.offset, found.digest) != (seen.offset, seen.digest):
         expected = f"expected SHA-256 {seen.digest[:12]}…, found {found.digest[:12]}…"
         raise refusal(name, seen, f"the file was replaced or edited ({expected})")
@@ -360,13 +357,13 @@ def refusal(name: str, seen: FileIdentity, what: str, kind: type[CursorError] = 
     Parameters
     ----------
     name
-        The file as it is called now.
+        The present name of the file.
     seen
-        What it was.
+        Its identity when it was read.
     what
         What happened to it, with what was expected and what was found.
     kind
-        What to raise.
+        The class of the error.
     """
     then = "" if seen.name == name else f" (then {seen.name})"
     return kind(f"{name}{then}: {what} since it was read; restore the file, or start over with --restart")

@@ -1,4 +1,4 @@
-"""A position in a stream of files: which file, and what was known of each file when its rows were read."""
+"""A position in a stream of files: the current file, and the identity of each file when its rows were read."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["FileCursor", "FileIdentity", "Horizon", "same_rows_before"]
 
 @dataclass(frozen=True, slots=True)
 class FileIdentity:
-    """What was known of a file when rows were read from it.
+    """What identifies a file whose rows were read.
 
     Parameters
     ----------
     name
-        The path as it was given to the source; a file may move.
+        The path as it was given to the source; the file may have moved since.
     size
         Size in bytes, as stored.
     mtime_ns, ctime_ns
@@ -26,11 +26,11 @@ class FileIdentity:
     inode
         The number of the file in its file system.
     offset
-        How far it was read: a row for Parquet, a byte (uncompressed) for CSV.
+        How far it was read: a row for Parquet, a byte of the uncompressed text for CSV.
     digest
-        SHA-256, hexadecimal, of what the format says identifies the content read so far.
+        SHA-256, hexadecimal, of the bytes that identify the content read so far; the format decides which.
     version
-        Of an object in a store, what its store says differs from that of any other content; empty of a file on a disk.
+        For an object in a store, a string that its store changes with the content; empty for a file on a disk.
     """
 
     name: str
@@ -48,7 +48,7 @@ class FileIdentity:
 
     @classmethod
     def from_json(cls, data: object) -> FileIdentity:
-        """Rebuild an identity from plain values; a `CursorError` if they are not those of one."""
+        """Rebuild an identity from plain values; raise a `CursorError` if they do not describe one."""
         if isinstance(data, dict):  # early builds read files on disks only
             data = {"version": "", **data}
         return cls(**checked_fields(cls, data, "cursor, file"))
@@ -58,14 +58,15 @@ _KEYS = [field.name for field in fields(FileIdentity)]
 
 
 class Horizon(NamedTuple):
-    """How far files reach that were read and are not known one by one any more.
+    """The upper bound of the files that were read and are no longer listed one by one.
 
     Parameters
     ----------
     time_ns, name
-        The last place of one in the order of files: a time, where that counts, in nanoseconds; and its name.
+        The last position among them in the order of files: a time in nanoseconds, if files are ordered by time, and a
+        name.
     written_ns
-        When the last of them was written, in nanoseconds since 1970.
+        When the newest of them was written, in nanoseconds since 1970.
     """
 
     time_ns: int = 0
@@ -74,7 +75,7 @@ class Horizon(NamedTuple):
 
     @property
     def place(self) -> tuple[int, str]:
-        """The last place in the order."""
+        """The last position in the order."""
         return self.time_ns, self.name
 
     def beyond(self, place: tuple[int, str], written_ns: int) -> Horizon:
@@ -92,18 +93,16 @@ class FileCursor:
     Parameters
     ----------
     row
-        Rows before it in the stream, over all files.
+        Number of rows before it in the stream, over all files.
     file
         Index of the file that holds the last applied row.
     seen
-        Identity of each file up to and including the current one, which is read on from its offset; empty at the start.
-        A source that does not end keeps only the last ones in the order, and one that resumed a file keeps its newest
-        identity.
+        Identity of each file up to the current one, which is read on from its offset; empty at the start. A followed
+        source keeps only the last ones in the order. If a file was resumed, its newest identity is kept.
     before
-        Identity of every file as the pass before this one left it, since each pass reads the same rows; empty in the
-        first.
+        Identity of every file after the previous pass, since each pass must read the same rows; empty in the first.
     horizon
-        Of a source that does not end, how far the files reach that were read and are no longer in `seen`.
+        For a followed source, the upper bound of the files that were read and are no longer in `seen`.
 
     Examples
     --------
@@ -130,14 +129,14 @@ class FileCursor:
         Raises
         ------
         CursorError
-            It is not a state of files, or its files do not add up.
+            It is not a state of files, or it lists an impossible number of files.
         """
         state = {"file": 0, "seen": [], "before": []} if cursor.state is None else cursor.state
         expected = {field.name for field in fields(cls)} - {"row"}
         if not isinstance(state, dict) or set(state) | {"horizon"} != expected:  # early builds had no horizon
             found = sorted(map(str, state)) if isinstance(state, dict) else state
             raise CursorError(
-                f"cursor: its state is not one of files: expected an object with the keys {sorted(expected)}, found "
+                f"cursor: its state does not describe files: expected an object with keys {sorted(expected)}, found "
                 f"{found!r}; give the source of the checkpoint, or start over with --restart"
             )
         values = checked_fields(cls, {"horizon": list(_AT_THE_START), **state, "row": cursor.row}, "cursor")
@@ -145,22 +144,24 @@ class FileCursor:
             case [int() as time_ns, str() as name, int() as written_ns]:
                 values["horizon"] = Horizon(time_ns, name, written_ns)
             case other:
-                raise CursorError(f"cursor: 'horizon' should be a time, a name and a time, found {other!r}")
+                raise CursorError(f"cursor: 'horizon' must be a time, a name and a time, found {other!r}")
         for key in ("seen", "before"):
             if not isinstance(values[key], list | tuple):
-                raise CursorError(f"cursor: {key!r} should be a list of files, found {values[key]!r}")
+                raise CursorError(f"cursor: {key!r} must be a list of files, found {values[key]!r}")
             values[key] = tuple(map(FileIdentity.from_json, values[key]))
         found = cls(**values)
-        # A source that does not end forgets files. Whether some are missing here, only one that ends can tell.
+        # A followed source drops old files from the list, so fewer than expected is valid here. `FileSource`, which
+        # drops none, checks the exact number.
         if found != cls(0, before=found.before) and not 0 < len(found.seen) <= found.file + 1:
             raise CursorError(
-                f"cursor: it stands in file {found.file} and knows at most {found.file + 1}, found {len(found.seen)}"
+                f"cursor: in file {found.file} it must list between 1 and {found.file + 1} files, "
+                f"found {len(found.seen)}"
             )
         return found
 
     @classmethod
     def at_last_file(cls, cursor: Cursor) -> FileCursor:
-        """Read the state of a cursor without the files before the last one: at the same cost, however many they are."""
+        """Read the state of a cursor, but only the last of its files: the cost does not grow with their number."""
         state = cursor.state
         if isinstance(state, dict) and isinstance(state.get("seen"), list):
             state = {**state, "seen": state["seen"][-1:], "before": []}
@@ -173,6 +174,6 @@ class FileCursor:
 
 
 def same_rows_before(one: Cursor, other: Cursor) -> bool:
-    """Tell whether the same rows of files lie before two cursors; the files may have been touched or renamed."""
+    """Return whether the rows of files before two cursors are the same; files may have been touched or renamed."""
     contents = [[(file.offset, file.digest) for file in FileCursor.from_cursor(cursor).seen] for cursor in (one, other)]
     return one.row == other.row and contents[0] == contents[1]

@@ -1,9 +1,9 @@
 """Parquet files: read row group by row group, resumed at any row.
 
 The offset in a cursor is a row of the file. A file is recognised by its size, the time of its last change and the
-SHA-256 of its footer: the footer holds the position and statistics of every page, and reading all the pages to be even
-surer would cost as much as reading the file. So a file whose time was put back after it was written again is found by
-its footer; one whose pages were overwritten so that size and footer stay the same, and its time put back, is not.
+SHA-256 of its footer. The footer holds the position and statistics of every page. To hash the pages too would cost as
+much as reading the file. So if a file is rewritten and its old time restored, the footer reveals the change. The change
+is missed only if size, footer and time all stay the same and just the pages differ.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from connectors.errors import ConnectorError, RowError, SchemaError, is_of_system
+from connectors.events import BadRow
 from connectors.formats.base import (
     FileChunk,
     FileFacts,
@@ -31,28 +32,27 @@ from connectors.formats.base import (
     refuse_other_version,
 )
 from connectors.formats.file_cursor import FileIdentity
-from connectors.notes import BadRow
 from connectors.schemas import cast, cast_what_can_be, check_names, plain, stems, wider_type
 from connectors.stores.storage import DISK, Status, Storage
 
 __all__ = ["ParquetFormat"]
 
-_CELLS = 1 << 19  # of a block, over all columns
+_CELLS = 1 << 19  # in a block, over all columns
 _MAX_ROWS = 1 << 15
 _MAGIC = (b"PAR1", b"PARE")
 _BUFFER = 1 << 18  # bytes that each column reads at a time
 
 
 class ParquetFormat:
-    """Look at Parquet files and open them at a row.
+    """Inspect Parquet files and open them at a row.
 
     Parameters
     ----------
-    keeps_bad_rows
-        Whether rows that cannot be read are handed over, instead of raised: single ones with a value that is not of its
-        type, and the rest of a row group that is damaged.
     storage
         Where the files are.
+    keeps_bad_rows
+        Whether bad rows are yielded as events, instead of raised as errors. A bad row is a row with a value of the
+        wrong type, or the rest of a damaged row group.
     """
 
     name = "Parquet"
@@ -70,7 +70,7 @@ class ParquetFormat:
             return FileFacts(name, schema, n_rows=file.metadata.num_rows)
 
     def merge(self, first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
-        """Types are declared in the file, so two files must agree on what kind of values they have."""
+        """Return the wider of two types; files declare their types, so different kinds of values exclude each other."""
         return wider_type(first, second)
 
     def open(
@@ -83,7 +83,7 @@ class ParquetFormat:
         is_growing: bool = False,
         until: int | None = None,
     ) -> FileReader | None:
-        """Open a file at a row of it; return None for one that is being written, and has no footer yet."""
+        """Open a file at one of its rows; return None for a file that is being written and has no footer yet."""
         with ExitStack() as stack:
             opened = stack.enter_context(closing(_Opened(name, self._storage)))
             if is_growing and not opened.has_footer:
@@ -96,41 +96,41 @@ class ParquetFormat:
             return reader
 
     def head(self, name: str) -> FileIdentity:
-        """Return what the footer tells."""
+        """Return the identity of the file, which the footer decides."""
         with closing(_Opened(name, self._storage)) as opened:
             return opened.identity
 
     def compare(self, name: str, seen: FileIdentity, *, may_grow: bool) -> None:
-        """Compare what is known without reading the pages."""
+        """Compare status and footer, without reading the pages."""
         _compare(name, seen, self.head(name))
 
 
 class _Opened:
-    """One file, open: what is known of it and what is read are of the same one, whatever its name stands for by now.
+    """One open file; status and content are of this file, even if its name now refers to another one.
 
     Attributes
     ----------
     name
-        What it was called when it was opened.
+        Its name when it was opened.
     identity : FileIdentity
-        What it was then: its status, and the SHA-256 of its footer: metadata, 4 bytes of length, 4 of magic.
+        Its identity then: its status, and the SHA-256 of its footer (metadata, 4 bytes of length, 4 bytes of magic).
     """
 
     def __init__(self, name: str, storage: Storage) -> None:
         self.name, self._storage = name, storage
         self._is_remote = storage.is_remote(name)
-        # Arrow reads a file of its own without asking Python for each page.
+        # A file of Arrow's own avoids a call into Python for each page.
         self._file = storage.open(name, is_sequential=False) if self._is_remote else pa.OSFile(name)
         status = self._file.opened if self._is_remote else self.status_now()
         self._file.seek(max(0, status.st_size - 8))
         end = self._file.read(8)
-        # What is being written ends in anything: no length, and not to be taken for one.
+        # Without the magic the file is still being written: these 4 bytes are data, and as a length they could be huge.
         length = int.from_bytes(end[:4], "little") if end[4:] in _MAGIC else 0
         self._file.seek(max(0, status.st_size - 8 - length))
         self.identity = identify(name, status, 0, hashlib.sha256(self._file.read()).hexdigest())
 
     def status_now(self) -> Status:
-        """Return what is known of it now; of an object, of what has its name."""
+        """Return the present status: of the open file, or of the object that now has its name."""
         return self._storage.status(self.name) if self._is_remote else os.fstat(self._file.fileno())
 
     @property
@@ -143,12 +143,11 @@ class _Opened:
         return True
 
     def parquet(self) -> pq.ParquetFile:
-        """Return what reads it so that memory does not grow with it: without pre-buffering.
+        """Return a reader whose memory does not grow with the file.
 
-        Of an object, whose every read is a request, the wanted columns of one row group are read at once, and kept
-        until the next one.
-
-        Page checksums, where the writer left some, are verified: a flipped bit is then an error, not a number.
+        A local file is read without pre-buffering. Each read of an object is a request, so the wanted columns of a row
+        group are read at once, and kept until the next row group. Page checksums are verified, if the file has any. So
+        a flipped bit is an error, not a wrong number.
         """
         return pq.ParquetFile(
             self._file, pre_buffer=self._is_remote, buffer_size=_BUFFER, page_checksum_verification=True
@@ -160,7 +159,7 @@ class _Opened:
 
 
 class _ParquetReader(Iterator[FileChunk]):
-    """One open Parquet file from a row on."""
+    """One open Parquet file, from a row onwards."""
 
     def __init__(self, opened: _Opened, schema: pa.Schema, row: int, offset: int, *, keeps_bad_rows: bool) -> None:
         self._name, self._opened, self.whole, self._schema = opened.name, opened, opened.identity, schema
@@ -173,7 +172,7 @@ class _ParquetReader(Iterator[FileChunk]):
         _refuse_retyped(schema, found, opened.name)
 
     def _read(self, skip: int) -> Iterator[FileChunk]:
-        """Yield the rows after the first `skip`; whole row groups among these are not even read."""
+        """Yield the rows after the first `skip` rows; a row group that is skipped entirely is not read."""
         n_rows = max(1, min(_MAX_ROWS, _CELLS // len(self._schema)))
         columns = stems(self._file.schema_arrow, self._schema.names)
         for group in range(self._file.num_row_groups):
@@ -208,7 +207,8 @@ class _ParquetReader(Iterator[FileChunk]):
             for at, reason, content in bad
             if rows is not None
         ]
-        # Before its first row a piece ends where the row before it did: what is bad in between lies behind that.
+        # A cursor before the first row of a chunk points to the end of the previous good row. So a reader resumed
+        # there yields the bad rows in between again.
         locate = partial(_locate, self.whole, self._end, self._offset, rows)
         self._offset += batch.num_rows
         self._row += records.num_rows
@@ -216,9 +216,9 @@ class _ParquetReader(Iterator[FileChunk]):
         return FileChunk(records, locate, found)
 
     def _damaged(self, n_rows: int, error: str) -> FileChunk:
-        """Return what stands for the rest of a row group."""
+        """Return one bad row that represents the rest of a row group."""
         records = pa.RecordBatch.from_pylist([], schema=self._schema)
-        reason = f"{n_rows} rows are damaged, up to the end of their row group: {error}"
+        reason = f"{n_rows} rows up to the end of the row group are damaged: {error}"
         bad = BadRow(0, self._name, self._offset, "damage", reason, b"", n_rows=n_rows)
         self._offset += n_rows
         return FileChunk(records, partial(_locate, self.whole, self._end, self._offset, None), [bad])
@@ -227,18 +227,18 @@ class _ParquetReader(Iterator[FileChunk]):
         return next(self._chunks)
 
     def identity(self) -> FileIdentity:
-        """Return what the file was when it was opened: whoever reads looks around each block whether it still is."""
+        """Return the identity of the file when it was opened; the caller checks it around each block."""
         return replace(self.whole, offset=self._offset)
 
     def status_now(self) -> Status:
-        """Return what the system knows of the file now."""
+        """Return the present status of the file."""
         return self._opened.status_now()
 
     is_growing = has_rest = is_rewritten = False
     read_to = 0
 
     def settle(self, until: int | None) -> None:
-        """Do nothing: a file with a footer is whole."""
+        """Do nothing: a file with a footer is complete."""
 
     def close(self) -> None:
         self._file.close()
@@ -246,9 +246,10 @@ class _ParquetReader(Iterator[FileChunk]):
 
 
 def _locate(whole: FileIdentity, end: int, offset: int, rows: Any, n: int) -> FileIdentity:
-    """Return the identity up to row n - 1 of a piece.
+    """Return the identity up to row n - 1 of a chunk.
 
-    Its rows begin at `offset`; where some are bad, `rows` tells which are good. The row before them ends at `end`.
+    The chunk begins at `offset`. If some of its rows are bad, `rows` holds the indices of the good ones. The previous
+    good row ends at `end`.
     """
     if not n:
         return replace(whole, offset=end)
@@ -256,15 +257,15 @@ def _locate(whole: FileIdentity, end: int, offset: int, rows: Any, n: int) -> Fi
 
 
 def _refuse_retyped(wanted: pa.Schema, found: pa.Schema, name: str) -> None:
-    """Refuse a file in which a column is of another kind of values than it is read as."""
+    """Refuse a file in which a column has another kind of values than the type that it is read as."""
     types = dict(zip(found.names, found.types, strict=True))
     for field in wanted:
         type_ = types.get(field.name, field.type)
         is_read_as_said = pa.types.is_string(field.type) or pa.types.is_string(type_)
         if wider_type(type_, field.type) is None and not is_read_as_said and not _is_castable(type_, field.type):
             raise SchemaError(
-                f"{name}: column {field.name!r} is {type_} here, and was {field.type} so far; a column must stay what "
-                "it is"
+                f"{name}: column {field.name!r} is {type_} here, expected {field.type} as before; "
+                "a column must keep its type"
             )
 
 
@@ -277,7 +278,7 @@ def _is_castable(found: pa.DataType, wanted: pa.DataType) -> bool:
 
 
 def _compare(name: str, seen: FileIdentity, found: FileIdentity) -> None:
-    """Refuse a file that differs; inode and time of metadata may, for a copy that kept its time is the same file."""
+    """Refuse a file that differs; inode and metadata time may differ, since an exact copy counts as the same file."""
     if refuse_other_version(name, seen, found):
         return
     if seen.size != found.size:
@@ -287,5 +288,5 @@ def _compare(name: str, seen: FileIdentity, found: FileIdentity) -> None:
         raise refusal(
             name,
             seen,
-            f"the file was written again (expected time {seen.mtime_ns} ns, found {found.mtime_ns} ns; cp -p keeps it)",
+            f"the file was rewritten (expected time {seen.mtime_ns} ns, found {found.mtime_ns} ns; cp -p keeps it)",
         )

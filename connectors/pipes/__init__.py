@@ -1,3 +1,3 @@
-"""Rows that come through standard input or a named pipe."""
+"""Rows from standard input or a named pipe."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""Write record batches that come through a pipe, as streams of Arrow, to Parquet files."""
+"""Write record batches from a pipe (Arrow streams) to Parquet files."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from connectors.stores.storage import sync
 __all__ = ["ARROW", "BatchWriter"]
 
 ARROW = b"\xff\xff\xff\xff"
-"""What each message of a stream of Arrow begins with."""
+"""First bytes of each message in an Arrow stream."""
 
 _FILE_ROWS = 1 << 16
-_GATHER_S = 0.5  # that a batch waits for others
-_AHEAD = 4  # batches read and not yet written
-_FILES_AHEAD = 16  # files written and not yet read
+_GATHER_S = 0.5  # how long a batch waits for others, since a file for each small batch would be slow
+_AHEAD = 4  # batches that are read and not yet written
+_FILES_AHEAD = 16  # files that are written and not yet read; a writer that is faster than the reader waits
 
 
 class BatchWriter:
@@ -32,27 +32,27 @@ class BatchWriter:
     Parameters
     ----------
     folder
-        The files.
+        The folder of the files.
     place
-        Where the batches come from, for messages.
+        Name of the pipe, for messages.
     """
 
     def __init__(self, folder: SpoolFolder, place: str) -> None:
         self._folder, self._place = folder, place
 
     def write(self, stream: io.BufferedReader) -> None:
-        """Write the batches of streams of Arrow, several of them to a file."""
+        """Write the batches of Arrow streams, several batches to a file."""
         batches: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(_AHEAD)
         threading.Thread(target=_read_batches, args=(stream, self._place, batches), daemon=True).start()
         self._gather(batches)
 
     def _gather(self, batches: queue.Queue[pa.RecordBatch | BaseException | None]) -> None:
-        """Write batches as they come, until the last."""
+        """Write batches as they come, until the last one."""
         waiting: list[pa.RecordBatch] = []
         n_rows, due = 0, 0.0
         while True:
             try:
-                # Since the first of them came: of a steady stream none is the last one.
+                # The time counts from the first batch: in a steady stream, there is never a pause after the last one.
                 batch = batches.get(timeout=max(0.0, due - time.monotonic()) if waiting else None)
             except queue.Empty:
                 batch = waiting[-1].slice(0, 0)
@@ -97,9 +97,9 @@ def _read_batches(
 
 
 def _batches(stream: io.BufferedReader, place: str) -> Iterator[pa.RecordBatch]:
-    """Yield the batches of streams of Arrow, one behind the other."""
+    """Yield the batches of consecutive Arrow streams."""
     while head := stream.peek(4)[:4]:
         if not ARROW.startswith(head):
-            raise SourceError(f"{place}: what comes behind a stream of Arrow is none; send nothing else with it")
+            raise SourceError(f"{place}: other data follows an Arrow stream; send only Arrow streams")
         with pa.ipc.open_stream(stream) as reader:
             yield from reader

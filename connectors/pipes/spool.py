@@ -1,11 +1,11 @@
-"""Standard input and named pipes: what comes is kept in a folder, and read from there.
+"""Standard input and named pipes: the data is written to files in a folder, and read from there.
 
-Nothing can be read twice from a pipe. So a thread writes what comes to files of a folder, whole records only, and the
-rows are read from these files like from any that land in a folder. If the folder is to stay, a job goes on from there
-after a kill; what the pipe had handed over and was not yet written, some records, is lost. Else it is a temporary one,
-and what comes after a kill is gone on with.
+A pipe cannot be read twice. So a thread writes its data to files in a folder, whole records only. The rows are then
+read from these files, as from any followed folder. If the folder is permanent, a job resumes from it after a kill. Only
+the records that the pipe had delivered, and that were not yet written, are lost. If the folder is temporary, the job
+reads the data that comes after the kill.
 
-Text becomes files of text, in UTF-8, each with the header; a stream of Arrow (its IPC format) files of Parquet.
+Text becomes UTF-8 text files, each with the header. Arrow streams (the IPC format) become Parquet files.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ from connectors.pipes.text_writer import TextWriter
 __all__ = ["Spool", "telling"]
 
 _PATIENCE_S = 5.0
-_JSON = "JSON", "convert it to text with a header, or to a stream of Arrow"
-_NOT_READ = {  # what begins so: what it is, and the way out
-    b"\x1f\x8b": ("gzip", "decompress it before: gzip -dc … |"),
-    b"\x28\xb5\x2f\xfd": ("zstd", "decompress it before: zstd -dc … |"),
+_JSON = "JSON", "convert it to CSV with a header, or to an Arrow stream"
+_NOT_READ = {  # first bytes: the format, and what to do
+    b"\x1f\x8b": ("gzip", "decompress it first: gzip -dc … |"),
+    b"\x28\xb5\x2f\xfd": ("zstd", "decompress it first: zstd -dc … |"),
     b"PAR1": ("Parquet", "write it to a file"),
-    b"ARROW1": ("a file of Arrow (Feather)", "send a stream (pyarrow.ipc.new_stream), or write Parquet to a file"),
+    b"ARROW1": ("an Arrow file (Feather)", "send a stream (pyarrow.ipc.new_stream), or write Parquet to a file"),
     b'{"': _JSON,
     b'[{"': _JSON,
 }
 
 
 class Spool:
-    """What comes through a pipe, in files of a folder; a thread writes them.
+    """The data of a pipe, in files of a folder; a thread writes them.
 
     Parameters
     ----------
     place
         ``-``, or the path of a named pipe.
     folder
-        Where to keep what comes; a temporary folder, if it is not given.
+        Folder that keeps the data; by default, a temporary one.
     dialect
-        How text is written, as far as that was said.
+        The dialect of text, as far as it was given.
     reopens
-        Whether a named pipe is opened again when all who write to it have closed it.
+        Whether to open a named pipe again after all its writers have closed it.
     """
 
     def __init__(self, place: str, folder: str | None, dialect: Dialect, *, reopens: bool) -> None:
@@ -65,40 +65,40 @@ class Spool:
         self._pipe: Pipe | None = None
         self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
         self._thread.start()
-        # Python must not end while a thread is about to read by way of it.
+        # Python must not end while the thread still reads.
         atexit.register(_end, weakref.ref(self))
 
     @property
     def description(self) -> str:
-        """Where what comes is from."""
+        """Name of the pipe, for messages."""
         return "standard input" if self._place == STANDARD_INPUT else self._place
 
     @property
     def folder(self) -> str:
-        """Where the files are."""
+        """Path of the folder."""
         return self._files.path
 
     @property
     def is_kept(self) -> bool:
-        """Whether the files stay."""
+        """Whether the files are permanent."""
         return self._files.is_kept
 
     @property
     def n_held(self) -> int:
-        """Bytes of text that end no record yet."""
+        """Bytes of an incomplete record."""
         return self._text.n_held
 
     @property
     def has_ended(self) -> bool:
-        """Whether all that will come is written; what could not be read or written, `refuse_failure` tells."""
+        """Whether no more data will be written; `refuse_failure` raises the error, if there was one."""
         return self._files.has_ended
 
     def is_whole(self, name: str) -> bool:
-        """Tell whether a file will not grow."""
+        """Return whether a file is complete."""
         return self._files.is_whole(name)
 
     def leave(self, name: str) -> None:
-        """Hear that a file was read to its end."""
+        """Record that a file was read to its end."""
         self._files.leave(name)
 
     def commit(self, name: str) -> None:
@@ -106,24 +106,24 @@ class Spool:
         self._files.commit(name)
 
     def refuse_failure(self) -> None:
-        """Raise what ended it, once all that came before that was read.
+        """Raise the error that ended the spool, if any; call it after all data before the error was read.
 
         Raises
         ------
         SourceError
-            What came could not be read, or written.
+            The pipe could not be read, or a file could not be written.
         """
         if self._failure is not None:
             with foreign_errors(self.description):
                 raise self._failure
 
     def told(self, words: str) -> str:
-        """Return words in which files that do not stay, and their folder, are called by where they came from."""
+        """Return a message in which temporary files and their folder are replaced by the name of the pipe."""
         if self._files.is_kept:
             return words
 
         def called(match: re.Match[str]) -> str:
-            # Lines, and columns that disagree, are those of a file of its own.
+            # A message may give a line, or compare the columns of two files, so each file needs its own name.
             is_first = match[1] is None or int(match[1]) == 1
             return self.description if is_first else f"{self.description}, part {int(match[1])}"
 
@@ -131,7 +131,7 @@ class Spool:
 
     @contextlib.contextmanager
     def telling(self) -> Iterator[None]:
-        """Let errors tell of the place, and not of files that do not stay."""
+        """Let errors name the pipe, not its temporary files."""
         try:
             yield
         except ConnectorError as error:
@@ -148,7 +148,7 @@ class Spool:
                     self._take(stream)
                     if self._text.is_over or not self._reopens or self._place == STANDARD_INPUT:
                         break
-                    # Before this end is closed: what comes between two openings would have nobody to go to.
+                    # Open the pipe again before this end is closed, or a writer in between gets a broken pipe.
                     stream = self._opened()
         except BaseException as error:
             self._failure = error
@@ -156,36 +156,36 @@ class Spool:
 
     def _opened(self) -> io.BufferedReader:
         is_input = self._place == STANDARD_INPUT
-        # Without waiting for somebody who writes: that is done where it can be told that it is over.
+        # O_NONBLOCK: the open must not wait for a writer, since nothing could end that wait. `Pipe` waits instead.
         self._pipe = Pipe(os.dup(0) if is_input else os.open(self._place, os.O_RDONLY | os.O_NONBLOCK))
         return io.BufferedReader(self._pipe, pipe.READ_BYTES)
 
     def end(self) -> None:
-        """Read no further, and wait until what was read is written."""
+        """Stop reading, and wait until all data that was read is written."""
         self._text.is_over = True
         if self._pipe is not None:
             self._pipe.end()
             self._thread.join(_PATIENCE_S)
 
     def _take(self, stream: io.BufferedReader) -> None:
-        """Write all that comes through a stream."""
+        """Write all data of a stream."""
         head = stream.peek(6)[:6]
         if head.startswith(ARROW):
             try:
                 self._batches.write(stream)
             except BaseException:
                 if self._pipe is not None:
-                    self._pipe.end()  # whoever waits for what comes through it would keep it from being closed
+                    self._pipe.end()  # a thread that still waits for data would keep the pipe from being closed
                 raise
             return
         for magic, (name, way_out) in _NOT_READ.items():
             if head.startswith(magic):
-                raise SourceError(f"{self.description}: what comes is {name}, which is not read from a pipe; {way_out}")
+                raise SourceError(f"{self.description}: {name} cannot be read from a pipe; {way_out}")
         self._text.write(stream)
 
 
 def telling(spool: Spool | None) -> contextlib.AbstractContextManager[None]:
-    """Let errors tell of the pipe where a spool has what comes through one; else of the files as they are."""
+    """Let errors name the pipe if there is a spool; otherwise leave them as they are."""
     return contextlib.nullcontext() if spool is None else spool.telling()
 
 

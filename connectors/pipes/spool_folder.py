@@ -1,4 +1,4 @@
-"""The folder of a spool: its numbered files, how far they are written, and how far they are read."""
+"""The folder of a spool: numbered files, with the last one written and the last one read."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ FILE_NAME = re.compile(r"spool-([0-9]{12})\.(csv|parquet)")
 
 
 class SpoolFolder:
-    """Numbered files, which one thread writes and another one reads.
+    """Numbered files; one thread writes them and another reads them.
 
     Parameters
     ----------
     folder
-        Where they are to stay; a temporary folder, if it is not given.
+        Folder of the files; by default, a temporary one.
     dialect
-        How text is written, as far as that was said.
+        The dialect of text, as far as it was given.
 
     Attributes
     ----------
     path : str
-        The folder.
+        Path of the folder.
     is_kept : bool
-        Whether the files stay.
+        Whether the files are permanent.
     newest : int
-        The number of the last file; 0 where there is none.
+        Number of the last file; 0 if there is none.
     """
 
     def __init__(self, folder: str | None, dialect: Dialect) -> None:
@@ -58,10 +58,10 @@ class SpoolFolder:
     def _refuse_others(self) -> None:
         others = [name for name in os.listdir(self.path) if not FILE_NAME.fullmatch(name) and not name.startswith(".")]  # noqa: PTH208
         if others:
-            raise SourceError(f"{self.path}: {others[0]} is not of a spool; choose a folder for it alone")
+            raise SourceError(f"{self.path}: {others[0]} is not a spool file; give --spool a folder of its own")
 
     def _remove_begun(self, dialect: Dialect) -> None:
-        """Remove the last file of text if it was not begun to the end of its header: it holds no row."""
+        """Remove the last text file if its header is incomplete; it holds no row."""
         path = self.file(max(self._numbers(), default=0), "csv")
         if not path.exists():
             return
@@ -79,35 +79,35 @@ class SpoolFolder:
         return Path(self.path, f"spool-{number:012d}.{extension}")
 
     def next_number(self, ahead: int) -> int:
-        """Wait until fewer files than `ahead` are written and not yet read, and return the number of the next one."""
+        """Wait until fewer than `ahead` files are unread, and return the number of the next file."""
         with self._changed:
             self._changed.wait_for(lambda: self.newest - self._left < ahead)
             return self.newest + 1
 
     def add(self, number: int) -> None:
-        """Count a file that is there now."""
+        """Record that a file exists now."""
         with self._changed:
             self.newest = number
 
     def end(self) -> None:
-        """Note that no more will be written."""
+        """Record that no more data will be written."""
         with self._changed:
             self._has_ended = True
 
     @property
     def has_ended(self) -> bool:
-        """Whether all that will come is written."""
+        """Whether no more data will be written."""
         with self._changed:
             return self._has_ended
 
     def is_whole(self, name: str) -> bool:
-        """Tell whether a file will not grow: it is not the last one, or nothing comes any more."""
+        """Return whether a file is complete: it is not the last one, or no more data will be written."""
         match = FILE_NAME.fullmatch(Path(name).name)
         with self._changed:
             return self._has_ended or (match is not None and int(match[1]) < self.newest)
 
     def leave(self, name: str) -> None:
-        """Hear that a file was read to its end; one that need not stay is removed."""
+        """Record that a file was read to its end; a temporary file is removed."""
         match = FILE_NAME.fullmatch(Path(name).name)
         with self._changed:
             self._left = max(self._left, int(match[1]) if match else 0)
@@ -116,7 +116,7 @@ class SpoolFolder:
             Path(name).unlink(missing_ok=True)
 
     def commit(self, name: str) -> None:
-        """Remove the files before one: no checkpoint needs them any more."""
+        """Remove the files before one; no checkpoint needs them any more."""
         match = FILE_NAME.fullmatch(Path(name).name)
         for path in Path(self.path).iterdir():
             found = FILE_NAME.fullmatch(path.name)
@@ -125,7 +125,7 @@ class SpoolFolder:
 
 
 def _make_folder(path: Path) -> None:
-    """Create a folder and its missing parents, each of them so that a power cut does not take it back."""
+    """Create a folder and its missing parents, and sync each of them to survive a power cut."""
     if path.is_dir():
         return
     _make_folder(path.parent)

@@ -1,4 +1,4 @@
-"""Write text that comes through a pipe to files of whole records, each with the header."""
+"""Write text from a pipe to files of whole records, each with the header."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from connectors.stores.storage import sync
 __all__ = ["TextWriter"]
 
 _FILE_BYTES = 64 << 20
-_AHEAD = 4  # files written and not yet read
+_AHEAD = 4  # files that are written and not yet read; a writer that is faster than the reader waits
 
 
 class TextWriter:
@@ -29,18 +29,18 @@ class TextWriter:
     Parameters
     ----------
     folder
-        The files.
+        The folder of the files.
     dialect
-        How the text is written, as far as that was said.
+        The dialect of the text, as far as it was given.
     place
-        Where it comes from, for messages.
+        Name of the pipe, for messages.
 
     Attributes
     ----------
     n_held : int
-        Bytes of text that end no record yet.
+        Bytes of an incomplete record.
     is_over : bool
-        Whether reading ends before its writer does.
+        Whether reading was stopped while the writer may still write.
     """
 
     def __init__(self, folder: SpoolFolder, dialect: Dialect, place: str) -> None:
@@ -49,20 +49,20 @@ class TextWriter:
         self.is_over = False
 
     def write(self, stream: io.BufferedReader) -> None:
-        """Write all text that comes through a stream."""
+        """Write all text of a stream."""
         pending = b""
         dialect: Dialect | None = None
         file: _Text | None = None
         for data in _pieces(stream, self._dialect):
             pending += data
-            # Where it is no longer read, part of a record is left out: whoever writes may have written on.
+            # If reading was stopped, the last record may be incomplete, so it is not written.
             is_last = data == b"" and not self.is_over
             if dialect is None:
                 dialect = replace(self._dialect, encoding="utf-8").told_by(pending)
             length = (_length if file is not None else whole_records)(pending, is_last, dialect)
             if file is None and not length and len(pending) > MAX_RECORD:
                 raise SourceError(
-                    f"{self._place}: a header of more than {MAX_RECORD >> 20} MiB; is a quote never closed?"
+                    f"{self._place}: a header of more than {MAX_RECORD >> 20} MiB; check for a quote never closed"
                 )
             if length and file is None:
                 end = int(record_ends(pending, is_last, dialect)[0])
@@ -70,7 +70,7 @@ class TextWriter:
                 pending, length = pending[header:], length - header
             if file is not None and length:
                 file = self._next(file)
-                # What comes later, through another opening, begins with a record of its own.
+                # After the pipe is opened again, text starts with a new record, so the last one needs its terminator.
                 is_ended = not is_last or pending[:length].endswith((b"\n", b"\r"))
                 file.write(pending[:length] + (b"" if is_ended else b"\n"))
                 pending = pending[length:]
@@ -79,7 +79,7 @@ class TextWriter:
             file.close()
 
     def _resumed(self, header: bytes, dialect: Dialect) -> _Text:
-        """Go on with the last file of text, or begin the first; what comes may be without the header then."""
+        """Open the last text file for appending, or start the first one; `header` may already be a record then."""
         header = header.removeprefix(b"\xef\xbb\xbf").strip(b"\r\n") + b"\n"
         path = self._folder.file(self._folder.newest, "csv")
         if not self._folder.newest or not path.exists():
@@ -88,7 +88,7 @@ class TextWriter:
         first = int(record_ends(known, is_last=False, dialect=dialect)[0])
         size = first + _length(known[first:], is_last=False, dialect=dialect)
         file = _Text(path, known[:first], size, self._folder.is_kept)
-        if not known[:size].endswith((b"\n", b"\r")):  # a line that is too long: its end will not come
+        if not known[:size].endswith((b"\n", b"\r")):  # part of a line that was too long; its rest is lost
             file.write(b"\n")
         if header != known[:first]:
             file.write(header)
@@ -108,7 +108,7 @@ class TextWriter:
 
 
 class _Text:
-    """A file of whole records, with their header."""
+    """A file with a header and whole records."""
 
     def __init__(self, path: Path, header: bytes, size: int, is_durable: bool) -> None:
         self.header, self.size, self._is_durable = header, size, is_durable
@@ -123,7 +123,7 @@ class _Text:
                 sync(path.parent)
 
     def write(self, text: bytes) -> None:
-        """Write whole records, through to the disk where they are to stay."""
+        """Write whole records; in a permanent folder, sync them to the disk."""
         rest = memoryview(text)
         while rest:
             rest = rest[self._file.write(rest) :]
@@ -138,9 +138,9 @@ class _Text:
 
 
 def _length(text: bytes, is_last: bool, dialect: Dialect) -> int:
-    """Return the length of what can be written: whole records, and lines of what is too long to be one.
+    """Return the length of the text that can be written: whole records, and lines that are too long to be records.
 
-    Whoever reads it takes such a line for a bad row, too, and goes on behind it.
+    The reader reports such a line as a bad row, and continues after it.
     """
     length = whole_records(text, is_last, dialect)
     while len(text) - length > MAX_RECORD:
@@ -151,7 +151,7 @@ def _length(text: bytes, is_last: bool, dialect: Dialect) -> int:
 
 
 def _pieces(stream: io.BufferedReader, dialect: Dialect) -> Iterator[bytes]:
-    """Yield text as it comes, in UTF-8; nothing at the end."""
+    """Yield text as it comes, in UTF-8; an empty piece at the end."""
     first = b""
     while b"\n" not in first and b"\r" not in first and (data := stream.read1(pipe.READ_BYTES)):
         first += data

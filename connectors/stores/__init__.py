@@ -1,3 +1,3 @@
-"""Where bytes are: disks, object stores, web servers."""
+"""Access to bytes: on disks, in object stores, on web servers."""
 
 __all__: list[str] = []

@@ -1,7 +1,7 @@
-"""What places that are not on a disk are called: their addresses, and what of these may be told and kept.
+"""Addresses of places that are not on a disk, and their names without secrets.
 
-An address may carry what nobody else should see: a password before its host, a signature behind its ``?``. The name of
-a place has neither, and messages, cursors and checkpoints know names alone.
+An address may contain secrets: a password before its host, or a signature after its ``?``. The name of a place contains
+neither. Messages, cursors and checkpoints use only names.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["SCHEMES", "Address", "is_address", "redact"]
 _HTTP = ("http", "https")
 _AZURE = {"blob_storage_authority", "dfs_storage_authority", "enable_tls", "credential_kind", "tenant_id", "client_id"}
 _GOOGLE = {"endpoint_override", "scheme", "retry_limit_seconds", "project_id"}
-# What may stand behind the ``?``, and is told; of HTTP anything may, and nothing is told.
+# Options after the ``?`` that hold no secret, so they may be shown. For HTTP any query is allowed, and none is shown.
 _OPTIONS = {
     "s3": {"endpoint_override", "scheme", "region"},
     "gs": _GOOGLE,
@@ -34,20 +34,20 @@ _CONTAINER = re.compile(r"[A-Za-z0-9$-]+")
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a place is.
+    """The address of a place.
 
     Parameters
     ----------
     scheme
-        In small letters, one of ``SCHEMES``.
+        In lower case, one of ``SCHEMES``.
     user
-        What stands before ``@``: who asks, with a password, or a container of Azure; empty where nothing does.
+        The part before ``@``: a user with a password, or a container of Azure; may be empty.
     host
         A bucket, an account, or a server with its port.
     path
-        What follows, from its ``/`` on, as it is written; empty where nothing does.
+        The path from its ``/`` onwards, as written; may be empty.
     query
-        What follows the ``?``.
+        The part after the ``?``.
 
     Examples
     --------
@@ -64,12 +64,12 @@ class Address:
 
     @classmethod
     def of(cls, place: str) -> Address:
-        """Take an address apart.
+        """Parse an address.
 
         Raises
         ------
         SourceError
-            It is none, of a scheme that nothing is known of, or with something that does not belong there.
+            It is not an address, has an unknown scheme, or contains something that is not allowed.
         """
         scheme = _SCHEME.match(place)
         parts = _PARTS.fullmatch(place, scheme.end()) if scheme else None
@@ -77,7 +77,7 @@ class Address:
             raise SourceError(f"{redact(place)}: the address cannot be read; expected scheme://host/path")
         if (kind := scheme[1].lower()) not in SCHEMES:
             known = ", ".join(SCHEMES)
-            raise SourceError(f"{redact(place)}: scheme {kind!r} is not supported; known are {known}, and local paths")
+            raise SourceError(f"{redact(place)}: scheme {kind!r} is not supported; known: {known}, and local paths")
         address = cls(kind, parts[1] or "", parts[2], parts[3] or "", parts[4] or "")
         address._refuse_what_does_not_belong()
         return address
@@ -85,24 +85,24 @@ class Address:
     def _refuse_what_does_not_belong(self) -> None:
         if self.is_http:
             if "…" in (self.user, self.query):
-                raise SourceError(f"{self.name}: what was secret in its address is not kept; give the address again")
+                raise SourceError(f"{self.name}: the secret part of its address is not saved; give the address again")
             return
         if self.user and not self._is_user_told:
-            raise SourceError(f"{self.name}: an address is no place for credentials; leave them to the environment")
+            raise SourceError(f"{self.name}: credentials in an address are refused; set them in the environment")
         known = _OPTIONS[self.scheme]
         if unknown := [key for key, _ in parse_qsl(self.query, keep_blank_values=True) if key not in known]:
             raise SourceError(
-                f"{self.name}: {', '.join(unknown)} cannot stand behind the '?'; known are {', '.join(sorted(known))}"
+                f"{self.name}: unknown options after '?': {', '.join(unknown)}; known: {', '.join(sorted(known))}"
             )
 
     @property
     def is_http(self) -> bool:
-        """Whether a web server is asked."""
+        """Whether the place is on a web server."""
         return self.scheme in _HTTP
 
     @property
     def _is_user_told(self) -> bool:
-        """Whether what stands before the host is no secret."""
+        """Whether the part before the host may be shown."""
         is_container = self.scheme.startswith("abfs") and _CONTAINER.fullmatch(self.user) is not None
         return is_container or (self.scheme in {"gs", "gcs"} and self.user == "anonymous")
 
@@ -114,35 +114,35 @@ class Address:
 
     @property
     def name(self) -> str:
-        """What the place is called in messages."""
+        """The name of the place, for messages."""
         return self.head + self.path
 
     @property
     def options(self) -> dict[str, str]:
-        """What stands behind the ``?``, by name."""
+        """The options after the ``?``, by name."""
         return dict(parse_qsl(self.query))
 
     @property
     def url(self) -> str:
-        """The whole address."""
+        """The whole address, with its secrets."""
         user = f"{self.user}@" if self.user else ""
         return f"{self.scheme}://{user}{self.host}{self.path}" + (f"?{self.query}" if self.query else "")
 
     @property
     def redacted(self) -> str:
-        """What may be kept to find the place again: secrets are left out, and it shows."""
+        """The address without secrets, which may be saved; ``…`` marks what was left out."""
         if self.is_http:
             return f"{self.scheme}://{'…@' * bool(self.user)}{self.host}{self.path}{'?…' * bool(self.query)}"
         return self.name + (f"?{urlencode(self.options, safe=':/')}" if self.query else "")
 
 
 def is_address(place: str) -> bool:
-    """Tell whether a place is somewhere else than on a disk."""
+    """Return whether a place is an address, not a path on a disk."""
     return _SCHEME.match(place) is not None
 
 
 def redact(place: str) -> str:
-    """Return a place as it may be kept and shown: a path as it is, an address without what is secret in it.
+    """Return a place as it may be saved and shown: a path unchanged, an address without its secrets.
 
     Examples
     --------
@@ -152,7 +152,7 @@ def redact(place: str) -> str:
     scheme = _SCHEME.match(place)
     if scheme is None:
         return place
-    if scheme[1].lower() not in SCHEMES:  # another package's: what is secret beside a password, it alone knows
+    if scheme[1].lower() not in SCHEMES:  # another package's scheme: only a password is recognised here
         return re.sub(r"(?<=://)[^/@]*@", "…@", place)
     parts = _PARTS.fullmatch(place, scheme.end())
     if parts is None:

@@ -1,4 +1,4 @@
-"""Objects in S3, Google's and Azure's stores, by Arrow's own library."""
+"""Objects in the stores of Amazon (S3), Google and Azure, read with Arrow's file systems."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from connectors.stores.base import CONNECT_S, TIMEOUT_S, Handle, ObjectStatus, a
 from connectors.stores.retry import patiently
 
 __all__ = ["ArrowStore"]
-_SDK_TRIES = 3  # of each request, by what Amazon's library knows of its service
+_SDK_TRIES = 3  # of each request; Amazon's library knows best which errors of its service are transient
 
 
 class ArrowStore:
-    """A bucket or container, by Arrow's own library."""
+    """A bucket or container, read with Arrow's file systems."""
 
     def __init__(self, address: Address) -> None:
         self._head = address.head
@@ -25,7 +25,7 @@ class ArrowStore:
         self._files, self._root = made_by(address)
 
     def status(self, name: str) -> ObjectStatus:
-        """Ask what an object is now."""
+        """Return the present status of an object."""
         handle = self.open(name)
         handle.close()
         return handle.status
@@ -35,7 +35,7 @@ class ArrowStore:
         return _ArrowHandle(self._files.open_input_file(self._path(name)))
 
     def is_folder(self, name: str) -> bool:
-        """Tell whether a name is no object's, but what those of others begin with."""
+        """Return whether a name is a folder: the prefix of other names, and not an object."""
         return bool(self._files.get_file_info(self._path(name).rstrip("/")).type == fs.FileType.Directory)
 
     def names(self, folder: str, *, is_deep: bool) -> list[str]:
@@ -49,7 +49,7 @@ class ArrowStore:
 
 
 class _ArrowHandle:
-    """An object that Arrow has opened, and what it was then."""
+    """An object that Arrow has opened, and its status then."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
@@ -64,7 +64,7 @@ class _ArrowHandle:
 
 
 def _s3(address: Address) -> tuple[Any, str]:
-    """Return what reads a bucket; which server is asked, the address or the environment may say."""
+    """Return a file system and the root of an S3 bucket; the address or the environment names the server."""
     options = address.options
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     if "endpoint_override" not in options and endpoint:
@@ -81,13 +81,13 @@ def _s3(address: Address) -> tuple[Any, str]:
 
 
 def _google(address: Address) -> tuple[Any, str]:
-    """Return what reads a bucket of Google's."""
+    """Return a file system and the root of a Google bucket."""
     limit = {} if "retry_limit_seconds" in address.options else {"retry_limit_seconds": f"{TIMEOUT_S:g}"}
     return _by_uri(address, limit)
 
 
 def _azure(address: Address) -> tuple[Any, str]:
-    """Return what reads a container of Azure's, by the key or signature that the environment has, if there is one."""
+    """Return a file system and the root of an Azure container; a key or signature comes from the environment."""
     signature = os.environ.get("AZURE_STORAGE_SAS_TOKEN", "").removeprefix("?")
     key = os.environ.get("AZURE_STORAGE_KEY") or os.environ.get("AZURE_STORAGE_ACCOUNT_KEY")
     if "credential_kind" in address.options or not (key or signature):
@@ -95,12 +95,13 @@ def _azure(address: Address) -> tuple[Any, str]:
     if not key:
         return _by_uri(address, dict(parse_qsl(signature)))
     files, root = _by_uri(address, {})
-    _, (settings,) = files.__reduce__()  # an address of Arrow's has no place for a key
+    # Arrow's addresses cannot hold a key, so take the settings that it parsed, and add the key to them.
+    _, (settings,) = files.__reduce__()
     return fs.AzureFileSystem(**{**{name: value or None for name, value in settings.items()}, "account_key": key}), root
 
 
 def _by_uri(address: Address, options: dict[str, str]) -> tuple[Any, str]:
-    """Return what reads a bucket or container, and what it calls that, by its address and further options."""
+    """Return a file system and the root of a bucket or container, for an address with further options."""
     query = "&".join(part for part in (address.query, urlencode(options)) if part)
     path = address.path if len(address.path) > 1 else "/x"
     user = f"{address.user}@" if address.user else ""

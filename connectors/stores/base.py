@@ -1,4 +1,4 @@
-"""What every store answers, and what is known of an object in it."""
+"""The protocol of stores, and the status of an object."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ TIMEOUT_S = 30.0  # without a byte
 
 @dataclass(frozen=True, slots=True)
 class ObjectStatus:
-    """What a store knows of an object, under the names that the system has for it of a file.
+    """The status of an object, with the attribute names of `os.stat_result`.
 
     Parameters
     ----------
     st_size
-        Bytes.
+        Size in bytes.
     st_mtime_ns
-        Time of the last change, nanoseconds since 1970; 0 where it is not told.
+        Time of the last change, nanoseconds since 1970; 0 where it is unknown.
     version
-        Differs from that of any other content of the same name.
+        A string that changes with the content of the object.
     """
 
     st_size: int
@@ -34,53 +34,53 @@ class ObjectStatus:
 
 
 class Handle(Protocol):
-    """One version of an object, open.
+    """One open version of an object.
 
     Attributes
     ----------
     status : ObjectStatus
-        What it was when it was opened.
+        Status of the object when it was opened.
     """
 
     status: ObjectStatus
 
     def read_at(self, n_bytes: int, offset: int) -> bytes:
-        """Return some bytes; fewer where the connection ended."""
+        """Return some bytes; fewer if the connection ended."""
 
     def close(self) -> None:
-        """Release it."""
+        """Release the object."""
 
 
 class Store(Protocol):
-    """Where objects are; whatever it raises is foreign."""
+    """A place that holds objects; it raises the errors of its library, unconverted."""
 
     def status(self, name: str) -> ObjectStatus:
-        """Ask what an object is now."""
+        """Return the present status of an object."""
 
     def open(self, name: str) -> Handle:
         """Open an object."""
 
     def is_folder(self, name: str) -> bool:
-        """Tell whether a name is no object's, but what those of others begin with."""
+        """Return whether a name is a folder: the prefix of other names, and not an object."""
 
     def names(self, folder: str, *, is_deep: bool) -> list[str]:
         """Return the names of the objects in a folder."""
 
 
 def as_text(value: bytes | str) -> str:
-    """Return what a library tells as bytes or as text."""
+    """Return a value as text; libraries give bytes or text."""
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 def status_of(size: int, metadata: dict[str, Any]) -> ObjectStatus:
-    """Return the status that a store's own words tell."""
+    """Return the status of an object, from the metadata of its store."""
     changed = str(metadata.get("last-modified") or metadata.get("updated") or "")
     version = metadata.get("etag") or metadata.get("generation") or f"{size} bytes of {changed or 'an unknown time'}"
     return ObjectStatus(size, _nanoseconds(changed), str(version))
 
 
 def _nanoseconds(moment: str) -> int:
-    """Return a time as ISO 8601 or HTTP writes it, in nanoseconds since 1970; 0 for what is none."""
+    """Return a time in the format of ISO 8601 or HTTP, in nanoseconds since 1970; 0 if it is not a time."""
     for parse in (datetime.fromisoformat, parsedate_to_datetime):
         try:
             found = parse(moment)

@@ -1,4 +1,4 @@
-"""Files that a web server has, by fsspec."""
+"""Files on a web server, read with fsspec."""
 
 from __future__ import annotations
 
@@ -12,49 +12,49 @@ __all__ = ["HttpStore"]
 
 
 class HttpStore:
-    """Files of a web server, by fsspec: each by itself, for nothing tells which there are."""
+    """One file on a web server, read with fsspec; HTTP cannot list files."""
 
     def __init__(self, address: Address) -> None:
         try:
             import aiohttp  # noqa: PLC0415 - an extra, and slow to import
             from fsspec.implementations.http import HTTPFileSystem  # noqa: PLC0415
         except ImportError as error:
-            raise SourceError(f'{address.name}: HTTP needs an extra: pip install "stream-bp[remote]"') from error
+            raise SourceError(f'{address.name}: HTTP needs an extra; pip install "stream-bp[remote]"') from error
         limits = {"timeout": aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=TIMEOUT_S)}
         client = {**limits, "trust_env": True}  # proxies, as the environment names them
         self._url = address.url
         self._files = HTTPFileSystem(encoded="%" in self._url, client_kwargs=client, skip_instance_cache=True)
 
     def status(self, name: str) -> ObjectStatus:
-        """Ask what an object is now."""
+        """Return the present status of a file."""
         try:
             info = self._files.info(self._url)
-        except FileNotFoundError as error:  # whatever happened
+        except FileNotFoundError as error:  # fsspec raises this for every failure; the cause holds the real one
             raise error.__cause__ or error from None
         if info["size"] is None:
-            raise SourceError(f"{name}: the server does not tell how long the file is; download it, and give the copy")
+            raise SourceError(f"{name}: the server does not send the size of the file; download it, and give the copy")
         return status_of(info["size"], {key.lower(): value for key, value in info.items()})
 
     def open(self, name: str) -> Handle:
-        """Open an object."""
+        """Open a file."""
         status = self.status(name)
         headers = {"Accept-Encoding": "identity"}
-        if status.version.startswith('"'):  # a weak one matches nothing
+        if status.version.startswith('"'):  # a weak ETag (W/…) never matches, so the request would always fail
             headers["If-Match"] = status.version
         file = self._files.open(self._url, size=status.st_size, cache_type="none", headers=headers)
         return _HttpHandle(name, file, status)
 
     def is_folder(self, name: str) -> bool:
-        """Tell whether a name is no object's, but what those of others begin with."""
+        """Return False: HTTP has no folders."""
         return False
 
     def names(self, folder: str, *, is_deep: bool) -> list[str]:
-        """Return the names of the objects in a folder."""
-        raise SourceError(f"{folder}: HTTP tells of no folders or patterns; name each file")
+        """Raise an error: HTTP cannot list files."""
+        raise SourceError(f"{folder}: HTTP does not support folders or patterns; name each file")
 
 
 class _HttpHandle:
-    """A file of a web server, read by parts."""
+    """A file on a web server, read in ranges."""
 
     def __init__(self, name: str, file: Any, status: ObjectStatus) -> None:
         self._name, self._file, self.status = name, file, status
@@ -66,7 +66,7 @@ class _HttpHandle:
         except ValueError as error:
             if "range requests" not in str(error):
                 raise
-            what = "the server sends whole files alone; download it, and give the copy"
+            what = "the server sends only whole files, no ranges; download it, and give the copy"
             raise SourceError(f"{self._name}: {what}") from None
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
-"""What is not on a disk: objects in S3, Google's and Azure's stores, and files that a web server has; read patiently.
+"""Objects in stores and files on web servers, as files to read; transient errors are retried.
 
-An object has no times of its own that could be trusted, but a version: its ETag, or generation, or else its size and
-the time of its last change. It is asked for when an object is opened, and whenever reading fails. A request that fails
-in a way that may pass is made again, later and later; one that is refused is not.
+The times of an object cannot be trusted, so its version identifies it: the ETag or generation, or else its size and the
+time of its last change. The version is checked when an object is opened, and after each failed read. A request with a
+transient error is retried after growing waits. A request that the store refuses is not retried.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from connectors.stores.base import Handle, ObjectStatus, Store
 from connectors.stores.retry import patiently
 
 __all__ = ["ObjectFile", "replaced"]
-_AHEAD = 4 << 20  # bytes: a request costs as long as some megabytes take
-_TAIL = 1 << 16  # where a footer is looked for
+_AHEAD = 4 << 20  # bytes; one request takes about as long as the transfer of some megabytes
+_TAIL = 1 << 16  # bytes at the end, fetched at once: a Parquet reader asks for small parts of the footer
 
 
 class ObjectFile(io.RawIOBase):
-    """An object, as a file to be read: one version of it from its opening to its end.
+    """An object as a file to read; all reads are of the version that was opened.
 
     Parameters
     ----------
     name
-        What it is called.
+        Name of the object.
     store
-        Where it is.
+        The store that holds it.
     is_sequential
-        Whether it is read from one end to the other, so that more than was asked for is read at once.
+        Whether it is read from start to end, so that it pays to read ahead.
 
     Raises
     ------
     UnavailableError
-        It cannot be reached, or may not be read; also raised by whatever reads.
+        The object cannot be reached, or access is denied. Reads raise it too.
     CursorError
-        By whatever reads: it is another object now.
+        The object was replaced; only reads raise it.
     """
 
     def __init__(self, name: str, store: Store, *, is_sequential: bool) -> None:
@@ -48,18 +48,18 @@ class ObjectFile(io.RawIOBase):
         self._position, self._start, self._buffer = 0, 0, b""
 
     def again(self) -> ObjectFile:
-        """Return another file of the same object, from its beginning."""
+        """Return another file of the same object, at its start."""
         other = ObjectFile(self._name, self._store, is_sequential=self._is_sequential)
         self._refuse_other(other.opened)
         return other
 
     @property
     def opened(self) -> ObjectStatus:
-        """What it was when it was opened."""
+        """Status of the object when it was opened."""
         return self._opened
 
     def status(self) -> ObjectStatus:
-        """Return what it was when it was opened, if it is that still."""
+        """Return the present status of the object; raise an error if it was replaced."""
         now = patiently(self._name, lambda: self._store.status(self._name))
         self._refuse_other(now)
         return now
@@ -69,29 +69,29 @@ class ObjectFile(io.RawIOBase):
             raise replaced(self._name, self._opened.version, now.version)
 
     def readable(self) -> bool:
-        """Tell that it can be read."""
+        """Return True: the object can be read."""
         return True
 
     def seekable(self) -> bool:
-        """Tell that it can be read from any place."""
+        """Return True: the object can be read from any offset."""
         return True
 
     def tell(self) -> int:
-        """Return where it is read next."""
+        """Return the offset of the next read."""
         return self._position
 
     def size(self) -> int:
-        """Return its length in bytes."""
+        """Return the size in bytes."""
         return self._opened.st_size
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go on reading elsewhere."""
+        """Set the offset of the next read."""
         begin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._opened.st_size}[whence]
         self._position = begin + offset
         return self._position
 
     def readall(self) -> bytes:
-        """Return all that follows."""
+        """Return all bytes that follow."""
         return self.read(-1)
 
     def readinto(self, buffer: Any) -> int:
@@ -101,7 +101,7 @@ class ObjectFile(io.RawIOBase):
         return len(data)
 
     def read(self, n_bytes: int | None = -1) -> bytes:
-        """Return the next bytes, as many as were asked for where there are so many."""
+        """Return the next bytes; fewer than requested only at the end."""
         left = max(0, self._opened.st_size - self._position)
         wanted = left if n_bytes is None or n_bytes < 0 else min(n_bytes, left)
         skip = self._position - self._start
@@ -110,7 +110,7 @@ class ObjectFile(io.RawIOBase):
             self._start, self._buffer, skip = begin, self._fetch(end - begin, begin), self._position - begin
         data = self._buffer[skip : skip + wanted]
         if not (self._is_sequential or self._is_tail(self._start)):
-            self._buffer = b""  # it will not be asked for again
+            self._buffer = b""  # in random access this range is not read again, so it would only cost memory
         self._position += wanted
         return data
 
@@ -118,14 +118,14 @@ class ObjectFile(io.RawIOBase):
         return offset >= self._opened.st_size - _TAIL
 
     def _span(self, wanted: int) -> tuple[int, int]:
-        """Return from where to where to read, for so many bytes from here on: it may be more."""
+        """Return the range to fetch for a read of so many bytes; it may be larger."""
         begin, size = self._position, self._opened.st_size
         if self._is_sequential:
             return begin, min(size, begin + max(wanted, _AHEAD))
         return (max(0, size - _TAIL), size) if self._is_tail(begin) else (begin, begin + wanted)
 
     def _fetch(self, n_bytes: int, offset: int) -> bytes:
-        """Return bytes of the store, all of them, by as many requests as it takes."""
+        """Return exactly so many bytes of the object, with as many requests as needed."""
         parts: list[bytes] = []
         n_read = 0
         while n_read < n_bytes:
@@ -135,7 +135,7 @@ class ObjectFile(io.RawIOBase):
         return b"".join(parts)
 
     def _ask(self, n_bytes: int, offset: int) -> bytes:
-        """Make one request; whoever fails opens the object anew the next time."""
+        """Make one request; after a failure, the next request opens the object again."""
         try:
             if self._handle is None:
                 self._handle = self._store.open(self._name)
@@ -145,7 +145,7 @@ class ObjectFile(io.RawIOBase):
             self._release()
             raise
         if not data:
-            raise EOFError(f"the connection ended before byte {offset + n_bytes:,}, at {offset:,}")
+            raise EOFError(f"the connection ended at byte {offset:,}, expected data up to {offset + n_bytes:,}")
         return data
 
     def _release(self) -> None:
@@ -161,7 +161,7 @@ class ObjectFile(io.RawIOBase):
 
 
 def replaced(name: str, expected: str, found: str) -> CursorError:
-    """Return the error for an object that is another one by now."""
+    """Return the error for an object that was replaced."""
     return CursorError(
         f"{name}: the object was replaced (expected version {expected}, found {found}) since it was read; "
         "restore it, or start over with --restart"

@@ -1,4 +1,4 @@
-"""Requests that may fail for a while, made again, later and later; one that is refused is not."""
+"""Retry requests with transient errors, after growing waits; refused requests are not retried."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ __all__ = ["patiently"]
 T = TypeVar("T")
 
 _TRIES = 6
-_FIRST_WAIT_S = 0.5  # then twice as long each time, less by up to a half: 12 s in all, and what the requests take
-_LIMIT_S = 30.0  # no further try is made after so long
+_FIRST_WAIT_S = 0.5  # doubled each time, then shortened by up to a half: 12 s in all, plus the time of the requests
+_LIMIT_S = 30.0  # no further try starts after this time
 
 _REFUSED = re.compile(
     r"ACCESS_DENIED|NO_SUCH|RESOURCE_NOT_FOUND|INVALID_|SIGNATURE|UNRECOGNIZED_CLIENT|EXPIRED|PERMISSION_DENIED|"
@@ -32,21 +32,21 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\")]*")
 
 
 def patiently(name: str, ask: Callable[[], T], check: Callable[[], object] = lambda: None) -> T:
-    """Return what a store answers, though it may have to be asked several times.
+    """Return the answer of a store; retry the request after transient errors.
 
     Parameters
     ----------
     name
         The object, for messages.
     ask
-        Asks.
+        Makes the request.
     check
-        Called after each failure: raises if there is no use in going on.
+        Called after each failure; it raises an error if a retry is useless.
 
     Raises
     ------
     UnavailableError
-        It refuses, or has failed too often.
+        The store refuses the request, or has failed too often.
     """
     began = time.monotonic()
     for n_tries in range(1, _TRIES + 1):
@@ -54,7 +54,7 @@ def patiently(name: str, ask: Callable[[], T], check: Callable[[], object] = lam
             return ask()
         except ConnectorError:
             raise
-        except Exception as error:  # each library has its own, and none says which
+        except Exception as error:  # each library has errors of its own, and none documents all of them
             if not _is_foreign(error):
                 raise
             reason, is_refused = _reason(error, name), _is_refused(error)
@@ -63,20 +63,21 @@ def patiently(name: str, ask: Callable[[], T], check: Callable[[], object] = lam
             raise UnavailableError(f"{name}: {reason}")
         if n_tries == _TRIES or time.monotonic() - began > _LIMIT_S:
             break
-        time.sleep(_FIRST_WAIT_S * 2 ** (n_tries - 1) * random.uniform(0.5, 1))  # noqa: S311 - lest all ask at once
+        # A random wait, so that several jobs do not all retry at the same moment.
+        time.sleep(_FIRST_WAIT_S * 2 ** (n_tries - 1) * random.uniform(0.5, 1))  # noqa: S311 - no secret
     tried = f"tried {n_tries} times within" if n_tries > 1 else "tried for"
     took = f"{tried} {time.monotonic() - began:.0f} s"
-    raise UnavailableError(f"{name}: {reason} ({took}); the same command goes on when it can be reached")
+    raise UnavailableError(f"{name}: {reason} ({took}); run the same command again when the store can be reached")
 
 
 def _is_foreign(error: Exception) -> bool:
-    """Tell whether an error is a store's, and not a mistake in here."""
+    """Return whether an error comes from a store, not from a mistake in this code."""
     libraries = ("aiohttp.", "fsspec.", "asyncio.", "pyarrow.")
     return isinstance(error, OSError | EOFError | pa.ArrowException) or type(error).__module__.startswith(libraries)
 
 
 def _is_refused(error: Exception) -> bool:
-    """Tell whether a store has answered, and will answer the same again."""
+    """Return whether a store refused the request, so that a retry is useless."""
     if isinstance(error, FileNotFoundError | PermissionError | pa.ArrowInvalid):
         return True
     status = getattr(error, "status", None)
@@ -88,7 +89,7 @@ def _is_refused(error: Exception) -> bool:
 
 
 def _reason(error: Exception, name: str) -> str:
-    """Return why, on one line, without any address: one may be signed."""
+    """Return the reason on one line, without addresses: an address may hold a signature."""
     if isinstance(error, FileNotFoundError):
         return "no such object"
     if status := getattr(error, "status", None):

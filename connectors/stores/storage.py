@@ -1,7 +1,7 @@
-"""Where the files of a source are: on a disk, or in a store that is asked over the network.
+"""Storage of the files of a source: on a disk, or in a store on the network.
 
-What formats need of a file is the same wherever it is: its status, its bytes, its name among others. A file on a disk
-is what the system gives; what is elsewhere is an `objects.ObjectFile`.
+Formats need the same of every file: its status, its bytes, and its name. A file on a disk is a `LocalFile`; all others
+are an `ObjectFile`.
 """
 
 from __future__ import annotations
@@ -24,37 +24,38 @@ __all__ = ["DISK", "LocalFile", "Status", "Storage", "open_store", "sync"]
 
 Status = os.stat_result | ObjectStatus
 
-_CHECK_S = 5.0  # a store is not asked more often what an object is, unless it is opened, ends or cannot be read
+# Each status of an object is a request. It is repeated sooner only if the object is opened, ends, or cannot be read.
+_CHECK_S = 5.0
 _MAGIC = re.compile(r"[*\[]")
 
 
 class LocalFile(io.FileIO):
-    """A file on a disk, not buffered."""
+    """An unbuffered file on a disk."""
 
     def status(self) -> os.stat_result:
-        """Return what the system knows of the open file now, whatever it is called by now."""
+        """Return the present status of the open file, even if it was renamed."""
         return os.fstat(self.fileno())
 
     @property
     def opened(self) -> os.stat_result:
-        """What it is; asked when it is opened."""
+        """The status; callers take it when they open the file."""
         return self.status()
 
     def before(self, n_bytes: int) -> bytes:
-        """Return so many bytes before the place where it is read next, or all there are, as they are now."""
+        """Return the last bytes before the offset of the next read, as they are now; fewer near the start."""
         end = self.tell()
         begin = max(0, end - n_bytes)
         return os.pread(self.fileno(), end - begin, begin)
 
     def again(self) -> LocalFile:
-        """Return another handle on the open file, at its beginning."""
+        """Return another handle on the open file, at its start."""
         other = LocalFile(os.dup(self.fileno()), "rb")
         other.seek(0)
         return other
 
 
 class Storage:
-    """The files of one source, by their names; it knows the addresses that the names stand for."""
+    """The files of one source, by their names; it holds the address for each name of an object."""
 
     def __init__(self) -> None:
         self._addresses: dict[str, Address] = {}
@@ -62,7 +63,7 @@ class Storage:
         self._known: dict[str, tuple[float, ObjectStatus]] = {}
 
     def is_remote(self, name: str) -> bool:
-        """Tell whether a name is that of an object."""
+        """Return whether a name belongs to an object in a store."""
         return name in self._addresses
 
     def open(self, name: str, *, is_sequential: bool = True) -> LocalFile | ObjectFile:
@@ -74,7 +75,7 @@ class Storage:
         return file
 
     def status(self, name: str, *, at_once: bool = False) -> Status:
-        """Return what is known of a file now; of an object, some seconds ago, unless it has to be asked at once."""
+        """Return the status of a file; for an object it may be some seconds old, unless `at_once`."""
         if name not in self._addresses:
             return Path(name).stat()
         asked, status = self._known.get(name, (-_CHECK_S, None))
@@ -85,13 +86,13 @@ class Storage:
         return status
 
     def redact(self, name: str) -> str:
-        """Return what a file can be found by again, from anywhere: an absolute path, or its address without secrets."""
+        """Return an absolute path, or an address without secrets."""
         if name in self._addresses:
             return self._addresses[name].redacted
-        return os.path.abspath(name)  # noqa: PTH100 - no link is to be resolved
+        return os.path.abspath(name)  # noqa: PTH100 - must not resolve links
 
     def expand(self, place: str) -> tuple[list[str], bool]:
-        """Return the names of the objects that an address stands for, sorted, and whether it names this one object."""
+        """Return the sorted names of the objects that an address matches, and whether it names a single object."""
         address = Address.of(place)
         name, store = address.name, self._add(address)
         if address.is_http:
@@ -112,10 +113,10 @@ class Storage:
         return sorted(found), False
 
     def _add(self, address: Address) -> Store:
-        """Remember what a name stands for, and return the store that it is in."""
+        """Store the address of a name, and return its store."""
         name = address.name
         if self._addresses.setdefault(name, address) != address:
-            raise SourceError(f"{name}: two addresses have this name, and differ in what is not told; give one of them")
+            raise SourceError(f"{name}: two addresses have this name, but another user or query; give only one of them")
         return self._store(name)
 
     def _store(self, name: str) -> Store:
@@ -126,11 +127,11 @@ class Storage:
         return self._stores[key]
 
 
-DISK = Storage()  # of files that have no address
+DISK = Storage()  # for files without an address
 
 
 def sync(path: Path) -> None:
-    """Write a file through to the disk; of a folder, the names in it."""
+    """Sync a file to the disk; for a folder, sync the names in it."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -142,7 +143,7 @@ _TOKEN = re.compile(r"\*\*/|\*|\[!?\]?[^\]]*\]|.", re.DOTALL)
 
 
 def _pattern(name: str) -> str:
-    """Return the regular expression for a pattern: ``*`` and ``[…]`` stay within a folder, ``**`` does not."""
+    """Return the regular expression for a pattern; ``*`` and ``[…]`` match within a folder, ``**`` across folders."""
 
     def translated(token: re.Match[str]) -> str:
         match token[0]:
@@ -159,5 +160,5 @@ def _pattern(name: str) -> str:
 
 
 def open_store(address: Address) -> Store:
-    """Return the store that an address is in."""
+    """Return the store of an address."""
     return HttpStore(address) if address.is_http else ArrowStore(address)

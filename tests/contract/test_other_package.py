@@ -194,11 +194,11 @@ def test_a_place_is_opened_by_whoever_has_its_scheme(monkeypatch: pytest.MonkeyP
 
 
 WRONG = {
-    "broken://x": r"package theirs 1\.2, which has the scheme 'broken', cannot be loaded: ModuleNotFoundError",
+    "broken://x": r"package theirs 1\.2, which registers the scheme 'broken', cannot be loaded: ModuleNotFoundError",
     "absent://x": r"package theirs 1\.2, .* cannot be loaded: AttributeError",
-    "number://x": r"package theirs 1\.2 registers .*:not_callable, which cannot be called",
+    "number://x": r"package theirs 1\.2 registers .*:not_callable, which is not callable",
     "twice://x": r"'twice' is registered by package others 1\.2 and package theirs 1\.2; uninstall all but one",
-    "dema://x": r"'dema' is not supported; did you mean 'demo'\?; known are abfs, abfss, absent, broken, demo, .*",
+    "dema://x": r"'dema' is not supported; did you mean 'demo'\?; known schemes: abfs, abfss, absent, broken, demo, .*",
 }
 
 
@@ -216,9 +216,9 @@ def test_what_is_wrong_with_a_package_is_one_line(where: str) -> None:
 def test_such_a_place_is_alone_and_a_source(tmp_path: Path) -> None:
     """Beside another place it is refused, and so is what is no source."""
     (tmp_path / "a.csv").write_text("x\n1\n")
-    with pytest.raises(SourceError, match="such a place is read alone"):
+    with pytest.raises(SourceError, match="a place of another package cannot be combined"):
         open_source(tmp_path / "a.csv", "Demo://somewhere")
-    words = r"scheme 'demo' \(package theirs 1\.2\) cannot go on at a bad row \(keeps_bad_rows\); leave that out"
+    words = r"scheme 'demo' \(package theirs 1\.2\) cannot skip bad rows \(keeps_bad_rows\); remove this setting"
     with pytest.raises(SourceError, match=words):
         open_source("Demo://somewhere", keeps_bad_rows=True)
     with pytest.raises(SourceError, match="cannot be followed"):

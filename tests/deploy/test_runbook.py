@@ -99,7 +99,7 @@ def test_rolling_back_learns_other_rows_where_the_source_was_mended(incoming: Pa
     follow = ("--follow", "--on-bad-row=quarantine")
     done = stream_bp("train", incoming, *JOB, *follow, f"--run-dir={run_dir}")
     assert done.returncode == 1
-    assert "1.csv: the file that came next is gone or changed" in done.stderr
+    assert "1.csv: the next file is gone or changed" in done.stderr
     (run_dir / "decisions.csv").rename(tmp_path / "decisions.csv")
     mended = learn(incoming, run_dir)
     assert mended["rows"] == whole["rows"] == 4_000

@@ -36,7 +36,7 @@ LAYERS = {
         {"formats"},
         {"prefetching", "rebatching", "schemas", "stores"},
         {"source"},
-        {"cursor", "decisions", "notes", "suggestions"},
+        {"cursor", "decisions", "events", "suggestions"},
         {"errors"},
     ],
 }

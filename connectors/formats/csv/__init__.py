@@ -1,3 +1,3 @@
-"""CSV: dialects, records, text, parsing."""
+"""CSV: text, dialects, records, and parsing."""
 
 __all__: list[str] = []

@@ -1,7 +1,7 @@
-"""How Arrow reads CSV: which cells are null, of which types columns are, and what ends a field.
+"""Options for Arrow's CSV parser: null cells, column types, and delimiters.
 
-An empty cell is null, whatever the type; so is a word that the dialect names. In a number or truth value so are blanks,
-and Arrow's usual words (NA, NaN, null …); in a string they are strings: ``NA`` is Namibia.
+An empty cell is null in a column of any type, and so is a null word of the dialect. Blanks and Arrow's usual words (NA,
+NaN, null …) are null in columns of numbers and booleans. In a column of strings they are text: ``NA`` is Namibia.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from connectors.schemas import NOTHING
 
 __all__ = ["BLANKS", "convert_options", "read_records", "text_to_null"]
 
-# Arrow would cancel a parse at a signal: a job asked to stop would end with an error instead of a checkpoint.
+# Otherwise Arrow cancels a parse at SIGINT or SIGTERM, and the job ends with an error instead of a checkpoint.
 pa.enable_signal_handlers(False)
 
 BLANKS = (*(" " * n for n in range(1, 17)), "\t")
@@ -28,7 +28,7 @@ _BOM = b"\xef\xbb\xbf"
 def convert_options(
     wanted: Iterable[pa.Field], dialect: Dialect, nothing: Sequence[str] = (*NOTHING, *BLANKS)
 ) -> pacsv.ConvertOptions:
-    """Return how cells become values; of no column wanted, Arrow tells the types of all."""
+    """Return how cells become values; without wanted columns, Arrow reads all and infers their types."""
     types = {field.name: field.type for field in wanted}
     return pacsv.ConvertOptions(
         column_types=types,
@@ -40,8 +40,8 @@ def convert_options(
 
 
 def read_records(text: bytes, header: list[str], convert: pacsv.ConvertOptions, dialect: Dialect) -> pa.Table:
-    """Parse in one piece and one thread, so that nothing is cut but by us."""
-    if text.startswith(_BOM):  # Arrow would leave it out; behind a blank line it is text like other text
+    """Parse text in one block and one thread, so that Arrow never cuts a record in two."""
+    if text.startswith(_BOM):  # Arrow would drop it; after a blank line it keeps it, as part of the first field
         text = b"\n" + text
     return pacsv.read_csv(
         pa.py_buffer(text),
@@ -56,10 +56,11 @@ def read_records(text: bytes, header: list[str], convert: pacsv.ConvertOptions, 
 
 
 def text_to_null(column: pa.Array, dialect: Dialect) -> pa.Array:
-    """Let what is empty, or a word for it, be null: by a new bitmap, for a scalar would make Arrow import pandas."""
+    """Replace empty strings and the dialect's null words by null."""
     is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
-    if not is_text or column.null_count:  # a column that the file lacks is null already
+    if not is_text or column.null_count:  # a column that the file lacks is all null already
         return column
+    # A new bitmap instead of `if_else`: a scalar would make Arrow import pandas.
     is_filled = np.from_dlpack(pc.binary_length(column)) > 0
     if dialect.null_values:
         is_word = pc.is_in(column, value_set=pa.array(dialect.null_values, column.type))

@@ -1,4 +1,4 @@
-"""What the cells of a column look like: numbers, dates, truth values, or words that mean nothing."""
+"""Classify the cells of a column: numbers, dates, booleans, or words for a missing value."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DECIMAL = r"[+-]?(?:[0-9]+{mark}?[0-9]*|{mark}[0-9]+)(?:[eE][+-]?[0-9]{1,3})?"
 _DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _HOUR = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?"
 _ZONE = "(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)"
-# What a column of words is, if nearly all of its cells are so; the first that fits. See `_written` for the mark.
+# A column of words gets the first type whose pattern fits nearly all of its cells. See `_marked` for {mark}.
 LIKELY = (
     (pa.bool_(), "true|false"),
     (pa.int64(), _NUMBER),
@@ -33,7 +33,7 @@ LIKELY = (
     (pa.timestamp("us", "UTC"), f"{_DAY}[ T]{_HOUR}{_ZONE}"),
     (pa.timestamp("ns", "UTC"), f"{_DAY}[ T]{_HOUR}{_ZONE}"),
 )
-# What certainly is of a type.
+# Stricter patterns: a cell that matches needs no check by Arrow, which would cost more.
 _PLAIN = (
     (pa.types.is_int64, _NUMBER),
     (pa.types.is_floating, r"-?[0-9]{1,17}(?:{mark}[0-9]{1,17})?"),
@@ -42,29 +42,30 @@ _PLAIN = (
 
 
 def have_value(words: pa.ChunkedArray, dialect: Dialect) -> pa.ChunkedArray:
-    """Tell which of some words are not such as mean that there is nothing."""
+    """Return which words are values, not words for a missing value."""
     return pc.invert(pc.match_substring_regex(words, _nothing(dialect.null_values)))
 
 
 @lru_cache(maxsize=256)
 def _nothing(null_values: tuple[str, ...]) -> str:
-    """Return the pattern of what means that there is nothing: once, and not for each column."""
+    """Return the pattern of words for a missing value; cached, since every column needs it."""
     return "^(?:" + "|".join(map(re.escape, (*NOTHING, *BLANKS, *null_values))) + ")$"
 
 
 def are_like(words: pa.ChunkedArray, pattern: str, dialect: Dialect) -> pa.ChunkedArray:
-    """Tell which of some words are as a pattern says, but for blanks."""
+    """Return which words match a pattern, apart from blanks around them."""
     return pc.match_substring_regex(words, rf"^\s*(?:{_marked(pattern, dialect.decimal)})\s*$")
 
 
 @lru_cache(maxsize=256)
 def _marked(pattern: str, decimal: str) -> str:
-    """Return a pattern with the decimal mark that numbers are written with."""
+    """Return a pattern with the decimal mark of the dialect."""
     return pattern.replace("{mark}", re.escape(decimal))
 
 
 def suspicious_cells(cells: pa.Array, type_: pa.DataType, dialect: Dialect) -> Positions:
-    """Return the indices of cells that are not plainly of a type: where some are not, nearly all others are."""
+    """Return the indices of cells that may not be of a type."""
+    # Only these few are then parsed one by one, which is slow.
     if pa.types.is_binary(type_):
         return np.empty(0, np.int64)
     if pa.types.is_string(type_) or pa.types.is_large_string(type_):

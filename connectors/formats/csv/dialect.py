@@ -1,8 +1,7 @@
-"""How a CSV file is written: its delimiter, its quotes, its encoding; told from its header, unless somebody says so.
+"""The dialect of a CSV file: delimiter, quotes and encoding are given, or inferred from the header.
 
-The decimal mark, and words that mean that there is nothing, somebody has to say.
-
-The header alone decides, since it stays what it is while a file grows: rows that come later change nothing.
+The decimal mark and the words for a missing value are never inferred. Inference uses only the header, since it does not
+change while a file grows. So later rows cannot change the dialect.
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ from connectors.errors import SchemaError
 __all__ = ["DELIMITERS", "MARKS", "QUOTES", "Dialect"]
 
 DELIMITERS = (",", ";", "\t", "|")
-"""What separates fields, most usual first."""
+"""Delimiters that are tried, most common first."""
 
 QUOTES = ('"', "'", "none")
 
 MARKS = (".", ",")
-"""What separates the fraction of a number."""
+"""Allowed decimal marks."""
 
 _BOMS = {
-    codecs.BOM_UTF32_LE: "utf-32",  # begins with the mark of UTF-16
+    codecs.BOM_UTF32_LE: "utf-32",  # must be tried before UTF-16, whose mark it begins with
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
@@ -37,26 +36,27 @@ _SPECIAL = ("\n", "\r", "\0", '"', "'")
 
 @dataclass(frozen=True)
 class Dialect:
-    r"""How text is cut into fields, and how these are written.
+    r"""How text is cut into fields, and how fields are written.
 
     Parameters
     ----------
     delimiter
-        What separates them: one ASCII character; ``None`` to be told from the header.
+        Character between fields: one ASCII character; ``None`` to infer it from the header.
     quote
-        What encloses one that holds a delimiter or a line break, ``none`` where nothing does; ``None`` to be told.
+        Character around a field that holds a delimiter or a line break; ``none`` if fields are never quoted; ``None``
+        to infer it from the header.
     encoding
-        As Python names it; ``None`` to be told.
+        Encoding, as Python names it; ``None`` to infer it from the header.
     null_values
-        Words that mean that there is nothing, whatever the column is, beside `schemas.NOTHING` among numbers; exactly
-        as they stand in a field.
+        Words for a missing value in a column of any type, exactly as written in a field. In columns of numbers those of
+        `schemas.NOTHING` count too.
     decimal
-        What separates the fraction of a number: ``.`` or ``,``.
+        Decimal mark: ``.`` or ``,``.
 
     Raises
     ------
     SchemaError
-        One of them cannot be.
+        A value is not allowed.
 
     Examples
     --------
@@ -75,14 +75,14 @@ class Dialect:
             len(self.delimiter) != 1 or not self.delimiter.isascii() or self.delimiter in _SPECIAL
         ):
             raise SchemaError(
-                f"delimiter: expected one ASCII character, no quote or line break, found {self.delimiter!r}"
+                f"delimiter: expected one ASCII character other than a quote or line break, found {self.delimiter!r}"
             )
         if self.quote is not None and self.quote not in QUOTES:
             raise SchemaError(f"""quote: expected one of ", ' and none, found {self.quote!r}""")
         if self.decimal not in MARKS:
             raise SchemaError(f"decimal: expected . or , as the decimal mark, found {self.decimal!r}")
         if self.decimal == self.delimiter != ".":
-            raise SchemaError(f"decimal: {self.decimal!r} separates fields already; choose another delimiter")
+            raise SchemaError(f"decimal: {self.decimal!r} is the delimiter already; choose another delimiter")
         if self.encoding is not None:
             try:
                 decoder = codecs.getincrementaldecoder(self.encoding)("backslashreplace")
@@ -90,21 +90,21 @@ class Dialect:
             except (AttributeError, AssertionError, LookupError, TypeError, UnicodeError, ValueError):
                 is_text = False
             if not is_text:
-                raise SchemaError(f"encoding: {self.encoding!r} is no encoding of text that Python knows")
+                raise SchemaError(f"encoding: {self.encoding!r} is not a text encoding that Python knows")
 
     def told_by(self, header: bytes) -> Dialect:
-        """Return the dialect with everything told that was not said.
+        """Return the dialect with missing parts inferred from a header.
 
         Parameters
         ----------
         header
-            The beginning of the file, with at least its first line; with more, if that opens a quote.
+            The start of the file: at least its first line, and more if that line opens a quote.
         """
         encoding = self.encoding or _encoding(header)
         text = header.decode(encoding, "replace").lstrip("\ufeff\r\n")
         line = re.split(r"[\r\n]", text, maxsplit=1)[0]
         if line.count('"') % 2 and self.quote in {None, '"'} and (whole := _QUOTED.match(text)):
-            line = whole[0]  # a name with a line break
+            line = whole[0]  # a column name contains a line break
         quote = self.quote or ("'" if '"' not in line and len(line) > 1 and line[0] == line[-1] == "'" else '"')
         outside = re.sub(f"{quote}[^{quote}]*{quote}", "", line)
         delimiter = self.delimiter or max((d for d in DELIMITERS if d != self.decimal), key=outside.count)
@@ -112,25 +112,23 @@ class Dialect:
 
     @property
     def is_utf8(self) -> bool:
-        """Whether the bytes of the file are those of the text; a mark at the beginning is left out."""
+        """Whether the bytes of the file are UTF-8, with or without a byte order mark."""
         return codecs.lookup(self.encoding or "utf-8").name in {"utf-8", "utf-8-sig", "ascii"}
 
     @cached_property
     def delimiter_byte(self) -> bytes:
-        """What separates fields."""
+        """The delimiter as a byte."""
         return (self.delimiter or ",").encode()
 
     @cached_property
     def quote_byte(self) -> bytes:
-        """What encloses fields; empty where nothing does."""
+        """The quote as a byte; empty if fields are never quoted."""
         return b"" if self.quote == "none" else (self.quote or '"').encode()
 
     @cached_property
     def field(self) -> re.Pattern[bytes]:
-        """One field from its first byte on, whatever it holds: group 1 is its closing quote, empty if it has none.
-
-        Possessive, so that a text is walked through but once.
-        """
+        """Pattern of one field; group 1 is its closing quote, or empty if that is missing."""
+        # Possessive quantifiers never backtrack, so a broken quote cannot make the match quadratic.
         end = re.escape(self.delimiter_byte) + rb"\r\n"
         if not self.quote_byte:
             return re.compile(rb"(?!)()|[^" + end + rb"]*+")
@@ -140,7 +138,7 @@ class Dialect:
 
 
 def _encoding(header: bytes) -> str:
-    """Return what a mark says; UTF-8 where the first line is; else what text of Windows and Latin-1 is written in."""
+    """Return the encoding of the byte order mark; else UTF-8 if the first line is valid, and cp1252 otherwise."""
     for mark, encoding in _BOMS.items():
         if header.startswith(mark):
             return encoding

@@ -1,9 +1,9 @@
-"""CSV files, plain, gzip or zstd: cut at record borders, parsed block by block in threads, resumed at any record.
+"""CSV files, plain, gzip or zstd: cut at record boundaries, parsed block by block in threads, resumed at any record.
 
 The offset in a cursor is a byte of the uncompressed text: the end of the last applied record. A file is recognised by
-the SHA-256 of the text before the offset, computed as the text is read. So the last file may grow while it is read or
-between two runs of the first pass (it is read to the end that is found there), and a single byte changed in what was
-read is found, at the price of hashing that text again on resuming, or at the end if the file was touched meanwhile.
+the SHA-256 of the text before the offset, computed during the read. So the last file may grow, during the read or
+between two runs of the first pass; it is read to its present end. A single changed byte in the part that was read is
+detected. The price: that text is hashed again on a resume, and at the end if the file was touched meanwhile.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from connectors.errors import ContinuedError, CursorError, RowError
+from connectors.events import BadRow
 from connectors.formats.base import (
     FileChunk,
     FileFacts,
@@ -34,7 +35,6 @@ from connectors.formats.csv.text import TextFile
 from connectors.formats.csv.text_stream import compression_of, line_number
 from connectors.formats.csv.type_inference import infer_schema
 from connectors.formats.file_cursor import FileIdentity
-from connectors.notes import BadRow
 from connectors.prefetching import Prefetcher, prefetch
 from connectors.schemas import doubtful, wider_type
 from connectors.stores.storage import DISK, Status, Storage
@@ -47,18 +47,18 @@ _PARSERS = 2  # threads; as many blocks, and one, are read ahead
 
 
 class CsvFormat:
-    """Look at CSV files and open them at a byte.
+    """Inspect CSV files and open them at a byte.
 
     Parameters
     ----------
     block_size
         Bytes of text read at a time, at least 16. Rows, values and cursors do not depend on it.
     dialect
-        How they are written, as far as that was said; the rest each file's header tells.
-    keeps_bad_rows
-        Whether a record that cannot be read is handed over, instead of raised.
+        The dialect, as far as it was given; the rest is inferred from the header of each file.
     storage
         Where the files are.
+    keeps_bad_rows
+        Whether an unreadable record is yielded as a bad row, instead of raised as an error.
     """
 
     name = "CSV"
@@ -73,12 +73,12 @@ class CsvFormat:
         keeps_bad_rows: bool = False,
     ) -> None:
         if block_size < 16:
-            raise ValueError(f"block_size should be at least 16 bytes, found {block_size}")
+            raise ValueError(f"block_size must be at least 16 bytes, found {block_size}")
         self._block_size, self._dialect, self._keeps_bad_rows = block_size, dialect, keeps_bad_rows
         self._storage = storage
 
     def peek(self, name: str) -> FileFacts:
-        """Read the header, and infer types from the first MiB of records or so."""
+        """Read the header, and infer types from about the first MiB of records."""
         with closing(TextFile(name, _SAMPLE, self._dialect, storage=self._storage)) as text:
             n_bytes = text.status.st_size if text.is_plain else None
             header = text.header()
@@ -89,12 +89,12 @@ class CsvFormat:
             schema = infer_schema(text.sample(), names, text.dialect)
             first = header.split(text.dialect.delimiter_byte, 1)[0].strip(b" \t\r\n" + text.dialect.quote_byte)
             if names[0] == "column 1" and not first:
-                line = f"column {names[0]!r} has no name; if it numbers the rows, --ignore {names[0]!r} leaves it out"
+                line = f"column {names[0]!r} has no name; if it holds row numbers, leave it out: --ignore {names[0]!r}"
                 schema = schema.set(0, doubtful(schema.field(0), line))
             return FileFacts(name, schema, n_bytes=n_bytes)
 
     def merge(self, first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
-        """Types are inferred, so whole numbers are decimal, and anything is a string, where another file says so."""
+        """Return the wider of two types; types are inferred, so if one file has a string, the column is a string."""
         if {first, second} == {pa.date32(), pa.timestamp("us")}:
             return pa.timestamp("us")
         merged = wider_type(first, second)
@@ -110,14 +110,12 @@ class CsvFormat:
         is_growing: bool = False,
         until: int | None = None,
     ) -> FileReader | None:
-        """Open a file at a byte of its text; return None for one that is being written, and has no header yet.
-
-        Of compressed text that is being written it cannot be told where it ends: there is none until it is whole.
-        """
+        """Open a file at a byte of its text; return None for a file that is being written and has no header yet."""
         if is_growing and compression_of(name):
+            # The end of compressed text is unknown until the file is complete.
             if seen is None:
                 return None
-            is_growing = False  # it was whole when it was read
+            is_growing = False  # rows were read from it, so it was complete then
         with ExitStack() as stack:
             text = TextFile(
                 name, self._block_size, self._dialect, is_growing=is_growing, until=until, storage=self._storage
@@ -134,14 +132,14 @@ class CsvFormat:
             return reader
 
     def head(self, name: str) -> FileIdentity | None:
-        """Return the identity of the first records; None if there is but a header, or not even that."""
+        """Return the identity of the first records; None if there is no record after the header."""
         with closing(TextFile(name, _SAMPLE, self._dialect, is_growing=True, storage=self._storage)) as text:
             text.header()
             has_rows = text.sample() != b""
             return identify(name, text.status, text.offset, text.hash.hexdigest()) if has_rows else None
 
     def compare(self, name: str, seen: FileIdentity, *, may_grow: bool) -> None:
-        """Read again what was read."""
+        """Hash the text that was read again, and compare."""
         with closing(TextFile(name, _SAMPLE, self._dialect, storage=self._storage)) as text:
             _resume(text, name, seen)
             if not may_grow and text.next_byte():
@@ -149,7 +147,7 @@ class CsvFormat:
 
 
 class _CsvReader(Iterator[FileChunk]):
-    """One open CSV file from a record on: one thread reads and cuts the text, others parse it; the order stays."""
+    """One open CSV file, from a record onwards: one thread reads and cuts the text, others parse it in parallel."""
 
     def __init__(
         self,
@@ -162,12 +160,13 @@ class _CsvReader(Iterator[FileChunk]):
         keeps_bad_rows: bool,
     ) -> None:
         self._name, self._storage, self._text, self._parser, self._row = name, storage, text, parser, row
-        # An object does not grow: what is written to it is another one.
+        # An object in a store cannot grow: a write replaces it by another version.
         self.whole = identify(name, text.status, 0, "") if storage.is_remote(name) else None
         self._keeps_bad_rows = keeps_bad_rows
         self._failure: RowError | None = None
         self._told_damage: Exception | None = None
-        # Of a block without a first row, where the row before it ends: what is bad in between lies behind that.
+        # A cursor before the first row points to the end of the previous good row, so that a reader resumed there
+        # yields the bad rows in between again.
         begin = text.offset, text.hash.hexdigest()
         self._locate_begin: Callable[[], FileIdentity] = lambda: identify(name, text.status, *begin)
         self._pool = ThreadPoolExecutor(_PARSERS, thread_name_prefix="csv")
@@ -175,7 +174,7 @@ class _CsvReader(Iterator[FileChunk]):
         self._blocks: Prefetcher[_Block] | None = self._ahead()
 
     def _cut(self, parser: RecordParser) -> Iterator[_Block]:
-        """Yield the text in blocks of whole records, each of which is being parsed by then."""
+        """Yield the text in blocks of whole records; each block is already being parsed."""
         while True:
             self._text.skip_blank()
             offset, before = self._text.offset, self._text.hash.copy()
@@ -203,7 +202,7 @@ class _CsvReader(Iterator[FileChunk]):
         chunk = FileChunk(parsed.records, locate, self._bad(block, parsed))
         if n_rows := parsed.records.num_rows:
             self._row += n_rows
-            # Not by way of `locate`, which would keep the block before this one, and so all of them.
+            # `locate` refers to the previous block; a chain of such references would keep all blocks in memory.
             self._locate_begin = partial(_locate, self._name, self._text.status, block, parsed, None, n=n_rows)
         if parsed.bad and not self._keeps_bad_rows:
             self._failure = self._error(block, parsed)
@@ -213,12 +212,13 @@ class _CsvReader(Iterator[FileChunk]):
         return chunk
 
     def _ahead(self) -> Prefetcher[_Block]:
-        """Read on; of what grows a little at a time no thread is to be made for each little."""
+        """Return the next blocks, read ahead in a thread."""
+        # At the end of a growing file little text comes at a time, and a thread for each bit would cost more.
         depth = 0 if self._has_caught_up else _PARSERS
         return prefetch(self._cut(self._parser) if self._parser is not None else iter(()), depth)
 
     def _next_block(self) -> _Block:
-        """Return the next block; at the end of a file that grows, only whoever asks again reads on."""
+        """Return the next block; after the end of a growing file, a further call reads on."""
         if self._blocks is None:
             self._blocks = self._ahead()
         try:
@@ -243,7 +243,7 @@ class _CsvReader(Iterator[FileChunk]):
         ]
 
     def _error(self, block: _Block, parsed: Parsed) -> RowError:
-        """Return the error that names the first record that cannot be read."""
+        """Return the error for the first unreadable record."""
         bad = parsed.bad[0]
         line = line_number(self._name, block.offset + bad.start, self._text.dialect, self._storage)
         content = readable(block.text[bad.start : bad.stop])
@@ -251,7 +251,7 @@ class _CsvReader(Iterator[FileChunk]):
         return RowError(f"{self._name}, row {self._row} (line {line}): {bad.reason}{shown}")
 
     def identity(self) -> FileIdentity:
-        """Return the identity of the text as far as it was read, unless some was cut off before it could be."""
+        """Return the identity of the text that was read; refuse a file that was truncated meanwhile."""
         if not self._text.is_growing:
             self._text.finish()
         identity = identify(self._name, self._text.status, self._text.offset, self._text.hash.hexdigest())
@@ -260,36 +260,36 @@ class _CsvReader(Iterator[FileChunk]):
         return identity
 
     def status_now(self) -> Status:
-        """Return what the system knows of the open file now."""
+        """Return the present status of the open file."""
         return self._text.status_now()
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of all its columns."""
+        """Names of all columns of the file."""
         return () if self._parser is None else tuple(self._parser.header)
 
     @property
     def is_growing(self) -> bool:
-        """Whether more may come at its end."""
+        """Whether the file may still grow."""
         return self._text.is_growing
 
     @property
     def has_rest(self) -> bool:
-        """Whether a record was begun and not ended."""
+        """Whether the last record is incomplete."""
         return self._text.has_rest
 
     @property
     def is_rewritten(self) -> bool:
-        """Whether the file has other content now where it was read."""
+        """Whether the file was rewritten where it had been read."""
         return self._text.is_rewritten
 
     @property
     def read_to(self) -> int:
-        """Up to which byte of its text it was read, handed on or held back."""
+        """Number of bytes of text that were read, including an incomplete record."""
         return self._text.read_to
 
     def settle(self, until: int | None) -> None:
-        """Take the file for whole: what ends it, or stands before a byte of its text, ends a record."""
+        """Treat the file as complete, up to a byte of its text if given; its end is then the end of a record."""
         self._text.settle(until)
 
     def close(self) -> None:
@@ -301,7 +301,7 @@ class _CsvReader(Iterator[FileChunk]):
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Some text, where it begins, the hash of all before it, and what is being parsed of it."""
+    """A block of text: its offset, the hash of all text before it, and its parse in progress."""
 
     text: bytes
     offset: int
@@ -317,18 +317,18 @@ def _parser(header: bytes, schema: pa.Schema, name: str, dialect: Dialect) -> Re
 def _locate(  # noqa: PLR0917 - all but the last are bound
     name: str, status: Status, block: _Block, parsed: Parsed, begin: Callable[[], FileIdentity] | None, n: int
 ) -> FileIdentity:
-    """Return the identity of a file up to where row n - 1 of a block of text ends.
+    """Return the identity of a file up to the end of row n - 1 of a block.
 
     Parameters
     ----------
     name, status
         The file.
     block, parsed
-        The text, and what came of it.
+        The text, and the result of its parse.
     begin
-        Returns the identity up to the row before the block, which n = 0 asks for.
+        Returns the identity up to the last row before the block; used for n = 0.
     n
-        Rows of the block that were applied.
+        Number of rows of the block that were applied.
     """
     if not n and begin is not None:
         return begin()
@@ -339,9 +339,9 @@ def _locate(  # noqa: PLR0917 - all but the last are bound
 
 
 def _resume(text: TextFile, name: str, seen: FileIdentity) -> None:
-    """Go on to where `seen` ends, and make sure that what precedes it is what was read."""
+    """Move to the end of `seen`, and check that the text before it is the text that was read."""
     refuse_other_version(name, seen, identify(name, text.status, 0, ""))
-    # The size of compressed text tells nothing: the same text may be compressed anew.
+    # For compressed files the size proves nothing: the same text may have been compressed again.
     if text.is_plain and text.status.st_size < seen.size:
         raise _truncated(name, seen, text.status.st_size)
     if not text.skip(seen.offset - text.offset):
@@ -349,8 +349,8 @@ def _resume(text: TextFile, name: str, seen: FileIdentity) -> None:
         raise refusal(name, seen, what)
     refuse_other_content(name, seen, identify(name, text.status, text.offset, text.hash.hexdigest()))
     if text.last_byte not in b"\r\n" and text.next_byte() not in (b"", b"\r", b"\n"):
-        ending = f"the record that ended the file, before byte {seen.offset}"
-        raise refusal(name, seen, f"{ending}, was learned half-written and has been continued", ContinuedError)
+        ending = f"the last record, before byte {seen.offset}"
+        raise refusal(name, seen, f"{ending}, was learned while incomplete, and has been continued", ContinuedError)
 
 
 def _truncated(name: str, seen: FileIdentity, size: int) -> CursorError:

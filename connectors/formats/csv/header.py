@@ -1,4 +1,4 @@
-"""The names of the columns, from the first record of a file."""
+"""Column names, from the first record of a file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["parse_header"]
 
 
 def parse_header(text: bytes, name: str, dialect: Dialect) -> list[str]:
-    """Return the names of the columns from the first record of file `name`; one without is called by its number."""
+    """Return the column names in the first record of file `name`; a column without a name is called by its number."""
     quoting = {"quoting": csv.QUOTE_NONE} if not dialect.quote_byte else {"quotechar": dialect.quote_byte.decode()}
     try:
         line = text.decode().strip("\r\n")
@@ -20,7 +20,8 @@ def parse_header(text: bytes, name: str, dialect: Dialect) -> list[str]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise SchemaError(f"{name}: the header cannot be read: {error}") from error
     numbered = [f"column {number}" for number in range(1, len(names) + 1)]
-    # As tables write the numbers of their rows, and what ends each line with a delimiter. A name that is taken is none.
+    # pandas and R write row numbers without a name, and some tools end each line with a delimiter. If another column
+    # already has the name, this one stays without, and `check_names` refuses it.
     names = [
         number if not called.strip() and number not in names else called
         for called, number in zip(names, numbered, strict=True)

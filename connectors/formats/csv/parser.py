@@ -1,4 +1,4 @@
-"""Whole records of CSV text to typed columns, by Arrow; and which records cannot be read, where Arrow finds one."""
+"""Parse whole records of CSV text to typed columns with Arrow; if Arrow refuses, find the unreadable records."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class BadRecord:
     Attributes
     ----------
     row
-        Good ones before it, in its text.
+        Number of good records before it in the text.
     start, stop
-        Where its bytes stand there.
+        Range of its bytes in the text.
     kind, reason
-        See `connectors.notes.BadRow`.
+        See `connectors.events.BadRow`.
     """
 
     row: int
@@ -44,18 +44,18 @@ class BadRecord:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """What came of some text: its rows, and the records that are none.
+    """Result of parsing a text: its rows, and its unreadable records.
 
     Attributes
     ----------
     records
         The rows.
     bad
-        What cannot be read; the first of it alone, where that ends the rows.
+        The unreadable records; only the first one, if rows after it are not wanted.
     ends
-        Where each row ends; ``None`` where every record is a row.
+        End of each row; ``None`` if every record is a row.
     dialect
-        How the text is cut.
+        The dialect of the text.
     """
 
     records: pa.RecordBatch
@@ -70,23 +70,23 @@ class Parsed:
 
 
 class RecordParser:
-    """Parse records of one file into the columns wanted.
+    """Parse records of one file into the wanted columns.
 
     Parameters
     ----------
     header
         Names of the file's columns.
     schema
-        The columns wanted, each with its type; one that the file lacks is null.
+        The columns wanted, each with its type; a column that the file lacks is null.
     name
         The file, for messages.
     dialect
-        How it is written.
+        The dialect of the file.
 
     Raises
     ------
     SchemaError
-        Text cannot be read as one of the types.
+        One of the types cannot be read from text.
     """
 
     def __init__(self, header: list[str], schema: pa.Schema, name: str, dialect: Dialect) -> None:
@@ -101,14 +101,14 @@ class RecordParser:
         self._options_without_words = arrow_csv.convert_options(schema, dialect, ("",))
 
     def parse(self, text: bytes, keeps_bad_rows: bool) -> Parsed:
-        """Parse whole records, at least one, in any thread.
+        """Parse one or more whole records; any thread may call this.
 
         Parameters
         ----------
         text
             The records.
         keeps_bad_rows
-            Whether rows that follow one which cannot be read are wanted.
+            Whether rows after an unreadable record are wanted.
         """
         table = self._table(text)
         if table is not None:
@@ -128,14 +128,14 @@ class RecordParser:
         return Parsed(self._rows(text, ends, kept), bad, ends[kept], self._dialect)
 
     def refused(self, text: bytes, kind: str, reason: str) -> Parsed:
-        """Return what comes of text that is no record."""
+        """Return the result for text that is not a record."""
         start = len(text) - len(text.lstrip(b"\r\n"))
         none = np.empty(0, np.int64)
         bad = BadRecord(0, start, len(text), kind, reason)
         return Parsed(self._rows(text, none, none), [bad], none, self._dialect)
 
     def good(self, text: bytes) -> bytes:
-        """Return the records that can be read."""
+        """Return the readable records."""
         if not text or self._table(text) is not None:
             return text
         ends = record_ends(text, is_last=True, dialect=self._dialect)
@@ -143,26 +143,26 @@ class RecordParser:
         return self._joined(text, ends, np.setdiff1d(np.arange(len(ends)), bad))
 
     def n_bad(self, text: bytes) -> int:
-        """Return how many records cannot be read."""
+        """Return the number of unreadable records."""
         if self._table(text) is not None:
             return 0
         return len(self._complaints(text, record_ends(text, is_last=True, dialect=self._dialect)))
 
     def _rows(self, text: bytes, ends: Positions, which: Positions) -> pa.RecordBatch:
-        """Parse some of the records, all of which can be read."""
+        """Parse some of the records; all of these are readable."""
         if not len(which):
             return pa.RecordBatch.from_pylist([], schema=self._schema)
         table = self._table(self._joined(text, ends, which))
         if table is None:
-            raise RowError(f"{self._name}: records that parse one by one do not parse together; look for stray quotes")
+            raise RowError(f"{self._name}: records parse one by one, but not together; check the file for stray quotes")
         return self._as_rows(table)
 
     def _table(self, text: bytes) -> pa.Table | None:
-        """Return what Arrow makes of whole records, None where one of them cannot be read."""
+        """Return whole records as Arrow parses them; None if one of them is unreadable."""
         if b"\0" in text:
             return None
-        # To compare every cell with the words for null takes a seventh of the time, and all of them have an n; where
-        # blanks are meant, all else fails.
+        # To compare every cell with the null words takes a seventh of the time. Each of these words has an n, so text
+        # without an n needs no comparison. Blanks count as null only if the parse fails otherwise.
         may_have_words = b"n" in text or b"N" in text
         options = [self._options_without_blanks if may_have_words else self._options_without_words]
         if b" " in text or b"\t" in text:
@@ -174,7 +174,7 @@ class RecordParser:
                 break
         if table is None:
             return None
-        # Lines are counted faster than records, and are as many where nothing is quoted and no line is blank.
+        # Counting lines is faster than counting records. The numbers agree if no quote and no blank line occurs.
         n_records = count_lines(text)
         quote = self._dialect.quote_byte
         is_quoted = quote != b"" and quote in text
@@ -190,19 +190,19 @@ class RecordParser:
         return pa.record_batch(columns, schema=self._schema)
 
     def _complaints(self, text: bytes, ends: Positions) -> dict[int, tuple[str, str]]:
-        """Return for each record that cannot be read, in order, a word and a line of why."""
+        """Return the kind and the reason for each unreadable record, in order."""
         found = self._ill_formed(text, ends)
         rest = np.setdiff1d(np.arange(len(ends)), np.fromiter(found, np.int64))
         for record, complaint in self._mistyped(text, ends, rest):
             found.setdefault(record, complaint)
         rest = np.setdiff1d(rest, np.fromiter(found, np.int64))
-        # All is found by now, unless Arrow reads a record in another way than we do.
+        # Every bad record should be known by now; this catches records that Arrow cuts in another way than we do.
         failing = self._failing(text, ends, rest, lambda records: self._table(records) is not None)
-        found |= dict.fromkeys(failing, ("quotes", "its fields cannot be told apart"))
+        found |= dict.fromkeys(failing, ("quotes", "cannot be split into fields"))
         return dict(sorted(found.items()))
 
     def _ill_formed(self, text: bytes, ends: Positions) -> dict[int, tuple[str, str]]:
-        """Return what is wrong with records whatever their columns are."""
+        """Return the problems of records that do not depend on the types of columns."""
         n_fields, n_wanted = count_fields(text, ends, self._dialect), len(self.header)
         complaints = {
             int(record): ("fields", f"expected {n_wanted} fields, found {n_fields[record]}")
@@ -211,11 +211,11 @@ class RecordParser:
         stray = ("quotes", "text between a closing quote and the end of its field")
         complaints |= dict.fromkeys(np.flatnonzero(misquoted(text, ends, self._dialect)).tolist(), stray)
         nul = np.searchsorted(ends, np.flatnonzero(np.frombuffer(text, np.uint8) == 0), side="right")
-        damaged = ("nul", "a NUL byte, or one that is no text in its encoding; is the file damaged? (see --encoding)")
+        damaged = ("nul", "a NUL byte, or a byte that is invalid in its encoding; check the file, or set --encoding")
         return complaints | dict.fromkeys(nul[nul < len(ends)].tolist(), damaged)
 
     def _mistyped(self, text: bytes, ends: Positions, which: Positions) -> Iterator[tuple[int, tuple[str, str]]]:
-        """Yield what is wrong with the cells of records that are well-formed, column by column."""
+        """Yield the problems of cells in well-formed records, column by column."""
         as_bytes = arrow_csv.convert_options(
             [pa.field(field.name, pa.binary()) for field in self._schema], self._dialect
         )
@@ -232,7 +232,7 @@ class RecordParser:
                 continue
             cells = column.combine_chunks()
             suspicious = suspicious_cells(cells, field.type, self._dialect)
-            # What is wrong with one cell is wrong with all that are the same.
+            # Equal cells fail alike, so each distinct value is parsed once.
             indices = pa.Array.from_buffers(pa.int64(), len(suspicious), [None, pa.py_buffer(suspicious)])
             words = cells.take(indices).dictionary_encode()
             word_of = np.from_dlpack(words.indices)
@@ -250,7 +250,7 @@ class RecordParser:
         return True
 
     def _failing(self, text: bytes, ends: Positions, which: Positions, parses: Callable[[bytes], bool]) -> list[int]:
-        """Return which of some records do not parse, by halving: all do if and only if each does."""
+        """Return the records that do not parse, by halving: several parse together if and only if each parses alone."""
         if not len(which) or parses(self._joined(text, ends, which)):
             return []
         if len(which) == 1:
@@ -260,12 +260,12 @@ class RecordParser:
         return [*self._failing(text, ends, first, parses), *self._failing(text, ends, second, parses)]
 
     def _span(self, text: bytes, ends: Positions, record: int) -> tuple[int, int]:
-        """Return where a record begins and ends, without the blank lines before it."""
+        """Return the start and end of a record, without the blank lines before it."""
         start, stop = int(ends[record - 1]) if record else 0, int(ends[record])
         return stop - len(text[start:stop].lstrip(b"\r\n")), stop
 
     def _joined(self, text: bytes, ends: Positions, which: Positions) -> bytes:
-        """Return some records as one text; one without terminator is the last one."""
+        """Return some records as one text; only the last one may lack a terminator."""
         if not len(which):
             return b""
         breaks = np.flatnonzero(np.diff(which) != 1)
@@ -277,16 +277,16 @@ class RecordParser:
 
 @lru_cache(maxsize=256)
 def _probe(type_: pa.DataType, dialect: Dialect) -> None:
-    """Let Arrow raise if it reads no text as a type: once for each type, and not for each column of each file."""
-    # Where nothing is quoted, two quotes are a word.
+    """Let Arrow raise an error if it cannot read text as a type; cached for each type and dialect."""
+    # In a dialect without quotes, the two quotes are a word, and most types refuse it.
     with contextlib.suppress(pa.ArrowInvalid):
         arrow_csv.read_records(b'""', [""], arrow_csv.convert_options([pa.field("", type_)], dialect), dialect)
 
 
 def _complaint(field: pa.Field, cell: bytes) -> tuple[str, str]:
-    """Say what is wrong with one cell."""
+    """Return the kind and the reason for one bad cell."""
     if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
-        return "encoding", f"column {field.name!r}: {readable(cell)!r} is not valid UTF-8 (see --encoding)"
+        return "encoding", f"column {field.name!r}: {readable(cell)!r} is not valid UTF-8; set --encoding"
     return "type", f"column {field.name!r}: expected {field.type}, found {readable(cell)!r}"
 
 

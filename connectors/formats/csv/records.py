@@ -1,14 +1,17 @@
-r"""Where records of CSV text end, and which are ill-formed: found by looking at the bytes, before anything is parsed.
+r"""Find the ends of records in CSV text, and malformed records, from the bytes alone, before any parse.
 
-Arrow's parser tells no byte offset, and a record cut in two between blocks can lose a byte in it. So text is cut here,
-where a record ends, and the parser only ever sees whole records.
+Arrow's parser does not report byte offsets, and it can lose a byte of a record that lies in two blocks. So text is cut
+here, at record boundaries, and the parser sees only whole records.
 
-The rules are those of RFC 4180 as Arrow and Python's ``csv`` read them: a record ends with ``\n``, ``\r\n`` or ``\r``
-outside quotes; a quote opens only as the first byte of a field, and is a letter like others elsewhere; a doubled
-quote within quotes is one quote; a record without any byte is no record.
+The rules are those of RFC 4180 as Arrow and Python's ``csv`` apply them:
 
-Every function takes text that begins where a record begins. ``is_last`` says that no text follows: then the end of the
-text ends a record too.
+- A record ends with ``\n``, ``\r\n`` or ``\r`` outside quotes.
+- A quote opens only as the first byte of a field. Elsewhere it is an ordinary character.
+- A doubled quote within quotes is one quote.
+- An empty line is not a record.
+
+Every function takes text that begins at the start of a record. ``is_last`` means that no text follows, so the end of
+the text ends a record too.
 """
 
 from __future__ import annotations
@@ -31,14 +34,14 @@ _USUAL = Dialect(",", '"', "utf-8")
 
 
 def whole_records(text: bytes, is_last: bool, dialect: Dialect = _USUAL) -> int:
-    """Return the length of the longest beginning made of whole records, blank ones at its end left out.
+    """Return the length of the whole records at the start of the text, without blank lines at their end.
 
-    A quote that is never closed reaches to the end of the text: what precedes its record is returned.
+    An unclosed quote reaches to the end of the text, so its record and all after it are not counted.
     """
     if _has_quotes(text, dialect):
         ends = record_ends(text, is_last, dialect)
         return int(ends[-1]) if len(ends) else 0
-    # Whether a final \r stands alone or is half of \r\n is known only with the next byte.
+    # A final \r may be half of \r\n; only the next byte decides.
     end = len(text) if is_last else 1 + max(text.rfind(b"\n"), text.rfind(b"\r", 0, -1))
     while end and text[end - 1] in b"\r\n":
         end -= 1
@@ -46,10 +49,10 @@ def whole_records(text: bytes, is_last: bool, dialect: Dialect = _USUAL) -> int:
 
 
 def first_line(text: bytes, *, is_begun: bool = False) -> int:
-    """Return the length of the first line that is not blank, with all before it and its terminator; 0 if it has none.
+    """Return the length up to the end of the first line that is not blank; 0 if that line has no terminator.
 
-    A final carriage return may be half of a terminator: with it alone a line has none. Of a line that is begun, the
-    text before was taken.
+    A final carriage return does not count as a terminator, since a line feed may follow. With ``is_begun``, the text
+    starts in the middle of a line.
     """
     start = 0 if is_begun else len(text) - len(text.lstrip(b"\r\n"))
     ends = [end for end in (text.find(b"\n", start), text.find(b"\r", start, -1)) if end >= 0]
@@ -58,14 +61,14 @@ def first_line(text: bytes, *, is_begun: bool = False) -> int:
 
 def count_lines(text: bytes) -> int:
     r"""Return the number of lines, blank ones and one without ``\n`` at the end included."""
-    # NumPy lets other threads go on meanwhile, as bytes do not.
+    # NumPy releases the interpreter lock during the count; `bytes.count` does not.
     return int(np.count_nonzero(_bytes(text) == _LF)) + (not text.endswith(b"\n"))
 
 
 def count_records(text: bytes, is_last: bool, dialect: Dialect = _USUAL) -> int:
     """Return the number of records."""
     is_lf = _bytes(text) == _LF
-    # A blank line shows as two terminators side by side; numpy finds these ten times as fast as bytes do.
+    # Two adjacent terminators mean a blank line. NumPy finds them ten times as fast as a search in the bytes.
     if _has_quotes(text, dialect) or b"\r" in text or is_lf[:1].any() or (is_lf[1:] & is_lf[:-1]).any():
         return len(record_ends(text, is_last, dialect))
     has_tail = is_last and text != b"" and not is_lf[-1]
@@ -91,7 +94,7 @@ def count_fields(text: bytes, ends: Positions, dialect: Dialect = _USUAL) -> Pos
 
 
 def misquoted(text: bytes, ends: Positions, dialect: Dialect = _USUAL) -> Flags:
-    """Tell which records have something between a closing quote and the end of its field, shape (n_records,)."""
+    """Return which records have text between a closing quote and the end of its field, shape (n_records,)."""
     found = np.zeros(len(ends), bool)
     if not _has_quotes(text, dialect):
         return found
@@ -108,9 +111,9 @@ def misquoted(text: bytes, ends: Positions, dialect: Dialect = _USUAL) -> Flags:
 
 
 def record_ends(text: bytes, is_last: bool, dialect: Dialect = _USUAL) -> Positions:
-    """Return where each record ends: the position after its terminator, or after the text for the last one.
+    """Return the end of each record: the position after its terminator, or after the text for the last one.
 
-    Shape (n_records,), increasing. Blank records are left out: the next one's bytes begin with theirs.
+    Shape (n_records,), increasing. A blank line is not a record: its bytes belong to the next record.
     """
     starts, stops = _terminators(text, is_last)
     if _has_quotes(text, dialect):
@@ -129,12 +132,12 @@ def _has_quotes(text: bytes, dialect: Dialect) -> bool:
 
 
 def _neighbours(dialect: Dialect) -> list[int]:
-    """Return what may stand beside a quote that opens or closes."""
+    """Return the bytes that may be next to an opening or closing quote."""
     return [*dialect.delimiter_byte, *dialect.quote_byte, _LF, _CR]
 
 
 def _terminators(text: bytes, is_last: bool) -> tuple[Positions, Positions]:
-    """Return where each terminator starts and stops, within quotes or not."""
+    """Return the start and stop of each terminator, including those within quotes."""
     buffer = _bytes(text)
     lf = np.flatnonzero(buffer == _LF)
     if b"\r" not in text:
@@ -151,10 +154,8 @@ def _terminators(text: bytes, is_last: bool) -> tuple[Positions, Positions]:
 
 
 def _outside_quotes(text: bytes, positions: Positions, dialect: Dialect) -> Flags:
-    """Tell which positions are outside quotes: those with an even number of quotes before them.
-
-    Parity is right as long as each quote that opens stands at the beginning of a field, or doubles the one before it.
-    """
+    """Return which positions are outside quotes: those with an even number of quotes before them."""
+    # Parity is right only if each opening quote is at the start of a field, or doubles the quote before it.
     quotes = np.flatnonzero(_bytes(text) == dialect.quote_byte[0])
     if _are_proper(text, quotes[::2], dialect):
         is_even: Flags = np.searchsorted(quotes, positions) % 2 == 0
@@ -170,7 +171,7 @@ def _are_proper(text: bytes, opening: Positions, dialect: Dialect) -> bool:
 def _walk(text: bytes, dialect: Dialect) -> Iterator[tuple[int, bool]]:
     """Yield the position of every byte that ends a field, outside quotes, and whether the field was well quoted.
 
-    Slow, and right for any text.
+    It is slow, but correct for any text.
     """
     position = 0
     while position < len(text):
@@ -182,7 +183,7 @@ def _walk(text: bytes, dialect: Dialect) -> Iterator[tuple[int, bool]]:
 
 
 def _is_open(record: bytes, dialect: Dialect) -> bool:
-    """Tell whether a record without terminator ends within quotes."""
+    """Return whether a record without terminator ends within quotes."""
     if not _has_quotes(record, dialect):
         return False
     position = 0

@@ -1,4 +1,4 @@
-"""Whole records of one CSV file, handed out in order, counted and hashed as they go."""
+"""Read whole records of one CSV file in order, and count and hash their bytes."""
 
 from __future__ import annotations
 
@@ -15,42 +15,43 @@ from connectors.stores.storage import DISK, Status, Storage
 
 __all__ = ["MAX_RECORD", "TextFile"]
 
-MAX_RECORD = 16 << 20
+MAX_RECORD = 16 << 20  # bytes; without a limit, one unclosed quote would read the whole file into memory
 _LONG_HEADER = 1 << 16
 _UNTOLD = Dialect()
 _BOM = b"\xef\xbb\xbf"
 
 
 class TextFile:
-    """A file of records, from its beginning, as UTF-8.
+    """A file of records, from its start, as UTF-8.
 
     Parameters
     ----------
     name
-        Path; its extension tells the compression.
+        Path; its extension decides the compression.
     block_size
-        Bytes read at a time. It means nothing to whoever reads: only how many records come at once.
+        Bytes read at a time. It affects only how many records are returned at once.
     dialect
-        How it is written, as far as that was said.
+        The dialect, as far as it was given.
     is_growing
-        Whether more may be written at its end: a record without terminator is held back then; see :meth:`settle`.
+        Whether the file may still grow. A record without terminator is then held back as incomplete; see
+        :meth:`settle`.
     until
-        The byte of its text where it ends, whatever was written behind that; ``None`` to read what is there.
+        The byte of its text where reading ends; ``None`` for the end of the file.
     storage
         Where it is.
 
     Attributes
     ----------
     dialect : Dialect
-        How it is written; what was not said is told from its header.
+        The full dialect; missing parts are inferred from the header.
     offset : int
-        Bytes of text handed out so far: decompressed, and in UTF-8.
+        Bytes of text returned so far: decompressed, and in UTF-8.
     last_byte : bytes
-        The last of them; empty at the beginning.
+        The last of them; empty at the start.
     hash
         SHA-256 of all of them.
     status : Status
-        What the system knew of the file when it was opened.
+        Status of the file when it was opened.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class TextFile:
             self._stream.restart(str(self.dialect.encoding))
 
     def _beginning(self) -> bytes:
-        """Return what tells how the file is written: as much as has its first line, or what that opens a quote in."""
+        """Return the start of the file, to infer the dialect: its first line, or more if that opens a quote."""
         while not re.search(rb"[^\r\n][\r\n]", self._pending) and len(self._pending) <= MAX_RECORD and self._grow():
             pass
         while _opens_quote(self._pending) and len(self._pending) <= _LONG_HEADER and self._grow():
@@ -85,31 +86,31 @@ class TextFile:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the file's bytes are those of the text: neither compressed nor in another encoding."""
+        """Whether the bytes of the file are those of the text: neither compressed nor in another encoding."""
         return self._stream.is_plain
 
     @property
     def is_growing(self) -> bool:
-        """Whether more may come at its end."""
+        """Whether the file may still grow."""
         return self._stream.is_growing
 
     @property
     def damage(self) -> Exception | None:
-        """Why what follows cannot be read; a record that it cuts off is not handed out."""
+        """Why the rest cannot be read; a record that the damage cuts off is not returned."""
         return self._stream.damage
 
     @property
     def is_rewritten(self) -> bool:
-        """Whether a file that grows has other bytes now where it was read: nothing more is read then."""
+        """Whether a growing file was rewritten where it had been read; nothing more is read then."""
         return self._stream.is_rewritten
 
     @property
     def _is_last(self) -> bool:
-        """Whether the end of what was read ends a record."""
+        """Whether the end of the text ends a record."""
         return self._stream.is_at_end and self.damage is None
 
     def header(self) -> bytes:
-        """Take the first record, without a byte order mark; empty where there is none."""
+        """Take the first record, without a byte order mark; empty if the file has none."""
         while len(self._pending) < len(_BOM) and self._grow():
             pass
         if self._pending.startswith(_BOM):
@@ -124,7 +125,7 @@ class TextFile:
         return self._checked(self._take(length))
 
     def skip_blank(self) -> None:
-        """Take the blank lines that come next, however many: they are of no record."""
+        """Take all blank lines that come next; they belong to no record."""
         while self._pending[:1] in {b"", b"\r", b"\n"} and (self._pending or self._grow()):
             self._take(len(self._pending) - len(self._pending.lstrip(b"\r\n")))
 
@@ -134,9 +135,9 @@ class TextFile:
         Returns
         -------
         text : bytes
-            They; or one line that begins none. Empty at the end.
+            The records; or one line that cannot be part of a record. Empty at the end.
         complaint : tuple of str, or None
-            Why that line is not a record, or begins one that has no end: its kind, and its reason, as in `BadRow`.
+            For such a line, the kind and the reason of the problem, as in `BadRow`.
         """
         length = self._complete()
         is_cut_off = self.is_growing or self.damage is not None
@@ -146,7 +147,7 @@ class TextFile:
         return self._take_line(), complaint
 
     def rest(self) -> bytes:
-        """Take the beginning of a record that damage cuts off."""
+        """Take the start of a record that damage cuts off."""
         return self._take(len(self._pending))
 
     def sample(self) -> bytes:
@@ -154,11 +155,11 @@ class TextFile:
         return self._take(self._complete())
 
     def finish(self) -> None:
-        """Take the blank lines that were found at the end, and nothing that was written behind it since."""
+        """Take the blank lines at the end, but nothing that was written after them since."""
         self._take(len(self._pending))
 
     def skip(self, n_bytes: int) -> bool:
-        """Take so many bytes, and hand out none; tell whether there were so many."""
+        """Take and drop a number of bytes; return whether there were that many."""
         end = self.offset + n_bytes
         while self.offset < end and (self._pending or self._grow()):
             self._take(min(len(self._pending), end - self.offset))
@@ -168,11 +169,11 @@ class TextFile:
 
     @property
     def read_to(self) -> int:
-        """Bytes of text read so far, handed out or not."""
+        """Bytes of text read so far, returned or held back."""
         return self._stream.read_to
 
     def settle(self, until: int | None) -> None:
-        """Take a file that grows for one that ends, at a byte of its text where that is given."""
+        """Treat a growing file as complete, up to a byte of its text if given."""
         self._stream.settle(until)
         self._pending = self._pending[: self.read_to - self.offset]
 
@@ -183,12 +184,12 @@ class TextFile:
         return self._pending[:1]
 
     def status_now(self) -> Status:
-        """Return what the system knows of the open file now, whatever it is called by now."""
+        """Return the present status of the open file, even if it was renamed."""
         return self._stream.status_now()
 
     @property
     def has_rest(self) -> bool:
-        """Whether text was read that ends no record."""
+        """Whether the last record that was read is incomplete."""
         return bool(self._pending.strip(b"\r\n"))
 
     def close(self) -> None:
@@ -196,13 +197,14 @@ class TextFile:
         self._stream.close()
 
     def _grow(self) -> bool:
-        """Read on; a record longer than a block is read in ever larger steps, lest it be looked through too often."""
+        """Read more text; return whether there was any."""
+        # Each step rescans the pending record, so steps that grow with it keep the total cost linear.
         more = self._stream.read(max(self._block_size, len(self._pending)))
         self._pending += more
         return bool(more)
 
     def _complete(self) -> int:
-        """Read until there is a whole record, and return the length of all whole ones; 0 where none begins."""
+        """Read until there is a whole record, and return the length of all whole records; 0 if there is none."""
         while not (length := whole_records(self._pending, self._is_last, self.dialect)) and not self._stream.is_at_end:
             if self._is_long or not (self._grow() or self._stream.is_at_end):
                 return 0
@@ -217,16 +219,16 @@ class TextFile:
         return len(self._pending) > MAX_RECORD
 
     def _complaint(self) -> tuple[str, str]:
-        """Say why no whole record begins here: a word, and a line."""
+        """Return the kind and the reason why the text does not begin with a whole record."""
         if self._is_long:
-            return "long", f"a record of more than {MAX_RECORD >> 20} MiB; is a quote never closed?"
-        return "quotes", "a quote is opened in this record and never closed"
+            return "long", f"a record of more than {MAX_RECORD >> 20} MiB; check for a quote that is never closed"
+        return "quotes", "this record opens a quote that is never closed"
 
     def _take_line(self) -> bytes:
-        """Take a line, however long it is; return the beginning of it."""
+        """Take a line of any length; return at most the first `MAX_RECORD` bytes."""
         taken = b""
         while not (length := first_line(self._pending, is_begun=taken != b"")):
-            # A carriage return at the end may be half of what ends the line.
+            # A carriage return at the end may be half of the terminator, so it stays until the next byte is known.
             taken = (taken + self._take(len(self._pending) - (not self._stream.is_at_end)))[:MAX_RECORD]
             if self._stream.is_at_end or not (self._grow() or self._stream.is_at_end):
                 return taken
@@ -243,7 +245,7 @@ class TextFile:
         if b"\0" in taken:
             offset = self.offset - len(taken) + taken.index(b"\0")
             line = line_number(self._name, offset, self.dialect, self._storage)
-            raise RowError(f"{self._name}, line {line} (byte {offset}): a NUL byte; is the file damaged, or not UTF-8?")
+            raise RowError(f"{self._name}, line {line} (byte {offset}): a NUL byte; check the file, or set --encoding")
         return taken
 
     def _error(self, what: str) -> RowError:
@@ -254,7 +256,7 @@ class TextFile:
 
 
 def _opens_quote(text: bytes) -> bool:
-    """Whether a quote is opened in the first line, and the record not ended in what was read."""
+    """Return whether the first line opens a quote, and its record is incomplete."""
     first = re.match(rb"[\r\n]*([^\r\n]*)", text)
     if first is None or not first[1].count(b'"') % 2:
         return False

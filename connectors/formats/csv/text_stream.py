@@ -1,4 +1,4 @@
-"""The text of one file as UTF-8: decompressed, transcoded, and saved from damage as far as it can be read."""
+"""The text of one file as UTF-8: decompressed, transcoded, and recovered up to the first damage."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ __all__ = ["TextStream", "compression_of", "line_number", "transcoded"]
 
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 _UNTOLD = Dialect()
-_END = 1 << 12  # bytes by which a file that grows is known to be the same still
-_EVER_LESS = (1 << 12, 1 << 6, 1)
+_END = 1 << 12  # last bytes that were read of a growing file; if they change, the file was rewritten
+_EVER_LESS = (1 << 12, 1 << 6, 1)  # a failed read returns nothing, so smaller reads come closer to the damage
 
 
 class TextStream:
-    """The text of a file, from its beginning.
+    """The text of a file, from its start.
 
     Parameters
     ----------
     name
-        Path; its extension tells the compression.
+        Path; its extension decides the compression.
     is_growing
-        Whether more may be written at its end.
+        Whether the file may still grow.
     until
-        The byte of its text where it ends, whatever was written behind that; ``None`` to read what is there.
+        The byte of its text where reading ends; ``None`` for the end of the file.
     storage
         Where it is.
 
     Attributes
     ----------
     status : Status
-        What the system knew of the file when it was opened.
+        Status of the file when it was opened.
     read_to : int
         Bytes of text read so far: decompressed, and in UTF-8.
     is_at_end : bool
-        Whether nothing more comes.
+        Whether no more text will come.
     damage : Exception or None
-        Why what follows cannot be read.
+        Why the rest cannot be read.
     is_rewritten : bool
-        Whether a file that grows was found to have other bytes where it had been read: nothing more is read then.
+        Whether a growing file was rewritten where it had been read; nothing more is read then.
     """
 
     def __init__(self, name: str, *, is_growing: bool, until: int | None, storage: Storage) -> None:
@@ -67,29 +67,29 @@ class TextStream:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the file's bytes are those of the text: neither compressed nor in another encoding."""
+        """Whether the bytes of the file are those of the text: neither compressed nor in another encoding."""
         return self._stream is self._file
 
     def restart(self, encoding: str) -> None:
-        """Read the text from its beginning, from another encoding than UTF-8."""
+        """Read the text from its start again, in an encoding other than UTF-8."""
         self._encoding = encoding
         self.read_to, self.is_at_end, self.damage = 0, False, None
         self._stream = self._restarted()
 
     def read(self, n_bytes: int) -> bytes:
-        """Return more text, about as many bytes as asked for; none where nothing comes for now, or any more."""
-        # A stream that has failed says anything when it is asked again.
+        """Return about as many bytes of text as requested; empty if none is available yet, or at the end."""
+        # After an error, a further read of a compressed stream may return garbage.
         if self.damage is not None or (self._until is not None and self.read_to >= self._until):
             self.is_at_end = True
             return b""
         if self.is_growing and self._end:
-            # It may have been truncated, and have grown past that place, since it was found to end there.
+            # It may have been truncated, and may have grown past this offset again, since the last read.
             self.is_rewritten |= self._end_now() != self._end
             if self.is_rewritten:
                 return b""
         try:
             more = self._stream.read(n_bytes)
-        except ConnectorError:  # a store's: it tells nothing of the text
+        except ConnectorError:  # a store failed; that does not mean that the text is damaged
             raise
         except (OSError, EOFError, UnicodeError, pa.ArrowException) as error:
             if is_of_system(error):
@@ -105,13 +105,13 @@ class TextStream:
         return more
 
     def settle(self, until: int | None) -> None:
-        """Take a file that grows for one that ends, at a byte of its text where that is given."""
+        """Treat a growing file as complete, up to a byte of its text if given."""
         self.is_growing, self._until = False, until
         if until is not None and self.read_to >= until:
             self.read_to, self.is_at_end = until, True
 
     def status_now(self) -> Status:
-        """Return what the system knows of the open file now, whatever it is called by now."""
+        """Return the present status of the open file, even if it was renamed."""
         return self._file.status()
 
     def close(self) -> None:
@@ -120,9 +120,9 @@ class TextStream:
         self._file.close()
 
     def _restarted(self, *, salvages: bool = False) -> Any:
-        """Return the text from its beginning; to be salvaged, by what tells the most of what is damaged."""
+        """Return the text from its start; with `salvages`, by the reader that returns most before the damage."""
         self._end = b""
-        # A stream closes the file that it reads when it is given up.
+        # A discarded stream closes its file, so take another handle first.
         file = self._file.again()
         self._stream.close()
         self._file.close()
@@ -132,11 +132,11 @@ class TextStream:
         return stream if self._encoding is None else _Transcoded(stream, self._encoding, lambda: self.is_growing)
 
     def _end_now(self) -> bytes:
-        """Return the last bytes before the place up to which the file was read."""
+        """Return the last bytes before the offset up to which the file was read."""
         return self._file.before(_END) if isinstance(self._file, LocalFile) else b""
 
     def _salvaged(self) -> bytes:
-        """Return what can be read before the damage, whatever was asked for at once."""
+        """Return all text before the damage; so it does not depend on the sizes of the reads."""
         found = b""
         for step in _EVER_LESS:
             self._stream = self._restarted(salvages=True)
@@ -150,7 +150,7 @@ class TextStream:
 
 
 def compression_of(name: str) -> str | None:
-    """Return how the text of a file is compressed, as its extension tells; None for text as it is."""
+    """Return the compression of a file, by its extension; None for plain text."""
     return _COMPRESSIONS.get(Path(name).suffix.lower())
 
 
@@ -160,22 +160,22 @@ def _decompressed(file: LocalFile | ObjectFile, name: str) -> Any:
 
 
 def transcoded(encoding: str) -> Callable[[bytes], bytes]:
-    """Return what makes UTF-8 of text in another encoding, piece by piece; a piece without a byte is the last one.
+    """Return a function that converts text to UTF-8 piece by piece; an empty piece marks the end.
 
-    What cannot be decoded is a NUL, which no record may hold.
+    Bytes that cannot be decoded become NUL. No record may hold a NUL, so the record is reported as bad.
     """
     decoder = codecs.getincrementaldecoder(encoding)("connectors.nul")
     return lambda data: decoder.decode(data, final=not data).encode("utf-8", "surrogatepass")
 
 
 class _Transcoded:
-    """A stream of text of another encoding, as UTF-8; while it grows, what is half a letter at its end is held back."""
+    """A stream of text in another encoding, as UTF-8; in a growing file, an incomplete last character is held back."""
 
     def __init__(self, stream: Any, encoding: str, is_growing: Callable[[], bool] = lambda: False) -> None:
         self._stream, self._decode, self._is_growing = stream, transcoded(encoding), is_growing
 
     def read(self, n: int) -> bytes:
-        """Return some bytes, of the next `n` of the stream or more; none at its end."""
+        """Return some text, decoded from `n` or more bytes of the stream; empty at its end."""
         while True:
             read = self._stream.read(n)
             text = self._decode(read) if read or not self._is_growing() else b""
@@ -195,7 +195,8 @@ codecs.register_error("connectors.nul", _nul)
 
 
 def line_number(name: str, offset: int, dialect: Dialect = _UNTOLD, storage: Storage = DISK) -> int:
-    """Return the line of a file, counted from 1, at a byte offset: read anew, for it is asked only on an error."""
+    """Return the line number at a byte offset of a file, counted from 1."""
+    # The file is read again from its start: this happens only for an error, so normal reads need not count lines.
     line = 1
     with storage.open(name) as file:
         stream = _decompressed(file, name)

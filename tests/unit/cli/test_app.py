@@ -66,12 +66,16 @@ CASES = {
     ),
     "unknown choice": (["rows.parquet", "--target", "label", "--optimizer", "addam"], 2, "did you mean 'adam'?"),
     "bad interval": (["rows.parquet", "--target", "label", "--checkpoint-every", "often"], 2, "checkpoint_every: "),
-    "no encoding": (["rows.parquet", "--target", "label", "--encoding", "nope"], 2, "encoding: 'nope' is no encoding"),
+    "no encoding": (
+        ["rows.parquet", "--target", "label", "--encoding", "nope"],
+        2,
+        "encoding: 'nope' is not a text",
+    ),
     "no decimal mark": (["rows.parquet", "--target", "label", "--decimal", "x"], 2, "decimal: expected . or ,"),
     "a decimal mark twice": (
         ["rows.parquet", "--target", "label", "--decimal", ",", "--delimiter", ","],
         2,
-        "decimal: ',' separates fields already",
+        "decimal: ',' is the delimiter already",
     ),
     "no delimiter": (["rows.parquet", "--target", "label", "--delimiter", "xx"], 2, "delimiter: expected one ASCII"),
     "batch of 0": (["rows.parquet", "--target", "label", "--batch-size", "0"], 2, "batch_size: "),

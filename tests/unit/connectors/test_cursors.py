@@ -61,17 +61,17 @@ START: dict[str, Any] = {"row": 0, "file": 0, "seen": [], "before": []}
     ("data", "words"),
     [
         (None, "expected an object"),
-        ({}, "expected an object with the keys"),
-        ({**START, "more": 1}, "expected an object with the keys"),
-        ({**START, "row": -1}, "'row' should be a whole number"),
-        ({**START, "row": True}, "'row' should be a whole number"),
-        ({**START, "seen": [{**IDENTITY, "offset": 1.5}]}, "'offset' should be a whole number"),
-        ({**START, "seen": "a"}, "'seen' should be a list"),
-        ({**START, "before": "a"}, "'before' should be a list"),
-        ({**START, "seen": [{}]}, "expected an object with the keys"),
-        ({**START, "seen": [{**IDENTITY, "digest": 5}]}, "'digest' should be a string"),
-        ({**START, "seen": [IDENTITY, IDENTITY]}, "knows at most 1, found 2"),
-        ({**START, "file": 1}, "knows at most 2, found 0"),
+        ({}, "expected an object with keys"),
+        ({**START, "more": 1}, "expected an object with keys"),
+        ({**START, "row": -1}, "'row' must be an integer"),
+        ({**START, "row": True}, "'row' must be an integer"),
+        ({**START, "seen": [{**IDENTITY, "offset": 1.5}]}, "'offset' must be an integer"),
+        ({**START, "seen": "a"}, "'seen' must be a list"),
+        ({**START, "before": "a"}, "'before' must be a list"),
+        ({**START, "seen": [{}]}, "expected an object with keys"),
+        ({**START, "seen": [{**IDENTITY, "digest": 5}]}, "'digest' must be a string"),
+        ({**START, "seen": [IDENTITY, IDENTITY]}, "between 1 and 1 files, found 2"),
+        ({**START, "file": 1}, "between 1 and 2 files, found 0"),
     ],
 )
 def test_what_is_no_cursor_is_refused(data: object, words: str) -> None:
@@ -83,15 +83,15 @@ def test_what_is_no_cursor_is_refused(data: object, words: str) -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        ({"row": 1}, "expected an object with the keys"),
-        ({"row": 1, "state": None, "file": 0}, "expected an object with the keys"),
-        ({"row": -1, "state": None}, "'row' should be a whole number"),
-        ({"row": "1", "state": None}, "'row' should be a whole number"),
-        ({"row": 1, "state": None}, "knows at most 1, found 0"),
-        ({"row": 1, "state": 7}, "its state is not one of files: .* found 7"),
-        ({"row": 1, "state": {"sha256": "00"}}, "its state is not one of files: .*'sha256'.*--restart"),
-        ({"row": 1, "state": {"file": 0, "seen": [IDENTITY], "before": [], "horizon": [0, 0, 0]}}, "'horizon' should"),
-        ({"row": 1, "state": {"file": True, "seen": [IDENTITY], "before": []}}, "'file' should be a whole number"),
+        ({"row": 1}, "expected an object with keys"),
+        ({"row": 1, "state": None, "file": 0}, "expected an object with keys"),
+        ({"row": -1, "state": None}, "'row' must be an integer"),
+        ({"row": "1", "state": None}, "'row' must be an integer"),
+        ({"row": 1, "state": None}, "between 1 and 1 files, found 0"),
+        ({"row": 1, "state": 7}, "its state does not describe files: .* found 7"),
+        ({"row": 1, "state": {"sha256": "00"}}, "its state does not describe files: .*'sha256'.*--restart"),
+        ({"row": 1, "state": {"file": 0, "seen": [IDENTITY], "before": [], "horizon": [0, 0, 0]}}, "'horizon' must"),
+        ({"row": 1, "state": {"file": True, "seen": [IDENTITY], "before": []}}, "'file' must be an integer"),
     ],
 )
 def test_what_is_no_state_of_files_is_refused(data: object, words: str, tmp_path: Path) -> None:
@@ -104,12 +104,12 @@ def test_what_is_no_state_of_files_is_refused(data: object, words: str, tmp_path
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        ({"row": 1, "state": None}, "its state is not one of rows in memory"),
-        ({"row": 1, "state": {"sha256": 5}}, "its state is not one of rows in memory"),
-        ({"row": 1, "state": {"sha256": "00", "more": 1}}, "its state is not one of rows in memory"),
+        ({"row": 1, "state": None}, "its state does not describe rows in memory"),
+        ({"row": 1, "state": {"sha256": 5}}, "its state does not describe rows in memory"),
+        ({"row": 1, "state": {"sha256": "00", "more": 1}}, "its state does not describe rows in memory"),
         ({"row": 1, "state": {"sha256": "00"}}, "not the rows of the checkpoint"),
         ({**START, "row": 1, "seen": [IDENTITY]}, "not the rows of the checkpoint"),
-        ({**START, "row": 1, "seen": [{**IDENTITY, "digest": 5}]}, "'digest' should be a string"),
+        ({**START, "row": 1, "seen": [{**IDENTITY, "digest": 5}]}, "'digest' must be a string"),
     ],
 )
 def test_what_is_no_state_of_rows_in_memory_is_refused(data: object, words: str) -> None:
@@ -238,7 +238,7 @@ def test_a_record_learned_half_written_is_refused_when_continued(tmp_path: Path)
     path.write_text("x\n1\n2\n3\n")
     assert rest(open_source(path), cursor) == [3]
     path.write_text("x\n1\n25\n3\n")
-    with pytest.raises(CursorError, match="half-written"):
+    with pytest.raises(CursorError, match="learned while incomplete"):
         rest(open_source(path), cursor)
 
 
@@ -281,7 +281,7 @@ def test_another_order_or_number_of_files_is_refused(tmp_path: Path) -> None:
     csv(tmp_path / "a.csv", 7, 8)
     with pytest.raises(CursorError, match=r"a\.csv \(then .*b\.csv\)"):
         rest(open_source(tmp_path), cursor)
-    with pytest.raises(CursorError, match=r"number 1, but the checkpoint stands in file number 2 \(.*c\.csv\)"):
+    with pytest.raises(CursorError, match=r"number 1, but the checkpoint is in file number 2 \(.*c\.csv\)"):
         rest(open_source(tmp_path / "b.csv"), cursor)
 
 
@@ -293,7 +293,7 @@ def test_parquet_keeps_size_footer_and_time(tmp_path: Path) -> None:
     shutil.copy2(path, copy)
     assert rest(open_source(copy), cursor) == [6, 7, 8]
     os.utime(path, ns=(5, 5))
-    with pytest.raises(CursorError, match=r"written again .* cp -p keeps it"):
+    with pytest.raises(CursorError, match=r"rewritten .* cp -p keeps it"):
         rest(open_source(path), cursor)
     pq.write_table(pa.table({"x": range(8)}), path)
     with pytest.raises(CursorError, match=r"replaced or edited \(expected \d+ bytes, found \d+\)"):
@@ -308,7 +308,7 @@ def test_a_parquet_file_edited_while_it_is_read_is_noticed(tmp_path: Path) -> No
     with source.open(source.schema) as reader:
         next(reader)
         os.utime(path, ns=(5, 5))
-        with pytest.raises(CursorError, match=r"a\.parquet: the file was written again"):
+        with pytest.raises(CursorError, match=r"a\.parquet: the file was rewritten"):
             next(reader)
 
 

@@ -232,7 +232,10 @@ def test_what_comes_behind_a_stream_of_arrow_and_is_none_is_refused(tmp_path: Pa
     pipe = fifo(tmp_path)
     thread = pour(pipe, arrow(pa.table({"n": range(10)})) + b"n\n1\n")
     found: list[int] = []
-    with open_source(pipe).open(SCHEMA) as reader, pytest.raises(SourceError, match="pipe: what comes behind a stream"):
+    with (
+        open_source(pipe).open(SCHEMA) as reader,
+        pytest.raises(SourceError, match="pipe: other data follows an Arrow"),
+    ):
         found.extend(n for block in reader for n in block.records["n"].to_pylist())
     assert found == list(range(10))
     thread.join()
@@ -241,11 +244,11 @@ def test_what_comes_behind_a_stream_of_arrow_and_is_none_is_refused(tmp_path: Pa
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"\x1f\x8b\x08rest", "is gzip, .*decompress it"),
-        (b"PAR1rest", "is Parquet, .*write it to a file"),
-        (b"ARROW1\0\0rest", "is a file of Arrow .*send a stream"),
-        (b'{"n": 1, "w": "a"}\n', "is JSON, .*convert it to text"),
-        (b'[{"n": 1, "w": "a"}]\n', "is JSON, .*convert it to text"),
+        (b"\x1f\x8b\x08rest", "gzip cannot be read .*decompress it"),
+        (b"PAR1rest", "Parquet cannot be read .*write it to a file"),
+        (b"ARROW1\0\0rest", "an Arrow file .*send a stream"),
+        (b'{"n": 1, "w": "a"}\n', "JSON cannot be read .*convert it to CSV"),
+        (b'[{"n": 1, "w": "a"}]\n', "JSON cannot be read .*convert it to CSV"),
         (b"", "no rows"),
     ],
 )
@@ -253,7 +256,7 @@ def test_what_cannot_be_read_from_a_pipe_is_named(tmp_path: Path, data: bytes, w
     """One line with the way out."""
     pipe = fifo(tmp_path)
     thread = pour(pipe, data)
-    with pytest.raises(SourceError, match=f"^{re.escape(str(pipe))}: what c.*{words}"):
+    with pytest.raises(SourceError, match=f"^{re.escape(str(pipe))}: .*{words}"):
         open_source(pipe)
     thread.join()
 
@@ -326,7 +329,7 @@ def test_a_spool_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.Monkey
     again.commit(end)
     assert 0 < len(list(folder.iterdir())) < n_files
     (folder / "notes.txt").write_text("mine")
-    with pytest.raises(SourceError, match=r"notes\.txt is not of a spool"):
+    with pytest.raises(SourceError, match=r"notes\.txt is not a spool file"):
         open_source(pipe, spool=str(folder))
 
 
@@ -637,7 +640,7 @@ def test_a_job_says_once_that_it_waits(
     if kind == "folder":
         place.mkdir()
     settings = {"target": "label", "follow": True, "idle_timeout": "0.2s", **watching}
-    with pytest.raises(SourceError, match=f"{place}: nothing to read came"):
+    with pytest.raises(SourceError, match=f"{place}: no data came"):
         train_command.run([str(place)], None, settings, restart=False, allow_inexact_resume=False, as_json=False)
     said = [line for line in capsys.readouterr().err.splitlines() if "waiting" in line]
     line = f"{place}: waiting for the first rows"

@@ -59,9 +59,9 @@ def test_paths_are_absolute(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     [
         ("aa.csv", "no such file or folder; did you mean 'a.csv'"),
         ("none/a.csv", "no such file or folder"),
-        ("README.md", r"unknown kind of file; supported are \.parquet, \.csv"),
-        ("*.json", "no file to read there; supported are"),
-        ("empty", "no file to read there; supported are"),
+        ("README.md", r"unknown file type; supported: \.parquet, \.csv"),
+        ("*.json", "no data file there; supported:"),
+        ("empty", "no data file there; supported:"),
     ],
 )
 def test_a_place_that_is_none_is_refused(folder: Path, place: str, words: str) -> None:
@@ -74,7 +74,7 @@ def test_a_place_that_is_none_is_refused(folder: Path, place: str, words: str) -
 
 def test_other_ways_to_name_nothing_are_refused(folder: Path) -> None:
     """No place, an address, a table among files."""
-    with pytest.raises(SourceError, match="no place"):
+    with pytest.raises(SourceError, match="no source"):
         open_source()
     with pytest.raises(SourceError, match="scheme 'ftp' is not supported"):
         open_source("ftp://host/a.csv")
@@ -147,7 +147,7 @@ def test_types_of_several_parquet_files_must_agree(tmp_path: Path) -> None:
     pq.write_table(pa.table({"x": [1.5]}), tmp_path / "b.parquet")
     assert open_source(tmp_path).schema.types == [pa.float64()]
     pq.write_table(pa.table({"x": ["1.5"]}), tmp_path / "c.parquet")
-    with pytest.raises(SchemaError, match=r"c\.parquet: column 'x' is string, but double in .*b\.parquet"):
+    with pytest.raises(SchemaError, match=r"c\.parquet: column 'x' is string here, but double in .*b\.parquet"):
         open_source(tmp_path)
 
 

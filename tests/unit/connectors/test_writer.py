@@ -65,7 +65,7 @@ def test_an_error_leaves_everything_as_it_was(tmp_path: Path) -> None:
 def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
     """An unknown kind, a folder, a folder that is not there, other columns, a null that would vanish."""
     (tmp_path / "b.csv").mkdir()
-    with pytest.raises(SourceError, match=r"unknown kind of file; supported are \.parquet, \.csv, \.csv\.gz"):
+    with pytest.raises(SourceError, match=r"unknown file type; supported: \.parquet, \.csv, \.csv\.gz"):
         open_writer(tmp_path / "a.txt", ROWS.schema)
     with pytest.raises(SourceError, match="is a folder"):
         open_writer(tmp_path / "b.csv", ROWS.schema)

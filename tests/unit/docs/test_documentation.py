@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from docs_site import reference
-from docs_site.prepare import PAGES as SITE
 from stream_bp.config.job import JobConfig
+from tests.docs_site import reference
+from tests.docs_site.prepare import PAGES as SITE
 from tests.pages import LANGUAGES, PAGES, Outcome, blocks, run
 
 README, CONTRIBUTING = PAGES[:2]

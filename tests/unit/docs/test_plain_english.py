@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from docs_site import reference
+from tests.docs_site import reference
 from tests.pages import PAGES, ROOT
 from tests.prose import Passage, measure, n_words, passages, phrases, spoken, strings
 

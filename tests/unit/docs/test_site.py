@@ -16,12 +16,12 @@ from playwright.sync_api import Browser, Page
 
 import stream_bp
 from connectors import open_source
-from docs_site import reference
-from docs_site.prepare import PAGES, ROOT, prepare
 from stream_bp.job.history import COLUMNS
 from stream_bp.job.job import Job
 from stream_bp.metrics.prequential import PrequentialEvaluator
 from tests.chromium import CHROMIUM, started
+from tests.docs_site import reference
+from tests.docs_site.prepare import PAGES, ROOT, prepare
 from tests.reports import two_classes, values
 from tests.unit.test_public_api import PUBLIC
 
@@ -116,7 +116,9 @@ def test_pages_are_prepared_once_and_stale_ones_removed(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def site() -> Path:
     """Build the site, strictly, and return its folder."""
-    done = subprocess.run([sys.executable, "-m", "docs_site"], cwd=ROOT, check=False, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.docs_site"], cwd=ROOT, check=False, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return ROOT / "build" / "site"
 

@@ -212,7 +212,7 @@ def test_a_file_of_another_kind_is_given_up(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(files_module, "_MOST_BAD", 1_000)
     path = tmp_path / "rows.csv"
     path.write_text("i,x,label\n1,2,a\n2,3,b\n" + "nothing\n" * 1_200)
-    with pytest.raises(RowError, match="more than 1,000 bad rows lie here one after the other"):
+    with pytest.raises(RowError, match="more than 1,000 consecutive bad rows"):
         run(path, on_bad_row="skip")
 
 
@@ -253,7 +253,7 @@ def test_a_damaged_row_group_costs_its_rest(tmp_path: Path) -> None:
     assert summary.rows == 3_000
     [kept] = quarantined(tmp_path / "run")
     assert (kept["row"], kept["offset"], kept["kind"]) == ("2000", "2000", "damage")
-    assert kept["reason"].startswith("1000 rows are damaged, up to the end of their row group")
+    assert kept["reason"].startswith("1000 rows up to the end of the row group are damaged")
 
 
 def test_a_damaged_footer_costs_the_file(tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def test_a_damaged_footer_costs_the_file(tmp_path: Path) -> None:
     assert summary.rows == 400
     [kept] = quarantined(tmp_path / "run")
     assert kept["row"] == "100"
-    assert kept["reason"].startswith("nothing of the file can be read: ")
+    assert kept["reason"].startswith("the whole file cannot be read: ")
     only = tmp_path / "only.parquet"
     only.write_bytes(b"nonsense")
     with pytest.raises(SourceError, match=r"only\.parquet"):
@@ -349,7 +349,7 @@ def test_a_byte_that_is_no_text_costs_its_row_in_any_encoding(tmp_path: Path) ->
     lines[100] = b"1;\x81;a"
     path.write_bytes("größe;b;label\n".encode("cp1252") + b"\n".join(lines))
     assert run(path, on_bad_row="skip").rows == 299
-    with pytest.raises(RowError, match=r"row 100 .*no text in its encoding"):
+    with pytest.raises(RowError, match=r"row 100 .*invalid in its encoding"):
         run(path)
 
 

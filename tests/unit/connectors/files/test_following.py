@@ -408,7 +408,7 @@ def test_part_of_a_record_is_told_of_where_waiting_ends(tmp_path: Path, kind: st
         assert [n for block in reader for n in block.records["n"].to_pylist()] == [1, 2]
     if kind == "pipe":
         os.close(fd)
-    held = [f"{path}: the last record has no end yet: 2 bytes held back"]
+    held = [f"{path}: the last record is incomplete: 2 bytes held back"]
     assert [line for line in said if "waiting" not in line] == (held if end == "\n45" else [])
 
 
@@ -503,7 +503,7 @@ def test_a_file_that_goes_before_it_was_opened_is_not_waited_for(tmp_path: Path)
     assert following.rest() == [3]
     (tmp_path / "c.csv").unlink()
     write(tmp_path / "d.csv", 4)
-    with pytest.raises(CursorError, match=r"c\.csv: the file that came next is gone or changed.*put it back"):
+    with pytest.raises(CursorError, match=r"c\.csv: the next file is gone or changed.*put it back"):
         Following(tmp_path, cursor, following.decisions).rest()
     write(tmp_path / "c.csv", 3)
     assert Following(tmp_path, cursor, following.decisions).rest() == [3, 4]
@@ -568,7 +568,7 @@ def test_a_last_record_without_end_is_whole_after_a_while(tmp_path: Path) -> Non
     following = Following(tmp_path)
     assert following.rest() == [1, 2, 3]
     write(a, 22, header=False)
-    with pytest.raises(CursorError, match=r"a\.csv.*half-written"):
+    with pytest.raises(CursorError, match=r"a\.csv.*learned while incomplete"):
         Following(tmp_path, following.cursor).rest()
 
 
@@ -645,7 +645,7 @@ def test_a_file_that_comes_too_late_is_a_bad_row(tmp_path: Path, monkeypatch: py
     assert following.rest() == list(range(50))
     parquet(tmp_path / "007b.parquet", 100)
     parquet(tmp_path / "060.parquet", 60)
-    with pytest.raises(SourceError, match=r"007b\.parquet: the file came when 10 others"):
+    with pytest.raises(SourceError, match=r"007b\.parquet: the file appeared after 10 later files"):
         Following(tmp_path, following.cursor).rest()
     decisions = Decisions()
     for _ in range(2):  # the second time as it was decided
@@ -883,7 +883,7 @@ def test_a_parquet_file_that_is_replaced_before_it_was_decided_for_is_not_the_ot
     cursor = following.cursor
     assert following.read(1) == [2]
     assert len(replaced) == 1
-    with pytest.raises(CursorError, match=r"b\.parquet: the file that came next is gone or changed"):
+    with pytest.raises(CursorError, match=r"b\.parquet: the next file is gone or changed"):
         Following(tmp_path, cursor, following.decisions).rest()
 
 
@@ -966,7 +966,7 @@ def test_a_file_that_is_gone_is_missed(tmp_path: Path) -> None:
 
 def test_nothing_that_came_in_time_is_said(tmp_path: Path) -> None:
     """A place that stays empty, or is none."""
-    with pytest.raises(SourceError, match=r"nothing to read came within 0\.2 s"):
+    with pytest.raises(SourceError, match=r"no data came within 0\.2 s"):
         open_source(tmp_path, follow=Follow(idle_timeout_s=0.2))
     with pytest.raises(SourceError, match="no such file or folder"):
         open_source(tmp_path / "no" / "log.csv", follow=Follow())

@@ -343,7 +343,7 @@ def test_what_is_said_overrules_the_header(tmp_path: Path, settings: dict[str, s
         ({"delimiter": '"'}, "delimiter"),
         ({"quote": "x"}, "quote"),
         ({"decimal": "x"}, "decimal: expected . or ,"),
-        ({"decimal": ",", "delimiter": ","}, "decimal: ',' separates fields already"),
+        ({"decimal": ",", "delimiter": ","}, "decimal: ',' is the delimiter already"),
         ({"encoding": "utf-9"}, "encoding"),
         ({"encoding": "punycode"}, "encoding"),
         ({"encoding": "base64"}, "encoding"),

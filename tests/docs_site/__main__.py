@@ -7,7 +7,7 @@ import threading
 
 from watchfiles import watch
 
-from docs_site.prepare import ROOT, SOURCES, prepare
+from tests.docs_site.prepare import ROOT, SOURCES, prepare
 
 _FOLDER = ROOT / "build" / "docs"
 _GENERATOR = [sys.executable, "-m", "mkdocs"]

@@ -35,7 +35,7 @@ def to_mathml(page: str) -> str:
     (True, True)
     >>> to_mathml(r"$\nonsense{x}$")
     Traceback (most recent call last):
-    docs_site.equations.EquationError: \nonsense{x}: unknown command
+    tests.docs_site.equations.EquationError: \nonsense{x}: unknown command
     """
     return _EQUATION.sub(_converted, page)
 

@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from docs_site import equations, links, reference
+from tests.docs_site import equations, links, reference
 
 __all__ = ["PAGES", "ROOT", "SOURCES", "pages_by_file", "prepare"]
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "stream_bp" / "docs"
 """The pages that are written by hand."""
 
