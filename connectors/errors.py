@@ -1,4 +1,4 @@
-"""Every error that a source raises; errors of Arrow and of the operating system are converted to these.
+"""Errors that sources raise. Errors of Arrow and of the operating system are converted to these.
 
 The tree::
 

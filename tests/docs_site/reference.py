@@ -410,8 +410,8 @@ def _errors() -> Iterator[str]:
                 bases = [base.__name__ for base in error.__bases__]
                 text = inspect.cleandoc(error.__doc__ or "").split("\n\n")[0]
                 link = f"[`{error.__name__}`][{error.__module__}.{error.__name__}]"
-                rows.append((link, _code(*bases), str(_exit_code(error)), _plain(text)))
-        yield from _table(("error", "is also", "exit code", "meaning"), rows)
+                rows.append((link, _code(*bases), f"{_plain(text)} Exit code {_exit_code(error)}."))
+        yield from _table(("error", "is also", "meaning"), rows)
 
 
 def _plain(docstring: str) -> str:
@@ -429,10 +429,8 @@ def _python(name: str) -> Iterator[str]:
     yield ""
     elsewhere = {thing: home for thing in module.__all__ if (home := _home(module, thing)) != name}
     if elsewhere:
-        yield from _table(
-            ("also exported here", "described in"),
-            [(f"[`{thing}`][{home}.{thing}]", f"[{home}]({home}.md)") for thing, home in elsewhere.items()],
-        )
+        yield f"Also exported here: {', '.join(f'[`{thing}`][{home}.{thing}]' for thing, home in elsewhere.items())}."
+        yield ""
     for thing in module.__all__:
         if thing not in elsewhere:
             yield from (f"::: {name}.{thing}", "")
