@@ -47,7 +47,7 @@ class SourceError(ConnectorError, OSError):
 
 
 class UnavailableError(SourceError):
-    """A store cannot be reached, or denies access; so it is unknown whether the rows are good or bad."""
+    """A store cannot be reached or denies access. Nothing is known about the rows."""
 
 
 class SchemaError(ConnectorError, ValueError):
