@@ -7,6 +7,7 @@ import threading
 
 from watchfiles import watch
 
+from tests.docs_site.equations import EquationError
 from tests.docs_site.prepare import ROOT, SOURCES, prepare
 
 _FOLDER = ROOT / "build" / "docs"
@@ -26,7 +27,10 @@ def main() -> int:
 def _follow() -> None:
     """Prepare the pages again when one changes. Tables that are made from the code are new after a restart."""
     for _ in watch(*SOURCES):
-        prepare(_FOLDER)
+        try:
+            prepare(_FOLDER)
+        except (EquationError, OSError) as error:  # a page that is half written
+            sys.stderr.write(f"{error}\n")
 
 
 if __name__ == "__main__":
