@@ -113,7 +113,7 @@ def _flags(params: Iterable[Any]) -> Iterator[str]:
             sections.setdefault(getattr(param, "rich_help_panel", None) or "", []).append(param)
     for title, listed in sections.items():
         if title:
-            yield from (f"**{title}**", "")
+            yield from (f"### {title}", "")
         yield from _table(("flag", "meaning", "default"), map(_flag, listed))
 
 
@@ -202,7 +202,7 @@ def _settings(fields: Any, names: Sequence[str]) -> Iterator[str]:
         field = fields.model_fields[name]
         text, default = _description(field)
         choices = choices_of(field)
-        if choices:
+        if any(not re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text) for word in choices):
             text += f"<br>{' · '.join(_code(word) for word in choices)}"
         rows.append((_code(name), _type_of(field, choices), text, default))
     yield from _table(("key", "type", "meaning", "default"), rows)
