@@ -160,7 +160,9 @@ def _help_and_default(param: Any) -> tuple[str, str]:
     text = param.help or ""
     found = _DEFAULT.search(text)
     if found is not None:
-        return _sentence(_DEFAULT.sub("", text)), _default(found[1])
+        field = JobConfig.model_fields.get(param.name) or Watching.model_fields.get(param.name)
+        is_described = field is not None and found[0].strip() in str(field.description)
+        return _sentence(_DEFAULT.sub("", text)), found[1] if is_described else _default(found[1])
     if param.required:
         return _sentence(text), "required"
     if _kind(param) == "switch":
@@ -169,7 +171,7 @@ def _help_and_default(param: Any) -> tuple[str, str]:
 
 
 def _default(text: str) -> str:
-    """Return a default as code if it is a value, and as words if it is described."""
+    """Return a default as code, unless it is a switch or some words."""
     return {"yes": "on", "no": "off"}.get(text, text if " " in text else _code(text))
 
 
@@ -212,7 +214,7 @@ def _description(field: Any) -> tuple[str, str]:
     text = str(field.description)
     found = _DEFAULT.search(text)
     if found is not None:
-        return _sentence(_DEFAULT.sub("", text)), _default(found[1])
+        return _sentence(_DEFAULT.sub("", text)), found[1]
     if field.is_required():
         return _sentence(text), "required"
     return _sentence(text), _toml(field.default)
