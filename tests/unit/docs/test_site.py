@@ -114,13 +114,13 @@ def test_pages_are_prepared_once_and_stale_ones_removed(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def site() -> Path:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the site, strictly, and return its folder."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.docs_site"], cwd=ROOT, check=False, capture_output=True, text=True
-    )
+    folder = tmp_path_factory.mktemp("documentation")
+    command = [sys.executable, "-m", "tests.docs_site", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return ROOT / "build" / "site"
+    return folder / "site"
 
 
 @pytest.fixture(scope="module")
