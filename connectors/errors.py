@@ -1,4 +1,4 @@
-"""Every error that a source raises; errors of Arrow and of the operating system are converted to these.
+"""Errors that sources raise. Errors of Arrow and of the operating system are converted to these.
 
 The tree::
 
@@ -47,7 +47,7 @@ class SourceError(ConnectorError, OSError):
 
 
 class UnavailableError(SourceError):
-    """A store cannot be reached, or denies access; so it is unknown whether the rows are good or bad."""
+    """A store cannot be reached or denies access. Nothing is known about the rows."""
 
 
 class SchemaError(ConnectorError, ValueError):

@@ -1,4 +1,4 @@
-"""Learn a neural network from a stream of rows, one minibatch at a time, and resume it to the same bits.
+"""Train a neural network on a stream of rows. A job resumes with bit-identical results.
 
 The packages: :mod:`connectors` reads rows, this one learns from them. The usual way in is the command ``stream-bp``;
 from Python it is :class:`Job`, or :class:`Learner` alone.

@@ -67,7 +67,7 @@ class DataError(StreamBPError, ValueError):
 
 
 class MissingValueError(DataError):
-    """A row has no value in a column where the settings say that it must have one.
+    """A row has no value where the settings require one.
 
     Parameters
     ----------
@@ -94,11 +94,11 @@ class CheckpointError(StreamBPError, ValueError):
 
 
 class NumericsError(CheckpointError):
-    """A checkpoint was written under other numerics: resuming would not give the same bits."""
+    """A checkpoint was written under other numerics. Resuming it would not give the same bits."""
 
 
 class DiskError(CheckpointError):
-    """The disk refuses to read or write a run directory; what it acknowledged before stands."""
+    """The disk refuses to read or write a run directory. What it acknowledged before is safe."""
 
     exit_code = 6
 

@@ -58,7 +58,7 @@ class Measures:
 _FENCE = re.compile(r"^ *(?P<ticks>`{3,}|~{3,})")
 _ITEM = re.compile(r"^ *(?:[-*+]|\d+[.)])\s+")
 _MARK = re.compile(r"#|\||\$\$|!!!|\?\?\?|:::|===|</?div\b")  # what begins a line that is not prose
-_SHORTEST = 4  # words of an item without a full stop that still is a sentence
+_SHORTEST = 4  # words of an item, or a message, without a full stop that still is a sentence
 
 _CODE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
 _NOT_PROSE = (
@@ -86,7 +86,7 @@ _PHRASES = (
     r"nobody|somebody|whoever",
     r"(?<!there )(?:is|are|was|were) no(?! (?:longer|more|less|fewer|later|earlier|other)\b)",
     r"amiss",
-    r"borders?",
+    r"borders?(?! [A-Z]\b)",  # "border R" is a word of decisions.csv
     r"(?:by|of) (?:itself|themselves|himself)",
     r"at a stand(?:still)?",
     r"(?<!\w )(?<!\w\n)what (?:is|was) (?:[\w-]+\s+){1,4}(?:is|was)",
@@ -205,11 +205,11 @@ def sentences(text: str) -> list[str]:
 
 
 def spoken(passage: Passage) -> list[str]:
-    """Return the sentences of a passage that count: none of headings, cells and lists of names."""
+    """Return the sentences of a passage that count: none of headings, cells, names in lists and labels."""
     if passage.kind in {"heading", "cell"}:
         return []
     found = sentences(passage.text)
-    if passage.kind == "item":
+    if passage.kind in {"item", "message"}:
         return [one for one in found if one[-1] in ".!?:" or n_words(one) >= _SHORTEST]
     return found
 
@@ -237,7 +237,7 @@ def phrases(passage: Passage) -> Iterator[tuple[int, str]]:
 
 
 def strings(source: str) -> Iterator[Passage]:
-    """Yield the docstrings of a module, and every string in it that has at least three words."""
+    """Yield the docstrings of a module, and every string in it that has at least two words."""
     tree = ast.parse(source)
     docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and _text(node.value)}
     yield from _strings(tree, docstrings)
@@ -250,7 +250,7 @@ def _strings(node: ast.AST, docstrings: set[int]) -> Iterator[Passage]:
             yield from _strings(child, docstrings)
     elif id(node) in docstrings:
         yield Passage(node.lineno, "docstring", text)  # type: ignore[attr-defined]
-    elif len(re.findall(r"(?<!\S)[^\W\d_][\w'’-]*(?=[\s.,;:!?)]|$)", text)) >= 3:
+    elif len(re.findall(r"(?<!\S)[^\W\d_][\w'’-]*(?=[\s.,;:!?)]|$)", text)) >= 2:
         yield Passage(node.lineno, "message", text)  # type: ignore[attr-defined]
     if isinstance(node, ast.JoinedStr):
         for part in node.values:

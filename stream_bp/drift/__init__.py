@@ -1,6 +1,6 @@
-"""Drift of the error and of the features: it is found here, and written down by the job.
+"""Detect drift of the error and of the features. The job records it.
 
-:class:`Drift` is the watch over a job; :class:`ErrorDrift` and :class:`FeatureDrift` are its parts. Detectors of the
+:class:`DriftMonitor` monitors a job; :class:`ErrorDrift` and :class:`FeatureDrift` are its parts. Detectors of the
 error are in :data:`DETECTORS`, which has a method ``register``.
 
 What it exports is listed in ``__init__.pyi``, and imported when it is asked for.

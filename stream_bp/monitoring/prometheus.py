@@ -78,7 +78,7 @@ class JobCollector(Collector):
             "python": platform.python_version(),
             "numpy": np.__version__,
         }
-        yield InfoMetricFamily(_PREFIX + "build", "What runs.", versions)
+        yield InfoMetricFamily(_PREFIX + "build", "Versions of stream-bp, Python and NumPy.", versions)
         seen = self._seen
         if seen is not None:
             yield from seen.metrics
@@ -121,29 +121,25 @@ def _of_training(status: Status, before: dict[str, int]) -> Iterator[Metric]:
     training = status.state
     now = _counts(training)
     done = {name: count - before.get(name, 0) for name, count in now.items()}
-    yield from _gauge("job_rows", "Rows learned, over all runs of the job.", training.rows)
-    yield from _gauge("job_minibatches", "Minibatches learned, over all runs of the job.", training.minibatches)
+    yield from _gauge("job_rows", "Rows learned, over all processes of the job.", training.rows)
+    yield from _gauge("job_minibatches", "Minibatches learned, over all processes of the job.", training.minibatches)
     for name, count, text in (
         ("rows", done["rows"], "Rows learned by this process."),
         ("minibatches", done["minibatches"], "Minibatches learned by this process."),
-        ("missing_values", done["missing"], "Features that were missing."),
-        ("clipped_values", done["clipped_values"], "Numbers beyond 8 deviations, cut off there."),
-        ("skipped_rows", done["skipped"], "Rows that were not learned since a feature was missing."),
-        (
-            "rows_without_target",
-            done["rows_without_target"],
-            "Targets that were missing, in rows that were not skipped.",
-        ),
+        ("missing_values", done["missing"], "Missing values of features."),
+        ("clipped_values", done["clipped_values"], "Numbers that were cut off at 8 deviations."),
+        ("skipped_rows", done["skipped"], "Rows not learned because a feature was missing."),
+        ("rows_without_target", done["rows_without_target"], "Missing targets, in rows that were not skipped."),
     ):
         yield CounterMetricFamily(_PREFIX + name, text, count)
     bad = CounterMetricFamily(_PREFIX + "bad_rows", "Rows that could not be read.", labels=["kind"])
     for kind in training.quality.bad:
         bad.add_metric([kind], done[f"bad {kind}"])
     yield bad
-    yield from _gauge("rows_per_second", "Rows learned in a second, over the last ten.", status.stats.rate.value)
-    yield from _gauge("progress_ratio", "Part of a source that ends which lies behind.", status.progress())
-    yield from _gauge("source_idle", "1 while a source without end has nothing for now.", status.is_idle)
-    yield from _gauge("loss", "Mean loss of a row over the last thousand or so.", training.stopping.loss)
+    yield from _gauge("rows_per_second", "Rows learned per second, over the last ten seconds.", status.stats.rate.value)
+    yield from _gauge("progress_ratio", "Finished part of a job whose source ends, 0 to 1.", status.progress())
+    yield from _gauge("source_idle", "1 while a followed source has no new rows.", status.is_idle)
+    yield from _gauge("loss", "Mean loss of a row, over about the last 1,000 rows.", training.stopping.loss)
     rate = training.model.counters().get("learning_rate")
     yield from _gauge("learning_rate", "Learning rate of the next step.", rate)
     yield _scores(training)
@@ -154,7 +150,7 @@ def _of_training(status: Status, before: dict[str, int]) -> Iterator[Metric]:
 
 def _scores(training: JobState) -> Metric:
     """Return the prequential metrics, and those of the baselines."""
-    text = "Prequential metric, over all rows or the last 1000, of the model or a baseline that learns nothing."
+    text = "Prequential metric of the model or of a baseline, over all rows or the last 1,000."
     family = GaugeMetricFamily(_PREFIX + "score", text, labels=["metric", "predictor", "window"])
     evaluation = training.evaluation
     for window in ("all", "rolling"):
@@ -171,8 +167,8 @@ def _layers(training: JobState) -> Iterator[Metric]:
     """Yield the size of δ and of the gradient, layer by layer."""
     layers = training.model.layers()
     for name, text in (
-        ("delta_rms", "Root mean square of delta, of each layer."),
-        ("gradient_rms", "Root mean square of the mean gradient, of each layer."),
+        ("delta_rms", "Root mean square of delta, for each layer."),
+        ("gradient_rms", "Root mean square of the mean gradient, for each layer."),
     ):
         family = GaugeMetricFamily(_PREFIX + name, text, labels=["layer"])
         for layer, sizes in enumerate(layers, start=1):
@@ -182,10 +178,10 @@ def _layers(training: JobState) -> Iterator[Metric]:
 
 def _drift(drift: DriftMonitor, count: int) -> Iterator[Metric]:
     """Yield drifts of the error, and of the features that moved furthest."""
-    yield CounterMetricFamily(_PREFIX + "drifts", "How often the prequential error was found to have grown.", count)
-    text = "Features that are distributed in another way than before."
+    yield CounterMetricFamily(_PREFIX + "drifts", "Drifts of the prediction error that were detected.", count)
+    text = "Features whose distribution has drifted."
     yield from _gauge("drifted_features", text, len(drift.features.drifted))
-    text = "Population stability index of the features that moved furthest in the last window; 0.25 is drift."
+    text = "Population stability index of the features that moved most in the last window. From 0.25 on: drift."
     family = GaugeMetricFamily(_PREFIX + "feature_psi", text, labels=["feature"])
     told: dict[str, float] = {}  # of several that are cut to the same name, the one that moved furthest
     for name in drift.features.furthest(0)[:_FEATURES]:
@@ -197,27 +193,27 @@ def _drift(drift: DriftMonitor, count: int) -> Iterator[Metric]:
 
 def _of_work(work: RuntimeStats) -> Iterator[Metric]:
     """Yield the work of this process, and the time it took."""
-    yield _histogram("step_seconds", "Time of a minibatch, each the mean of the stretch it was learned in.", work.steps)
-    text = "Time in which the reading thread made a chunk of rows, waiting for them included."
+    yield _histogram("step_seconds", "Time per minibatch: the mean of the minibatches measured together.", work.steps)
+    text = "Time to read a chunk of rows, waiting included."
     yield _histogram("read_seconds", text, work.reads)
-    yield from _gauge("queue_chunks", "Chunks of rows that were read ahead, and wait.", work.n_ready())
-    yield _histogram("checkpoint_seconds", "Time in which a checkpoint was written.", work.saves)
+    yield from _gauge("queue_chunks", "Chunks of rows read ahead and waiting.", work.n_ready())
+    yield _histogram("checkpoint_seconds", "Time to write a checkpoint.", work.saves)
     text = "Checkpoints that could not be written."
     yield CounterMetricFamily(_PREFIX + "checkpoint_failures", text, work.n_failed_saves)
     saved = work.saved
     if saved is not None:
         yield from _gauge("checkpoint_bytes", "Size of the last checkpoint.", saved.n_bytes)
-        text = "When the last checkpoint was complete; its age is time() less this."
+        text = "When the last checkpoint was complete. Its age is time() minus this value."
         yield from _gauge("checkpoint_timestamp_seconds", text, saved.at)
 
 
 def _of_places(seen: _Seen) -> Iterator[Metric]:
     """Yield the sizes of the source and of the run directory."""
-    yield from _gauge("lag_bytes", "Bytes that lie in the source, and were not learned.", seen.source.lag(seen.cursor))
+    yield from _gauge("lag_bytes", "Bytes in the source that are not learned yet.", seen.source.lag(seen.cursor))
     if seen.run_dir is not None:
         with suppress(OSError):  # it is gone, or cannot be reached now
             free = shutil.disk_usage(seen.run_dir).free
-            yield from _gauge("run_directory_free_bytes", "Room on the disk of the run directory.", free)
+            yield from _gauge("run_directory_free_bytes", "Free space on the disk of the run directory.", free)
         yield from _gauge("run_directory_bytes", "Size of the files in the run directory.", _size(seen.run_dir))
 
 

@@ -113,7 +113,7 @@ def _flags(params: Iterable[Any]) -> Iterator[str]:
             sections.setdefault(getattr(param, "rich_help_panel", None) or "", []).append(param)
     for title, listed in sections.items():
         if title:
-            yield from (f"**{title}**", "")
+            yield from (f"### {title}", "")
         yield from _table(("flag", "meaning", "default"), map(_flag, listed))
 
 
@@ -160,7 +160,9 @@ def _help_and_default(param: Any) -> tuple[str, str]:
     text = param.help or ""
     found = _DEFAULT.search(text)
     if found is not None:
-        return _sentence(_DEFAULT.sub("", text)), _default(found[1])
+        field = JobConfig.model_fields.get(param.name) or Watching.model_fields.get(param.name)
+        is_described = field is not None and found[0].strip() in str(field.description)
+        return _sentence(_DEFAULT.sub("", text)), found[1] if is_described else _default(found[1])
     if param.required:
         return _sentence(text), "required"
     if _kind(param) == "switch":
@@ -169,7 +171,7 @@ def _help_and_default(param: Any) -> tuple[str, str]:
 
 
 def _default(text: str) -> str:
-    """Return a default as code if it is a value, and as words if it is described."""
+    """Return a default as code, unless it is a switch or some words."""
     return {"yes": "on", "no": "off"}.get(text, text if " " in text else _code(text))
 
 
@@ -202,7 +204,7 @@ def _settings(fields: Any, names: Sequence[str]) -> Iterator[str]:
         field = fields.model_fields[name]
         text, default = _description(field)
         choices = choices_of(field)
-        if choices:
+        if any(not re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text) for word in choices):
             text += f"<br>{' · '.join(_code(word) for word in choices)}"
         rows.append((_code(name), _type_of(field, choices), text, default))
     yield from _table(("key", "type", "meaning", "default"), rows)
@@ -212,7 +214,7 @@ def _description(field: Any) -> tuple[str, str]:
     text = str(field.description)
     found = _DEFAULT.search(text)
     if found is not None:
-        return _sentence(_DEFAULT.sub("", text)), _default(found[1])
+        return _sentence(_DEFAULT.sub("", text)), found[1]
     if field.is_required():
         return _sentence(text), "required"
     return _sentence(text), _toml(field.default)
@@ -410,8 +412,8 @@ def _errors() -> Iterator[str]:
                 bases = [base.__name__ for base in error.__bases__]
                 text = inspect.cleandoc(error.__doc__ or "").split("\n\n")[0]
                 link = f"[`{error.__name__}`][{error.__module__}.{error.__name__}]"
-                rows.append((link, _code(*bases), str(_exit_code(error)), _plain(text)))
-        yield from _table(("error", "is also", "exit code", "meaning"), rows)
+                rows.append((link, _code(*bases), f"{_plain(text)} Exit code {_exit_code(error)}."))
+        yield from _table(("error", "is also", "meaning"), rows)
 
 
 def _plain(docstring: str) -> str:
@@ -429,10 +431,8 @@ def _python(name: str) -> Iterator[str]:
     yield ""
     elsewhere = {thing: home for thing in module.__all__ if (home := _home(module, thing)) != name}
     if elsewhere:
-        yield from _table(
-            ("also exported here", "described in"),
-            [(f"[`{thing}`][{home}.{thing}]", f"[{home}]({home}.md)") for thing, home in elsewhere.items()],
-        )
+        yield f"Also exported here: {', '.join(f'[`{thing}`][{home}.{thing}]' for thing, home in elsewhere.items())}."
+        yield ""
     for thing in module.__all__:
         if thing not in elsewhere:
             yield from (f"::: {name}.{thing}", "")

@@ -107,6 +107,7 @@ def test_lists_of_names_are_no_sentences() -> None:
     """An item with a full stop is one, however short; a cell never is."""
     assert spoken(Passage(1, "item", "Short one.")) == ["Short one."]
     assert spoken(Passage(1, "item", "short one")) == []
+    assert spoken(Passage(1, "message", "a label")) == []
     assert spoken(Passage(1, "cell", "A cell of words.")) == []
 
 
@@ -150,6 +151,7 @@ def test_a_phrase_is_seen(text: str) -> None:
         "set `border: 0` and `behind`",
         "What is a minibatch? It is rows.",
         "the borderline",
+        "the decision border R",
         "it has become too large",
     ],
 )
@@ -164,7 +166,7 @@ def test_a_phrase_has_its_line() -> None:
 
 
 def test_strings_of_a_module_are_seen() -> None:
-    """Docstrings and messages, with X for what is put in; names, keys and patterns are none."""
+    """Docstrings and messages, with X for what is put in; single words are none."""
     source = '''"""What it is."""
 NAMES = ["a", "b_c", "step size"]
 TEXT = "one two " + "three"
@@ -176,6 +178,7 @@ def f(x):
     found = [(one.line, one.kind, one.text) for one in strings(source)]
     assert found == [
         (1, "docstring", "What it is."),
+        (2, "message", "step size"),
         (3, "message", "one two three"),
         (4, "docstring", "Documents it."),
         (6, "docstring", "Do it."),

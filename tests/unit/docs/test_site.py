@@ -81,7 +81,7 @@ def test_every_column_of_a_history_is_described(tmp_path: Path, task: Any) -> No
     Job(open_source(table), target=target, max_rows=2000, run_dir=str(tmp_path)).run()
     header = (tmp_path / "history.csv").read_text().splitlines()[0].split(",")
     evaluation = PrequentialEvaluator(task, 1)
-    every = {"METRIC": list(evaluation.metrics()), "BASELINE": list(evaluation.baselines()), "LAYER": ["1", "2"]}
+    every = {"BASELINE": list(evaluation.baselines()), "METRIC": list(evaluation.metrics()), "LAYER": ["1", "2"]}
     described: list[str] = []
     for column in COLUMNS:
         names = [column]
@@ -114,13 +114,13 @@ def test_pages_are_prepared_once_and_stale_ones_removed(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def site() -> Path:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the site, strictly, and return its folder."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.docs_site"], cwd=ROOT, check=False, capture_output=True, text=True
-    )
+    folder = tmp_path_factory.mktemp("documentation")
+    command = [sys.executable, "-m", "tests.docs_site", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return ROOT / "build" / "site"
+    return folder / "site"
 
 
 @pytest.fixture(scope="module")
