@@ -118,6 +118,7 @@ class MemorySource(Source):
         """SHA-256 of the schema and the values."""
         digest = hashlib.sha256(self._table.schema.serialize())
         for start in range(0, self.n_rows, _HASHED_ROWS):
+            # Combined: the digest must not depend on the chunks of the table.
             for records in self._table.slice(start, _HASHED_ROWS).combine_chunks().to_batches():
                 digest.update(records.serialize())
         return digest.hexdigest()

@@ -9,11 +9,11 @@ Files are read one after the other. Unlike in a source that ends, the next file 
 - A file is ignored if its name begins with ``.`` or ``_``, or has an unknown extension. So an upload under such a name
   is invisible until it is renamed. Compressed text, and Parquet without a footer, is read after a time without a write.
 - The next file, and the offset at which the previous one was left, are decided once and stored (`Decisions`). So a run
-  that resumes from an earlier position reads the files in the same order, even if new files came or old ones were
-  renamed.
+  that resumes from an earlier position reads the files in the same order. It does so even if new files came, or old
+  ones were renamed.
 
-A cursor lists 256 files, the last ones in the order. Earlier files are known only by their position in the order. A
-file that appears before them is a bad row if it is newer than they are, or appears while the place is followed.
+A cursor lists 256 files, the last ones in the order. Earlier files are known only by their position in the order. A new
+file before them is a bad row, if it was written later than they were, or appears while the place is followed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from connectors.source import Reader, Source
 
 __all__ = ["Follow", "FollowedSource"]
 
-_LOOKED_AT = 16  # files from which types are inferred
+_LOOKED_AT = 16  # files that types are inferred from; a folder may hold too many to inspect all
 
 
 @dataclass(frozen=True, slots=True)

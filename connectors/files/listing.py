@@ -163,7 +163,7 @@ class Listing:
             return None
         if not stat.S_ISREG(status.st_mode):
             return None
-        is_last = self._is_file and name == self.place
+        is_last = self._is_file and name == self.place  # a log follows all its rotated files, whatever its time
         return Found(self._place(name, 2**63 if is_last else status.st_mtime_ns), name, status)
 
 

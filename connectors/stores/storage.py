@@ -121,6 +121,7 @@ class Storage:
 
     def _store(self, name: str) -> Store:
         address = self._addresses[name]
+        # An HTTP store serves one file; all objects of a bucket share one store, and so its connections.
         key = address.url if address.is_http else f"{address.head}?{address.query}"
         if key not in self._stores:
             self._stores[key] = patiently(name, lambda: open_store(address))

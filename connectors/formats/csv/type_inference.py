@@ -42,7 +42,7 @@ def infer_schema(text: bytes, header: list[str], dialect: Dialect) -> pa.Schema:
         arrow_csv.read_records(good, header, arrow_csv.convert_options(moments, dialect), dialect) if moments else found
     )
     as_words = {field.name for field in moments}
-    alone = replace(dialect, delimiter=";", quote='"')  # see `_alone`
+    alone = replace(dialect, delimiter=";", quote='"')  # `_alone` writes this dialect; a comma may be the decimal mark
     return pa.schema(
         [
             _settled(field, words[field.name] if field.name in as_words else column, alone)
@@ -94,7 +94,7 @@ def _doubted(
 
 
 def _alone(words: pa.ChunkedArray) -> bytes:
-    """Return records of one column, each in quotes."""
+    """Return words as records of a single column, each in quotes."""
     text = io.BytesIO()
     pacsv.write_csv(pa.table({"": words}), text, pacsv.WriteOptions(include_header=False))
     return text.getvalue()
