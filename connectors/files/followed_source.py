@@ -121,7 +121,8 @@ class FollowedSource(Source):
                     self._spool.refuse_failure()
                     raise SourceError(f"{self._place}: the input has no rows; expected a header and records")
                 if self._follow.idle_timeout_s is not None and time.monotonic() - began > self._follow.idle_timeout_s:
-                    raise SourceError(f"{self._place}: no data came within {self._follow.idle_timeout_s:g} s")
+                    waited = f"no data came within {self._follow.idle_timeout_s:g} s"
+                    raise SourceError(f"{self._place}: {waited}; set a longer --idle-timeout")
                 if self._on_message is not None and not is_told and time.monotonic() - began >= intervals.PATIENCE_S:
                     self._on_message(f"{self._place}: waiting for the first rows")
                     is_told = True
