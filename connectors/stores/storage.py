@@ -116,9 +116,7 @@ class Storage:
         """Store the address of a name, and return its store."""
         name = address.name
         if self._addresses.setdefault(name, address) != address:
-            raise SourceError(
-                f"{name}: two addresses have this name and differ in user or query; give one of them"
-            )
+            raise SourceError(f"{name}: two addresses have this name and differ in user or query; give one of them")
         return self._store(name)
 
     def _store(self, name: str) -> Store:
