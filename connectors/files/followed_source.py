@@ -2,8 +2,8 @@
 
 Files are read one after the other. Unlike in a source that ends, the next file is not known in advance:
 
-- A text file is read while it grows. An incomplete record is held back. After a time without a write, the reader moves
-  to the next file. If the old file grows again, it is read later, from where it was left.
+- A text file is read while it grows. An incomplete record is held back. If another file is waiting, the reader moves to
+  it after a time without a write. If the old file grows again, it is read later, from where it was left.
 - A file that is renamed during the read is the same file. A truncated file is read from its start. The rows that it
   lost unread are looked for in a copy.
 - A file is ignored if its name begins with ``.`` or ``_``, or has an unknown extension. So an upload under such a name
