@@ -85,7 +85,7 @@ def open_source(
     Raises
     ------
     SourceError
-        There is no such place, or its type is not supported. It is an `UnavailableError` if a store cannot be reached,
+        The place does not exist, or its type is not supported. An `UnavailableError` if a store cannot be reached,
         or denies access.
     SchemaError
         Files disagree on a column, or the dialect is not valid.
@@ -150,7 +150,7 @@ def open_source(
 
 
 def _elsewhere(places: Sequence[Place | pa.Table], settings: Mapping[str, Any]) -> Source | None:
-    """Return the source of a place of another package; None if there is no such place."""
+    """Return the source of a place of another package; None if all are ours."""
     for place in places:
         source = open_elsewhere(place, settings) if isinstance(place, str) else None
         if source is not None and len(places) > 1:

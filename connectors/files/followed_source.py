@@ -79,7 +79,7 @@ class FollowedSource(Source):
     Raises
     ------
     SourceError
-        There is no such place, or no data came in time.
+        The place does not exist, or no data came in time.
     SchemaError
         Files disagree on the type of a column.
     """

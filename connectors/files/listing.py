@@ -59,7 +59,7 @@ class Listing:
     Raises
     ------
     SourceError
-        There is no such place, or a file type is unknown.
+        The place does not exist, or a file type is unknown.
     """
 
     def __init__(self, place: str, format_of: Callable[[str], Format | None], order: str) -> None:
