@@ -88,8 +88,8 @@ def _doubted(
     word = words.filter(pc.and_not(has_value, is_number))[0].as_py()
     return doubtful(
         found,
-        f"column {found.name!r} is read as categories, but {n_numbers / n_values:.0%} of its cells are numbers, and "
-        f"others are like {shorten(word)!r}; add such words to --null-values, or declare the column with --numeric",
+        f"column {found.name!r} is read as categories, but {n_numbers / n_values:.0%} of its cells are numbers; others "
+        f"are like {shorten(word)!r}; add such words to --null-values, or declare the column with --numeric",
     )
 
 
