@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help run test test-faults bench bench-quick bench-peers bench-drift bench-river soak docs lint format wheel image audit lock clean
+.PHONY: help run test test-faults bench bench-quick bench-peers bench-drift bench-river soak docs docs-serve lint format wheel image audit lock clean
 .DEFAULT_GOAL := help
 
 help:            ## list the targets
@@ -44,8 +44,11 @@ bench-drift: $(VENV)/.ready  ## what the reactions to drift are worth (ARGS: --r
 bench-river: $(VENV)/.ready  ## prequential tables on River's own streams, beside River's models (ARGS: options)
 	$(BIN)/python tests/benchmarks/river_streams.py $(ARGS)
 
-docs: $(VENV)/.ready       ## write the reference of the commands anew, from the command line itself
-	$(BIN)/python -m tests.reference
+docs: $(VENV)/.ready       ## build the documentation site into build/site; a broken link is an error
+	$(BIN)/python -m tests.docs_site
+
+docs-serve: $(VENV)/.ready ## show the site on 127.0.0.1:8000, and build it again when a page changes
+	$(BIN)/python -m tests.docs_site serve
 
 lint: $(VENV)/.ready       ## ruff, ruff format, mypy strict
 	$(BIN)/ruff check .

@@ -216,7 +216,7 @@ OPTIMIZERS: Choices[Any] = Choices(
 """Update rules, each an :class:`~stream_bp.nn.optimizers.Optimizer`."""
 
 SCHEDULES: Schedules[Any] = Schedules(
-    "schedule",
+    "lr_schedule",
     {
         "constant": BuiltIn("stream_bp.nn.schedules", "constant", is_compiled=True),
         "inverse-time": BuiltIn("stream_bp.nn.schedules", "inverse_time", is_compiled=True),
@@ -227,7 +227,7 @@ SCHEDULES: Schedules[Any] = Schedules(
 """Decays: functions from t/d, the step over ``decay_steps``, to a factor of the learning rate."""
 
 BACKENDS: Choices[Any] = Choices(
-    "engine",
+    "backend",
     {
         "numpy": BuiltIn("stream_bp.nn.numpy_backend", "NumPyBackend"),
         "compiled": BuiltIn("stream_bp.nn.numba_backend", "NumbaBackend"),
@@ -236,7 +236,7 @@ BACKENDS: Choices[Any] = Choices(
 """What computes: classes that make a :class:`~stream_bp.nn.backend.Backend`."""
 
 DETECTORS: Choices[Any] = Choices(
-    "drift",
+    "drift_detector",
     {
         "adwin": BuiltIn("stream_bp.drift.detectors", "adwin"),
         "page-hinkley": BuiltIn("stream_bp.drift.detectors", "page_hinkley"),
@@ -254,15 +254,15 @@ def why_not_compiled(**chosen: str) -> str | None:
     Parameters
     ----------
     chosen
-        Names, by setting: ``activation``, ``output``, ``optimizer``, ``schedule``.
+        Names, by setting: ``activation``, ``output``, ``optimizer``, ``lr_schedule``.
 
     Examples
     --------
-    >>> why_not_compiled(optimizer="adam", schedule="warmup-cosine")
+    >>> why_not_compiled(optimizer="adam", lr_schedule="warmup-cosine")
     >>> why_not_compiled(optimizer="lion")
-    "engine: the compiled one has no optimizer 'lion'; numpy has"
+    "backend: the compiled one has no optimizer 'lion'; numpy has"
     """
     for setting, name in chosen.items():
         if not _COMPILED[setting].is_compiled(name):
-            return f"engine: the compiled one has no {setting} {name!r}; numpy has"
+            return f"backend: the compiled one has no {setting} {name!r}; numpy has"
     return None

@@ -61,7 +61,7 @@ def _kill_and_resume(path: Path) -> int:
     histories = [(_FOLDER / name / "history.csv").read_bytes() for name in ("undisturbed", "killed")]
     is_same = results[0] == results[1] and histories[0] == histories[1]
     verdict = "the same θ, metrics and history, to the last bit" if is_same else "NOT the same"
-    _title(f"{verdict}: θ {results[0]['theta_sha256'][:16]}… and {results[1]['theta_sha256'][:16]}…")
+    _title(f"{verdict}: θ {results[0]['weights_sha256'][:16]}… and {results[1]['weights_sha256'][:16]}…")
     return 0 if is_same else 1
 
 
@@ -86,7 +86,7 @@ def _inspect(run_dir: Path) -> dict[str, Any]:
     """Return what must be equal of a run."""
     command = _command("inspect", str(run_dir), "--json")
     content = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)  # noqa: S603
-    return {key: content[key] for key in ("theta_sha256", "rows", "metrics", "windowed", "baselines", "layers")}
+    return {key: content[key] for key in ("weights_sha256", "rows", "metrics", "rolling", "baselines", "layers")}
 
 
 def _write_river_stream(name: str, target: str) -> Path:

@@ -27,7 +27,7 @@ _ROWS = 1 << 13
 
 
 def predict(
-    loaded: LoadedCheckpoint, source: Source, output: str | Path, keep_columns: Sequence[str] = ()
+    loaded: LoadedCheckpoint, source: Source, output: str | Path, passthrough_columns: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Write a prediction for every row of a source, in its order.
 
@@ -39,7 +39,7 @@ def predict(
         Rows with the feature columns of the job; the target is not needed.
     output
         ``.parquet`` or ``.csv`` file: the label and the probability of each class, or the value.
-    keep_columns
+    passthrough_columns
         Columns of the source to copy in front of them.
 
     Returns
@@ -59,7 +59,7 @@ def predict(
     """
     _refuse_overwriting(output, source)
     model = _model(loaded)
-    kept = kept_columns(source.schema, keep_columns, [column.name for column in model.encoder.targets])
+    kept = kept_columns(source.schema, passthrough_columns, [column.name for column in model.encoder.targets])
     schema = with_kept(model.encoder.columns.schema_in(source.schema, is_labelled=False), source.schema, kept)
     bad: Counter[str] = Counter()
     batches = _batches(source, schema, bad)
@@ -114,7 +114,7 @@ def evaluate(loaded: LoadedCheckpoint, source: Source) -> dict[str, Any]:
 def inspect(loaded: LoadedCheckpoint) -> dict[str, Any]:
     """Return what a checkpoint holds: layers, norms, schema, settings, digest; of a job cursor, metrics, counts."""
     snapshot = loaded.snapshot
-    config, model = saved_config(snapshot), restore_model(snapshot, engine="numpy")
+    config, model = saved_config(snapshot), restore_model(snapshot, backend="numpy")
     layers = [
         {"name": f"W{layer}", "shape": list(W.shape), "norm": float(np.linalg.norm(W)), **sizes}
         for layer, (W, sizes) in enumerate(
@@ -127,7 +127,7 @@ def inspect(loaded: LoadedCheckpoint) -> dict[str, Any]:
         "rows": model.learner.rows,
         "step": model.learner.step,
         "layers": layers,
-        "theta_sha256": model.learner.theta_sha256,
+        "weights_sha256": model.learner.weights_sha256,
         "columns": model.encoder.columns.state_dict().values,
         "labels": model.labels,
         "config": config.model_dump(mode="json"),
@@ -139,8 +139,8 @@ def following(loaded: LoadedCheckpoint, settings: dict[str, Any]) -> JobConfig:
     """Return the settings of a job that predicts with a checkpoint the rows that come: its own, but for those given."""
     saved = saved_config(loaded.snapshot)
     own = {name: getattr(saved, name) for name in (*IDENTITY, "on_bad_row")}
-    task = restore_model(loaded.snapshot, engine="numpy").encoder.task
-    other = {"task": task, "engine": "numpy", "shuffle_window": None, "on_drift": "none", "follow": True}
+    task = restore_model(loaded.snapshot, backend="numpy").encoder.task
+    other = {"task": task, "backend": "numpy", "shuffle_window": None, "on_drift": "none", "follow": True}
     return JobConfig.of({**own, **other, **settings})
 
 
@@ -157,7 +157,7 @@ def _inspect_job(snapshot: Snapshot, model: MLPModel) -> dict[str, Any]:
         "minibatches": state["minibatches"],
         "stop_reason": state["stop_reason"],
         "metrics": evaluation.metrics(),
-        "windowed": evaluation.windowed(),
+        "rolling": evaluation.rolling(),
         "baselines": evaluation.baselines(),
         "quality": counted,
         "position": state["position"],
@@ -169,8 +169,8 @@ def _inspect_job(snapshot: Snapshot, model: MLPModel) -> dict[str, Any]:
 
 def _model(loaded: LoadedCheckpoint) -> MLPModel:
     """Return a model that predicts every row: one that would not be learned, for what it misses, as the mean."""
-    model = restore_model(loaded.snapshot, engine="numpy")
-    if model.encoder.missing in {"skip", "error"}:
+    model = restore_model(loaded.snapshot, backend="numpy")
+    if model.encoder.missing in {"drop-row", "error"}:
         model.encoder.columns.missing = "mean"
     return model
 

@@ -30,7 +30,7 @@ import stream_bp
 __all__ = ["LANGUAGES", "PAGES", "Block", "Outcome", "blocks", "run"]
 
 ROOT = Path(stream_bp.__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "stream_bp" / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "stream_bp" / "docs").rglob("*.md"))]
 LANGUAGES = {"sh", "python", "toml", "text"}
 
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<code>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)

@@ -26,7 +26,7 @@ HOSTILE = (
 
 def learn(rows: pa.Table, run_dir: Path, *stops: int, **settings: Any) -> Path:
     """Learn rows, in as many processes as there are numbers of rows to stop at, and return the run directory."""
-    settings = {"batch_size": 8, "hidden": (8,), "engine": "numpy", **settings}
+    settings = {"batch_size": 8, "hidden_layers": (8,), "backend": "numpy", **settings}
     for stop in stops or (None,):
         Job(open_source(rows), run_dir=str(run_dir), max_rows=stop, **settings).run()
     return run_dir
@@ -64,6 +64,6 @@ def many_classes(folder: Path, n: int = 4000) -> Path:
             writer.writerow([code + random.normal() / 4 if i % 50 else "", random.normal() + moved, classes[code]])
     run_dir = folder / 'run <b>"evil"'
     source = open_source(path, keeps_bad_rows=True)
-    settings: dict[str, Any] = {"on_bad_row": "quarantine", "batch_size": 8, "hidden": (16,), "engine": "numpy"}
+    settings: dict[str, Any] = {"on_bad_row": "quarantine", "batch_size": 8, "hidden_layers": (16,), "backend": "numpy"}
     Job(source, run_dir=str(run_dir), target=HOSTILE[4], **settings).run()
     return run_dir

@@ -23,15 +23,16 @@ from stream_bp.cli.flags import (
     Decimal,
     Delimiter,
     Encoding,
-    Fresh,
     MaybeSources,
     NullValues,
     OnBadRow,
     OtherNumerics,
     Quote,
+    Restart,
     Sources,
 )
 from stream_bp.comparison import river_models
+from stream_bp.config.renamed import current_name
 from stream_bp.errors import StreamBPError, exit_code
 
 __all__ = ["app", "main"]
@@ -57,6 +58,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    # Former names of flags keep working, and no help text lists them.
+    context_settings={"token_normalize_func": current_name},
 )
 
 _MODELS = ", ".join(dict.fromkeys([*river_models.names("classification"), *river_models.names("regression")]))
@@ -88,13 +91,13 @@ def _run(command: str, *arguments: Any, **named: Any) -> NoReturn:
 def train(
     sources: MaybeSources = None,
     config: Annotated[str | None, typer.Option(help="TOML file whose keys are these flags; a flag wins")] = None,
-    fresh: Fresh = False,
-    allow_different_numerics: OtherNumerics = False,
+    restart: Restart = False,
+    allow_inexact_resume: OtherNumerics = False,
     as_json: AsJson = False,
     **settings: Any,
 ) -> None:
     """Learn a stream of rows; resume where the run directory holds this job."""
-    how = {"fresh": fresh, "allow_different_numerics": allow_different_numerics, "as_json": as_json}
+    how = {"restart": restart, "allow_inexact_resume": allow_inexact_resume, "as_json": as_json}
     _run("train", sources or [], config, settings, **how)
 
 
@@ -113,12 +116,12 @@ def compare(
 
 def resume(
     run_dir: Annotated[str, typer.Argument(metavar="RUN_DIR", help="run directory of the job")],
-    allow_different_numerics: OtherNumerics = False,
+    allow_inexact_resume: OtherNumerics = False,
     as_json: AsJson = False,
     **watching: Any,
 ) -> None:
     """Go on with the job in a run directory, with the settings it was started with."""
-    how = {"allow_different_numerics": allow_different_numerics, "as_json": as_json}
+    how = {"allow_inexact_resume": allow_inexact_resume, "as_json": as_json}
     _run("resume", run_dir, watching, **how)
 
 
@@ -129,7 +132,7 @@ def predict(
     output: Annotated[
         str, typer.Option("--output", "-o", help="file to write: .parquet, .csv or .csv.gz; with --follow a folder")
     ],
-    keep_columns: Annotated[
+    passthrough_columns: Annotated[
         list[str] | None, typer.Option(help="column to copy in front; give it again for several")
     ] = None,
     delimiter: Delimiter = None,
@@ -144,7 +147,7 @@ def predict(
     run_dir: Annotated[str | None, typer.Option(help="with --follow: folder for its own checkpoints")] = None,
     follow_order: Annotated[str | None, typer.Option(help="with --follow: name or time, as of train")] = None,
     idle_timeout: Annotated[str | None, typer.Option(help="with --follow: end when nothing came for so long")] = None,
-    flush_after: Annotated[str | None, typer.Option(help="with --follow: wait so long for a whole minibatch")] = None,
+    linger: Annotated[str | None, typer.Option(help="with --follow: wait so long for a whole minibatch")] = None,
     checkpoint_every: Annotated[
         str | None, typer.Option(help="with --follow: time (30s, 5m, 1h) or minibatches (500) between parts")
     ] = None,
@@ -152,10 +155,10 @@ def predict(
         str | None, typer.Option(help="with --follow: end at more than so many (100) or such a share (1%) of bad rows")
     ] = None,
     spool: Annotated[str | None, typer.Option(help="with --follow: folder that keeps what comes from a pipe")] = None,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="with --follow: start over, removing what was predicted before")
+    restart: Annotated[
+        bool, typer.Option("--restart", help="with --follow: start over, removing what was predicted before")
     ] = False,
-    allow_different_numerics: OtherNumerics = False,
+    allow_inexact_resume: OtherNumerics = False,
     **watching: Any,
 ) -> None:
     """Predict every row of a source: the label and the probability of each class, or the value."""
@@ -171,17 +174,17 @@ def predict(
         run_dir=run_dir,
         follow_order=follow_order,
         idle_timeout=idle_timeout,
-        flush_after=flush_after,
+        linger=linger,
         checkpoint_every=checkpoint_every,
         max_bad_rows=max_bad_rows,
         spool=spool,
     )
-    kept = keep_columns or []
+    kept = passthrough_columns or []
     if follow:
-        job |= {**settings, "predictions": output, "keep_columns": kept}
-        how = {"fresh": fresh, "allow_different_numerics": allow_different_numerics}
+        job |= {**settings, "predictions_dir": output, "passthrough_columns": kept}
+        how = {"restart": restart, "allow_inexact_resume": allow_inexact_resume}
         _run("predict_follow", model, sources, job, watching, **how)
-    following = [*job, *(["fresh"] if fresh else []), *(name for name in watching if name != "quiet")]
+    following = [*job, *(["restart"] if restart else []), *(name for name in watching if name != "quiet")]
     is_quiet = watching.get("quiet", False)
     _run("predict", model, sources, output, kept, settings, following=following, is_quiet=is_quiet)
 

@@ -10,12 +10,12 @@ __all__ = [
     "Decimal",
     "Delimiter",
     "Encoding",
-    "Fresh",
     "MaybeSources",
     "NullValues",
     "OnBadRow",
     "OtherNumerics",
     "Quote",
+    "Restart",
     "Sources",
 ]
 
@@ -24,9 +24,9 @@ Sources = Annotated[list[str], _SOURCE]
 MaybeSources = Annotated[list[str] | None, _SOURCE]
 Checkpoint = Annotated[str, typer.Argument(metavar="CHECKPOINT", help="checkpoint file, or run directory")]
 AsJson = Annotated[bool, typer.Option("--json", help="write one JSON object to standard output")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="start over, removing the job that the run directory holds")]
+Restart = Annotated[bool, typer.Option("--restart", help="start over, removing the job that the run directory holds")]
 OtherNumerics = Annotated[
-    bool, typer.Option("--allow-different-numerics", help="resume although versions, BLAS or threads differ")
+    bool, typer.Option("--allow-inexact-resume", help="resume although versions, BLAS or threads differ")
 ]
 _AS_LEARNED = "[default: as the checkpoint was learned]"
 Delimiter = Annotated[str | None, typer.Option(help=f"what separates the fields of text {_AS_LEARNED}")]

@@ -58,8 +58,8 @@ def _print(summary: Summary) -> None:
         figures = ", ".join(f"{name.replace('_', ' ')} {show(value)}" for name, value in sizes.items())
         write(f"layer {layer}: {figures}")
     write(f"computed by {reproducibility.describe(summary.numerics)}")
-    if summary.theta_sha256 is not None:
-        write(f"theta sha256 {summary.theta_sha256}")
+    if summary.weights_sha256 is not None:
+        write(f"weights sha256 {summary.weights_sha256}")
     for change in summary.numerics_changes:
         write(describe_change(change))
     if summary.checkpoint is not None:

@@ -18,7 +18,7 @@ _WATCHING = list(Watching.model_fields)
 _NAMES = {
     "train": [*(name for name in JobConfig.model_fields if name != "source"), *_WATCHING],
     "compare": [
-        *(name for name in IDENTITY if name not in {"target", "drift", "on_drift"}),
+        *(name for name in IDENTITY if name not in {"target", "drift_detector", "on_drift"}),
         *("on_bad_row", "max_bad_rows", "max_rows", "quiet", "log_format"),
     ],
     "resume": _WATCHING,
@@ -81,7 +81,7 @@ def _fields(name: str) -> type[Settings]:
 def _type(name: str) -> Any:
     """Return the type of a flag: a number, a list of columns, or text."""
     annotation = _fields(name).model_fields[name].annotation
-    if name in {"target", "features", "ignore", "categorical", "numeric", "keep_columns", "null_values"}:
+    if name in {"target", "features", "ignore", "categorical", "numeric", "passthrough_columns", "null_values"}:
         return list[str] | None
     for kind in (bool, int, float):
         if annotation is kind or kind in get_args(annotation):

@@ -34,21 +34,21 @@ class Score:
         Its name in :mod:`~stream_bp.comparison.river_models`, and its own description.
     rows
         Rows learned.
-    metrics, windowed
+    metrics, rolling
         Prequential metrics over all rows, and over the last 1000.
     rows_per_second
         Reading, encoding and scoring included, which are the same for all; the curve excluded.
     memory_bytes
         Of the model and its vocabularies at the end, as River counts.
     curve
-        The windowed accuracy, or mean absolute error, after so many rows.
+        The rolling accuracy, or mean absolute error, after so many rows.
     """
 
     name: str
     model: str
     rows: int
     metrics: dict[str, float | None]
-    windowed: dict[str, float | None]
+    rolling: dict[str, float | None]
     rows_per_second: float
     memory_bytes: int
     curve: list[tuple[int, float | None]]
@@ -161,7 +161,7 @@ def compare(
                 summary.model,
                 summary.rows,
                 summary.metrics,
-                summary.windowed,
+                summary.rolling,
                 summary.rows / max(summary.seconds - watch.seconds, 1e-9),
                 _memory_bytes(watch.training.model),
                 watch.curve(),
@@ -204,7 +204,7 @@ class _Watch(Observer):
 
     def _note(self) -> None:
         rows, began = self.training.rows, time.perf_counter()
-        self._points.append((rows, self.training.evaluation.windowed()[self._metric]))
+        self._points.append((rows, self.training.evaluation.rolling()[self._metric]))
         self.seconds += time.perf_counter() - began
         self._next = rows + max(self._step, rows // 100)
 

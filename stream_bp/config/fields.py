@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from connectors.suggestions import nearest
+from stream_bp.config.renamed import RENAMED, with_current_names
 from stream_bp.errors import ConfigError
 
 __all__ = [
@@ -137,13 +138,13 @@ class Settings(BaseModel):
     def of(cls, settings: Mapping[str, Any]) -> Self:
         """Check settings, and give one line for the first that is wrong."""
         for key in settings:
-            if key not in cls.model_fields:
+            if RENAMED.get(key, key) not in cls.model_fields:
                 hint = (
                     nearest(key.replace("-", "_"), cls.model_fields) or f"; the keys are {', '.join(cls.model_fields)}"
                 )
                 raise ConfigError(f"unknown setting {key!r}{hint}")
         try:
-            return cls(**settings)
+            return cls(**with_current_names(settings))
         except ValidationError as error:
             raise ConfigError(_first_line(error, cls.model_fields)) from None
 

@@ -28,9 +28,10 @@ from stream_bp.config.fields import (
     Words,
     seconds,
 )
+from stream_bp.config.renamed import with_current_names
 from stream_bp.errors import ConfigError
 
-__all__ = ["DIALECT", "IDENTITY", "NETWORK", "SINGLE_ROWS", "JobConfig", "choose_engine", "read_toml"]
+__all__ = ["DIALECT", "IDENTITY", "NETWORK", "SINGLE_ROWS", "JobConfig", "choose_backend", "read_toml"]
 
 DIALECT = ("delimiter", "quote", "encoding", "null_values", "decimal")
 """How text is written."""
@@ -46,12 +47,12 @@ IDENTITY = (
     "hash_buckets",
     "missing",
     *DIALECT,
-    "hidden",
+    "hidden_layers",
     "activation",
     "output",
     "optimizer",
     "learning_rate",
-    "schedule",
+    "lr_schedule",
     "decay_steps",
     "warmup_steps",
     "batch_size",
@@ -60,7 +61,7 @@ IDENTITY = (
     "scale_features",
     "scale_target",
     "shuffle_window",
-    "drift",
+    "drift_detector",
     "on_drift",
     "dtype",
     "seed",
@@ -70,11 +71,11 @@ IDENTITY = (
 _COLUMNS = ("features", "ignore", "categorical", "numeric", "max_categories", "hash_buckets", "missing")
 
 _MODEL = (
-    "hidden",
+    "hidden_layers",
     "activation",
     "optimizer",
     "learning_rate",
-    "schedule",
+    "lr_schedule",
     "decay_steps",
     "warmup_steps",
     "clip_norm",
@@ -82,13 +83,13 @@ _MODEL = (
     "scale_features",
     "scale_target",
     "dtype",
-    "engine",
+    "backend",
 )
 
-NETWORK = (*_MODEL, "output", "on_drift", "stop_loss", "stop_delta", "keep")
+NETWORK = (*_MODEL, "output", "on_drift", "stop_loss", "stop_delta", "keep_checkpoints")
 """What is said of the network, its loss and its checkpoints: it means nothing to another model."""
 
-SINGLE_ROWS = {"hidden": (32,), "activation": "tanh", "optimizer": "rmsprop", "clip_norm": 1.0}
+SINGLE_ROWS = {"hidden_layers": (32,), "activation": "tanh", "optimizer": "rmsprop", "clip_norm": 1.0}
 """What learns well without tuning where rows are learned one by one: the defaults of estimators and comparisons."""
 
 # Up to so many rows, and b² times the number of parameters, NumPy's calls cost more than its products save: they are as
@@ -123,12 +124,12 @@ class JobConfig(Settings):
     hash_buckets: int = Field(
         64, ge=0, le=1_000_000, description="inputs that later categories share, by their hash; 0: they have none"
     )
-    missing: Literal["impute", "mean", "skip", "error"] = Field(
-        "impute",
+    missing: Literal["mean-indicator", "mean", "drop-row", "error"] = Field(
+        "mean-indicator",
         description="what becomes of a missing feature; impute: the mean, and an input that says so; mean: the mean "
         "alone; skip: the row is not learned; error: the job ends",
     )
-    hidden: Sizes = Field((64,), description="units of each hidden layer, as 64,32; '' for a linear model")
+    hidden_layers: Sizes = Field((64,), description="units of each hidden layer, as 64,32; '' for a linear model")
     activation: Annotated[str, OneOf(ACTIVATIONS)] = Field("relu", description="of the hidden layers")
     # Encoder and model know what each output means for the target: one that was registered is for a learner alone.
     output: Annotated[str, OneOf("auto", LOSSES.built_in)] = Field(
@@ -138,7 +139,7 @@ class JobConfig(Settings):
     learning_rate: float | None = Field(
         None, gt=0, description="step size [default: the optimiser's own: sgd 0.03, for values 0.0075]"
     )
-    schedule: Annotated[str, OneOf(SCHEDULES)] = Field(
+    lr_schedule: Annotated[str, OneOf(SCHEDULES)] = Field(
         "constant", description="how the learning rate changes with the step"
     )
     decay_steps: int = Field(10_000, ge=1, lt=2**63, description="steps in which the schedule decays")
@@ -148,7 +149,7 @@ class JobConfig(Settings):
     weight_decay: float = Field(0.0, ge=0, description="pull of every weight (not bias) towards 0, per step and rate")
     scale_features: bool = Field(True, description="standardise numbers by their running mean and deviation")
     scale_target: bool = Field(True, description="standardise values to predict, while they are learned")
-    drift: Annotated[str, OneOf(DETECTORS, "none")] = Field(
+    drift_detector: Annotated[str, OneOf(DETECTORS, "none")] = Field(
         "adwin", description="what watches the prequential error; the features are watched with it"
     )
     on_drift: Literal["none", "boost-learning-rate", "reset-optimizer", "reset-head"] = Field(
@@ -189,7 +190,7 @@ class JobConfig(Settings):
     idle_timeout: Duration | None = Field(
         None, description="end a job that follows when nothing came for so long (30s, 5m) [default: never]"
     )
-    flush_after: Duration | None = Field(
+    linger: Duration | None = Field(
         None, description="learn a minibatch that is not full after so long (5s) [default: wait until it is]"
     )
     spool: str | None = Field(
@@ -211,7 +212,7 @@ class JobConfig(Settings):
         None, ge=0, description="stop when the loss, over 1000 rows, changes by this or less"
     )
     dtype: Literal["float32", "float64"] = Field("float32", description="floating point type of the weights")
-    engine: Annotated[str, OneOf("auto", BACKENDS)] = Field(
+    backend: Annotated[str, OneOf("auto", BACKENDS)] = Field(
         "auto",
         description="what computes; auto: compiled for small minibatches of small networks, where Numba is installed",
     )
@@ -221,17 +222,17 @@ class JobConfig(Settings):
         min_length=1,
         description="folder for checkpoints and history; resumed if it holds this job [default: nothing is kept]",
     )
-    predictions: str | None = Field(
+    predictions_dir: str | None = Field(
         None,
         min_length=1,
         description="folder for what was predicted for every row before it was learned, in Parquet; it takes a run "
         "directory [default: nothing is written]",
     )
-    keep_columns: Columns = Field(
+    passthrough_columns: Columns = Field(
         (), description="column to copy beside the predictions; give it again for several [default: none]"
     )
     checkpoint_every: Interval = Field("30s", description="time (30s, 5m, 1h) or minibatches (500) between checkpoints")
-    keep: int = Field(3, ge=1, description="checkpoints to keep")
+    keep_checkpoints: int = Field(3, ge=1, description="checkpoints to keep")
 
     # Each validator raises the first thing that is wrong: an error is one line.
     @model_validator(mode="after")
@@ -244,7 +245,7 @@ class JobConfig(Settings):
         for role, names in (("target", self.target), ("feature", self.features)):
             if len(set(names)) < len(names):
                 raise ValueError(f"a {role} column is given twice")
-        if any("\0" in path for path in (*self.source, self.run_dir or "", self.predictions or "")):
+        if any("\0" in path for path in (*self.source, self.run_dir or "", self.predictions_dir or "")):
             raise ValueError("a path holds a NUL character")
         return self
 
@@ -260,18 +261,20 @@ class JobConfig(Settings):
     def _go_together(self) -> "JobConfig":
         if self.follow and (self.epochs > 1 or self.shuffle_window is not None):
             raise ValueError("follow: what does not end is read once, and in its order: no epochs, no shuffle_window")
-        if self.engine == "compiled" and (reason := self._why_not_compiled()):
+        if self.backend == "compiled" and (reason := self._why_not_compiled()):
             raise ValueError(reason)
-        if self.drift == "none" and self.on_drift != "none":
-            raise ValueError("on_drift: nothing watches the error; leave drift at a detector")
+        if self.drift_detector == "none" and self.on_drift != "none":
+            raise ValueError("on_drift: nothing watches the error; leave drift_detector at a detector")
         if self.new_columns == "learn" and self.features:
             raise ValueError("new_columns: with features named one by one, no others are learned; leave one out")
-        if not self.follow and (self.idle_timeout or self.flush_after):
-            raise ValueError("idle_timeout and flush_after go with --follow")
+        if not self.follow and (self.idle_timeout or self.linger):
+            raise ValueError("idle_timeout and linger go with --follow")
         if self.max_bad_rows is not None and self.on_bad_row == "error":
             raise ValueError("max_bad_rows: a bad row ends the job anyway; allow for some with --on-bad-row")
-        if self.keep_columns and self.predictions is None:
-            raise ValueError("keep_columns: they are copied beside predictions; name a folder with --predictions")
+        if self.passthrough_columns and self.predictions_dir is None:
+            raise ValueError(
+                "passthrough_columns: they are copied beside predictions; name a folder with --predictions-dir"
+            )
         return self
 
     @property
@@ -285,9 +288,9 @@ class JobConfig(Settings):
         return None if self.checkpoint_every.isdigit() else seconds(self.checkpoint_every)
 
     @property
-    def flush_after_s(self) -> float | None:
+    def linger_s(self) -> float | None:
         """For how long the rows of a minibatch that is not full wait."""
-        return None if self.flush_after is None else seconds(self.flush_after)
+        return None if self.linger is None else seconds(self.linger)
 
     @property
     def idle_timeout_s(self) -> float | None:
@@ -311,7 +314,7 @@ class JobConfig(Settings):
         """What :func:`connectors.open_source` takes beside the places."""
         given = self.model_dump(include={*DIALECT, "spool"})
         # A column that is copied beside predictions is read, though it is not learned from.
-        unread = [name for name in self.ignore if name not in self.keep_columns]
+        unread = [name for name in self.ignore if name not in self.passthrough_columns]
         return {**given, "keeps_bad_rows": self.on_bad_row != "error", "ignore": unread}
 
     @property
@@ -322,16 +325,16 @@ class JobConfig(Settings):
     @property
     def model_settings(self) -> dict[str, Any]:
         """What :class:`~stream_bp.models.mlp.MLPModel` takes, but for its columns and its output."""
-        return {**self.model_dump(include={*_MODEL, "seed"}), "engine": self.engine_for(1)}
+        return {**self.model_dump(include={*_MODEL, "seed"}), "backend": self.backend_for(1)}
 
-    def engine_for(self, n_inputs: int) -> str:
+    def backend_for(self, n_inputs: int) -> str:
         """Return the name of the engine for a network with at least so many inputs."""
-        if self.engine == "auto" and self._why_not_compiled() is not None:
+        if self.backend == "auto" and self._why_not_compiled() is not None:
             return "numpy"
-        return choose_engine(self.engine, self.batch_size, (n_inputs, *self.hidden, len(self.target)))
+        return choose_backend(self.backend, self.batch_size, (n_inputs, *self.hidden_layers, len(self.target)))
 
     def _why_not_compiled(self) -> str | None:
-        return why_not_compiled(activation=self.activation, optimizer=self.optimizer, schedule=self.schedule)
+        return why_not_compiled(activation=self.activation, optimizer=self.optimizer, lr_schedule=self.lr_schedule)
 
     def difference(self, other: "JobConfig") -> str | None:
         """Name the first setting in which another configuration is another job, or return None."""
@@ -342,12 +345,12 @@ class JobConfig(Settings):
         return None
 
 
-def choose_engine(engine: str, batch_size: int, layer_sizes: Sequence[int]) -> str:
+def choose_backend(backend: str, batch_size: int, layer_sizes: Sequence[int]) -> str:
     """Return ``numpy`` or ``compiled``; for ``auto`` the one that is faster for such minibatches, where it is there.
 
     Parameters
     ----------
-    engine
+    backend
         What the settings say.
     batch_size
         Rows in a minibatch.
@@ -360,13 +363,15 @@ def choose_engine(engine: str, batch_size: int, layer_sizes: Sequence[int]) -> s
         If the compiled engine is asked for and Numba is not installed.
     """
     is_there = find_spec("numba") is not None
-    if engine == "auto":
+    if backend == "auto":
         n_parameters = sum((n_in + 1) * n_out for n_in, n_out in pairwise(layer_sizes))
         is_small = batch_size <= _FEW_ROWS and batch_size**2 * n_parameters <= _SMALL
         return "compiled" if is_there and is_small else "numpy"
-    if engine == "compiled" and not is_there:
-        raise ConfigError("engine: the compiled one needs Numba, which is not installed: pip install 'stream-bp[fast]'")
-    return engine
+    if backend == "compiled" and not is_there:
+        raise ConfigError(
+            "backend: the compiled one needs Numba, which is not installed: pip install 'stream-bp[fast]'"
+        )
+    return backend
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
@@ -388,7 +393,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     words = {key.replace("-", "_"): value for key, value in settings.items()}
     if len(words) < len(settings):
         raise ConfigError(f"{path}: a key is given twice, with - and with _")
-    return words
+    return with_current_names(words)
 
 
 def _shown(value: Any) -> str:

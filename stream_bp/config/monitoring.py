@@ -24,6 +24,6 @@ class Watching(Settings):
         description="port for Prometheus' /metrics, /healthz and /readyz [default: none]",
     )
     metrics_host: str = Field("127.0.0.1", min_length=1, description="address to serve them on; 0.0.0.0: on all")
-    ready_within: Duration = Field(
+    readiness_timeout: Duration = Field(
         "2m", description="how long /readyz calls a job ready that neither learns nor finds that nothing came"
     )

@@ -28,13 +28,14 @@ class DriftEvent:
         Rows learned by then.
     event
         ``error_drift``, ``feature_drift`` or ``feature_settled``.
-    detail
-        The means of the error before and lately; or names of features, those that drifted with their figure.
+    changes
+        Of each that drifted, ``error`` or a feature: its name, the figure before, the figure now. The error has its
+        mean, a drifted feature its population stability index; other figures are empty.
     """
 
     row: int
     event: str
-    detail: str
+    changes: tuple[tuple[str, str, str], ...]
 
 
 class DriftMonitor:
@@ -91,8 +92,8 @@ class DriftMonitor:
         self.features.count([codes[at:stop] for codes in rows.categories])
         for row, before, now in self.errors.update(errors, first_row):
             self.has_grown = True
-            grew = f"{before:.4g} to {now:.4g}"
-            self._tell(row, "error_drift", grew, f"the error grew from {grew}")
+            change = "error", f"{before:.4g}", f"{now:.4g}"
+            self._tell(row, "error_drift", [change], f"the error grew from {before:.4g} to {now:.4g}")
 
     def _window_end(self, start: int, first_row: int) -> int:
         """Return the place of the border of a minibatch at which the present window ends, given one and its row."""
@@ -104,16 +105,18 @@ class DriftMonitor:
         drifted, settled = self.features.look(n_rows, rows.moments, rows.border(stop))
         psi = self.features.psi
         if drifted:
-            named = _listed([f"{name} ({psi[name]:.2g})" for name in drifted])
-            self._tell(n_rows, "feature_drift", named, f"distributed in another way than before: {named}")
+            named = _listed([f"{name} (PSI {psi[name]:.2g})" for name in drifted])
+            self._tell(
+                n_rows, "feature_drift", [(name, "", f"{psi[name]:.4g}") for name in drifted], f"feature drift: {named}"
+            )
         if settled:
-            named = _listed(settled)
-            self._tell(n_rows, "feature_settled", named, f"distributed as before again: {named}")
+            changes = [(name, "", "") for name in settled]
+            self._tell(n_rows, "feature_settled", changes, f"feature drift is over: {_listed(settled)}")
         self._figures += [(n_rows, name, psi[name]) for name in self.features.furthest(SETTLED)[:_TOLD]]
 
-    def _tell(self, row: int, event: str, detail: str, words: str) -> None:
+    def _tell(self, row: int, event: str, changes: Sequence[tuple[str, str, str]], words: str) -> None:
         self._lines.append(f"row {row:,}: {words}")
-        self._events.append(DriftEvent(row, event, detail))
+        self._events.append(DriftEvent(row, event, tuple(changes)))
 
     def take_events(self, row: float = math.inf) -> list[DriftEvent]:
         """Return, once, the events up to a row, by their rows: features are looked at before errors."""

@@ -103,7 +103,7 @@ class Checkpointing:
             newest = None if resumed is None else resumed.path
             self._writer = AsyncCheckpointWriter(checkpointer, self.logs, newest, self.predictions, self._work)
             if self._source.is_unbounded:
-                kept = DecisionLog(directory.file("decisions"), self._config.keep, disk)
+                kept = DecisionLog(directory.file("decisions"), self._config.keep_checkpoints, disk)
                 self.decisions = stack.enter_context(contextlib.closing(kept))
                 self._writer.acknowledged += [lambda snapshot: kept.saved(snapshot.state["rows"]), self._commit]
             stack.enter_context(self._writer)
@@ -169,5 +169,5 @@ class Checkpointing:
         cursor = Cursor.from_json(snapshot.state["position"]["cursor"])
         self._not_committed.append(self._source.compact(cursor))
         # A job may go back to any checkpoint that is kept, so the source keeps what those need.
-        if len(self._not_committed) > self._config.keep:
+        if len(self._not_committed) > self._config.keep_checkpoints:
             self._source.commit(self._not_committed.popleft())

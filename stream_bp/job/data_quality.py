@@ -92,12 +92,12 @@ class DataQuality:
         return _named([column.name for column in self._encoder.features], self._missing)
 
     @property
-    def clipped(self) -> dict[str, int]:
+    def clipped_values(self) -> dict[str, int]:
         """For each number that was ever beyond :data:`~stream_bp.nn.scaler.CLIP` deviations, how often."""
         return _named(self._encoder.numbers, self._clipped)
 
     @property
-    def without_target(self) -> dict[str, int]:
+    def rows_without_target(self) -> dict[str, int]:
         """For each target that was ever missing, in how many of the rows that were not skipped."""
         return _named([column.name for column in self._encoder.targets], self._without_target)
 
@@ -105,8 +105,8 @@ class DataQuality:
         """Return the sums over all columns, and the rows that were skipped."""
         return {
             "missing": int(self._missing.sum()),
-            "clipped": int(self._clipped.sum()),
-            "without_target": int(self._without_target.sum()),
+            "clipped_values": int(self._clipped.sum()),
+            "rows_without_target": int(self._without_target.sum()),
             "skipped": self.skipped,
             "bad_rows": self.n_bad,
         }
@@ -115,8 +115,8 @@ class DataQuality:
         """Return the counts by column, the rows that were skipped, and the bad ones by kind."""
         return {
             "missing": self.missing,
-            "clipped": self.clipped,
-            "without_target": self.without_target,
+            "clipped_values": self.clipped_values,
+            "rows_without_target": self.rows_without_target,
             "skipped": self.skipped,
             "bad_rows": dict(self.bad),
         }

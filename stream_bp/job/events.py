@@ -9,7 +9,20 @@ from stream_bp.job.schema_changes import SchemaChange
 from stream_bp.job.state import JobState
 from stream_bp.persistence.run_logs import RunLogs
 
-__all__ = ["EventRecorder"]
+__all__ = ["EVENTS", "EventRecorder", "describe_change"]
+
+EVENTS = {
+    "columns_ignored": "A file has new columns. They are not learned.",
+    "columns_learned": "A file has new columns. They are learned from here on.",
+    "columns_missing": "Columns are gone that the job learns from. Their values count as missing.",
+    "columns_back": "Columns that were missing are back.",
+    "columns_gone": "Columns are gone that the job does not use.",
+    "columns_reordered": "The columns of a file have another order.",
+    "error_drift": "The prediction error has grown.",
+    "feature_drift": "Features have another distribution than before.",
+    "feature_settled": "Features that drifted have their former distribution again.",
+}
+"""What an event can be, with the meaning of each."""
 
 
 class EventRecorder:
@@ -46,7 +59,7 @@ class EventRecorder:
     def record_change(self, change: SchemaChange | None) -> None:
         """Write down that columns changed, if they did."""
         if change is not None:
-            self._write(change.row, change.event, change.place, change.detail)
+            self._write(change.row, change.event, change.place, change.changes)
 
     def _record_drift(self, row: float = math.inf) -> None:
         """Write down the drift that was found up to a row."""
@@ -54,11 +67,30 @@ class EventRecorder:
         if drift is None:
             return
         for event in drift.take_events(row):
-            self._write(event.row, event.event, "", event.detail)
+            self._write(event.row, event.event, "", event.changes)
         for n_rows, feature, psi in drift.take_figures():
             if self._logs is not None:
                 self._logs["psi"].append({"row": n_rows, "feature": feature, "psi": psi})
 
-    def _write(self, row: int, event: str, source: str, detail: str) -> None:
-        if self._logs is not None:
-            self._logs["events"].append({"row": row, "event": event, "source": source, "detail": detail})
+    def _write(self, row: int, event: str, source: str, changes: Sequence[tuple[str, str, str]]) -> None:
+        if self._logs is None:
+            return
+        log, what = self._logs["events"], {"row": row, "event": event, "source": source}
+        if "detail" in log.columns:  # a run directory of release 0.1.0 keeps its columns
+            log.append({**what, "detail": ", ".join(map(describe_change, changes))})
+            return
+        for subject, before, after in changes:
+            log.append({**what, "subject": subject, "before": before, "after": after})
+
+
+def describe_change(change: tuple[str, str, str]) -> str:
+    """Return the subject of a change with its figures, in a few words.
+
+    Examples
+    --------
+    >>> describe_change(("error", "0.1", "0.2")), describe_change(("x0", "", "1.9")), describe_change(("x0", "", ""))
+    ('error 0.1 → 0.2', 'x0 (1.9)', 'x0')
+    """
+    subject, before, after = change
+    figures = f"{before} → {after}" if before else f"({after})" if after else ""
+    return f"{subject} {figures}".strip()

@@ -8,7 +8,27 @@ from stream_bp.job.data_quality import DataQuality
 from stream_bp.metrics.prequential import PrequentialEvaluator
 from stream_bp.models.base import PredictionBatch, StreamModel
 
-__all__ = ["History", "next_mark"]
+__all__ = ["COLUMNS", "History", "next_mark"]
+
+COLUMNS = {
+    "rows": "Rows learned so far.",
+    "minibatches": "Minibatches learned so far.",
+    "completed_epochs": "Passes over the source that are complete.",
+    "step": "Updates of the weights so far.",
+    "learning_rate": "Learning rate of the next update.",
+    "loss": "Mean loss of a row since the line before.",
+    "METRIC": "Each metric over all rows; with several targets, their mean.",
+    "missing": "Missing values of features so far.",
+    "clipped_values": "Numbers so far that were cut off at 8 deviations.",
+    "rows_without_target": "Rows so far without a target.",
+    "skipped": "Rows so far that were not learned, since a feature was missing.",
+    "bad_rows": "Rows so far that could not be read.",
+    "rolling_METRIC": "Each metric over the last 1,000 rows.",
+    "BASELINE_METRIC": "Each metric of each baseline, over all rows.",
+    "delta_rms_LAYER": "Root mean square of δ, for each layer from 1.",
+    "gradient_rms_LAYER": "Root mean square of the gradient, for each layer from 1.",
+}
+"""The columns, in order, with their meanings. METRIC, BASELINE and LAYER stand for each metric, baseline and layer."""
 
 
 def next_mark(rows: int) -> int:
@@ -39,7 +59,7 @@ class History:
     def columns(self, model: StreamModel) -> tuple[str, ...]:
         """Return the names of the columns: a function of task, targets and model."""
         encoder = model.encoder
-        counts = {"rows": 0, "minibatches": 0, "epoch": 0}
+        counts = {"rows": 0, "minibatches": 0, "completed_epochs": 0}
         return tuple(
             self.line(counts, model, PrequentialEvaluator(encoder.task, len(encoder.targets)), DataQuality(encoder))
         )
@@ -52,7 +72,7 @@ class History:
         Parameters
         ----------
         counts
-            ``rows`` and ``minibatches`` learned, and the ``epoch``.
+            ``rows`` and ``minibatches`` learned, and the ``completed_epochs``.
         model, evaluation, quality
             What the other columns are asked of.
         """
@@ -62,7 +82,7 @@ class History:
             "loss": self._loss / self._loss_rows if self._loss_rows else None,
             **evaluation.metrics(),
             **quality.totals(),
-            **{f"windowed_{name}": value for name, value in evaluation.windowed().items()},
+            **{f"rolling_{name}": value for name, value in evaluation.rolling().items()},
         }
         for baseline, metrics in evaluation.baselines().items():
             line.update({f"{baseline}_{name}": value for name, value in metrics.items()})

@@ -48,9 +48,9 @@ class Job:
         settings of the network do not go with it.
     frozen
         A checkpoint whose network predicts the rows, and does not learn them, in place of a new one.
-    fresh
+    restart
         Start over, removing what the run directory holds of an earlier job.
-    allow_different_numerics
+    allow_inexact_resume
         Resume although versions, BLAS or threads differ; the bits may then differ too.
     observer
         Hears how the job goes.
@@ -64,7 +64,7 @@ class Job:
     >>> import pyarrow as pa
     >>> from connectors import open_source
     >>> table = pa.table({"x": [0.0, 1.0] * 500, "y": ["no", "yes"] * 500})
-    >>> summary = Job(open_source(table), target="y", hidden=(8,)).run()
+    >>> summary = Job(open_source(table), target="y", hidden_layers=(8,)).run()
     >>> summary.rows, summary.stop_reason
     (1000, 'end_of_stream')
     """
@@ -76,8 +76,8 @@ class Job:
         *,
         model: "Estimator | None" = None,
         frozen: LoadedCheckpoint | None = None,
-        fresh: bool = False,
-        allow_different_numerics: bool = False,
+        restart: bool = False,
+        allow_inexact_resume: bool = False,
         observer: Observer | None = None,
         disk: FileSystem | None = None,
         **settings: Any,
@@ -87,14 +87,16 @@ class Job:
         # The source is open: what is kept and shown from here on needs no passwords and signatures.
         self.config = config.model_copy(update={"source": tuple(map(redact, config.source))})
         self._estimator, self._frozen = model, frozen
-        self._is_fresh, self._may_differ = fresh, allow_different_numerics
+        self._is_fresh, self._may_differ = restart, allow_inexact_resume
         self._observer = observer or Observer()
         self._disk = disk or FileSystem()
         self._directory: RunDirectory | None = None
         _refuse_misfits(self.config, source, has_network=model is None)
         if self.config.run_dir is not None:
             self._directory = RunDirectory(self.config.run_dir, self._disk)
-            self._checkpointer = Checkpointer(self._directory.checkpoints, keep=self.config.keep, disk=self._disk)
+            self._checkpointer = Checkpointer(
+                self._directory.checkpoints, keep=self.config.keep_checkpoints, disk=self._disk
+            )
             timeline = Timeline(self._directory.file("timeline"), self._disk, self._observer.on_message)
             self._observer = Observers([self._observer, timeline])
 
@@ -135,7 +137,7 @@ class Job:
             predictions = plan.predictions(state.model.encoder, self._disk, is_fresh=self._is_fresh)
             if resumed is None and self._frozen is None:
                 _say_doubtful_types(self.source, self.config, state.model.encoder.features, self._observer.on_message)
-            if self.config.engine == "compiled":
+            if self.config.backend == "compiled":
                 _compile(self.config.dtype, self._observer.on_message)
             if self._directory is not None and not was_there:
                 # A new one is not made before all else is known to be well.
@@ -187,13 +189,13 @@ def _refuse_misfits(config: JobConfig, source: Source, *, has_network: bool) -> 
     """Refuse a quarantine or predictions that could not be kept, or would be read."""
     if config.on_bad_row == "quarantine" and config.run_dir is None:
         raise ConfigError("on_bad_row: a quarantine keeps bad rows in a run directory; name one with --run-dir")
-    if config.predictions is None:
+    if config.predictions_dir is None:
         return
     if not has_network:
         raise ConfigError("predictions: they go with checkpoints, and a model of River has none; leave them out")
     if config.run_dir is None:
         raise ConfigError("predictions: a part appears with the checkpoint that covers it; it needs --run-dir")
-    refuse_place(Path(config.predictions), [*config.source, *source.paths])
+    refuse_place(Path(config.predictions_dir), [*config.source, *source.paths])
 
 
 def _say_doubtful_types(

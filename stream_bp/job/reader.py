@@ -147,7 +147,7 @@ class MinibatchReader:
         self._source = source
         self._work = work or RuntimeStats()
         self._decisions = decisions or Decisions()
-        self._patience_s = config.flush_after_s
+        self._patience_s = config.linger_s
         self._schema = schema
         self._kept, self._known = list(kept), known
         self._seed = config.seed
@@ -262,7 +262,7 @@ def _same_window(source: Source, end: Cursor, window: RecordBatchSlice | None) -
         raise CursorError(
             f"{source.label(end)}: rows of the shuffle window that is being learned were edited, added or lost "
             f"(expected the window to end before row {end.row}, found {other}) since it was read; restore the file, or "
-            "start over with --fresh"
+            "start over with --restart"
         )
     return window
 

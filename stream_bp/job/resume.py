@@ -35,7 +35,7 @@ __all__ = ["ResumePlan", "find_checkpoint", "restore_state", "schema_read"]
 
 def schema_read(source: Source, config: JobConfig, encoder: Encoder) -> Any:
     """Return what a source is asked for: what is learned from, and what is copied beside predictions."""
-    kept = kept_columns(source.schema, config.keep_columns, config.target)
+    kept = kept_columns(source.schema, config.passthrough_columns, config.target)
     return with_kept(encoder.columns.schema_in(source.schema), source.schema, kept)
 
 
@@ -58,7 +58,7 @@ def find_checkpoint(
     CheckpointError
         If the directory holds what neither can go on nor may be overwritten in silence, or nothing valid.
     """
-    way_out = "choose another run directory, or start over with fresh (--fresh)"
+    way_out = "choose another run directory, or start over with fresh (--restart)"
     if directory.peek():
         if not is_resumable:
             raise CheckpointError(f"{directory.path} holds checkpoints of a network; {way_out}")
@@ -85,7 +85,7 @@ def restore_state(snapshot: Snapshot, config: JobConfig, model: StreamModel | No
         If the content does not fit together.
     """
     with fitting():
-        state = JobState(model or restore_model(snapshot, config.engine), config)
+        state = JobState(model or restore_model(snapshot, config.backend), config)
         state.evaluation = restore_evaluation(snapshot)
         state.load_state_dict(StateDict(snapshot.tensors, snapshot.state))
     saved, reason = saved_config(snapshot), snapshot.state["stop_reason"]
@@ -137,18 +137,18 @@ class ResumePlan:
         if self._saved is not None:
             _refuse_other_job(config, self._saved)
         # Another model has an engine of its own, and none of the network's settings.
-        self.config = config if model is not None else config.model_copy(update={"engine": self._engine(config)})
+        self.config = config if model is not None else config.model_copy(update={"backend": self._engine(config)})
         self.fingerprint = reproducibility.fingerprint(
-            self.config.dtype, "numpy" if model is not None else self.config.engine
+            self.config.dtype, "numpy" if model is not None else self.config.backend
         )
 
     def _engine(self, config: JobConfig) -> str:
         """Choose what computes: what did so before, unless the settings say otherwise."""
-        if self._saved is not None and config.engine == "auto":
-            config = config.model_copy(update={"engine": self._saved.engine})
+        if self._saved is not None and config.backend == "auto":
+            config = config.model_copy(update={"backend": self._saved.backend})
         # At least so many: categories and gaps add inputs later.
         n_features = len(config.features) or len({*self._source.schema.names} - {*config.target, *config.ignore})
-        return config.engine_for(n_features)
+        return config.backend_for(n_features)
 
     def state(self, *, may_differ: bool) -> JobState:
         """Return the state to go on from.
@@ -174,7 +174,7 @@ class ResumePlan:
         if changed is not None and not may_differ:
             raise NumericsError(
                 f"{self.config.run_dir} was learned under other numerics: {changed}; going on would not give the same "
-                "bits: --allow-different-numerics accepts that"
+                "bits: --allow-inexact-resume accepts that"
             )
         frozen = self._new_frozen()
         if frozen is not None:
@@ -221,25 +221,27 @@ class ResumePlan:
             If the job went on without them, or kept other columns.
         """
         config = self.config
-        if config.predictions is None:
+        if config.predictions_dir is None:
             return None
         mark = None
         if self.checkpoint is not None and self._saved is not None:
-            mark, kept = self.checkpoint.snapshot.state.get("predictions"), self._saved.keep_columns
+            mark, kept = self.checkpoint.snapshot.state.get("predictions"), self._saved.passthrough_columns
             if mark is None:
                 raise CheckpointError(
-                    f"{config.run_dir} holds a job that went on without --predictions: those of its first rows "
-                    "cannot be had; go on without, choose another --run-dir, or start over with --fresh"
+                    f"{config.run_dir} holds a job that went on without --predictions-dir: those of its first rows "
+                    "cannot be had; go on without, choose another --run-dir, or start over with --restart"
                 )
-            if kept != config.keep_columns:
+            if kept != config.passthrough_columns:
                 raise CheckpointError(
                     f"{config.run_dir} holds a job that keeps other columns ({', '.join(kept) or 'none'}); keep "
-                    "the same, go on without --predictions, or start over with --fresh"
+                    "the same, go on without --predictions-dir, or start over with --restart"
                 )
         schema = schema_read(self._source, config, encoder)
-        fields = [schema.field(name) for name in kept_columns(self._source.schema, config.keep_columns, config.target)]
+        fields = [
+            schema.field(name) for name in kept_columns(self._source.schema, config.passthrough_columns, config.target)
+        ]
         return PredictionWriter(
-            PredictionParts(Path(config.predictions), disk), encoder, fields, disk, mark, is_fresh=is_fresh
+            PredictionParts(Path(config.predictions_dir), disk), encoder, fields, disk, mark, is_fresh=is_fresh
         )
 
 
@@ -247,5 +249,5 @@ def _refuse_other_job(config: JobConfig, saved: JobConfig) -> None:
     difference = config.difference(saved)
     if difference is not None:
         raise CheckpointError(
-            f"{config.run_dir} holds another job: {difference}; choose another --run-dir, or start over with --fresh"
+            f"{config.run_dir} holds another job: {difference}; choose another --run-dir, or start over with --restart"
         )

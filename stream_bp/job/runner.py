@@ -277,7 +277,7 @@ class Runner:
             schema_read(source, config, self._state.model.encoder),
             config,
             decisions=self._checkpointing.decisions,
-            kept=kept_columns(source.schema, config.keep_columns, config.target),
+            kept=kept_columns(source.schema, config.passthrough_columns, config.target),
             known=self._known_columns(),
             work=self._work,
         )

@@ -21,17 +21,27 @@ class SchemaChange(NamedTuple):
         What happened, as ``columns_missing``.
     place
         The file.
-    detail
-        Names of the columns.
+    columns
+        The names of those that changed; where only their order did, all of them.
+    columns_before
+        Where only the order changed, the names in the order before.
     """
 
     row: int
     event: str
     place: str
-    detail: str
+    columns: tuple[str, ...]
+    columns_before: tuple[str, ...] = ()
+
+    @property
+    def changes(self) -> tuple[tuple[str, str, str], ...]:
+        """Of each column its name, what was before and what is now; or the two orders, of no column."""
+        if self.columns_before:
+            return (("", ", ".join(self.columns_before), ", ".join(self.columns)),)
+        return tuple((name, "", "") for name in self.columns)
 
     def __str__(self) -> str:
-        return f"{self.place}, from row {self.row:,} on: {self.event.replace('_', ' ')}: {self.detail}"
+        return f"{self.place}, from row {self.row:,} on: {self.event.replace('_', ' ')}: {', '.join(self.columns)}"
 
 
 class SchemaChanges:
@@ -61,7 +71,8 @@ class SchemaChanges:
             if not isinstance(start, FileStart):
                 continue
             for event, names in self._events(start.columns):
-                changes.append(SchemaChange(start.row, event, start.place, ", ".join(names)))
+                before = tuple(self._columns or ()) if event == "columns_reordered" else ()
+                changes.append(SchemaChange(start.row, event, start.place, tuple(names), before))
             self._columns = list(start.columns)
         return changes
 
@@ -87,7 +98,7 @@ class SchemaChanges:
         """Take in that columns are learned from a row on, of those found; the others cannot be. Return the change."""
         self._learned |= set(names)
         self.unlearnable |= set(found).difference(names)
-        return SchemaChange(row, "columns_learned", place, ", ".join(names)) if names else None
+        return SchemaChange(row, "columns_learned", place, tuple(names)) if names else None
 
     def state_dict(self) -> StateDict:
         """Return the columns of the last file, and names of columns that are gone or cannot be learned from."""

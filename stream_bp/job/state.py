@@ -62,7 +62,11 @@ class JobState:
         self.quality = DataQuality(model.encoder)
         self.history = History()
         self.changes = SchemaChanges([column.name for column in [*model.encoder.features, *model.encoder.targets]])
-        self.drift = DriftMonitor(config.drift, model.encoder, config.batch_size) if config.drift != "none" else None
+        self.drift = (
+            DriftMonitor(config.drift_detector, model.encoder, config.batch_size)
+            if config.drift_detector != "none"
+            else None
+        )
         self.rows = 0
         self.minibatches = 0
         # A function: making a position costs a little, and most boundaries need none.
@@ -137,7 +141,7 @@ class JobState:
 
     def history_line(self) -> dict[str, float | int | None]:
         """Return the line of the history for the present boundary."""
-        counts = {"rows": self.rows, "minibatches": self.minibatches, "epoch": self.epoch}
+        counts = {"rows": self.rows, "minibatches": self.minibatches, "completed_epochs": self.epoch}
         return self.history.line(counts, self.model, self.evaluation, self.quality)
 
     def state_dict(self) -> StateDict:

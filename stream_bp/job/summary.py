@@ -18,25 +18,25 @@ class Summary:
 
     Attributes
     ----------
-    rows, minibatches, epochs
+    rows, minibatches, completed_epochs
         Learned, over all runs of the job; passes whose end was reached.
     stop_reason
         ``end_of_stream``, ``max_rows``, ``max_minibatches``, ``stop_loss``, ``stop_delta``, ``SIGINT``, ``SIGTERM`` or
         ``SIGHUP``.
     loss
         Mean loss of a row over the last thousand rows or so.
-    metrics, windowed, baselines, targets
+    metrics, rolling, baselines, targets
         Prequential metrics over all rows, over the last 1000, of the baselines, and of each target.
     quality
-        What was amiss in the rows: by column how many values were ``missing``, ``clipped``, ``without_target``; and how
-        many rows were ``skipped``.
+        Problems of the rows: ``missing``, ``clipped_values`` and ``rows_without_target`` by column, and how many rows
+        were ``skipped``.
     model
         What learned: ``layers 9-32-2``, or a model of somebody else as it calls itself.
     layers
         Size of δ and of the gradient, layer by layer; none of another model than the network.
     rows_per_second, seconds, peak_rss_bytes
         Of this process.
-    theta_sha256
+    weights_sha256
         Digest of θ; ``None`` of another model than the network.
     checkpoint
         The newest checkpoint file; ``None`` without a run directory, or of a model that cannot be resumed.
@@ -51,11 +51,11 @@ class Summary:
     task: str
     rows: int
     minibatches: int
-    epochs: int
+    completed_epochs: int
     stop_reason: str
     loss: float | None
     metrics: dict[str, float | None]
-    windowed: dict[str, float | None]
+    rolling: dict[str, float | None]
     baselines: dict[str, dict[str, float | None]]
     targets: dict[str, dict[str, float | None]]
     quality: dict[str, Any]
@@ -64,7 +64,7 @@ class Summary:
     rows_per_second: float
     seconds: float
     peak_rss_bytes: int
-    theta_sha256: str | None
+    weights_sha256: str | None
     checkpoint: str | None
     resumed_from: str | None
     numerics: dict[str, Any]
@@ -108,11 +108,11 @@ def summarize(
         task=encoder.task,
         rows=state.rows,
         minibatches=state.minibatches,
-        epochs=state.epoch + (state.stop_reason == "end_of_stream"),
+        completed_epochs=state.epoch + (state.stop_reason == "end_of_stream"),
         stop_reason=stopped_by or str(state.stop_reason),
         loss=state.stopping.loss,
         metrics=evaluation.metrics(),
-        windowed=evaluation.windowed(),
+        rolling=evaluation.rolling(),
         baselines=evaluation.baselines(),
         targets=dict(zip(names, evaluation.by_target(), strict=True)),
         quality=state.quality.to_json(),
@@ -121,7 +121,7 @@ def summarize(
         rows_per_second=run_rows / seconds if seconds > 0 else 0.0,
         seconds=seconds,
         peak_rss_bytes=peak_rss_bytes(),
-        theta_sha256=state.model.digest,
+        weights_sha256=state.model.digest,
         checkpoint=str(checkpoint) if checkpoint is not None else None,
         resumed_from=str(resumed_from) if resumed_from is not None else None,
         numerics=fingerprint,

@@ -17,12 +17,12 @@ from stream_bp.errors import CheckpointError
 from stream_bp.metrics.confusion import (
     BASELINES,
     FEW,
-    LAST_LABEL,
-    MAJORITY_CLASS,
+    NO_CHANGE,
     P_POSITIVE,
     P_TRUE,
     PREDICTED,
     PREDICTORS,
+    PRIOR,
     TRUE,
     ConfusionCounts,
     highest_code,
@@ -57,8 +57,8 @@ class ClassificationMetrics:
     - ``roc_auc``: for exactly two classes, the area under the ROC curve of the probability of class 1, trapezoids
       between 200 thresholds evenly spaced over [0, 1]; a class not known yet has probability 0. None otherwise.
 
-    All are None before the first row. The baselines are ``last_label``, the class of the previous scored row, and
-    ``majority_class``, the class most frequent in all rows before (the lowest code among equals). Neither predicts
+    All are None before the first row. The baselines are ``no_change``, the class of the previous scored row, and
+    ``prior``, the class most frequent in all rows before (the lowest code among equals). Neither predicts
     the very first row. As in River, a row without a prediction, because nothing is known yet, is not scored.
 
     Parameters
@@ -173,9 +173,9 @@ class ClassificationMetrics:
         """
         true = rows[TRUE].astype(np.int64)
         self._counts.grow(int(true.max()) + 1)
-        rows[LAST_LABEL, 0] = self._last_label
-        rows[LAST_LABEL, 1:] = true[:-1]
-        rows[MAJORITY_CLASS] = self._counts.majority_before(true)
+        rows[NO_CHANGE, 0] = self._last_label
+        rows[NO_CHANGE, 1:] = true[:-1]
+        rows[PRIOR] = self._counts.majority_before(true)
 
     # Counting
 

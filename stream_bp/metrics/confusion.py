@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 __all__ = ["BASELINES", "FEW", "PREDICTORS", "ConfusionCounts", "highest_code"]
 
-TRUE, PREDICTED, P_TRUE, P_POSITIVE, LAST_LABEL, MAJORITY_CLASS = range(6)
-PREDICTORS = [PREDICTED, LAST_LABEL, MAJORITY_CLASS]
-BASELINES = {"last_label": 1, "majority_class": 2}  # name → place in PREDICTORS
+TRUE, PREDICTED, P_TRUE, P_POSITIVE, NO_CHANGE, PRIOR = range(6)
+PREDICTORS = [PREDICTED, NO_CHANGE, PRIOR]
+BASELINES = {"no_change": 1, "prior": 2}  # name → place in PREDICTORS
 
 FEW = 8
 """Classes: up to here a pass over the rows for each of them is faster than indexing row by row."""
@@ -126,7 +126,7 @@ class ConfusionCounts:
         predicted = self._confusion[:, :, 1:]
         n_predicted = predicted.sum(axis=(1, 2))
         n_wrong = n_predicted - np.trace(predicted, axis1=1, axis2=2)
-        last = BASELINES["last_label"]
+        last = BASELINES["no_change"]
         if not n_predicted[0] or not n_wrong[last]:
             return None
         return 1.0 - float((n_wrong[0] / n_predicted[0]) / (n_wrong[last] / n_predicted[last]))

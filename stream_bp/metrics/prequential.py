@@ -45,7 +45,7 @@ class PrequentialEvaluator:
     n_targets
         Number of targets.
     window
-        Number of most recent scored rows that :meth:`windowed` looks at.
+        Number of most recent scored rows that :meth:`rolling` looks at.
 
     Raises
     ------
@@ -57,7 +57,7 @@ class PrequentialEvaluator:
     >>> import numpy as np
     >>> evaluation = PrequentialEvaluator("regression", window=2)
     >>> errors = evaluation.update(np.array([[1.0, 2.0, 3.0]]), np.array([[0.0, 2.0, 3.0]]))
-    >>> evaluation.windowed()["mae"], evaluation.baselines(windowed=True)["last_value"]["mae"]
+    >>> evaluation.rolling()["mae"], evaluation.baselines(rolling=True)["no_change"]["mae"]
     (0.0, 1.0)
     """
 
@@ -139,7 +139,7 @@ class PrequentialEvaluator:
         """
         return _mean(self.by_target())
 
-    def windowed(self) -> Metrics:
+    def rolling(self) -> Metrics:
         """Return the metrics of :meth:`metrics` over the last ``window`` scored rows of each target.
 
         Returns
@@ -147,14 +147,14 @@ class PrequentialEvaluator:
         dict[str, float | None]
             As :meth:`metrics`.
         """
-        return _mean(self.by_target(windowed=True))
+        return _mean(self.by_target(rolling=True))
 
-    def by_target(self, *, windowed: bool = False) -> list[Metrics]:
+    def by_target(self, *, rolling: bool = False) -> list[Metrics]:
         """Return the metrics of each target.
 
         Parameters
         ----------
-        windowed
+        rolling
             Whether to look at the window only.
 
         Returns
@@ -162,23 +162,23 @@ class PrequentialEvaluator:
         list[dict[str, float | None]]
             One dictionary per target, in the order of the definition; None where a metric is undefined or not finite.
         """
-        return [_finite(scorecard.counted(windowed=windowed).metrics()) for scorecard in self._scorecards]
+        return [_finite(scorecard.counted(rolling=rolling).metrics()) for scorecard in self._scorecards]
 
-    def baselines(self, *, windowed: bool = False) -> dict[str, Metrics]:
+    def baselines(self, *, rolling: bool = False) -> dict[str, Metrics]:
         """Return what is reached without learning, mean over the targets.
 
         Parameters
         ----------
-        windowed
+        rolling
             Whether to look at the window only; the baselines themselves always see all rows before the one they
             predict.
 
         Returns
         -------
         dict[str, dict[str, float | None]]
-            By baseline: ``last_label`` and ``majority_class``, or ``last_value`` and ``mean``.
+            By baseline: ``no_change`` and ``prior``, or ``no_change`` and ``mean``.
         """
-        by_target = [scorecard.counted(windowed=windowed).baselines() for scorecard in self._scorecards]
+        by_target = [scorecard.counted(rolling=rolling).baselines() for scorecard in self._scorecards]
         return {name: _mean([_finite(target[name]) for target in by_target]) for name in by_target[0]}
 
     def state_dict(self) -> StateDict:
@@ -296,10 +296,10 @@ class _Scorecard:
         slots = np.arange(self.tally.n_rows - latest.shape[1], self.tally.n_rows) % window
         self._ring[:, slots] = latest
 
-    def counted(self, *, windowed: bool) -> _Tally:
+    def counted(self, *, rolling: bool) -> _Tally:
         """Return the tally of all rows, or a new one of the rows in the window, oldest first."""
         self._count()
-        if not windowed or not self.tally.n_rows:
+        if not rolling or not self.tally.n_rows:
             return self.tally
         n_rows, window = self.tally.n_rows, self._ring.shape[1]
         recent = self.tally.fresh()

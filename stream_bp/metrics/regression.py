@@ -13,8 +13,8 @@ from stream_bp.errors import CheckpointError
 
 __all__ = ["RegressionMetrics"]
 
-TRUE, PREDICTED, LAST_VALUE, MEAN = range(4)
-BASELINES = {"last_value": 1, "mean": 2}  # name → place among the predictors, of which the learner is number 0
+TRUE, PREDICTED, NO_CHANGE, MEAN = range(4)
+BASELINES = {"no_change": 1, "mean": 2}  # name → place among the predictors, of which the learner is number 0
 
 
 class RegressionMetrics:
@@ -27,7 +27,7 @@ class RegressionMetrics:
     - ``r2`` :math:`= 1 - \sum (y - \hat y)^2 / \sum (y - \bar y)^2`, :math:`\bar y` the mean of these :math:`n` rows;
       0 where the denominator is 0 or there is one row, as River has it.
 
-    All are None before the first row. The baselines are ``last_value``, the target of the previous scored row, and
+    All are None before the first row. The baselines are ``no_change``, the target of the previous scored row, and
     ``mean``, the mean of all rows before; the very first row, for which neither has a prediction, costs them nothing.
 
     Notes
@@ -119,8 +119,8 @@ class RegressionMetrics:
             Shape (4, n); the last two fields are overwritten.
         """
         y = rows[TRUE]
-        rows[LAST_VALUE, 0] = self._last if self.n_rows else y[0]
-        rows[LAST_VALUE, 1:] = y[:-1]
+        rows[NO_CHANGE, 0] = self._last if self.n_rows else y[0]
+        rows[NO_CHANGE, 1:] = y[:-1]
         rows[MEAN] = self._means(y)[0][:-1]
         if not self.n_rows:
             rows[MEAN, 0] = y[0]

@@ -57,13 +57,13 @@ class FrozenModel:
     is_resumable = True
 
     def __init__(self, snapshot: Snapshot, columns: list[str]) -> None:
-        self._model = model = restore_model(snapshot, engine="numpy")
+        self._model = model = restore_model(snapshot, backend="numpy")
         self.encoder = encoder = model.encoder
         _refuse_untaught(encoder.targets, model.labels)
         state = model.state_dict()
         # Of everything that a prediction depends on: a run that resumes must ask the same network.
         self.fingerprint = hashlib.sha256(encode(Snapshot(0, state.arrays, state.values))).hexdigest()
-        if encoder.missing in {"skip", "error"}:
+        if encoder.missing in {"drop-row", "error"}:
             encoder.columns.missing = "mean"  # every row is predicted
         encoder.columns.is_labelled = {column.name for column in encoder.targets} <= {*columns}
         self._met = [len(labels) for labels in model.labels]

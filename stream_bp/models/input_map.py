@@ -19,7 +19,7 @@ class InputMap:
     """The inputs of a network in order: first the numbers, then categories and gaps in order of appearance.
 
     A category has an input from the first minibatch on that contains it, and a feature has an indicator from the
-    first minibatch on in which it is missing (under the policy ``impute``).
+    first minibatch on in which it is missing (under the policy ``mean-indicator``).
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class InputMap:
 
     def _new_gaps(self, rows: Encoded, start: int, stop: int) -> Iterator[tuple[int, Mask]]:
         """Yield each feature that is missing for the first time, and in which of rows[start:stop] it is, (n,)."""
-        if rows.missing is None or self._encoder.missing != "impute":
+        if rows.missing is None or self._encoder.missing != "mean-indicator":
             return
         for feature, (indicator, missing) in enumerate(zip(self._indicators, rows.missing, strict=True)):
             if indicator < 0 and missing[start:stop].any():

@@ -231,7 +231,7 @@ class MLPModel:
         """
         with loading("the model"):
             encoder = Encoder.from_state_dict(state)
-            _refuse_misfits(state, encoder, settings["hidden"])
+            _refuse_misfits(state, encoder, settings["hidden_layers"])
             # Those of release 0.1.0 had all their columns from the start.
             fan_in = operator.index(state.values.get("fan_in", len(encoder.features)))
             model = cls(encoder, state.values["output"], fan_in=fan_in, **settings)
@@ -261,7 +261,7 @@ class MLPModel:
     @property
     def digest(self) -> str:
         """SHA-256 of θ."""
-        return self.learner.theta_sha256
+        return self.learner.weights_sha256
 
     def counters(self) -> dict[str, float]:
         """Return the step k, and the learning rate η of the next one."""
@@ -277,7 +277,7 @@ class MLPModel:
         return self.classes.labels
 
 
-def _refuse_misfits(state: StateDict, encoder: Encoder, hidden: Sequence[int]) -> None:
+def _refuse_misfits(state: StateDict, encoder: Encoder, hidden_layers: Sequence[int]) -> None:
     """Refuse weights whose sizes contradict the rest, before any memory of these sizes is allocated."""
     output, labels = state.values["output"], state.values["labels"]
     outputs = {"identity"} if encoder.task == "regression" else {"softmax", "sigmoid"}
@@ -287,7 +287,7 @@ def _refuse_misfits(state: StateDict, encoder: Encoder, hidden: Sequence[int]) -
         raise CheckpointError("a sigmoid output tells two classes apart, and there are more")
     n_inputs = len(encoder.numbers) + InputMap.n_named(state)
     n_outputs = sum(map(len, labels)) if output == "softmax" else len(encoder.targets)
-    sizes = (n_inputs, *hidden, n_outputs)
+    sizes = (n_inputs, *hidden_layers, n_outputs)
     for layer, (n_in, n_out) in enumerate(itertools.pairwise(sizes), start=1):
         W = state.arrays.get(f"W{layer}")
         if W is None or W.shape != (n_out, n_in + 1):

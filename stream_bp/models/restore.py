@@ -10,14 +10,14 @@ from stream_bp.persistence.state_schema import fitting, saved_config
 __all__ = ["model_state", "restore_evaluation", "restore_model"]
 
 
-def restore_model(snapshot: Snapshot, engine: str | None = None) -> MLPModel:
+def restore_model(snapshot: Snapshot, backend: str | None = None) -> MLPModel:
     """Return the model in a checkpoint, ready to predict or to learn.
 
     Parameters
     ----------
     snapshot
         What was loaded.
-    engine
+    backend
         Backend to compute with. Default: the one that it was learned with.
 
     Raises
@@ -26,7 +26,7 @@ def restore_model(snapshot: Snapshot, engine: str | None = None) -> MLPModel:
         If it does not fit together.
     """
     config = saved_config(snapshot)
-    settings = config.model_copy(update={"engine": engine or config.engine}).model_settings
+    settings = config.model_copy(update={"backend": backend or config.backend}).model_settings
     with fitting():
         return MLPModel.from_state_dict(model_state(snapshot), **settings)
 

@@ -25,7 +25,7 @@ __all__ = [
 _NAMED = 8  # columns in a line
 
 _COMPARED = {"classification": ("accuracy", "kappa"), "regression": ("mae", "rmse", "r2")}
-HEADLINES = {"classification": ("accuracy", "last_label"), "regression": ("mae", "last_value")}
+HEADLINES = {"classification": ("accuracy", "no_change"), "regression": ("mae", "no_change")}
 
 
 def headline(task: str, metrics: dict[str, float | None], baselines: dict[str, dict[str, float | None]]) -> str:
@@ -59,7 +59,7 @@ def introduction(training: JobState, resumed: LoadedCheckpoint | None) -> list[s
     model, config = training.model, training.config
     n_features = len(model.encoder.features)
     what = f"{n_features} feature{'s' * (n_features != 1)}, {model.description}"
-    what += ", compiled" if config.engine == "compiled" else ""
+    what += ", compiled" if config.backend == "compiled" else ""
     chosen = " (told from the target; --task changes it)" if config.task == "auto" else ""
     lines = [f"{model.encoder.task} of {', '.join(config.target)}{chosen}, {what}"]
     lines += [f"passed over a damaged checkpoint: {why}" for _, why in (resumed.rejected if resumed else ())]
@@ -79,8 +79,8 @@ def describe_quality(quality: dict[str, Any]) -> list[str]:
     lines = []
     for what, words in (
         ("missing", "missing values"),
-        ("clipped", "values beyond 8 deviations, cut off there"),
-        ("without_target", "rows without a target, not learned"),
+        ("clipped_values", "values beyond 8 deviations, cut off there"),
+        ("rows_without_target", "rows without a target, not learned"),
     ):
         counts = sorted(quality[what].items(), key=lambda item: -item[1])
         if counts:
@@ -106,7 +106,7 @@ def describe_change(change: dict[str, Any]) -> str:
 def table(summary: dict[str, Any]) -> Table:
     """Return metrics beside their baselines as a table for people."""
     grid = Table(box=None, pad_edge=False, header_style="bold")
-    columns = {"all rows": summary["metrics"], **({"last 1000": summary["windowed"]} if "windowed" in summary else {})}
+    columns = {"all rows": summary["metrics"], **({"last 1000": summary["rolling"]} if "rolling" in summary else {})}
     columns.update({name.replace("_", " "): values for name, values in summary["baselines"].items()})
     grid.add_column("metric")
     for name in columns:
@@ -125,7 +125,7 @@ def comparison_table(comparison: dict[str, Any]) -> Table:
     for name in (first, "last 1000", *others, "rows/s", "memory"):
         grid.add_column(name, justify="right", no_wrap=True)
     for score in comparison["scores"]:
-        metrics, recent = score["metrics"], score["windowed"][first]
+        metrics, recent = score["metrics"], score["rolling"][first]
         cells = map(show, (metrics[first], recent, *(metrics[name] for name in others)))
         memory = f"{score['memory_bytes'] / 2**10:,.0f} KiB"
         grid.add_row(score["name"], *cells, f"{score['rows_per_second']:,.0f}", memory)

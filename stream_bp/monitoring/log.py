@@ -104,7 +104,7 @@ def _figures(status: Status) -> dict[str, Any]:
         "loss": training.stopping.loss,
         "learning_rate": training.model.counters().get("learning_rate"),
         "metrics": training.evaluation.metrics(),
-        "windowed": training.evaluation.windowed(),
+        "rolling": training.evaluation.rolling(),
         "baselines": training.evaluation.baselines(),
         "bad_rows": training.quality.n_bad,
         "error_drifts": training.drift.errors.count if training.drift is not None else None,
@@ -122,7 +122,7 @@ def _line(status: Status) -> str:
         parts.append(f"{progress:.0%}" + (f", epoch {training.epoch + 1}/{epochs}" if epochs > 1 else ""))
     evaluation = training.evaluation
     parts.append(headline(evaluation.task, evaluation.metrics(), evaluation.baselines()))
-    recent = headline(evaluation.task, evaluation.windowed(), evaluation.baselines(windowed=True))
+    recent = headline(evaluation.task, evaluation.rolling(), evaluation.baselines(rolling=True))
     parts.append(f"last {evaluation.window}: {recent}")
     if training.stopping.loss is not None:
         parts.append(f"loss {show(training.stopping.loss)}")

@@ -43,7 +43,7 @@ def observing(watching: Watching, console: Console, title: str = "") -> Iterator
             from stream_bp.monitoring.endpoint import Metrics  # noqa: PLC0415 - only where they are asked for
 
             metrics = stack.enter_context(
-                Metrics(watching.metrics_port, watching.metrics_host, seconds(watching.ready_within))
+                Metrics(watching.metrics_port, watching.metrics_host, seconds(watching.readiness_timeout))
             )
             observers.append(metrics)
             for observer in observers:

@@ -127,9 +127,13 @@ def _of_training(status: Status, before: dict[str, int]) -> Iterator[Metric]:
         ("rows", done["rows"], "Rows learned by this process."),
         ("minibatches", done["minibatches"], "Minibatches learned by this process."),
         ("missing_values", done["missing"], "Features that were missing."),
-        ("clipped_values", done["clipped"], "Numbers beyond 8 deviations, cut off there."),
+        ("clipped_values", done["clipped_values"], "Numbers beyond 8 deviations, cut off there."),
         ("skipped_rows", done["skipped"], "Rows that were not learned since a feature was missing."),
-        ("untargeted_rows", done["without_target"], "Targets that were missing, in rows that were not skipped."),
+        (
+            "rows_without_target",
+            done["rows_without_target"],
+            "Targets that were missing, in rows that were not skipped.",
+        ),
     ):
         yield CounterMetricFamily(_PREFIX + name, text, count)
     bad = CounterMetricFamily(_PREFIX + "bad_rows", "Rows that could not be read.", labels=["kind"])
@@ -150,13 +154,13 @@ def _of_training(status: Status, before: dict[str, int]) -> Iterator[Metric]:
 
 def _scores(training: JobState) -> Metric:
     """Return the prequential metrics, and those of the baselines."""
-    text = "Prequential metric, over all rows or the most recent ones, of the model or a baseline that learns nothing."
+    text = "Prequential metric, over all rows or the last 1000, of the model or a baseline that learns nothing."
     family = GaugeMetricFamily(_PREFIX + "score", text, labels=["metric", "predictor", "window"])
     evaluation = training.evaluation
-    for window in ("all", "recent"):
-        is_recent = window == "recent"
-        model = evaluation.windowed() if is_recent else evaluation.metrics()
-        for predictor, metrics in {"model": model, **evaluation.baselines(windowed=is_recent)}.items():
+    for window in ("all", "rolling"):
+        is_rolling = window == "rolling"
+        model = evaluation.rolling() if is_rolling else evaluation.metrics()
+        for predictor, metrics in {"model": model, **evaluation.baselines(rolling=is_rolling)}.items():
             for metric, value in metrics.items():
                 if value is not None:
                     family.add_metric([metric, predictor, window], value)

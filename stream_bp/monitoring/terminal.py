@@ -117,9 +117,9 @@ def _scores(training: JobState) -> Table:
     grid.add_column("")
     for header in ("all rows", f"last {evaluation.window:,}"):
         grid.add_column(header, justify="right", min_width=10)
-    everything, recent = evaluation.metrics(), evaluation.windowed()
+    everything, recent = evaluation.metrics(), evaluation.rolling()
     grid.add_row(Text(name, style="bold"), *(Text(show(m[name]), style="bold") for m in (everything, recent)))
-    baselines, lately = evaluation.baselines(), evaluation.baselines(windowed=True)
+    baselines, lately = evaluation.baselines(), evaluation.baselines(rolling=True)
     for baseline in sorted(baselines, key=lambda one: one != first):
         grid.add_row(
             Text(baseline.replace("_", " "), style="dim"),

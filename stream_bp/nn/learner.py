@@ -50,7 +50,7 @@ class Learner(LearnerState):
         Names of the inputs, shape (n_0,), or their number.
     n_outputs
         n_K. It may be 0 until the first class is met.
-    hidden
+    hidden_layers
         Units of the hidden layers; ``()`` gives a (generalised) linear model.
     activation
         ψ of every hidden layer: one of :data:`~stream_bp.nn.ACTIVATIONS`.
@@ -60,7 +60,7 @@ class Learner(LearnerState):
         One of :data:`~stream_bp.nn.OPTIMIZERS`.
     learning_rate
         η, > 0; ``None`` takes the optimiser's default, which for most is shorter for squared error.
-    schedule, decay_steps, warmup_steps
+    lr_schedule, decay_steps, warmup_steps
         See :mod:`stream_bp.nn.schedules`.
     clip_norm
         Largest Euclidean norm of the mean gradient, over all layers; ``None`` does not clip.
@@ -70,7 +70,7 @@ class Learner(LearnerState):
         How many inputs are active at once, where that is not their number (one-hot categories).
     dtype
         ``float32`` or ``float64``: of θ and of every product.
-    engine
+    backend
         ``numpy``, or ``compiled``, which needs Numba: faster in small minibatches, in other bits.
     seed
         Seed of the start of θ.
@@ -82,7 +82,7 @@ class Learner(LearnerState):
 
     Examples
     --------
-    >>> learner = Learner(inputs=2, n_outputs=2, hidden=(8,), learning_rate=0.5, seed=1)
+    >>> learner = Learner(inputs=2, n_outputs=2, hidden_layers=(8,), learning_rate=0.5, seed=1)
     >>> X = np.array([[0.0, 0.0, 1.0, 1.0], [0.0, 1.0, 0.0, 1.0]])   # samples are columns
     >>> Y = np.array([[1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 1.0, 0.0]])   # exclusive or, one-hot
     >>> for _ in range(500):
@@ -96,19 +96,19 @@ class Learner(LearnerState):
         inputs: int | Sequence[str],
         n_outputs: int,
         *,
-        hidden: Sequence[int] = (64,),
+        hidden_layers: Sequence[int] = (64,),
         activation: str = "relu",
         output: str = "softmax",
         optimizer: str = "sgd",
         learning_rate: float | None = None,
-        schedule: str = "constant",
+        lr_schedule: str = "constant",
         decay_steps: int = 10_000,
         warmup_steps: int = 1_000,
         clip_norm: float | None = None,
         weight_decay: float = 0.0,
         fan_in: int | None = None,
         dtype: DType = "float32",
-        engine: str = "numpy",
+        backend: str = "numpy",
         seed: int = 0,
     ) -> None:
         rule = UpdateConfig.of(
@@ -116,15 +116,17 @@ class Learner(LearnerState):
             output=output,
             optimizer=optimizer,
             learning_rate=learning_rate,
-            schedule=(schedule, decay_steps, warmup_steps),
+            schedule=(lr_schedule, decay_steps, warmup_steps),
             clip_norm=clip_norm,
             weight_decay=weight_decay,
         )
-        if any(units < 1 for units in hidden):
-            raise ConfigError(f"hidden: every hidden layer needs at least 1 unit, found {list(hidden)}")
+        if any(units < 1 for units in hidden_layers):
+            raise ConfigError(f"hidden_layers: every hidden layer needs at least 1 unit, found {list(hidden_layers)}")
         self._loss = LOSSES[output]
         names = [f"x{i}" for i in range(inputs)] if isinstance(inputs, int) else list(inputs)
-        super().__init__(names, (*hidden, n_outputs), rule, fan_in=fan_in, dtype=dtype, engine=engine, seed=seed)
+        super().__init__(
+            names, (*hidden_layers, n_outputs), rule, fan_in=fan_in, dtype=dtype, backend=backend, seed=seed
+        )
 
     def predict(self, X: npt.ArrayLike) -> Floats:
         """Return ŷ without learning.

@@ -36,7 +36,7 @@ class LearnerState:
         n_1 … n_K.
     rule
         How it computes and learns.
-    fan_in, dtype, engine, seed
+    fan_in, dtype, backend, seed
         As for :class:`~stream_bp.nn.learner.Learner`.
 
     Attributes
@@ -61,16 +61,16 @@ class LearnerState:
         *,
         fan_in: int | None,
         dtype: DType,
-        engine: str,
+        backend: str,
         seed: int,
     ) -> None:
         if dtype not in get_args(DType):
             raise ConfigError(f"dtype: expected one of {', '.join(get_args(DType))}, found {dtype!r}")
         chosen = {name: getattr(rule, name) for name in ("activation", "output", "optimizer")}
-        if engine == "compiled" and (reason := why_not_compiled(**chosen, schedule=rule.schedule.name)):
+        if backend == "compiled" and (reason := why_not_compiled(**chosen, lr_schedule=rule.schedule.name)):
             raise ConfigError(reason)
-        BACKENDS.pick(engine)
-        self._rule, self._engine_name = rule, engine
+        BACKENDS.pick(backend)
+        self._rule, self._backend_name = rule, backend
         self._psi, self._optimizer = ACTIVATIONS[rule.activation], OPTIMIZERS[rule.optimizer]
         self._fan_in = len(inputs) if fan_in is None else fan_in
         self._seed = seed
@@ -91,7 +91,7 @@ class LearnerState:
         self.grad = np.zeros_like(theta)
         self._slots = np.vstack([slots, np.zeros_like(theta)])  # the last row is the optimiser's work room
         self.W = self.network.views(theta)
-        make = BACKENDS[self._engine_name]
+        make = BACKENDS[self._backend_name]
         self._engine: Backend = make(
             self.network, self._rule, self.diagnostics, theta=theta, grad=self.grad, slots=self._slots
         )
@@ -122,7 +122,7 @@ class LearnerState:
         return self.network.layer_sizes[0]
 
     @property
-    def theta_sha256(self) -> str:
+    def weights_sha256(self) -> str:
         """SHA-256 of θ's bytes (little-endian), hexadecimal: two learners with the same digest predict the same."""
         return hashlib.sha256(self.theta.astype(self._dtype.newbyteorder("<")).tobytes()).hexdigest()
 

@@ -20,14 +20,14 @@ from numpy.typing import DTypeLike
 __all__ = ["describe", "difference", "fingerprint", "single_thread"]
 
 
-def fingerprint(dtype: DTypeLike, engine: str = "numpy") -> dict[str, Any]:
+def fingerprint(dtype: DTypeLike, backend: str = "numpy") -> dict[str, Any]:
     """Describe the numerics of this process as plain JSON.
 
     Parameters
     ----------
     dtype
         The dtype that the network is learned in.
-    engine
+    backend
         ``numpy`` or ``compiled``.
 
     Returns
@@ -47,7 +47,7 @@ def fingerprint(dtype: DTypeLike, engine: str = "numpy") -> dict[str, Any]:
     return {
         "blas": _blas(threadpoolctl.threadpool_info()),
         "dtype": np.dtype(dtype).name,
-        "engine": _engine(engine),
+        "backend": _engine(backend),
         "libc": " ".join(platform.libc_ver()),
         "machine": platform.machine(),
         "numpy": np.__version__,
@@ -70,7 +70,7 @@ def difference(saved: dict[str, Any], present: dict[str, Any]) -> str | None:
     str or None
         None if the same computation gives the same bits under both.
     """
-    old, new = _flat({"engine": "numpy", **saved}), _flat(present)  # release 0.1.0 knew no other engine
+    old, new = _flat(_with_backend(saved)), _flat(present)
     changes = [
         f"{key} was {old.get(key)!r} and is {new.get(key)!r}"
         for key in sorted(old.keys() | new.keys())
@@ -85,16 +85,22 @@ def describe(fingerprint: dict[str, Any]) -> str:
     Examples
     --------
     >>> blas = {"architecture": "SkylakeX", "name": "openblas", "threads": 1, "version": "0.3.31"}
-    >>> describe({"engine": "numpy", "numpy": "2.4.6", "dtype": "float32", "blas": [blas]})
+    >>> describe({"backend": "numpy", "numpy": "2.4.6", "dtype": "float32", "blas": [blas]})
     'numpy 2.4.6, float32, openblas 0.3.31 for SkylakeX with 1 thread'
     """
-    engine = fingerprint["engine"]
-    words = [f"numpy {fingerprint['numpy']}" if engine == "numpy" else engine, fingerprint["dtype"]]
+    fingerprint = _with_backend(fingerprint)
+    backend = fingerprint["backend"]
+    words = [f"numpy {fingerprint['numpy']}" if backend == "numpy" else backend, fingerprint["dtype"]]
     for blas in fingerprint["blas"]:
         kernel = f" for {blas['architecture']}" if blas["architecture"] else ""
         threads = "1 thread" if blas["threads"] == 1 else f"{blas['threads']} threads"
         words.append(f"{blas['name']} {blas['version']}{kernel} with {threads}")
     return ", ".join(words)
+
+
+def _with_backend(saved: dict[str, Any]) -> dict[str, Any]:
+    """Return a fingerprint of any release: 0.1.0 wrote the backend as its ``engine``, or left out the only one."""
+    return {"backend": saved.get("engine", "numpy"), **{key: saved[key] for key in saved if key != "engine"}}
 
 
 @contextmanager

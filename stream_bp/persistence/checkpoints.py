@@ -153,9 +153,7 @@ class Checkpointer:
             # A disk that does not answer says nothing about the files on it.
             kind = DiskError if any(isinstance(error, DiskError) for _, error in rejected) else CheckpointError
             reasons = "; ".join(str(error) for _, error in rejected)
-            raise kind(
-                f"no valid checkpoint in {self.folder}; restore one from a copy, or start over with --fresh: {reasons}"
-            )
+            raise kind(f"no valid checkpoint in {self.folder}; restore one, or start over with --restart: {reasons}")
         return None
 
     def _steps(self) -> list[tuple[int, str]]:

@@ -4,7 +4,7 @@ Which file came next, and where a minibatch was cut short because nothing came: 
 checkpoint finds here what it did then, and does the same. One line for each decision, synced before it is used; a line
 that a power cut tore is no decision, for nothing followed from it.
 
-The file is CSV without a header: the row of the stream, what was decided, and how.
+The file is CSV: the row of the stream, the question, and the answer. Release 0.1.0 wrote no header.
 """
 
 import csv
@@ -17,9 +17,20 @@ from pathlib import Path
 from connectors import LASTING, Decisions
 from stream_bp.errors import DiskError
 from stream_bp.persistence.filesystem import FileSystem
+from stream_bp.persistence.run_directory import RUN_FILES
 
-__all__ = ["DecisionLog"]
+__all__ = ["KINDS", "DecisionLog"]
 
+KINDS = {
+    "file N": "Which file was read as number N.",
+    "left N": "The state of file N when the job had read it.",
+    "empty N": "File N had no rows; its state and its columns.",
+    "border R": "A minibatch was cut short before row R. The third cell is empty.",
+    "late NAME": "This file arrived too late. It was counted as a bad row.",
+}
+"""What can be decided, the second cell of a line, with the meaning of the third."""
+
+_HEADER = f"{','.join(RUN_FILES['decisions'].columns or ())}\n".encode()
 _LARGE_BYTES = 1 << 20  # then what no checkpoint can need is dropped
 
 
@@ -61,7 +72,7 @@ class DecisionLog(Decisions):
         self._size, self._is_torn = len(whole), len(whole) < len(data)
         csv.field_size_limit(max(csv.field_size_limit(), len(whole)))  # the columns of a wide file are one field
         for line in csv.reader(io.StringIO(whole.decode(errors="surrogateescape"), newline="")):
-            with suppress(ValueError):
+            with suppress(ValueError):  # the header has no number
                 row, what, decision = line
                 self._lines.append((int(row), what, decision))
                 super().note(int(row), what, decision)
@@ -88,6 +99,7 @@ class DecisionLog(Decisions):
                 self._disk.unlink(self._path)
             self._fd = self._disk.open_new(self._path)
             self._disk.fsync_folder(self._path.parent)
+            data = _HEADER + data
         self._disk.write(self._fd, data)
         # Synced before it is used: a run that resumes must find it.
         self._disk.fsync(self._fd)
@@ -115,9 +127,9 @@ class DecisionLog(Decisions):
             with suppress(FileNotFoundError):
                 self._disk.unlink(temporary)
             self._fd = self._disk.open_new(temporary)
-            self._disk.write(self._fd, _text(self._lines))
+            self._disk.write(self._fd, _HEADER + _text(self._lines))
             self._disk.fsync(self._fd)
-            self._size = self._kept_bytes = len(_text(self._lines))
+            self._size = self._kept_bytes = len(_HEADER + _text(self._lines))
             self._disk.rename(temporary, self._path)
             self._disk.fsync_folder(self._path.parent)
         except OSError as error:

@@ -98,6 +98,7 @@ class AppendLog:
         disk: FileSystem | None = None,
         *,
         is_optional: bool = False,
+        former: Sequence[str] | None = None,
     ) -> Self:
         """Continue one from where a checkpoint marked it.
 
@@ -111,10 +112,14 @@ class AppendLog:
             What :meth:`sync` returned before that checkpoint.
         disk
             How to reach the file.
+        is_optional
+            As of :class:`AppendLog`.
+        former
+            The names that an earlier release gave the columns: a file with these keeps them.
 
         Returns
         -------
-        Journal
+        AppendLog
             The rows after the mark are cut off at the first write; until then nothing is changed.
 
         Raises
@@ -127,7 +132,7 @@ class AppendLog:
             journal._refuse_foreign()
             journal._open = journal._replace
             return journal
-        journal._verify(mark)
+        journal._verify(mark, former)
         journal._open = journal._reopen
         return journal
 
@@ -255,7 +260,7 @@ class AppendLog:
         self._disk.truncate(fd, self._written)
         return fd
 
-    def _verify(self, mark: Mapping[str, Any]) -> None:
+    def _verify(self, mark: Mapping[str, Any], former: Sequence[str] | None) -> None:
         header, head = bytes(self._buffer), b""
         self._buffer.clear()
         self._size, self._sha256 = 0, hashlib.sha256()
@@ -270,14 +275,17 @@ class AppendLog:
         if (self._size, self._sha256.hexdigest()) != (mark["size"], mark["sha256"]):
             raise CheckpointError(
                 f"journal {self.path} is not as the checkpoint left it: its first {mark['size']:,} bytes were "
-                f"changed or cut; restore the file from a copy, or start over with --fresh"
+                f"changed or cut; restore the file from a copy, or start over with --restart"
             )
         self.rows = mark["rows"]
-        if not head.startswith(header):
+        if former is not None and head.startswith(csv_line(former)):
+            # The same columns under former names take the same rows; other columns take rows of their own.
+            self.columns = self.columns if len(former) == len(self.columns) else tuple(former)
+        elif not head.startswith(header):
             found = head.partition(b"\n")[0].decode(errors="replace")
             raise CheckpointError(
                 f"journal {self.path} has the columns {found!r}, expected "
-                f"{','.join(self.columns)!r}; resume with the settings it was made with, or start over with --fresh"
+                f"{','.join(self.columns)!r}; resume with the settings it was made with, or start over with --restart"
             )
 
     @contextmanager
@@ -297,9 +305,9 @@ def _failure(verb: str, path: Path, error: OSError) -> CheckpointError:
     kind: type[CheckpointError] = DiskError
     advice = "; once that is mended, the same command goes on"
     if isinstance(error, FileNotFoundError):
-        kind, advice = CheckpointError, "; put it back, or start over with --fresh"
+        kind, advice = CheckpointError, "; put it back, or start over with --restart"
     elif isinstance(error, FileExistsError):
-        kind, advice = CheckpointError, "; start over with --fresh to replace it"
+        kind, advice = CheckpointError, "; start over with --restart to replace it"
     return kind(f"cannot {verb} journal {path}: {error.strerror}{advice}")
 
 

@@ -76,7 +76,7 @@ class PredictionParts:
             elif not is_fresh:
                 raise ConfigError(
                     f"predictions: {self.folder / name} is of another job; choose another folder, or replace its parts "
-                    "with --fresh"
+                    "with --restart"
                 )
 
     def refuse_gaps(self, mark: PartsMark) -> None:
@@ -106,7 +106,7 @@ class PredictionParts:
     def _refuse(self, name: str, what: str) -> None:
         raise CheckpointError(
             f"predictions: {self.folder / name} (its first row and that behind its last) {what}; restore the parts, go "
-            "on without --predictions, or start over with --fresh"
+            "on without --predictions-dir, or start over with --restart"
         )
 
     def clear(self, *, is_fresh: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from stream_bp.persistence.filesystem import FileSystem
 from stream_bp.persistence.journal import AppendLog, Mark
-from stream_bp.persistence.run_directory import RUN_FILES, RunDirectory
+from stream_bp.persistence.run_directory import RUN_FILES, RunDirectory, former_column
 
 __all__ = ["RunLogs", "open_run_logs"]
 
@@ -75,6 +75,7 @@ def open_run_logs(
             continue
         mark = None if state is None else state.get(name)
         names = known.columns or columns
-        open_journal = AppendLog.fresh if mark is None else partial(AppendLog.resume, mark=mark)
+        former = known.former_columns or [former_column(name, of_values="mae" in names) for name in names]
+        open_journal = AppendLog.fresh if mark is None else partial(AppendLog.resume, mark=mark, former=former)
         journals[name] = open_journal(directory.file(name), names, disk=disk, is_optional=known.is_optional)
     return RunLogs(**journals)

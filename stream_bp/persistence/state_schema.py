@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from connectors import ConnectorError
 from stream_bp._state import MALFORMED, malformed
 from stream_bp.config.job import JobConfig
+from stream_bp.config.renamed import with_current_names
 from stream_bp.errors import CheckpointError, ConfigError
 from stream_bp.persistence.prediction_parts import PART_NAME
 from stream_bp.persistence.snapshot import Snapshot
@@ -97,10 +98,10 @@ def saved_config(snapshot: Snapshot) -> JobConfig:
         kind: type[_ModelState] = _JobState if holds_job(snapshot) else _PortableState
         kind.model_validate(snapshot.state)
     with fitting():
-        # Release 0.1.0 had one engine, no buckets, and no inputs for what is missing.
-        saved = {"engine": "numpy", "hash_buckets": 0, "missing": "mean", **snapshot.state["config"]}
+        # The first checkpoints had one backend, no buckets, and no inputs for missing values.
+        first = {"backend": "numpy", "hash_buckets": 0, "missing": "mean"}
         try:
-            return JobConfig.of(saved)
+            return JobConfig.of({**first, **with_current_names(snapshot.state["config"])})
         except ConfigError as error:  # such as an optimiser that this process did not register
             raise CheckpointError(f"the checkpoint's settings: {error}") from error
 

@@ -2,12 +2,12 @@
 
 A value is missing if it is null, empty, NaN, infinite or beyond ±1e100. The policy says what happens then:
 
-| policy   | a number           | a category | beside it                                                    |
-|----------|--------------------|------------|--------------------------------------------------------------|
-| `impute` | the running mean   | none       | an input that says so, for each column where it ever happens |
-| `mean`   | the running mean   | none       |                                                              |
-| `skip`   |                    |            | the row is not learned, nor does it count in any mean        |
-| `error`  |                    |            | the job ends, before the row                                 |
+| policy           | a number         | a category | also                                                       |
+|------------------|------------------|------------|------------------------------------------------------------|
+| `mean-indicator` | the running mean | none       | an indicator input, for each column with a missing value   |
+| `mean`           | the running mean | none       |                                                            |
+| `drop-row`       |                  |            | the row is not learned, and does not count in any mean     |
+| `error`          |                  |            | the job ends, before the row                               |
 """
 
 import operator
@@ -24,7 +24,11 @@ from stream_bp.preprocessing.schema import Column, Task, choose, target_columns,
 
 __all__ = ["ColumnPlan", "Missing"]
 
-Missing = Literal["impute", "mean", "skip", "error"]
+Missing = Literal["mean-indicator", "mean", "drop-row", "error"]
+
+# State keeps the words of release 0.1.0: a digest of it identifies the model of a `predict --follow` job.
+_STATE_WORDS = {"mean-indicator": "impute", "drop-row": "skip"}
+_POLICIES: dict[str, Missing] = {"impute": "mean-indicator", "skip": "drop-row"}
 
 
 class ColumnPlan:
@@ -67,7 +71,7 @@ class ColumnPlan:
         *,
         max_categories: int = 1_000,
         hash_buckets: int = 64,
-        missing: Missing = "impute",
+        missing: Missing = "mean-indicator",
     ) -> None:
         self.features = list(features)
         self.targets = list(targets)
@@ -85,7 +89,7 @@ class ColumnPlan:
         *,
         max_categories: int = 1_000,
         hash_buckets: int = 64,
-        missing: Missing = "impute",
+        missing: Missing = "mean-indicator",
         **named: Sequence[str],
     ) -> "ColumnPlan":
         """Choose the columns of a source.
@@ -177,7 +181,7 @@ class ColumnPlan:
                 "task": self.task,
                 "max_categories": self.max_categories,
                 "hash_buckets": self.hash_buckets,
-                "missing": self.missing,
+                "missing": _STATE_WORDS.get(self.missing, self.missing),
             },
         )
 
@@ -196,8 +200,9 @@ class ColumnPlan:
         CheckpointError
             If it is not that of columns.
         """
-        # Release 0.1.0 had neither buckets nor inputs for what is missing.
+        # The first checkpoints had neither buckets nor inputs for missing values.
         values = {"max_categories": 1_000, "hash_buckets": 0, "missing": "mean", **state.values}
+        values["missing"] = _POLICIES.get(str(values["missing"]), values["missing"])
         with loading("the columns"):
             features, targets = ([Column(**column) for column in values[role]] for role in ("features", "targets"))
             max_categories, hash_buckets = (operator.index(values[name]) for name in ("max_categories", "hash_buckets"))

@@ -166,7 +166,7 @@ class Encoder:
         if missing is not None and self.missing == "error":
             row = int(np.argmax(missing.any(axis=0)))
             raise MissingValueError(row, self.features[int(np.argmax(missing[:, row]))].name)
-        if missing is not None and self.missing == "skip":
+        if missing is not None and self.missing == "drop-row":
             skipped = np.logical_or.reduce(missing, axis=0)
             records = records.take(indices_without(skipped))
             words = [records.column(column.name) for column in self.categorical]

@@ -65,9 +65,9 @@ def draw_data(record: Record) -> Iterator[Plot]:
         {
             "missing": "missing values",
             "bad_rows": "bad rows",
-            "without_target": "rows without a target",
+            "rows_without_target": "rows without a target",
             "skipped": "rows skipped",
-            "clipped": "values cut off",
+            "clipped_values": "values cut off",
         }.items(),
         (BLUE, RED, ORANGE, PURPLE, GREY),
         DASHES,
@@ -282,7 +282,7 @@ def event_kinds(record: Record) -> dict[str, Ints]:
 
 def event_marks(record: Record) -> Iterator[go.Scatter]:
     """Yield marks for the events of each kind, at the foot of a figure."""
-    events, details = record.events.words("event"), record.events.words("detail")
+    events, details = record.events.words("event"), record.event_details
     for kind, places in event_kinds(record).items():
         words = [": ".join(filter(None, (events[at].replace("_", " "), details[at]))) for at in places]
         symbol, ink = _EVENTS[kind]

@@ -6,7 +6,7 @@ Nothing is locked, and nothing is written.
 import time
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ import numpy as np
 from stream_bp import inference
 from stream_bp._arrays import Floats
 from stream_bp.errors import CheckpointError, ConfigError
+from stream_bp.job.events import describe_change
 from stream_bp.metrics import classification, regression
 from stream_bp.models.restore import restore_evaluation
 from stream_bp.persistence import checkpoints
-from stream_bp.persistence.run_directory import RunDirectory
+from stream_bp.persistence.run_directory import RunDirectory, current_column
 from stream_bp.persistence.state_schema import holds_job
 from stream_bp.report.csv_tables import Table, read_table
 
@@ -158,6 +159,14 @@ class Record:
         object.__setattr__(self, "clock", Clock(self.timeline))
 
     @property
+    def event_details(self) -> list[str]:
+        """What each event says of its subject; release 0.1.0 wrote it as one column."""
+        if "detail" in self.events.columns:
+            return self.events.words("detail")
+        changes = zip(*map(self.events.words, ("subject", "before", "after")), strict=True)
+        return [describe_change(change) for change in changes]
+
+    @property
     def task(self) -> str:
         """``classification`` or ``regression``."""
         if self.saved is not None:
@@ -203,7 +212,7 @@ def read_record(run_dir: str | Path, name: str = "") -> Record:
     if not directory.path.is_dir():
         raise ConfigError(f"{run_dir} is not a run directory")
     tables = {
-        "history": read_table(directory.file("history")),
+        "history": _with_current_columns(read_table(directory.file("history"))),
         "timeline": read_table(directory.file("timeline"), most=_TIMELINE),
         "events": read_table(directory.file("events")),
         "drift": read_table(directory.file("psi"), most=_TIMELINE),
@@ -219,6 +228,11 @@ def read_record(run_dir: str | Path, name: str = "") -> Record:
         raise ConfigError(f"{run_dir} is not a run directory")
     called = name or directory.path.resolve().name
     return Record(called, directory.path, **tables, saved=saved, trouble=trouble, read_at=1000 * time.time())
+
+
+def _with_current_columns(table: Table) -> Table:
+    """Return a history of any release with the present names of its columns."""
+    return replace(table, columns=tuple(map(current_column, table.columns)))
 
 
 def _read_saved(directory: RunDirectory) -> Saved | None:
@@ -243,7 +257,7 @@ def _read_saved(directory: RunDirectory) -> Saved | None:
         labels = content["labels"][number] if number < len(content["labels"]) else ()
         make = _of_values if evaluation.task == "regression" else _of_classes
         outcomes.append(make(column["name"], tuple(map(str, labels)), found))
-    return Saved(content, evaluation.baselines(windowed=True), state.values["window"], tuple(outcomes), n_bytes)
+    return Saved(content, evaluation.baselines(rolling=True), state.values["window"], tuple(outcomes), n_bytes)
 
 
 def _of_classes(name: str, labels: tuple[str, ...], arrays: dict[str, Any]) -> Outcomes:

@@ -36,7 +36,7 @@ from stream_bp.report.verdict import BASELINES, stretches
 __all__ = ["axes_of", "draw", "speeds"]
 
 _MOST_SAVES = 100
-_WINDOW = 1000  # rows that a windowed score looks at
+_WINDOW = 1000  # rows that a rolling score looks at
 
 _SCORES = {
     "classification": ("kappa", "balanced_accuracy", "macro_f1", "kappa_temporal", "roc_auc"),
@@ -81,7 +81,7 @@ def _scores(record: Record) -> Iterator[Plot]:
     lately.add("this model", stretches(record, metric), BLUE, width=2.5)
     # The second curve would only cover the first one otherwise.
     if len(rows) > 1 and np.diff(rows).max() > 2 * _WINDOW:  # stretches are long enough to hide something
-        lately.add("this model, last 1000 rows", history.numbers(f"windowed_{metric}"), TEAL, width=1, opacity=0.8)
+        lately.add("this model, last 1000 rows", history.numbers(f"rolling_{metric}"), TEAL, width=1, opacity=0.8)
     for name, ink, dash in zip(baselines, (ORANGE, GREY), ("dash", "dot"), strict=False):
         lately.add(BASELINES[name], stretches(record, f"{name}_{metric}"), ink, dash=dash)
     sentence = (
@@ -103,7 +103,7 @@ def _scores(record: Record) -> Iterator[Plot]:
 
     others = Curves("history", rows)
     for name, ink, dash in zip(_SCORES[record.task], INKS, DASHES, strict=False):
-        others.add(name.replace("_", " "), history.numbers(f"windowed_{name}"), ink, dash=dash)
+        others.add(name.replace("_", " "), history.numbers(f"rolling_{name}"), ink, dash=dash)
     sentence = (
         "Over the last 1000 rows: kappa is 0 for chance and for the most frequent class, kappa temporal for repeating "
         "the last label, 1 is perfect; balanced accuracy counts every class alike."

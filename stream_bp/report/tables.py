@@ -204,7 +204,7 @@ def _event_grid(record: Record) -> Grid:
             (f"{row:,.0f}" for row in events.numbers("row")),
             (event.replace("_", " ") for event in events.words("event")),
             events.words("source"),
-            events.words("detail"),
+            record.event_details,
             strict=True,
         )
     )
@@ -239,7 +239,7 @@ def _layer_grid(content: Mapping[str, Any]) -> Grid:
 
 
 def _column_grid(content: Mapping[str, Any]) -> Grid:
-    quality = content["quality"] or {"missing": {}, "clipped": {}, "without_target": {}}
+    quality = content["quality"] or {"missing": {}, "clipped_values": {}, "rows_without_target": {}}
     rows = [
         (column["name"], "feature", column["kind"], *_amiss(quality, column["name"], "missing"))
         for column in content["columns"]["features"]
@@ -247,7 +247,7 @@ def _column_grid(content: Mapping[str, Any]) -> Grid:
     for number, column in enumerate(content["columns"]["targets"]):
         labels = content["labels"][number] if number < len(content["labels"]) else []
         kind = f"{len(labels):,} classes" if labels else column["kind"]
-        rows.append((column["name"], "target", kind, *_amiss(quality, column["name"], "without_target")))
+        rows.append((column["name"], "target", kind, *_amiss(quality, column["name"], "rows_without_target")))
     told = describe_quality(dict(quality)) if "bad_rows" in quality else []
     caption = " ".join(f"{line[0].upper()}{line[1:]}." for line in told) or "Nothing was amiss in any of them."
     header = ("column", "role", "kind", "missing", "clipped")
@@ -255,7 +255,7 @@ def _column_grid(content: Mapping[str, Any]) -> Grid:
 
 
 def _amiss(quality: Mapping[str, Any], column: str, missing: str) -> tuple[str, str]:
-    counts = quality[missing].get(column, 0), quality["clipped"].get(column, 0)
+    counts = quality[missing].get(column, 0), quality["clipped_values"].get(column, 0)
     return f"{counts[0]:,}", f"{counts[1]:,}"
 
 
@@ -281,8 +281,8 @@ def _setting(value: Any) -> str:
 
 
 def _numerics_grid(content: Mapping[str, Any]) -> Grid:
-    rows = [("computed by", reproducibility.describe({"engine": "numpy", **content["numerics"]}))]
-    rows += [("SHA-256 of θ", content["theta_sha256"])]
+    rows = [("computed by", reproducibility.describe(content["numerics"]))]
+    rows += [("SHA-256 of θ", content["weights_sha256"])]
     rows += [("changed", describe_change(change)) for change in content["numerics_changes"]]
     caption = "What decides the last bits; the job went on under other numerics." if rows[2:] else ""
     caption = caption or "What decides the last bits; they never changed."

@@ -15,10 +15,9 @@ __all__ = ["BASELINES", "PERCENT", "Scores", "Verdict", "last", "rows_learned", 
 Metrics = Mapping[str, float | None]
 
 BASELINES = {
-    "last_label": "repeating the last label",
-    "majority_class": "naming the most frequent class",
-    "last_value": "repeating the last value",
-    "mean": "naming the mean so far",
+    "no_change": "repeating the last target",
+    "prior": "predicting the most frequent class",
+    "mean": "predicting the mean so far",
 }
 """What each baseline does, in words."""
 
@@ -75,11 +74,11 @@ def scores_of(record: Record) -> Scores | None:
     if record.saved is not None:
         content, window = record.saved.content, record.saved.window
         recent = record.saved.recent_baselines
-        return Scores(content["rows"], content["metrics"], content["baselines"], content["windowed"], recent, window)
+        return Scores(content["rows"], content["metrics"], content["baselines"], content["rolling"], recent, window)
     if not len(record.history):
         return None
     line = {name: last(record.history.numbers(name)) for name in record.history.columns}
-    metrics = [name.removeprefix("windowed_") for name in line if name.startswith("windowed_")]
+    metrics = [name.removeprefix("rolling_") for name in line if name.startswith("rolling_")]
     by_baseline = {
         name: {metric: line[f"{name}_{metric}"] for metric in metrics if f"{name}_{metric}" in line}
         for name in BASELINES
@@ -90,7 +89,7 @@ def scores_of(record: Record) -> Scores | None:
         int(line["rows"] or 0),
         {name: line[name] for name in metrics},
         by_baseline,
-        {name: line[f"windowed_{name}"] for name in metrics},
+        {name: line[f"rolling_{name}"] for name in metrics},
         {name: {headline: last(stretches(record, f"{name}_{headline}"))} for name in by_baseline},
         1000,
     )
@@ -120,7 +119,7 @@ def stretches(record: Record, column: str) -> Floats:
     history = record.history
     targets = 1 if record.saved is None else max(1, len(record.saved.outcomes))
     counts = history.numbers("rows") - np.nan_to_num(history.numbers("skipped"))
-    counts = np.maximum(counts - np.nan_to_num(history.numbers("without_target")) / targets, 0)
+    counts = np.maximum(counts - np.nan_to_num(history.numbers("rows_without_target")) / targets, 0)
     sums = history.numbers(column) * counts
     with np.errstate(divide="ignore", invalid="ignore"):
         means: Floats = np.diff(sums, prepend=0.0) / np.diff(counts, prepend=0.0)

@@ -42,11 +42,11 @@ class MLP(base.Estimator):
 
     _task: ClassVar[Task]
     _output: ClassVar[str]
-    hidden: tuple[int, ...]
+    hidden_layers: tuple[int, ...]
     activation: str
     optimizer: str
     learning_rate: float | None
-    schedule: str
+    lr_schedule: str
     decay_steps: int
     warmup_steps: int
     clip_norm: float | None
@@ -54,17 +54,15 @@ class MLP(base.Estimator):
     scale_features: bool
     missing: str
     dtype: DType
-    engine: str
+    backend: str
     seed: int
 
     def __init__(self, **settings: Any) -> None:
         self._config = JobConfig.of({**settings, "target": _TARGET, "task": self._task, "batch_size": 1})
-        for name, value in {**settings, "hidden": self._config.hidden}.items():
+        for name, value in {**settings, "hidden_layers": self._config.hidden_layers}.items():
             setattr(self, name, value)
-        if self._config.missing not in {"mean", "impute"}:
-            raise ConfigError(
-                f"missing: expected mean or impute, found {self._config.missing!r}: rows are yours to skip"
-            )
+        if self._config.missing not in {"mean", "mean-indicator"}:
+            raise ConfigError(f"missing: expected mean or mean-indicator, found {self._config.missing!r}")
         target = Column(_TARGET, "number" if self._task == "regression" else "string")
         self._take(Encoder(ColumnPlan([], [target], self._task, missing=self._config.missing)), None)
 
@@ -75,7 +73,7 @@ class MLP(base.Estimator):
 
     def _get_params(self) -> dict[str, Any]:
         # River looks into a tuple for a class and its parameters, even into one that is empty.
-        return {**super()._get_params(), "hidden": list(self.hidden)}
+        return {**super()._get_params(), "hidden_layers": list(self.hidden_layers)}
 
     def _take(self, encoder: Encoder, model: MLPModel | None) -> None:
         """Go on with columns and a model; without one before the first row is learned."""

@@ -38,7 +38,7 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
 
     Parameters
     ----------
-    hidden
+    hidden_layers
         Units of each hidden layer; ``()`` for a linear model.
     activation
         Of the hidden layers: ``relu``, ``sigmoid``, ``tanh`` or ``identity``.
@@ -46,7 +46,7 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
         ``sgd``, ``momentum``, ``nesterov``, ``adagrad``, ``rmsprop`` or ``adam``.
     learning_rate
         Step size, > 0; None takes the optimiser's own.
-    schedule
+    lr_schedule
         How the learning rate changes with the step: ``constant``, ``inverse-time``, ``inverse-sqrt`` or ``cosine``, or
         one of these after ``warmup-``.
     decay_steps
@@ -61,11 +61,10 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
         Whether numbers are standardised by their running mean and deviation; else they are taken as they are, a
         missing one as 0.
     missing
-        ``mean``: what is missing is the mean; ``impute``: each feature that is ever missing gets an input that says
-        so, too.
+        ``mean``: a missing value becomes the mean; ``mean-indicator``: each feature with gaps also gets an indicator.
     dtype
         ``float64``, or ``float32`` for half the memory; probabilities then sum to 1 within 1e-6.
-    engine
+    backend
         What computes: ``numpy``, ``compiled`` (faster, needs Numba), or ``auto`` for the latter where it is installed.
     seed
         Of the initial weights.
@@ -88,12 +87,12 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
 
     def __init__(
         self,
-        hidden: tuple[int, ...] = (32,),
+        hidden_layers: tuple[int, ...] = (32,),
         *,
         activation: str = "tanh",
         optimizer: str = "rmsprop",
         learning_rate: float | None = None,
-        schedule: str = "constant",
+        lr_schedule: str = "constant",
         decay_steps: int = 10_000,
         warmup_steps: int = 1_000,
         clip_norm: float | None = 1.0,
@@ -101,15 +100,15 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
         scale_features: bool = True,
         missing: str = "mean",
         dtype: DType = "float64",
-        engine: str = "auto",
+        backend: str = "auto",
         seed: int = 0,
     ) -> None:
         super().__init__(
-            hidden=hidden,
+            hidden_layers=hidden_layers,
             activation=activation,
             optimizer=optimizer,
             learning_rate=learning_rate,
-            schedule=schedule,
+            lr_schedule=lr_schedule,
             decay_steps=decay_steps,
             warmup_steps=warmup_steps,
             clip_norm=clip_norm,
@@ -117,7 +116,7 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
             scale_features=scale_features,
             missing=missing,
             dtype=dtype,
-            engine=engine,
+            backend=backend,
             seed=seed,
         )
 
@@ -263,13 +262,13 @@ class MLPRegressor(MLP, base.MiniBatchRegressor):
 
     Parameters
     ----------
-    hidden, activation, optimizer, learning_rate, schedule, decay_steps, warmup_steps, clip_norm, weight_decay
+    hidden_layers, activation, optimizer, learning_rate, lr_schedule, decay_steps, warmup_steps, clip_norm, weight_decay
         As for :class:`MLPClassifier`.
     scale_features
         Whether numbers are standardised by their running mean and deviation.
     scale_target
         Whether the target is, while it is learned; predictions are in its own unit either way.
-    dtype, engine, seed
+    dtype, backend, seed
         As for :class:`MLPClassifier`.
 
     Raises
@@ -290,12 +289,12 @@ class MLPRegressor(MLP, base.MiniBatchRegressor):
 
     def __init__(
         self,
-        hidden: tuple[int, ...] = (32,),
+        hidden_layers: tuple[int, ...] = (32,),
         *,
         activation: str = "tanh",
         optimizer: str = "rmsprop",
         learning_rate: float | None = None,
-        schedule: str = "constant",
+        lr_schedule: str = "constant",
         decay_steps: int = 10_000,
         warmup_steps: int = 1_000,
         clip_norm: float | None = 1.0,
@@ -304,15 +303,15 @@ class MLPRegressor(MLP, base.MiniBatchRegressor):
         missing: str = "mean",
         scale_target: bool = True,
         dtype: DType = "float64",
-        engine: str = "auto",
+        backend: str = "auto",
         seed: int = 0,
     ) -> None:
         super().__init__(
-            hidden=hidden,
+            hidden_layers=hidden_layers,
             activation=activation,
             optimizer=optimizer,
             learning_rate=learning_rate,
-            schedule=schedule,
+            lr_schedule=lr_schedule,
             decay_steps=decay_steps,
             warmup_steps=warmup_steps,
             clip_norm=clip_norm,
@@ -321,7 +320,7 @@ class MLPRegressor(MLP, base.MiniBatchRegressor):
             missing=missing,
             scale_target=scale_target,
             dtype=dtype,
-            engine=engine,
+            backend=backend,
             seed=seed,
         )
 

@@ -101,7 +101,7 @@ def unpack(loaded: LoadedCheckpoint, task: Task) -> tuple[JobConfig, MLPModel]:
     for column in encoder.numeric:
         if column.kind in PARTS:
             raise CheckpointError(f"checkpoint {loaded.path}: {column.name!r} is a {column.kind}, which no dict has")
-    if encoder.missing in {"skip", "error"}:  # a caller with single rows can skip them itself
+    if encoder.missing in {"drop-row", "error"}:  # a caller with single rows can skip them itself
         encoder.columns.missing = "mean"
         config = config.model_copy(update={"missing": "mean"})
     return config, model

@@ -38,7 +38,7 @@ def job(path: str, batch_size: int, **settings: Any) -> Figures:
     from stream_bp import Job
 
     began = time.perf_counter()
-    settings |= {"target": "label", "hidden": (32,), "learning_rate": RATE, "batch_size": batch_size}
+    settings |= {"target": "label", "hidden_layers": (32,), "learning_rate": RATE, "batch_size": batch_size}
     summary = Job(open_source(path), **settings).run()
     seconds = time.perf_counter() - began
     figures = {"rows/s": summary.rows / seconds, "accuracy": summary.metrics["accuracy"] or 0.0}
@@ -64,7 +64,7 @@ def watched(path: str, batch_size: int, **settings: Any) -> Figures:
         while not over.wait(1):
             urlopen(url).read()
 
-    settings |= {"target": "label", "hidden": (32,), "learning_rate": RATE, "batch_size": batch_size}
+    settings |= {"target": "label", "hidden_layers": (32,), "learning_rate": RATE, "batch_size": batch_size}
     with Path(os.devnull).open("w") as terminal:
         console = Console(file=terminal, force_terminal=True, width=100)
         with TerminalPanel(console) as panel, Metrics(0) as metrics:
@@ -91,7 +91,7 @@ def learner(path: str, batch_size: int, engine: str) -> Figures:
         numba_backend.prepare("float32")
     source = open_source(path)
     config = JobConfig.of(
-        {"target": "label", "hidden": (32,), "learning_rate": RATE, "batch_size": batch_size, "engine": engine}
+        {"target": "label", "hidden_layers": (32,), "learning_rate": RATE, "batch_size": batch_size, "backend": engine}
     )
     model = new_model(config, plan(source, config))
     with source.open(model.encoder.columns.schema_in(source.schema)) as reader:
@@ -160,7 +160,7 @@ def estimator(n: int, engine: str) -> Figures:
     from stream_bp.river import MLPClassifier
 
     with reproducibility.single_thread():
-        return _row_by_row(lambda: MLPClassifier(hidden=(32,), engine=engine), n)
+        return _row_by_row(lambda: MLPClassifier(hidden_layers=(32,), backend=engine), n)
 
 
 def drain_csv(path: str, n: int) -> Figures:
@@ -182,7 +182,7 @@ def our_steps(nets: list[Net], batch_sizes: list[int], seconds: float, optimizer
     with reproducibility.single_thread():
         for net, b, X, labels in _minibatches(nets, batch_sizes):
             Y = (labels[:, None] == np.arange(net[-1])[:, None]).astype(np.float32)
-            settings: dict[str, Any] = {"hidden": net[1:-1], "optimizer": optimizer, "learning_rate": 0.001}
+            settings: dict[str, Any] = {"hidden_layers": net[1:-1], "optimizer": optimizer, "learning_rate": 0.001}
             step = Learner(net[0], net[-1], **settings)
             microseconds = _microseconds(partial(step.learn, X, Y), seconds) / len(X)
             figures[_cell(net, b)] = microseconds
@@ -245,7 +245,7 @@ def ready(engine: str) -> Figures:
     from connectors import open_source
     from stream_bp import Job
 
-    Job(open_source(pa.table({"x": [0.0, 1.0], "y": ["no", "yes"]})), target="y", engine=engine, batch_size=1).run()
+    Job(open_source(pa.table({"x": [0.0, 1.0], "y": ["no", "yes"]})), target="y", backend=engine, batch_size=1).run()
     return {"seconds": time.perf_counter() - began}
 
 
@@ -285,7 +285,7 @@ def saving(path: str, rows: int, every: str) -> Figures:
         held.append(time.perf_counter() - began)
 
     Checkpointing.save = timed  # type: ignore[method-assign]
-    settings: dict[str, Any] = {"hidden": (1000, 990), "optimizer": "adam", "batch_size": 256, "max_rows": rows}
+    settings: dict[str, Any] = {"hidden_layers": (1000, 990), "optimizer": "adam", "batch_size": 256, "max_rows": rows}
     with tempfile.TemporaryDirectory() as folder:
         settings |= {"target": "label", "run_dir": folder, "checkpoint_every": every}
         summary = Job(open_source(path), **settings).run()

@@ -29,7 +29,7 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     "adagrad": {"optimizer": "adagrad"},
     "rmsprop": {"optimizer": "rmsprop"},
     "adam": {"optimizer": "adam"},
-    "sgd, inverse-time": {"schedule": "inverse-time", "decay_steps": 500},
+    "sgd, inverse-time": {"lr_schedule": "inverse-time", "decay_steps": 500},
 }
 REACTIONS = ("none", "boost-learning-rate", "reset-optimizer", "reset-head")
 

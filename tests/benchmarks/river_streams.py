@@ -178,8 +178,8 @@ def single_row_speed() -> dict[str, list[float]]:
     """Alternate the network's engines and River's logistic regression on Phishing; return the rows/s of every run."""
     stream = river_stream("Phishing", None)
     contestants: Makers = {
-        "MLPClassifier, numpy": lambda: MLPClassifier(engine="numpy"),
-        "MLPClassifier, compiled": lambda: MLPClassifier(engine="compiled"),
+        "MLPClassifier, numpy": lambda: MLPClassifier(backend="numpy"),
+        "MLPClassifier, compiled": lambda: MLPClassifier(backend="compiled"),
         "StandardScaler | LogisticRegression": lambda: prepared(linear_model.LogisticRegression(), stream),
     }
     rates: dict[str, list[float]] = {name: [] for name in contestants}

@@ -74,8 +74,15 @@ def _label(n: int) -> str:
 def start(folder: Path) -> "subprocess.Popen[bytes]":
     """Start the job, or go on with it."""
     settings = ["--target", "label", "--ignore", "stream", "--ignore", "n", "--checkpoint-every", "2s"]
-    settings += ["--follow", "--follow-order", "time", "--flush-after", "2s", "--idle-timeout", "20s"]
-    settings += ["--predictions", str(folder / "predictions"), "--keep-columns", "stream", "--keep-columns", "n"]
+    settings += ["--follow", "--follow-order", "time", "--linger", "2s", "--idle-timeout", "20s"]
+    settings += [
+        "--predictions-dir",
+        str(folder / "predictions"),
+        "--passthrough-columns",
+        "stream",
+        "--passthrough-columns",
+        "n",
+    ]
     command = [sys.executable, "-m", "stream_bp", "train", str(folder / "in"), *settings]
     with (folder / "said").open("ab") as said:
         return subprocess.Popen([*command, "--run-dir", str(folder / "run")], stdout=said, stderr=said)

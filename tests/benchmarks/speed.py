@@ -154,7 +154,7 @@ def jobs(folder: Path, n: int) -> list[Experiment]:
         "job from Parquet, 10-32-2, b=256, rows/s",
         {
             "ours": ("job", {"path": rows, "batch_size": 256}),
-            "ready in memory": ("learner", {"path": rows, "batch_size": 256, "engine": "numpy"}),
+            "ready in memory": ("learner", {"path": rows, "batch_size": 256, "backend": "numpy"}),
             "PyTorch": ("pytorch", {"path": rows, "batch_size": 256}),
             "scikit-learn": ("sklearn", {"path": some, "batch_size": 256}),
             "Vowpal Wabbit": ("vowpal_wabbit", {"path": text, "n": n // 10}),
@@ -168,8 +168,8 @@ def jobs(folder: Path, n: int) -> list[Experiment]:
     single = Experiment(
         "job from Parquet, 10-32-2, b=1, rows/s",
         {
-            "ours, compiled": ("job", {"path": rows, "batch_size": 1, "engine": "compiled"}),
-            "ours, NumPy": ("job", {"path": few, "batch_size": 1, "engine": "numpy"}),
+            "ours, compiled": ("job", {"path": rows, "batch_size": 1, "backend": "compiled"}),
+            "ours, NumPy": ("job", {"path": few, "batch_size": 1, "backend": "numpy"}),
             "PyTorch": ("pytorch", {"path": few, "batch_size": 1}),
             "scikit-learn": ("sklearn", {"path": few, "batch_size": 1}),
             "Vowpal Wabbit": ("vowpal_wabbit", {"path": text, "n": n // 10}),
@@ -188,8 +188,8 @@ def jobs(folder: Path, n: int) -> list[Experiment]:
     river = Experiment(
         "River's Phishing row by row, predict and learn, rows/s",
         {
-            "ours, compiled": ("estimator", {"n": n // 50, "engine": "compiled"}),
-            "ours, NumPy": ("estimator", {"n": n // 50, "engine": "numpy"}),
+            "ours, compiled": ("estimator", {"n": n // 50, "backend": "compiled"}),
+            "ours, NumPy": ("estimator", {"n": n // 50, "backend": "numpy"}),
             "River, linear": ("river", {"n": n // 50}),
         },
         [goal("MLPClassifier (32), compiled, times River's linear model", "ours, compiled", "River, linear", 1)],
@@ -238,7 +238,7 @@ def rest(folder: Path, n: int) -> list[Experiment]:
     )
     start = Experiment(
         "until a first job is done, s",
-        {"compiled": ("ready", {"engine": "compiled"}), "NumPy": ("ready", {"engine": "numpy"})},
+        {"compiled": ("ready", {"backend": "compiled"}), "NumPy": ("ready", {"backend": "numpy"})},
         [Goal("s that the compiled engine takes more", ("compiled", second), ("NumPy", second), most=0.5, by=beyond)],
     )
     helping = Experiment(
@@ -254,7 +254,7 @@ def rest(folder: Path, n: int) -> list[Experiment]:
         "a job with panel, metrics and drift, b=256, rows/s",
         {
             "watched": ("watched", {"path": long, "batch_size": 256}),
-            "unwatched": ("job", {"path": long, "batch_size": 256, "drift": "none"}),
+            "unwatched": ("job", {"path": long, "batch_size": 256, "drift_detector": "none"}),
         },
         [Goal("rows/s, watched, over unwatched", ("watched", "rows/s"), ("unwatched", "rows/s"), least=0.97)],
     )

@@ -114,7 +114,7 @@ def test_the_contract_catches_a_source_that_works_wrongly(place: Path, wrongly: 
 def test_a_job_over_its_scheme_is_killed_and_goes_on_to_the_same_bits(place: Path) -> None:
     """Train on the command line, SIGKILL, resume: the result is that of a run without a kill."""
     where = write_sqlite(rows(20_000).select(["x", "y", "kind", "label"]), place / "rows.db")
-    settings = ["--target", "label", "--batch-size", "1", "--engine", "numpy", "--checkpoint-every", "50"]
+    settings = ["--target", "label", "--batch-size", "1", "--backend", "numpy", "--checkpoint-every", "50"]
     train = ["stream_bp", "train", where, *settings]
     whole = json.loads(run(*train, "--run-dir", "whole", "--json", place=place))
     command = [sys.executable, "-P", "-m", *train, "--run-dir", "killed"]
@@ -127,7 +127,7 @@ def test_a_job_over_its_scheme_is_killed_and_goes_on_to_the_same_bits(place: Pat
     resumed = json.loads(run("stream_bp", "resume", "killed", "--json", place=place))
     assert resumed["resumed_from"] is not None
     assert resumed["rows"] == whole["rows"] == 20_000
-    assert resumed["theta_sha256"] == whole["theta_sha256"]
+    assert resumed["weights_sha256"] == whole["weights_sha256"]
     assert (place / "killed" / "history.csv").read_bytes() == (place / "whole" / "history.csv").read_bytes()
     run("stream_bp", "predict", "whole", where, "--output", "p.csv", place=place)
     assert len((place / "p.csv").read_text().splitlines()) == 20_001

@@ -11,12 +11,12 @@ from stream_bp.river import MLPClassifier, MLPRegressor
 
 SETTINGS: dict[str, base.Estimator] = {
     "classifier": MLPClassifier(),
-    "classifier, deep": MLPClassifier(hidden=(16, 8), activation="tanh", optimizer="adam"),
-    "classifier, linear": MLPClassifier(hidden=(), clip_norm=1.0),
-    "classifier, not scaled": MLPClassifier(scale_features=False, schedule="warmup-cosine", weight_decay=0.01),
+    "classifier, deep": MLPClassifier(hidden_layers=(16, 8), activation="tanh", optimizer="adam"),
+    "classifier, linear": MLPClassifier(hidden_layers=(), clip_norm=1.0),
+    "classifier, not scaled": MLPClassifier(scale_features=False, lr_schedule="warmup-cosine", weight_decay=0.01),
     "regressor": MLPRegressor(),
-    "regressor, deep": MLPRegressor(hidden=(8, 8), activation="sigmoid", optimizer="momentum"),
-    "regressor, linear": MLPRegressor(hidden=(), optimizer="adam"),
+    "regressor, deep": MLPRegressor(hidden_layers=(8, 8), activation="sigmoid", optimizer="momentum"),
+    "regressor, linear": MLPRegressor(hidden_layers=(), optimizer="adam"),
     "regressor, not scaled": MLPRegressor(scale_features=False, scale_target=False, clip_norm=1.0),
 }
 EXEMPT = "check_learn_many_matches_learn_one"

@@ -144,9 +144,15 @@ class Configuration:
     def config(self, run_dir: Path, **settings: Any) -> JobConfig:
         """Return the settings of a job that keeps its files in a run directory."""
         target = {} if "target" in self.settings else {"target": "label", "ignore": ["value"]}
-        if "predictions" in self.settings:
-            settings["predictions"] = str(predictions_of(run_dir))
-        usual = {"batch_size": 8, "hidden": [4], "checkpoint_every": "1", "run_dir": str(run_dir), "engine": "numpy"}
+        if "predictions_dir" in self.settings:
+            settings["predictions_dir"] = str(predictions_of(run_dir))
+        usual = {
+            "batch_size": 8,
+            "hidden_layers": [4],
+            "checkpoint_every": "1",
+            "run_dir": str(run_dir),
+            "backend": "numpy",
+        }
         return JobConfig.of({**usual, **target, **self.settings, **settings})
 
 
@@ -161,13 +167,15 @@ CONFIGURATIONS = {
     "shuffle window": Configuration(settings={"shuffle_window": 50, "epochs": 2}),
     "shuffled gzip csv": Configuration("rows.csv.gz", {"shuffle_window": 64}, n_files=2),
     "one row at a time": Configuration("rows.csv", {"batch_size": 1, "max_rows": 60}),
-    "regression": Configuration(settings={"target": "value", "ignore": ["label"], "schedule": "warmup-cosine"}),
+    "regression": Configuration(settings={"target": "value", "ignore": ["label"], "lr_schedule": "warmup-cosine"}),
     "two targets": Configuration(settings={"target": ["value", "x"], "ignore": ["label"]}),
     "clipped, float64": Configuration(settings={"clip_norm": 0.5, "weight_decay": 0.01, "dtype": "float64"}),
-    "deep, keep 1": Configuration("rows.csv", {"hidden": [5, 4, 3], "keep": 1, "activation": "tanh"}),
+    "deep, keep 1": Configuration(
+        "rows.csv", {"hidden_layers": (5, 4, 3), "keep_checkpoints": 1, "activation": "tanh"}
+    ),
     "not scaled": Configuration(settings={"scale_features": False, "scale_target": False, "learning_rate": 0.0001}),
     "few categories, gaps skipped": Configuration(
-        "rows.csv", {"max_categories": 1, "hash_buckets": 3, "missing": "skip"}, n_files=2
+        "rows.csv", {"max_categories": 1, "hash_buckets": 3, "missing": "drop-row"}, n_files=2
     ),
     "gaps without inputs": Configuration(settings={"missing": "mean", "categorical": ["n"], "max_categories": 20}),
     "bad rows kept": Configuration("bad.csv", {**_KEPT, "epochs": 2}, n_files=2),
@@ -176,30 +184,38 @@ CONFIGURATIONS = {
     "followed": Configuration("rows.csv", {"follow": True, "idle_timeout": "0.3s", "batch_size": 7}, n_files=3),
     "followed, predictions": Configuration(
         "rows.csv",
-        {"follow": True, "idle_timeout": "0.3s", "batch_size": 7, "predictions": "beside", "keep_columns": ["n"]},
+        {
+            "follow": True,
+            "idle_timeout": "0.3s",
+            "batch_size": 7,
+            "predictions_dir": "beside",
+            "passthrough_columns": ["n"],
+        },
         n_files=3,
     ),
-    "compiled": Configuration(settings={"engine": "compiled", "clip_norm": 0.5}),
+    "compiled": Configuration(settings={"backend": "compiled", "clip_norm": 0.5}),
     "compiled, one row at a time": Configuration(
-        "rows.csv", {"engine": "compiled", "batch_size": 1, "max_rows": 60, "optimizer": "adam"}
+        "rows.csv", {"backend": "compiled", "batch_size": 1, "max_rows": 60, "optimizer": "adam"}
     ),
-    "predictions": Configuration(settings={"predictions": "beside", "keep_columns": ["n", "value"], "epochs": 2}),
+    "predictions": Configuration(
+        settings={"predictions_dir": "beside", "passthrough_columns": ["n", "value"], "epochs": 2}
+    ),
     "predictions of shuffled values": Configuration(
         "rows.csv",
         {
             "target": ["value", "x"],
             "ignore": ["label"],
-            "predictions": "beside",
-            "keep_columns": ["n", "label"],
+            "predictions_dir": "beside",
+            "passthrough_columns": ["n", "label"],
             "shuffle_window": 40,
-            "missing": "skip",
+            "missing": "drop-row",
         },
         n_files=2,
     ),
     "drift": Configuration("drifting.csv", {"batch_size": 5}),
-    "drift, boosted": Configuration("drifting.csv", {"on_drift": "boost-learning-rate", "schedule": "inverse-time"}),
+    "drift, boosted": Configuration("drifting.csv", {"on_drift": "boost-learning-rate", "lr_schedule": "inverse-time"}),
     "drift, optimizer reset": Configuration(
-        "drifting.csv", {"on_drift": "reset-optimizer", "optimizer": "adam", "engine": "compiled", "batch_size": 3}
+        "drifting.csv", {"on_drift": "reset-optimizer", "optimizer": "adam", "backend": "compiled", "batch_size": 3}
     ),
     "drift, head reset": Configuration(
         "drifting.csv", {"on_drift": "reset-head", "optimizer": "momentum", "epochs": 2}
@@ -233,7 +249,7 @@ def saved_bytes(path: Path) -> bytes:
     """Return the bytes of a checkpoint; but for the place of the predictions, which lies where the run directory is."""
     data = path.read_bytes()
     snapshot = decode(data, path)
-    if snapshot.state["config"]["predictions"] is None:
+    if snapshot.state["config"]["predictions_dir"] is None:
         return data
     return encode(Snapshot(snapshot.step, snapshot.tensors, {**snapshot.state, "config": None}))
 
@@ -315,12 +331,20 @@ def run_frozen(
     learned = Path(paths[0]).with_name("learned.safetensors")
     if not learned.exists():
         place = learned.with_suffix("")
-        plain = config.model_copy(update={"run_dir": str(place), "predictions": None, "keep_columns": ()})
+        plain = config.model_copy(update={"run_dir": str(place), "predictions_dir": None, "passthrough_columns": ()})
         Job(opened(paths, plain), plain.model_copy(update={"max_rows": 120})).run()
         shutil.copy(max((place / "checkpoints").glob("step-*")), learned)
     if gate is not None:
         gate.recv()
-    names = {"run_dir", "predictions", "keep_columns", "idle_timeout", "checkpoint_every", "keep", "batch_size"}
+    names = {
+        "run_dir",
+        "predictions_dir",
+        "passthrough_columns",
+        "idle_timeout",
+        "checkpoint_every",
+        "keep_checkpoints",
+        "batch_size",
+    }
     frozen = load(learned)
     config = following(frozen, config.model_dump(include=names))
     Job(opened(paths, config), config, frozen=frozen, disk=disk).run()
@@ -328,7 +352,7 @@ def run_frozen(
 
 def single_rows(source: Path, run_dir: Path, *settings: str) -> list[str]:
     """Return the arguments of a command that learns row by row, slowly enough to be met at work."""
-    usual = ["--target", "label", "--batch-size", "1", "--engine", "numpy"]
+    usual = ["--target", "label", "--batch-size", "1", "--backend", "numpy"]
     return ["train", str(source), *usual, *settings, "--run-dir", str(run_dir)]
 
 

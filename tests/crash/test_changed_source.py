@@ -237,7 +237,7 @@ class Case:
     @property
     def settings(self) -> dict[str, Any]:
         """The job's settings."""
-        settings = {"target": "label", "batch_size": BATCH, "hidden": (4,), "epochs": self.epochs}
+        settings = {"target": "label", "batch_size": BATCH, "hidden_layers": (4,), "epochs": self.epochs}
         return {**settings, "shuffle_window": self.window}
 
     @property
@@ -248,7 +248,7 @@ class Case:
 
 def result(summary: Summary) -> tuple[Any, ...]:
     """Return what must be equal."""
-    return summary.rows, summary.theta_sha256, summary.metrics, summary.windowed, summary.baselines, summary.loss
+    return summary.rows, summary.weights_sha256, summary.metrics, summary.rolling, summary.baselines, summary.loss
 
 
 def learn(case: Case, source: Source, run_dir: Path | None, **more: Any) -> Summary:
@@ -445,7 +445,7 @@ def test_a_window_that_was_begun_is_drawn_from_the_same_rows(
         place.rewrite(0, PER_FILE - 2 * BATCH)
     else:
         place.change(kind, 0)
-    with pytest.raises(ConnectorError, match=r"part-0\.csv.* window .* --fresh"):
+    with pytest.raises(ConnectorError, match=r"part-0\.csv.* window .* --restart"):
         learn(case, place.source(), tmp_path / "run")
     campaign.tell("changed source", refused=1)
 
@@ -468,7 +468,7 @@ def test_the_command_line_names_the_file_and_fails(tmp_path: Path, campaign: Cam
     """A refused source is one line on standard error, with exit code 1."""
     place = Place(tmp_path / "source", "csv", 1, campaign.random)
     command = [sys.executable, "-m", "stream_bp", "train", str(place.folder), "--target", "label"]
-    command += ["--engine", "numpy", "--batch-size", str(BATCH), "--run-dir", str(tmp_path / "run")]
+    command += ["--backend", "numpy", "--batch-size", str(BATCH), "--run-dir", str(tmp_path / "run")]
     subprocess.run([*command, "--max-minibatches", "5"], check=True, capture_output=True)
     place.change("rewritten behind", 0)
     done = subprocess.run(command, check=False, capture_output=True, text=True)

@@ -215,7 +215,7 @@ def mounted(folder: Path, options: str) -> Iterator[Path]:
 
 def command_line(source: str, run_dir: Path) -> list[str]:
     """Return a job whose checkpoints take some 10 KiB each."""
-    settings = ["--target", "label", "--hidden", "40", "--checkpoint-every", "2", "--json"]
+    settings = ["--target", "label", "--hidden-layers", "40", "--checkpoint-every", "2", "--json"]
     return [sys.executable, "-m", "stream_bp", "train", source, *settings, "--run-dir", str(run_dir)]
 
 

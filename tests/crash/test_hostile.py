@@ -187,7 +187,7 @@ def resume(forged: Snapshot, paths: tuple[str, ...], folder: Path) -> None:
     (run_dir / "history.csv").write_bytes((folder / "run" / "history.csv").read_bytes())
     (run_dir / "lock").write_text("stream-bp")
     config = CONFIGURATIONS["parquet"].config(run_dir, max_minibatches=15)
-    Job(open_source(*paths), config, allow_different_numerics=True).run()
+    Job(open_source(*paths), config, allow_inexact_resume=True).run()
 
 
 @pytest.mark.parametrize("door", [use, resume])

@@ -24,7 +24,7 @@ CONFIGURATION = CONFIGURATIONS["parquet"]
 MATRIX: dict[str, tuple[str, Any]] = {
     "numpy": ("numpy", "1.0.0"),
     "machine": ("machine", "pdp11"),
-    "engine": ("engine", "numba 0.1, llvmlite 0.1, pentium"),
+    "backend": ("backend", "numba 0.1, llvmlite 0.1, pentium"),
     "libc": ("libc", "glibc 2.0"),
     "dtype": ("dtype", "float16"),
     "simd": ("simd", ["MMX"]),
@@ -55,11 +55,11 @@ def test_other_numerics_are_refused_or_told(tmp_path: Path, name: str, campaign:
     Job(open_source(*paths), CONFIGURATION.config(run_dir, **HALF)).run()
     with_numerics(run_dir, *MATRIX[name])
     before = comparable(run_dir)
-    with pytest.raises(NumericsError, match=f"other numerics: {key}.* was .* and is .*--allow-different-numerics"):
+    with pytest.raises(NumericsError, match=f"other numerics: {key}.* was .* and is .*--allow-inexact-resume"):
         Job(open_source(*paths), CONFIGURATION.config(run_dir)).run()
     assert comparable(run_dir) == before
     config = CONFIGURATION.config(run_dir, max_minibatches=15)
-    Job(open_source(*paths), config, allow_different_numerics=True).run()
+    Job(open_source(*paths), config, allow_inexact_resume=True).run()
     later = Job(open_source(*paths), CONFIGURATION.config(run_dir)).run()
     [change] = later.numerics_changes
     assert change["rows"] == 80
@@ -72,9 +72,7 @@ def test_the_dtype_is_another_job(tmp_path: Path, campaign: Campaign) -> None:
     """A dtype is asked for, not found: with another one it is not the same job, whatever is accepted."""
     paths = CONFIGURATION.write(tmp_path, 200)
     Job(open_source(*paths), CONFIGURATION.config(tmp_path / "run", **HALF)).run()
-    job = Job(
-        open_source(*paths), CONFIGURATION.config(tmp_path / "run", dtype="float64"), allow_different_numerics=True
-    )
+    job = Job(open_source(*paths), CONFIGURATION.config(tmp_path / "run", dtype="float64"), allow_inexact_resume=True)
     with pytest.raises(CheckpointError, match="dtype is float64 here and float32 there"):
         job.run()
     campaign.tell(OTHER, refused=1)
@@ -99,7 +97,7 @@ def test_a_real_other_kernel(tmp_path: Path, campaign: Campaign) -> None:
     refused = subprocess.run(command, check=False, capture_output=True, text=True, env=other)
     assert refused.returncode == 3
     assert f"blas.0.architecture was '{architecture}' and is '" in refused.stderr
-    accepted = [*command, "--allow-different-numerics"]
+    accepted = [*command, "--allow-inexact-resume"]
     told = subprocess.run(accepted, check=True, capture_output=True, text=True, env=other)
     assert "under other numerics" in told.stderr
     assert "under other numerics" in told.stdout

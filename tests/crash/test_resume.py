@@ -39,8 +39,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "one row at a time": {"target": "label", "batch_size": 1, "max_rows": 700},
     "epochs": {"target": "label", "epochs": 3, "batch_size": 70},
     "shuffled": {"target": "label", "epochs": 2, "shuffle_window": 500, "batch_size": 16},
-    "regression": {"target": "value", "ignore": ["label"], "schedule": "warmup-cosine"},
-    "clipped": {"target": "label", "clip_norm": 0.5, "weight_decay": 0.01, "dtype": "float64", "hidden": [8, 8]},
+    "regression": {"target": "value", "ignore": ["label"], "lr_schedule": "warmup-cosine"},
+    "clipped": {"target": "label", "clip_norm": 0.5, "weight_decay": 0.01, "dtype": "float64", "hidden_layers": [8, 8]},
     **{f"optimizer {name}": {"target": "label", "optimizer": name} for name in OPTIMIZERS},
 }
 
@@ -54,9 +54,9 @@ def test_a_job_in_pieces_is_the_whole_job(tmp_path: Path, name: str, settings: d
     whole = undisturbed(source, tmp_path / "whole", **settings)
     pieces = in_pieces(source, tmp_path / "pieces", 31, **settings)
     assert pieces.rows == whole.rows > 0
-    assert pieces.theta_sha256 == whole.theta_sha256
+    assert pieces.weights_sha256 == whole.weights_sha256
     assert pieces.metrics == whole.metrics
-    assert pieces.windowed == whole.windowed
+    assert pieces.rolling == whole.rolling
     assert pieces.loss == whole.loss
     assert pieces.layers == whole.layers
 
@@ -164,7 +164,7 @@ def test_a_checkpoint_with_cursors_of_an_early_build_is_resumed(tmp_path: Path, 
     checkpointer.save(Snapshot(loaded.snapshot.step, loaded.snapshot.tensors, state))
     resumed = Job(open_source(source), run_dir=run_dir, **settings).run()
     assert resumed.resumed_from is not None
-    assert resumed.theta_sha256 == whole.theta_sha256
+    assert resumed.weights_sha256 == whole.weights_sha256
     assert resumed.metrics == whole.metrics
 
 
@@ -196,7 +196,7 @@ def test_many_sigkills_at_random_moments(tmp_path: Path, name: str, campaign: Ca
     assert killed >= 5, "the job was over before it was killed often enough"
     final = subprocess.run(command, check=True, capture_output=True, text=True)
     theirs, ours = json.loads(undisturbed_end.stdout), json.loads(final.stdout)
-    for key in ("rows", "minibatches", "loss", "metrics", "windowed", "baselines", "layers", "theta_sha256"):
+    for key in ("rows", "minibatches", "loss", "metrics", "rolling", "baselines", "layers", "weights_sha256"):
         assert ours[key] == theirs[key]
     assert comparable(tmp_path / "killed") == comparable(tmp_path / "whole")
 

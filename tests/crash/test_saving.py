@@ -36,7 +36,7 @@ def n_torn(folder: Path, monkeypatch: pytest.MonkeyPatch, n_saves: int) -> tuple
 
     monkeypatch.setattr(AsyncCheckpointWriter, "save", hand_over_noted)
     monkeypatch.setattr(Checkpointer, "save", save_noted)
-    settings: dict[str, Any] = {"batch_size": 1, "hidden": (32,), "optimizer": "adam", "checkpoint_every": "1"}
+    settings: dict[str, Any] = {"batch_size": 1, "hidden_layers": (32,), "optimizer": "adam", "checkpoint_every": "1"}
     Job(open_source(rows(n_saves)), target="label", ignore=["value"], run_dir=str(folder), **settings).run()
     assert len(at_copy) == len(on_disk) > n_saves
     return len(on_disk), sum(copy != file for copy, file in zip(at_copy, on_disk, strict=True))

@@ -36,7 +36,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def arguments(source: Path, run_dir: Path) -> list[str]:
     """Return a job that saves nothing in between: what is found at a stop was saved because of it."""
-    return single_rows(source, run_dir, "--hidden", "4", "--checkpoint-every", "1h")
+    return single_rows(source, run_dir, "--hidden-layers", "4", "--checkpoint-every", "1h")
 
 
 @pytest.fixture(scope="module")

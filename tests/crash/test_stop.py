@@ -76,7 +76,7 @@ def applied(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def stop_everywhere(configuration: Configuration, paths: tuple[str, ...], folder: Path, applied: list[int]) -> int:
     """Stop a job after every minibatch, resume it three times each, compare it at every stop; return how many."""
-    config = configuration.config(folder / "stopped", keep=10_000)
+    config = configuration.config(folder / "stopped", keep_checkpoints=10_000)
     whole = folder / "whole" / "checkpoints"
     n_stops, step = 0, -1
     while True:
@@ -118,7 +118,7 @@ def test_a_stop_after_every_minibatch(
     look_often(40, monkeypatch.setattr)
     configuration = CONFIGURATIONS[name]
     paths = configuration.write(tmp_path, N_ROWS)
-    config = configuration.config(tmp_path / "whole", keep=10_000)
+    config = configuration.config(tmp_path / "whole", keep_checkpoints=10_000)
     Job(opened(paths, config), config).run()
     order = expected_order(configuration, applied)
     assert applied == order
@@ -140,7 +140,7 @@ def test_a_stop_shows_a_position_that_is_read_and_not_applied(
     """The control: where a checkpoint takes the position of what was read, not of what was learned, rows are missed."""
     configuration = CONFIGURATIONS["parquet"]
     paths = configuration.write(tmp_path, N_ROWS)
-    config = configuration.config(tmp_path / "whole", keep=10_000)
+    config = configuration.config(tmp_path / "whole", keep_checkpoints=10_000)
     Job(opened(paths, config), config).run()
     applied.clear()
     position = reader._in_order

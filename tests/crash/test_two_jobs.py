@@ -30,7 +30,7 @@ class Arena:
 
     def start(self, run_dir: Path) -> ForkServerProcess:
         """Start the command line in a process of its own."""
-        arguments = single_rows(self.source, run_dir, "--hidden", "4", "--checkpoint-every", "500")
+        arguments = single_rows(self.source, run_dir, "--hidden-layers", "4", "--checkpoint-every", "500")
         return forked(run_command, arguments)
 
     def finish(self, run_dir: Path) -> None:

@@ -160,7 +160,7 @@ def test_a_job_of_the_image_goes_on(image: Image, places: dict[str, Path]) -> No
     command = image.command("inspect", "--json", "/var/lib/stream-bp/run", **places)
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     content = json.loads(done.stdout)
-    assert content["config"]["engine"] == "compiled"
+    assert content["config"]["backend"] == "compiled"
     assert content["rejected"] == []
 
 

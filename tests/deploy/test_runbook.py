@@ -17,7 +17,14 @@ from tests.deploy.files import DEPLOY, ROOT
 from tests.deploy.watched import write_rows
 
 RUNBOOK = (DEPLOY / "README.md").read_text()
-JOB = ("--target=label", "--ignore=value", "--numeric=x", "--batch-size=8", "--hidden=4", "--checkpoint-every=50")
+JOB = (
+    "--target=label",
+    "--ignore=value",
+    "--numeric=x",
+    "--batch-size=8",
+    "--hidden-layers=4",
+    "--checkpoint-every=50",
+)
 
 
 def stream_bp(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -33,7 +40,7 @@ def stream_bp(*arguments: str | Path, **environment: str) -> subprocess.Complete
 
 def learn(source: Path, run_dir: Path, *more: str, **environment: str) -> dict[str, Any]:
     """Follow a folder to its end, and return the summary."""
-    follow = ["--follow", "--idle-timeout=0.5s", "--on-bad-row=quarantine", "--engine=numpy", "--json"]
+    follow = ["--follow", "--idle-timeout=0.5s", "--on-bad-row=quarantine", "--backend=numpy", "--json"]
     done = stream_bp("train", source, *JOB, *follow, f"--run-dir={run_dir}", *more, **environment)
     assert done.returncode == 0, done.stderr
     summary: dict[str, Any] = json.loads(done.stdout)
@@ -77,7 +84,7 @@ def test_rolling_back_goes_on_from_an_earlier_checkpoint(incoming: Path, tmp_pat
     done = stream_bp("inspect", "--json", checkpoints[0])
     assert json.loads(done.stdout)["rows"] < first["rows"]
     again = learn(incoming, run_dir)
-    assert again["theta_sha256"] == first["theta_sha256"]
+    assert again["weights_sha256"] == first["weights_sha256"]
     assert journals(run_dir) == kept
     assert (run_dir / "checkpoints" / checkpoints[-1].name).read_bytes() == (aside / checkpoints[-1].name).read_bytes()
 
@@ -96,7 +103,7 @@ def test_rolling_back_learns_other_rows_where_the_source_was_mended(incoming: Pa
     (run_dir / "decisions.csv").rename(tmp_path / "decisions.csv")
     mended = learn(incoming, run_dir)
     assert mended["rows"] == whole["rows"] == 4_000
-    assert mended["theta_sha256"] != whole["theta_sha256"]
+    assert mended["weights_sha256"] != whole["weights_sha256"]
     (incoming / "0.csv").write_text((incoming / "0.csv").read_text().replace(",up,", ",dn,"))
     (tmp_path / "other/decisions.csv").unlink()
     done = stream_bp("train", incoming, *JOB, *follow, f"--run-dir={tmp_path / 'other'}")
@@ -113,8 +120,8 @@ def test_moving_keeps_the_bits(incoming: Path, tmp_path: Path) -> None:
     shutil.copytree(incoming, tmp_path / "elsewhere")
     shutil.rmtree(incoming)
     shutil.copytree(tmp_path / "elsewhere", incoming)
-    assert learn(incoming, tmp_path / "moved")["theta_sha256"] == whole["theta_sha256"]
-    assert learn(tmp_path / "elsewhere", tmp_path / "elsewhere-run")["theta_sha256"] == whole["theta_sha256"]
+    assert learn(incoming, tmp_path / "moved")["weights_sha256"] == whole["weights_sha256"]
+    assert learn(tmp_path / "elsewhere", tmp_path / "elsewhere-run")["weights_sha256"] == whole["weights_sha256"]
 
 
 def test_another_processor_is_refused_once(incoming: Path, tmp_path: Path) -> None:
@@ -128,7 +135,7 @@ def test_another_processor_is_refused_once(incoming: Path, tmp_path: Path) -> No
     assert done.returncode == errors.NumericsError.exit_code
     assert "blas.0.architecture was 'Haswell' and is 'Nehalem'" in done.stderr
     assert "was learned under other numerics" in section("Move to another machine")
-    learn(incoming, run_dir, "--max-rows=2400", "--allow-different-numerics", **there)
+    learn(incoming, run_dir, "--max-rows=2400", "--allow-inexact-resume", **there)
     learn(incoming, run_dir, **there)
     assert json.loads(stream_bp("inspect", "--json", run_dir).stdout)["numerics_changes"][0]["rows"] == 1600
 
@@ -142,7 +149,9 @@ def test_settings_that_are_not_the_job_may_be_changed(incoming: Path, tmp_path: 
     )
     assert done.returncode == errors.CheckpointError.exit_code
     assert "batch_size is 9 here and 8 there" in done.stderr
-    assert learn(incoming, run_dir, "--checkpoint-every=1s", "--keep=7", "--on-bad-row=skip")["rows"] == 4_000
+    assert (
+        learn(incoming, run_dir, "--checkpoint-every=1s", "--keep-checkpoints=7", "--on-bad-row=skip")["rows"] == 4_000
+    )
 
 
 def test_the_job_that_ends_learns_what_came_since(incoming: Path, tmp_path: Path) -> None:

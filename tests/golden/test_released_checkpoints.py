@@ -25,8 +25,8 @@ FOLDER = Path(__file__).parent / "checkpoints"
 FILES = sorted(FOLDER.glob("*.safetensors"))
 JOBS: dict[str, dict[str, Any]] = {
     "classes": {"target": "label", "ignore": ["value"], "optimizer": "adam", "epochs": 2},
-    "values": {"target": "value", "ignore": ["label"], "schedule": "warmup-cosine", "dtype": "float64"},
-    "shuffled": {"target": "label", "shuffle_window": 64, "hidden": [5, 4], "clip_norm": 1.0},
+    "values": {"target": "value", "ignore": ["label"], "lr_schedule": "warmup-cosine", "dtype": "float64"},
+    "shuffled": {"target": "label", "shuffle_window": 64, "hidden_layers": [5, 4], "clip_norm": 1.0},
     "sigmoids": {"target": ["label", "other"], "batch_size": 1, "optimizer": "momentum", "output": "sigmoid"},
 }
 
@@ -49,7 +49,7 @@ def describe(path: Path) -> dict[str, Any]:
     """Return what a checkpoint holds, and what it predicts."""
     loaded = load(path)
     content = inference.inspect(loaded)
-    figures = {key: content[key] for key in ("theta_sha256", "rows", "step", "labels", "written_by")}
+    figures = {key: content[key] for key in ("weights_sha256", "rows", "step", "labels", "written_by")}
     return {
         **figures,
         "metrics": content["metrics"],
@@ -109,7 +109,7 @@ def write() -> None:
         path = FOLDER / f"{stream_bp.__version__}-{name}.safetensors"
         if not path.exists():
             run_dir = FOLDER / name
-            usual = {"hidden": [4], "batch_size": 8, "max_minibatches": 11}
+            usual = {"hidden_layers": [4], "batch_size": 8, "max_minibatches": 11}
             summary = Job(open_source(table()), run_dir=str(run_dir), **{**usual, **settings}).run()
             path.write_bytes(Path(str(summary.checkpoint)).read_bytes())
             path.with_suffix(".json").write_text(json.dumps(describe(path), indent=1) + "\n")

@@ -11,7 +11,7 @@ def test_ten_losses_at_a_fixed_seed() -> None:
     random = np.random.Generator(np.random.Philox(key=11))
     X = random.standard_normal((10, 3, 4))
     Y = (X.argmax(axis=1)[:, None] == np.arange(3)[None, :, None]).astype(float)
-    learner = Learner(3, 3, hidden=(5, 4), learning_rate=0.5, dtype="float64", seed=2)
+    learner = Learner(3, 3, hidden_layers=(5, 4), learning_rate=0.5, dtype="float64", seed=2)
     losses = learner.learn(X, Y).loss.mean(axis=1)
     assert losses.tolist() == pytest.approx(
         [

@@ -120,8 +120,8 @@ def classified_rows(chunks: list[Chunk]) -> list[dict[str, Any]]:
                     "y": code,
                     "known": known,
                     "model": max(known, key=lambda c: known[c]) if known else None,
-                    "last_label": rows[-1]["y"] if rows else None,
-                    "majority_class": min(seen, key=lambda c: (-seen[c], c)) if seen else None,
+                    "no_change": rows[-1]["y"] if rows else None,
+                    "prior": min(seen, key=lambda c: (-seen[c], c)) if seen else None,
                 }
             )
             seen[code] += 1
@@ -155,7 +155,7 @@ def river_classified(rows: list[dict[str, Any]], n_classes: int) -> Values:
             cross_entropy.update(row["y"], row["known"])
             n_log_loss += 1
     wrong = [row["y"] != row["model"] for row in rows if row["model"] is not None]
-    wrong_last = [row["y"] != row["last_label"] for row in rows if row["last_label"] is not None]
+    wrong_last = [row["y"] != row["no_change"] for row in rows if row["no_change"] is not None]
     is_binary = n_classes == 2 and {row["y"] for row in rows if row["known"]} == {0, 1}
     return {
         **river_labels(rows, "model"),
@@ -182,10 +182,10 @@ def test_classification_agrees_with_river(seed: int, n_classes: int) -> None:
     evaluation = fed(PrequentialEvaluator("classification", window=WINDOW), chunks)
     rows = classified_rows(chunks)
     n_seen = 1 + max(row["y"] for row in rows)
-    for windowed, scored in ((False, rows), (True, rows[-WINDOW:])):
-        found = evaluation.windowed() if windowed else evaluation.metrics()
+    for rolling, scored in ((False, rows), (True, rows[-WINDOW:])):
+        found = evaluation.rolling() if rolling else evaluation.metrics()
         assert found == approx(river_classified(scored, n_seen))
-        for name, values in evaluation.baselines(windowed=windowed).items():
+        for name, values in evaluation.baselines(rolling=rolling).items():
             assert values == approx(river_labels(scored, name))
 
 
@@ -213,11 +213,11 @@ def test_regression_agrees_with_river(seed: int) -> None:
     y = [truth for truth, _ in model]
     last_value = list(zip(y, [*y[:1], *y], strict=False))
     mean = list(zip(y, [*y[:1], *(np.cumsum(y) / np.arange(1, len(y) + 1)).tolist()], strict=False))
-    for windowed, tail in ((False, slice(None)), (True, slice(-WINDOW, None))):
-        found = evaluation.windowed() if windowed else evaluation.metrics()
+    for rolling, tail in ((False, slice(None)), (True, slice(-WINDOW, None))):
+        found = evaluation.rolling() if rolling else evaluation.metrics()
         assert found == approx(river_measured(model[tail]))
-        baselines = evaluation.baselines(windowed=windowed)
-        assert baselines["last_value"] == approx(river_measured(last_value[tail]))
+        baselines = evaluation.baselines(rolling=rolling)
+        assert baselines["no_change"] == approx(river_measured(last_value[tail]))
         assert baselines["mean"] == approx(river_measured(mean[tail]))
 
 
@@ -234,9 +234,9 @@ def test_no_bit_depends_on_the_partition(seed: int, n_classes: int, window: int,
         for chunk in cut(chunks, rng):
             fed(pieces, [chunk])
             if rng.random() < 0.1:
-                pieces.windowed()
+                pieces.rolling()
     assert snapshot(pieces) == snapshot(whole)
-    assert pieces.windowed() == whole.windowed()
+    assert pieces.rolling() == whole.rolling()
     assert pieces.metrics() == whole.metrics()
 
 
@@ -250,14 +250,14 @@ def test_a_resumed_run_ends_with_the_same_bytes(seed: int, n_classes: int, where
     stopped = fed(PrequentialEvaluator(task, window=WINDOW), chunks[:stop])
     resumed = fed(PrequentialEvaluator.from_state_dict(stopped.state_dict()), chunks[stop:])
     assert snapshot(resumed) == snapshot(through)
-    assert resumed.baselines(windowed=True) == through.baselines(windowed=True)
+    assert resumed.baselines(rolling=True) == through.baselines(rolling=True)
 
 
 @settings(derandomize=True, deadline=None, max_examples=20)
 @given(SEEDS, st.integers(0, 5))
 def test_a_window_not_yet_full_is_the_whole_stream(seed: int, n_classes: int) -> None:
-    """Up to ``window`` rows, windowed and cumulative reports are the same to the last bit."""
+    """Up to ``window`` rows, rolling and cumulative reports are the same to the last bit."""
     task, chunks = any_stream(seed, n_classes, 60)
     evaluation = fed(PrequentialEvaluator(task, window=60), chunks)
-    assert evaluation.windowed() == evaluation.metrics()
-    assert evaluation.baselines(windowed=True) == evaluation.baselines()
+    assert evaluation.rolling() == evaluation.metrics()
+    assert evaluation.baselines(rolling=True) == evaluation.baselines()

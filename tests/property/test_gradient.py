@@ -27,7 +27,7 @@ def total_loss(learner: Learner, X: Floats, Y: Floats) -> float:
     probe = Learner(
         learner.n_inputs,
         learner.n_outputs,
-        hidden=learner.network.layer_sizes[1:-1],
+        hidden_layers=learner.network.layer_sizes[1:-1],
         activation=next(name for name, psi in ACTIVATIONS.items() if psi is learner._psi),
         output=next(name for name, loss in LOSSES.items() if loss is learner._loss),
         dtype="float64",
@@ -36,13 +36,13 @@ def total_loss(learner: Learner, X: Floats, Y: Floats) -> float:
     return float(probe.learn(X, Y).loss.sum())
 
 
-@pytest.mark.parametrize("engine", ["numpy", "compiled"])
+@pytest.mark.parametrize("backend", ["numpy", "compiled"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("output", LOSSES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @settings(max_examples=8, derandomize=True, deadline=None)
 @given(
-    hidden=st.lists(st.integers(1, 5), max_size=3),
+    hidden_layers=st.lists(st.integers(1, 5), max_size=3),
     sizes=st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 5)),
     seed=st.integers(0, 1000),
 )
@@ -59,8 +59,8 @@ def test_gradient_is_the_slope_of_the_loss(
     """Every component of the gradient sum is the central difference of the summed loss along that component."""
     n_inputs, n_outputs, b = sizes
     random = np.random.default_rng(seed)
-    settings: dict[str, Any] = {"hidden": hidden, "activation": activation, "output": output}
-    learner = Learner(n_inputs, n_outputs, dtype=dtype, engine=engine, **settings)
+    settings: dict[str, Any] = {"hidden_layers": hidden, "activation": activation, "output": output}
+    learner = Learner(n_inputs, n_outputs, dtype=dtype, backend=engine, **settings)
     learner.theta[:] = random.normal(size=learner.theta.size) * 0.8
     X, Y = random.normal(size=(n_inputs, b)), targets(output, n_outputs, b, random)
     assert learner.gradient(X, Y) == b

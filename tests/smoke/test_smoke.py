@@ -32,7 +32,7 @@ def test_every_command_works_from_the_console(tmp_path: Path) -> None:
     summary = json.loads(run(*train, cwd=tmp_path))
     assert summary["rows"] == 400
     again = json.loads(run("resume", "run", "--json", cwd=tmp_path))
-    assert again["theta_sha256"] == summary["theta_sha256"]
+    assert again["weights_sha256"] == summary["weights_sha256"]
     run("predict", "run", "rows.csv", "--output", "p.csv", cwd=tmp_path)
     assert len((tmp_path / "p.csv").read_text().splitlines()) == 401
     assert json.loads(run("evaluate", "run", "rows.csv", "--json", cwd=tmp_path))["metrics"]["accuracy"] > 0.8
@@ -53,5 +53,5 @@ def test_the_wheel_is_complete() -> None:
     assert version == f"stream-bp {importlib.metadata.version('stream-bp')}\n"
     expected = {"stream_bp/py.typed", "connectors/py.typed", "connectors/testing.py"}
     expected |= {f"stream_bp/report/templates/report.{kind}" for kind in ("html", "js", "css")}
-    expected |= {"stream_bp/docs/README.md", "stream_bp/docs/checkpoint.md", "stream_bp/docs/commands.md"}
+    expected |= {"stream_bp/docs/index.md", "stream_bp/docs/reference/checkpoint.md"}
     assert expected <= files or any("editable" in file for file in files)

@@ -29,7 +29,7 @@ from stream_bp.nn.schedules import SCHEDULES, Schedule
 from stream_bp.river import MLPClassifier
 
 TABLES: list[Choices[Any]] = [ACTIVATIONS, LOSSES, OPTIMIZERS, SCHEDULES, DETECTORS, choices.BACKENDS]
-OURS = {"optimizer": "lion", "activation": "softsign", "schedule": "warmup-linear", "drift": "never"}
+OURS = {"optimizer": "lion", "activation": "softsign", "lr_schedule": "warmup-linear", "drift_detector": "never"}
 
 
 class Lion(Optimizer):
@@ -130,8 +130,13 @@ def test_a_name_is_a_word_that_is_free(name: str) -> None:
 @pytest.mark.usefixtures("registered")
 def test_a_learner_takes_what_was_registered() -> None:
     """It learns, and goes on from its state to the same bits; the compiled engine says what it lacks."""
-    settings: dict[str, Any] = {"hidden": (8,), "optimizer": "lion", "activation": "softsign", "output": "labels"}
-    settings |= {"schedule": "linear", "decay_steps": 400, "seed": 1}
+    settings: dict[str, Any] = {
+        "hidden_layers": (8,),
+        "optimizer": "lion",
+        "activation": "softsign",
+        "output": "labels",
+    }
+    settings |= {"lr_schedule": "linear", "decay_steps": 400, "seed": 1}
     random = np.random.default_rng(0)
     X = random.normal(size=(400, 3, 8))
     Y = (X[:, :1] > X[:, 1:2]).astype(float)
@@ -142,10 +147,10 @@ def test_a_learner_takes_what_was_registered() -> None:
     first.learn(X[:150], Y[:150])
     second.load_state_dict(first.state_dict())
     second.learn(X[150:], Y[150:])
-    assert second.theta_sha256 == learner.theta_sha256
+    assert second.weights_sha256 == learner.weights_sha256
     assert learner.learning_rate == pytest.approx(0.002 * 0.1)
-    with pytest.raises(ConfigError, match=r"^engine: the compiled one has no activation 'softsign'; numpy has$"):
-        Learner(3, 1, engine="compiled", **settings)
+    with pytest.raises(ConfigError, match=r"^backend: the compiled one has no activation 'softsign'; numpy has$"):
+        Learner(3, 1, backend="compiled", **settings)
 
 
 @pytest.mark.usefixtures("registered")
@@ -154,7 +159,7 @@ def test_the_settings_take_it_and_name_it(setting: str, name: str) -> None:
     """As a value, in the list of a message, and as what was probably meant."""
     config = JobConfig.of({"target": "label", "batch_size": 1, setting: name})
     assert JobConfig.of(config.model_dump()) == config
-    assert config.engine_for(2) == ("compiled" if setting == "drift" else "numpy")
+    assert config.backend_for(2) == ("compiled" if setting == "drift_detector" else "numpy")
     listed = choices_of(JobConfig.model_fields[setting])
     assert name in listed
     with pytest.raises(ConfigError) as refused:
@@ -162,9 +167,9 @@ def test_the_settings_take_it_and_name_it(setting: str, name: str) -> None:
     assert str(refused.value) == (
         f"{setting}: expected one of {', '.join(listed)}; found '{name}s'; did you mean '{name}'?"
     )
-    if setting != "drift":
-        with pytest.raises(ConfigError, match=f"^engine: the compiled one has no {setting} '{name}'; numpy has$"):
-            JobConfig.of({"target": "label", "engine": "compiled", setting: name})
+    if setting != "drift_detector":
+        with pytest.raises(ConfigError, match=f"^backend: the compiled one has no {setting} '{name}'; numpy has$"):
+            JobConfig.of({"target": "label", "backend": "compiled", setting: name})
 
 
 @pytest.mark.usefixtures("registered")
@@ -176,16 +181,16 @@ def test_an_output_of_ones_own_is_for_a_learner_alone() -> None:
 
 def test_a_job_learns_saves_and_resumes(tmp_path: Path, registered: None) -> None:
     """Stopped and resumed, it ends in the bits of the job that was not; where nobody registered it, it says so."""
-    settings: dict[str, Any] = {"target": "label", "hidden": (6,), "batch_size": 1, "warmup_steps": 100, **OURS}
+    settings: dict[str, Any] = {"target": "label", "hidden_layers": (6,), "batch_size": 1, "warmup_steps": 100, **OURS}
     settings |= {"decay_steps": 3_000}
     Never.fed = 0
     whole = Job(open_source(rows()), **settings).run()
     assert (whole.metrics["accuracy"] or 0) > 0.85
-    assert whole.numerics["engine"] == "numpy"
+    assert whole.numerics["backend"] == "numpy"
     assert Never.fed > 0
     kept = {**settings, "run_dir": str(tmp_path / "run")}
     assert Job(open_source(rows()), max_rows=1_000, **kept).run().rows == 1_000
-    assert Job(open_source(rows()), **kept).run().theta_sha256 == whole.theta_sha256
+    assert Job(open_source(rows()), **kept).run().weights_sha256 == whole.weights_sha256
     OPTIMIZERS.unregister("lion")
     try:
         with pytest.raises(CheckpointError, match=r"settings: optimizer: expected one of sgd, .*, adam; found 'lion'"):
@@ -199,7 +204,7 @@ def test_the_command_line_takes_it(tmp_path: Path) -> None:
     """In a process that registered it: help, a job, the same job resumed, an error."""
     path, run = tmp_path / "rows.csv", tmp_path / "run"
     pacsv.write_csv(rows(600), path)
-    flags = [word for setting, name in OURS.items() for word in (f"--{setting}", name)]
+    flags = [word for setting, name in OURS.items() for word in (f"--{setting.replace('_', '-')}", name)]
     train = ["train", str(path), "--target", "label", "--quiet", "--batch-size", "4", *flags]
 
     def said(*arguments: str) -> str:
@@ -218,7 +223,7 @@ def test_the_command_line_takes_it(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("registered")
 def test_an_estimator_takes_it() -> None:
     """River's way in has the same choices; ``auto`` is NumPy's engine there, too."""
-    model = MLPClassifier(optimizer="lion", activation="softsign", schedule="linear")
+    model = MLPClassifier(optimizer="lion", activation="softsign", lr_schedule="linear")
     for row in rows(200).to_pylist():
         label = row.pop("label")
         model.learn_one(row, label)

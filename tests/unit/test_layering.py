@@ -122,7 +122,7 @@ def test_every_package_imports_only_from_rows_below_its_own(package: str) -> Non
 @pytest.mark.parametrize("package", LAYERS)
 def test_the_page_has_the_table(package: str) -> None:
     """The architecture page shows the same rows, and names every package."""
-    page = (ROOT / "stream_bp" / "docs" / "architecture.md").read_text()
+    page = (ROOT / "stream_bp" / "docs" / "explanation" / "architecture.md").read_text()
     table = page.partition(f"| row | `{package}` |")[2].partition("\n\n")[0]
     rows = re.findall(r"^\| \d+ \| (.*) \|$", table, flags=re.MULTILINE)
     assert [set(re.findall(r"`(\w+)`", row)) for row in rows] == LAYERS[package]
@@ -130,7 +130,7 @@ def test_the_page_has_the_table(package: str) -> None:
 
 def test_the_page_names_modules_that_exist() -> None:
     """Whatever it sends a reader to is there."""
-    page = (ROOT / "stream_bp" / "docs" / "architecture.md").read_text()
+    page = (ROOT / "stream_bp" / "docs" / "explanation" / "architecture.md").read_text()
     known = {name.removeprefix("stream_bp.") for name in modules("stream_bp")} | {*modules("connectors")}
     packages = {name.rpartition(".")[0] for name in known}
     for named in re.findall(r"`([a-z_]+(?:\.[a-z_]+)+)`", page):

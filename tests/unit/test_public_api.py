@@ -160,7 +160,7 @@ def test_the_public_names_are_these(place: str) -> None:
 
 def test_the_page_names_what_is_public() -> None:
     """The architecture page lists the same modules, and calls every other path private."""
-    page = (Path(stream_bp.__file__).parent / "docs" / "architecture.md").read_text()
+    page = (Path(stream_bp.__file__).parent / "docs" / "explanation" / "architecture.md").read_text()
     section = page.partition("## Public and private")[2].partition("What each exports")[0]
     assert set(re.findall(r"`((?:stream_bp|connectors)[\w.]*)`", section)) == set(PUBLIC)
 

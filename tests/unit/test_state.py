@@ -68,7 +68,7 @@ def test_errors_of_malformed_content_become_one_line() -> None:
 def test_what_has_state_comes_back_from_it() -> None:
     """Every part follows the one protocol, and its twin has the same state."""
     plan = ColumnPlan([Column("x", "number")], [Column("label", "string")], "classification")
-    model, twin = (MLPModel(Encoder(plan, labels=[["no", "yes"]]), "softmax", hidden=(3,)) for _ in range(2))
+    model, twin = (MLPModel(Encoder(plan, labels=[["no", "yes"]]), "softmax", hidden_layers=(3,)) for _ in range(2))
     model.learner.grow([], model.classes.know_all())
     model.scaler.observe(np.ones((1, 2, 3)))
     pairs: list[tuple[Stateful, Stateful]] = [

@@ -28,7 +28,7 @@ def run(sources: list[str], models: list[str], settings: dict[str, Any], *, as_j
     with telling_errors(watched, Console(stderr=True)):
         if not sources:
             raise ConfigError("no source: name the files, folders or patterns to learn from")
-        config = JobConfig.of({"batch_size": 1, **SINGLE_ROWS, "drift": "none", **settings})
+        config = JobConfig.of({"batch_size": 1, **SINGLE_ROWS, "drift_detector": "none", **settings})
         observe = partial(observing, watched, Console(stderr=True))
         with observe() as observer:
             source = open_source(*sources, **config.source_settings, on_message=observer.on_message)

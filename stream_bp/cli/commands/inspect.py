@@ -49,7 +49,7 @@ def _print_model(content: dict[str, Any]) -> None:
     console.print(escape(f"features: {', '.join(columns)}"))
     for target, labels in zip(content["config"]["target"], content["labels"], strict=False):
         console.print(escape(f"labels of {target}: {', '.join(map(str, labels))}"))
-    console.print(f"theta sha256: {content['theta_sha256']}")
+    console.print(f"weights sha256: {content['weights_sha256']}")
 
 
 def _print_job(content: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ def run(
     model: str,
     sources: list[str],
     file: str,
-    keep_columns: list[str],
+    passthrough_columns: list[str],
     reading: dict[str, Any],
     *,
     following: list[str],
@@ -27,7 +27,7 @@ def run(
         raise ConfigError(f"{following[0]}: it goes with --follow")
     loaded = checkpoints.load(model)
     source = open_for_checkpoint(loaded, sources, reading, None if is_quiet else output.remark)
-    written = inference.predict(loaded, source, file, keep_columns)
+    written = inference.predict(loaded, source, file, passthrough_columns)
     if not is_quiet:
         output.remark(f"{written['rows']:,} predictions in {file}", *describe_bad_rows(written["bad_rows"]))
     return 0

@@ -25,8 +25,8 @@ def run(
     settings: dict[str, Any],
     watching: dict[str, Any],
     *,
-    fresh: bool,
-    allow_different_numerics: bool,
+    restart: bool,
+    allow_inexact_resume: bool,
 ) -> int:
     """Predict rows as they arrive, into a folder; resume where the run directory holds this job."""
     watched = Watching.of(watching)
@@ -34,12 +34,12 @@ def run(
         loaded = checkpoints.load(model)
         if "run_dir" not in settings:
             raise ConfigError("run_dir: what follows keeps there how far it is; name one with --run-dir")
-        places = {"source": tuple(map(absolute, sources)), "predictions": absolute(settings["predictions"])}
+        places = {"source": tuple(map(absolute, sources)), "predictions_dir": absolute(settings["predictions_dir"])}
         config = inference.following(loaded, {**settings, **places})
-        how: dict[str, Any] = {"fresh": fresh, "allow_different_numerics": allow_different_numerics}
+        how: dict[str, Any] = {"restart": restart, "allow_inexact_resume": allow_inexact_resume}
         with observing(watched, Console(stderr=True)) as observer:
             summary = Job(open_for_job(config, observer), config, frozen=loaded, observer=observer, **how).run()
         if not watched.quiet:
             bad_rows = describe_bad_rows(summary.quality["bad_rows"])
-            output.remark(f"{summary.rows:,} predictions in {config.predictions}", *bad_rows)
+            output.remark(f"{summary.rows:,} predictions in {config.predictions_dir}", *bad_rows)
         return exit_code(summary.stop_reason)

@@ -15,7 +15,7 @@ from stream_bp.persistence.state_schema import saved_job
 __all__ = ["run"]
 
 
-def run(run_dir: str, watching: dict[str, Any], *, allow_different_numerics: bool, as_json: bool) -> int:
+def run(run_dir: str, watching: dict[str, Any], *, allow_inexact_resume: bool, as_json: bool) -> int:
     """Continue the job in a run directory, with the settings it was started with."""
     watched = Watching.of(watching)
     with telling_errors(watched, Console(stderr=True)):
@@ -29,4 +29,4 @@ def run(run_dir: str, watching: dict[str, Any], *, allow_different_numerics: boo
                 f"{run_dir} was learned from rows in memory; resume it from Python with the same rows"
             )
         config = config.model_copy(update={"run_dir": run_dir, "source": sources})
-        return learn(config, watched, as_json=as_json, fresh=False, allow_different_numerics=allow_different_numerics)
+        return learn(config, watched, as_json=as_json, restart=False, allow_inexact_resume=allow_inexact_resume)

@@ -18,8 +18,8 @@ def run(
     config: str | None,
     settings: dict[str, Any],
     *,
-    fresh: bool,
-    allow_different_numerics: bool,
+    restart: bool,
+    allow_inexact_resume: bool,
     as_json: bool,
 ) -> int:
     """Learn the rows of some places, under the settings of a TOML file and those given, which win."""
@@ -33,8 +33,8 @@ def run(
             raise ConfigError("no source: name the files, folders or patterns to learn from")
         # The job may be resumed from another folder.
         places: dict[str, Any] = {"source": tuple(map(absolute, job_config.source))}
-        if job_config.predictions is not None:
-            places["predictions"] = absolute(job_config.predictions)
+        if job_config.predictions_dir is not None:
+            places["predictions_dir"] = absolute(job_config.predictions_dir)
         job_config = job_config.model_copy(update=places)
-        how: dict[str, Any] = {"fresh": fresh, "allow_different_numerics": allow_different_numerics}
+        how: dict[str, Any] = {"restart": restart, "allow_inexact_resume": allow_inexact_resume}
         return learn(job_config, watched, as_json=as_json, **how)

@@ -55,10 +55,10 @@ CASES = {
     "feature absent": (["rows.parquet", "--target", "label", "--features", "z"], 2, "feature column 'z' is not"),
     "words as values": (["rows.parquet", "--target", "label", "--task", "regression"], 1, "not a number"),
     "feature twice": (["rows.parquet", "--target", "label", "--features", "x", "--features", "x"], 2, "given twice"),
-    "huge layer": (["rows.parquet", "--target", "label", "--hidden", "9" * 20], 2, "hidden: "),
+    "huge layer": (["rows.parquet", "--target", "label", "--hidden-layers", "9" * 20], 2, "hidden_layers: "),
     "source of a number": (["--config", "number.toml"], 2, "source: "),
     "a scheme": (["ftp://host/rows.parquet", "--target", "label"], 1, "scheme 'ftp' is not supported"),
-    "hidden of 0": (["rows.parquet", "--target", "label", "--hidden", "8,0"], 2, "hidden: "),
+    "hidden of 0": (["rows.parquet", "--target", "label", "--hidden-layers", "8,0"], 2, "hidden_layers: "),
     "unknown key": (
         ["rows.parquet", "--config", "job.toml"],
         2,
@@ -111,16 +111,16 @@ def test_what_is_no_checkpoint_is_refused(place: Path, command: str, name: str) 
 
 
 def test_another_job_is_refused_and_fresh_starts_over(place: Path) -> None:
-    """A run directory of another job names the difference; --fresh learns the new one."""
+    """A run directory of another job names the difference; --restart learns the new one."""
     train = ["train", "rows.parquet", "--target", "label", "--run-dir", "run", "--json"]
     first = json.loads(run(*train, cwd=place).stdout)
-    other = run(*train, "--hidden", "8", cwd=place)
+    other = run(*train, "--hidden-layers", "8", cwd=place)
     assert other.returncode == 3
     assert "hidden is 8 here and 64 there" in other.stderr
     again = json.loads(run(*train, cwd=place).stdout)
-    assert (again["theta_sha256"], again["rows"]) == (first["theta_sha256"], 300)
-    fresh = json.loads(run(*train, "--hidden", "8", "--fresh", cwd=place).stdout)
-    assert fresh["theta_sha256"] != first["theta_sha256"]
+    assert (again["weights_sha256"], again["rows"]) == (first["weights_sha256"], 300)
+    fresh = json.loads(run(*train, "--hidden-layers", "8", "--restart", cwd=place).stdout)
+    assert fresh["weights_sha256"] != first["weights_sha256"]
     assert fresh["resumed_from"] is None
 
 
@@ -151,7 +151,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over_aloud(place: Path) -> None:
     done = run(*train, cwd=place)
     assert done.returncode == 0
     assert "passed over a damaged checkpoint" in done.stderr
-    assert json.loads(done.stdout)["theta_sha256"] == whole["theta_sha256"]
+    assert json.loads(done.stdout)["weights_sha256"] == whole["weights_sha256"]
     for path in (place / "run" / "checkpoints").iterdir():
         flip(path)
     assert run(*train, cwd=place).returncode == 3
@@ -179,7 +179,7 @@ def test_a_bad_row_loses_nothing_that_was_learned(place: Path) -> None:
         "train", "word.csv", "--target", "label", "--run-dir", "run", "--batch-size", "256", "--json", cwd=place
     )
     whole = run("train", "word.csv", "--target", "label", "--batch-size", "256", "--json", cwd=place)
-    theta = [json.loads(done.stdout)["theta_sha256"] for done in (again, whole)]
+    theta = [json.loads(done.stdout)["weights_sha256"] for done in (again, whole)]
     assert theta[0] == theta[1]
 
 
@@ -271,9 +271,9 @@ def test_stop_rules(place: Path, options: list[str], reason: str, rows: int) -> 
     first, again = (json.loads(run(*train, cwd=place).stdout) for _ in "12")
     assert (first["stop_reason"], first["rows"]) == (reason, rows)
     assert (again["stop_reason"], again["rows"]) == (reason, rows)
-    assert again["theta_sha256"] == first["theta_sha256"]
+    assert again["weights_sha256"] == first["weights_sha256"]
     assert {"minibatches", "epochs", "loss", "metrics", "baselines", "rows_per_second", "seconds"} <= set(first)
-    assert {"peak_rss_bytes", "theta_sha256", "checkpoint"} <= set(first)
+    assert {"peak_rss_bytes", "weights_sha256", "checkpoint"} <= set(first)
 
 
 def test_the_history_is_one_table_without_gap_or_duplicate(place: Path) -> None:
@@ -291,7 +291,7 @@ def test_the_history_is_one_table_without_gap_or_duplicate(place: Path) -> None:
     assert (place / "run" / "history.csv").read_bytes() == (place / "whole" / "history.csv").read_bytes()
     assert rows == sorted(set(rows))
     assert rows[-1] == 5000
-    assert {"accuracy", "windowed_accuracy", "last_label_accuracy", "loss", "delta_rms_1"} <= set(history.column_names)
+    assert {"accuracy", "rolling_accuracy", "no_change_accuracy", "loss", "delta_rms_1"} <= set(history.column_names)
 
 
 def test_a_third_class_under_a_sigmoid_keeps_what_was_learned_before_it(place: Path) -> None:
@@ -306,7 +306,7 @@ def test_a_third_class_under_a_sigmoid_keeps_what_was_learned_before_it(place: P
     assert "third class 'c'" in done.stderr
     content = json.loads(run("inspect", "run", "--json", cwd=place).stdout)
     assert (content["rows"], content["position"]["cursor"]["row"]) == (2000, 2000)
-    assert run(*train, "--max-rows", "1600", "--fresh", cwd=place).returncode == 0
+    assert run(*train, "--max-rows", "1600", "--restart", cwd=place).returncode == 0
 
 
 def test_whole_labels_beyond_exact_floats_are_labels(place: Path) -> None:
@@ -319,6 +319,17 @@ def test_whole_labels_beyond_exact_floats_are_labels(place: Path) -> None:
 
 def test_an_interval_counts_however_it_is_written(place: Path) -> None:
     """+10 minibatches are 10 minibatches."""
-    train = ["train", "rows.parquet", "--target", "label", "--batch-size", "4", "--keep", "100", "--run-dir", "run"]
+    train = [
+        "train",
+        "rows.parquet",
+        "--target",
+        "label",
+        "--batch-size",
+        "4",
+        "--keep-checkpoints",
+        "100",
+        "--run-dir",
+        "run",
+    ]
     run(*train, "--checkpoint-every", "+10", cwd=place)
     assert len(list((place / "run" / "checkpoints").glob("step-*"))) == 1 + 7 + 1

@@ -60,7 +60,7 @@ class Silent(Observer):
 
 def run(*models: str, **settings: Any) -> Comparison:
     """Compare models on the rows."""
-    usual = {"target": "label", "features": ["x", "word", "flag", "y"], "hidden": [4], "batch_size": 1}
+    usual = {"target": "label", "features": ["x", "word", "flag", "y"], "hidden_layers": [4], "batch_size": 1}
     config = JobConfig.of({**usual, **settings})
     return compare(open_source(table()), config, models, lambda name: nullcontext[Observer](Silent()))
 
@@ -87,10 +87,10 @@ def test_a_score_is_that_of_a_job_of_the_model() -> None:
     """Alone or beside others, before or after them, a model comes to the same."""
     comparison = run("hoeffding-tree", "mlp")
     settings: dict[str, Any] = {"target": "label", "features": ["x", "word", "flag", "y"], "batch_size": 1}
-    alone = Job(open_source(table()), hidden=(4,), **settings).run()
+    alone = Job(open_source(table()), hidden_layers=(4,), **settings).run()
     of_river = Job(open_source(table()), model=tree.HoeffdingTreeClassifier(), **settings).run()
     assert [score.metrics for score in comparison.scores] == [of_river.metrics, alone.metrics]
-    assert [score.windowed for score in comparison.scores] == [of_river.windowed, alone.windowed]
+    assert [score.rolling for score in comparison.scores] == [of_river.rolling, alone.rolling]
     assert comparison.baselines == alone.baselines
     assert [score.model for score in comparison.scores] == ["HoeffdingTreeClassifier", "layers 9-4-3"]
 
@@ -105,7 +105,7 @@ def test_a_curve_is_a_function_of_the_rows(batch_size: int) -> None:
     assert xs[0][-1] == N_ROWS
     assert np.diff(xs[0]).max() <= 50 + batch_size
     assert len(xs[0]) >= N_ROWS / (50 + batch_size)
-    assert first[0].curve[-1][1] == first[0].windowed["accuracy"]
+    assert first[0].curve[-1][1] == first[0].rolling["accuracy"]
 
 
 WRONG = {
@@ -197,7 +197,7 @@ def test_the_command_prints_a_table_and_a_drawing_in_plain_text(place: Path) -> 
     assert done.stdout.startswith("regression of value, 600 rows\n")
     lines = done.stdout.splitlines()
     assert lines[1].split() == ["model", "mae", "last", "1000", "rmse", "r2", "rows/s", "memory"]
-    assert [line.split("  ")[0] for line in lines[2:6]] == ["mlp", "linear", "last value", "mean"]
+    assert [line.split("  ")[0] for line in lines[2:6]] == ["mlp", "linear", "no change", "mean"]
     assert all(line.endswith("KiB") for line in lines[2:4])
     assert "mae over the last 1000 rows" in lines
     assert max(map(len, lines)) <= 80
@@ -212,14 +212,14 @@ def test_the_command_prints_a_table_and_a_drawing_in_plain_text(place: Path) -> 
 
 def test_the_command_writes_one_object(place: Path) -> None:
     """Everything of the table, and the curves."""
-    done = command("--target", "label", "--models", "mlp, naive-bayes", "--json", "--hidden", "3", cwd=place)
+    done = command("--target", "label", "--models", "mlp, naive-bayes", "--json", "--hidden-layers", "3", cwd=place)
     content = json.loads(done.stdout)
     assert [score["name"] for score in content["scores"]] == ["mlp", "naive-bayes"]
-    assert {"name", "model", "rows", "metrics", "windowed", "rows_per_second", "memory_bytes", "curve"} == set(
+    assert {"name", "model", "rows", "metrics", "rolling", "rows_per_second", "memory_bytes", "curve"} == set(
         content["scores"][0]
     )
     assert content["scores"][0]["curve"][-1][0] == N_ROWS
-    assert set(content["baselines"]) == {"last_label", "majority_class"}
+    assert set(content["baselines"]) == {"no_change", "prior"}
     assert (content["task"], content["target"], content["curve_metric"]) == ("classification", "label", "accuracy")
 
 
@@ -228,7 +228,7 @@ def test_the_command_writes_one_object(place: Path) -> None:
     [
         (["--target", "label", "--models", "forest"], 2, "there is no model 'forest'"),
         (["--models", "mlp"], 2, "no target"),
-        (["--target", "label", "--hidden", "0"], 2, "hidden: "),
+        (["--target", "label", "--hidden-layers", "0"], 2, "hidden_layers: "),
         (["--target", "nobody"], 2, "target column 'nobody' is not in the source"),
     ],
 )

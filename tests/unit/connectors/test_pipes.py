@@ -564,7 +564,7 @@ def labelled(start: int, stop: int) -> bytes:
 
 def train(run_dir: Path, *arguments: str) -> "subprocess.Popen[bytes]":
     """Start a job that learns from standard input."""
-    settings = ["--target", "label", "--batch-size", "8", "--hidden", "4", "--checkpoint-every", "5"]
+    settings = ["--target", "label", "--batch-size", "8", "--hidden-layers", "4", "--checkpoint-every", "5"]
     command = [sys.executable, "-m", "stream_bp", "train", "-", *settings, "--run-dir", str(run_dir), *arguments]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
@@ -641,7 +641,7 @@ def test_a_job_says_once_that_it_waits(
         place.mkdir()
     settings = {"target": "label", "follow": True, "idle_timeout": "0.2s", **watching}
     with pytest.raises(SourceError, match=f"{place}: no data came"):
-        train_command.run([str(place)], None, settings, fresh=False, allow_different_numerics=False, as_json=False)
+        train_command.run([str(place)], None, settings, restart=False, allow_inexact_resume=False, as_json=False)
     said = [line for line in capsys.readouterr().err.splitlines() if "waiting" in line]
     line = f"{place}: waiting for the first rows"
     if watching.get("log_format") == "json":
@@ -657,7 +657,7 @@ def test_what_reads_a_pipe_beside_a_job_says_that_it_waits(
     """Rows that come after that are read."""
     monkeypatch.setattr(intervals, "PATIENCE_S", 0.0)
     (tmp_path / "rows.csv").write_bytes(labelled(0, 40))
-    Job(open_source(tmp_path / "rows.csv"), target="label", run_dir=str(tmp_path / "run"), hidden=(4,)).run()
+    Job(open_source(tmp_path / "rows.csv"), target="label", run_dir=str(tmp_path / "run"), hidden_layers=(4,)).run()
     pipe, said, is_told = fifo(tmp_path), list[str](), threading.Event()
 
     def write() -> None:

@@ -57,8 +57,8 @@ def test_the_canary_comes_out_nowhere(host: str, tmp_path: Path) -> None:
     """It is in no log, result, error, traceback, journal, checkpoint, prediction or report."""
     place = address(host)
     (tmp_path / "job.toml").write_text(f'source = "{place}"\ntarget = "label"\nrun-dir = "run"\nlog-format = "json"\n')
-    said = say("train", "--config", "job.toml", "--max-rows", "500", "--predictions", "beside", cwd=tmp_path)
-    said += say("train", "--config", "job.toml", "--predictions", "beside", "--json", cwd=tmp_path)
+    said = say("train", "--config", "job.toml", "--max-rows", "500", "--predictions-dir", "beside", cwd=tmp_path)
+    said += say("train", "--config", "job.toml", "--predictions-dir", "beside", "--json", cwd=tmp_path)
     said += say("resume", "run", cwd=tmp_path, succeeds=False)  # the address has to be given again
     said += say("inspect", "run", cwd=tmp_path) + say("inspect", "run", "--json", cwd=tmp_path)
     said += say("evaluate", "run", place, cwd=tmp_path)

@@ -14,14 +14,15 @@ import stream_bp
 from connectors import Follow, open_source
 from stream_bp import inference
 from stream_bp.config.job import JobConfig
+from stream_bp.job.history import COLUMNS
 from stream_bp.job.job import Job
+from stream_bp.metrics import PrequentialEvaluator
 from stream_bp.persistence import checkpoints
 from stream_bp.persistence.checkpoints import Snapshot, load
-from stream_bp.persistence.run_directory import RUN_FILES
 from stream_bp.river import MLPClassifier
 from tests.pages import blocks
 
-PAGE = Path(stream_bp.__file__).parent / "docs" / "checkpoint.md"
+PAGE = Path(stream_bp.__file__).parent / "docs" / "reference" / "checkpoint.md"
 BAD_ROWS = "x,kind,label\n1,a,no\n,b,yes\ntoo few\n2,c,no\n"
 
 
@@ -41,7 +42,9 @@ def rows() -> pa.Table:
 
 def learned(folder: Path, source: Any, **settings: Any) -> Snapshot:
     """Return what a job leaves."""
-    summary = Job(source, JobConfig.of({"batch_size": 4, "hidden": (3,), "run_dir": str(folder), **settings})).run()
+    summary = Job(
+        source, JobConfig.of({"batch_size": 4, "hidden_layers": (3,), "run_dir": str(folder), **settings})
+    ).run()
     return load(str(summary.checkpoint)).snapshot
 
 
@@ -51,7 +54,7 @@ def snapshots(tmp_path_factory: pytest.TempPathFactory) -> list[Snapshot]:
     place = tmp_path_factory.mktemp("kinds")
     memory = open_source(rows())
     (place / "bad.csv").write_text(BAD_ROWS)
-    parts = {"predictions": str(place / "parts")}
+    parts = {"predictions_dir": str(place / "parts")}
     shuffled = {"target": "label", "ignore": ["value", "other"], "shuffle_window": 16, "max_rows": 44}
     found = [
         learned(place / "softmax", memory, target="label", ignore=["value", "other"], optimizer="adam", **parts),
@@ -70,8 +73,8 @@ def under_other_numerics(folder: Path, settings: dict[str, Any]) -> Snapshot:
     loaded = load(folder)
     state = {**loaded.snapshot.state, "fingerprint": {**loaded.snapshot.state["fingerprint"], "numpy": "0"}}
     checkpoints.save(replace(loaded.snapshot, state=state), loaded.path)
-    config = JobConfig.of({"batch_size": 4, "hidden": (3,), "run_dir": str(folder), **settings, "max_rows": 60})
-    Job(open_source(rows()), config, allow_different_numerics=True).run()
+    config = JobConfig.of({"batch_size": 4, "hidden_layers": (3,), "run_dir": str(folder), **settings, "max_rows": 60})
+    Job(open_source(rows()), config, allow_inexact_resume=True).run()
     return load(folder).snapshot
 
 
@@ -79,7 +82,11 @@ def frozen(place: Path) -> Snapshot:
     """Return what is left by what predicts as rows come."""
     (place / "come").mkdir()
     (place / "come" / "1.csv").write_text("x,kind,value,label\n1,a,1,no\n2,b,1,yes\n")
-    places = {"source": (str(place / "come"),), "run_dir": str(place / "frozen"), "predictions": str(place / "said")}
+    places = {
+        "source": (str(place / "come"),),
+        "run_dir": str(place / "frozen"),
+        "predictions_dir": str(place / "said"),
+    }
     loaded = load(place / "softmax")
     config = inference.following(loaded, {**places, "idle_timeout": "0.1s"})
     source = open_source(str(place / "come"), follow=Follow("name", 0.1))
@@ -157,24 +164,18 @@ def test_the_settings_are_those_of_the_command(snapshots: list[Snapshot]) -> Non
 
 
 @pytest.mark.parametrize("name", ["softmax", "values"])
-def test_the_columns_of_a_history_are_documented(snapshots: list[Snapshot], tmp_path: Path, name: str) -> None:
-    """All of them, and in their order those that have a name of their own."""
+def test_the_columns_of_a_history_are_documented(tmp_path: Path, name: str) -> None:
+    """All of them have a meaning in the code, from which the page is made, and stand in its order."""
     target, other = ("label", "value") if name == "softmax" else ("value", "label")
     learned(tmp_path, open_source(rows()), target=target, ignore=[other, "other"])
     header = (tmp_path / "history.csv").read_text().splitlines()[0].split(",")
-    told = [column for kind, _, names in tables() if kind == "column" for column in names]
-    metrics = "|".join(told[told.index("accuracy") : told.index("missing")])
-    baselines = "last_label|majority_class|last_value|mean"
+    evaluation = PrequentialEvaluator("classification" if name == "softmax" else "regression", 1)
+    metrics, baselines = "|".join(evaluation.metrics()), "|".join(evaluation.baselines())
     kinds = {"METRIC": f"({metrics})", "BASELINE": f"({baselines})", "LAYER": r"\d+"}
-    patterns = [re.sub("METRIC|BASELINE|LAYER", lambda kind: kinds[kind[0]], column) for column in told]
+    patterns = [re.sub("METRIC|BASELINE|LAYER", lambda kind: kinds[kind[0]], column) for column in COLUMNS]
     places = [next(i for i, pattern in enumerate(patterns) if re.fullmatch(pattern, column)) for column in header]
     n_layers = 2
     assert places[: -2 * n_layers] == sorted(places[: -2 * n_layers])
-
-
-def test_the_columns_of_the_other_journals_are_documented() -> None:
-    """Those of the quarantine, and of the events."""
-    assert {*(RUN_FILES["quarantine"].columns or ()), *(RUN_FILES["events"].columns or ())} <= documented("column")
 
 
 def test_the_reader_of_the_page_needs_numpy_alone() -> None:

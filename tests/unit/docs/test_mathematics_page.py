@@ -11,7 +11,7 @@ from stream_bp.nn.optimizers import OPTIMIZERS
 from stream_bp.nn.schedules import SCHEDULES
 
 PACKAGE = Path(stream_bp.__file__).parent
-PAGE = (PACKAGE / "docs" / "mathematics.md").read_text()
+PAGE = (PACKAGE / "docs" / "explanation" / "mathematics.md").read_text()
 CITED = re.compile(r"eq\. (\d+(?:-\d+)?(?:(?:, | and )\d+(?:-\d+)?)*)")
 CORE = {f"nn.{path.stem}" for path in (PACKAGE / "nn").glob("*.py") if path.stem != "__init__"}
 TABLE = PAGE.partition("## Where it is in the code")[2]

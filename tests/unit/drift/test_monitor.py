@@ -238,20 +238,23 @@ def test_a_job_tells_of_drift(tmp_path: Path) -> None:
     events = lines(tmp_path / "run" / "events.csv")
     errors_grown = [event for event in events if event["event"] == "error_drift"]
     assert [HALF < int(event["row"]) <= HALF + 1024 for event in errors_grown] == [True]
-    (moved,) = [event for event in events if event["event"] == "feature_drift"]
-    assert HALF < int(moved["row"]) <= HALF + 2000
-    assert {word.split()[0] for word in moved["detail"].split(", ")} == {"z", "kind"}
-    journal = lines(tmp_path / "run" / "drift.csv")
+    assert [(event["subject"], float(event["before"]) < float(event["after"])) for event in errors_grown] == [
+        ("error", True)
+    ]
+    moved = [event for event in events if event["event"] == "feature_drift"]
+    assert {event["subject"] for event in moved} == {"z", "kind"}
+    assert all(HALF < int(event["row"]) <= HALF + 2000 and float(event["after"]) >= 0.25 for event in moved)
+    journal = lines(tmp_path / "run" / "feature_drift.csv")
     assert {line["feature"] for line in journal} == {"z", "kind"}
     assert all(int(line["row"]) > HALF and float(line["psi"]) >= 0.1 for line in journal)
 
 
 def test_nothing_is_watched_where_that_is_asked_for(tmp_path: Path) -> None:
     """No event, no journal; what is learned is the same."""
-    watched, unwatched = learn(stream(), tmp_path / "a"), learn(stream(), tmp_path / "b", drift="none")
+    watched, unwatched = learn(stream(), tmp_path / "a"), learn(stream(), tmp_path / "b", drift_detector="none")
     assert not (tmp_path / "b" / "events.csv").exists()
-    assert not (tmp_path / "b" / "drift.csv").exists()
-    assert watched.theta_sha256 == unwatched.theta_sha256
+    assert not (tmp_path / "b" / "feature_drift.csv").exists()
+    assert watched.weights_sha256 == unwatched.weights_sha256
 
 
 @pytest.mark.parametrize("how", ["boost-learning-rate", "reset-optimizer", "reset-head"])
@@ -269,7 +272,7 @@ def test_a_reaction_changes_what_is_learned_from_then_on(how: str, tmp_path: Pat
 def test_a_reaction_that_nothing_calls_for_is_refused() -> None:
     """It needs a detector, and a network."""
     with pytest.raises(ConfigError, match="on_drift: nothing watches"):
-        learn(stream(100), drift="none", on_drift="reset-head")
+        learn(stream(100), drift_detector="none", on_drift="reset-head")
     from river.linear_model import LogisticRegression
 
     with pytest.raises(ConfigError, match="on_drift is a setting of the network"):
@@ -293,11 +296,11 @@ def test_an_optimiser_that_was_reset_begins_as_a_new_one() -> None:
     """Its next step is the first of one that has the same weights, the correction for its start included."""
     random = np.random.default_rng(0)
     X, Y = random.normal(size=(2, 3, 8)), random.normal(size=(2, 1, 8))
-    old = Learner(3, 1, output="identity", optimizer="adam", hidden=(4,))
+    old = Learner(3, 1, output="identity", optimizer="adam", hidden_layers=(4,))
     for _ in range(50):
         old.learn(X[0], Y[0])
     old.reset_optimizer()
-    new = Learner(3, 1, output="identity", optimizer="adam", hidden=(4,))
+    new = Learner(3, 1, output="identity", optimizer="adam", hidden_layers=(4,))
     new.theta[:] = old.theta
     old.learn(X[1], Y[1])
     new.learn(X[1], Y[1])
@@ -307,7 +310,7 @@ def test_an_optimiser_that_was_reset_begins_as_a_new_one() -> None:
 def test_a_head_that_was_reset_says_nothing_yet() -> None:
     """Every class is as likely; the layers below are as they were."""
     table = stream(4000)
-    learner = Learner(2, 2, hidden=(4,))
+    learner = Learner(2, 2, hidden_layers=(4,))
     X = np.stack([table["x"].to_numpy(), table["z"].to_numpy()])
     Y = np.stack([X[0] > 0, X[0] <= 0]).astype(float)
     learner.learn(X, Y)
@@ -319,7 +322,7 @@ def test_a_head_that_was_reset_says_nothing_yet() -> None:
 
 def test_older_checkpoints_go_on_watched(tmp_path: Path) -> None:
     """One without a watch begins to watch where it goes on."""
-    learn(stream(), tmp_path / "run", drift="none", max_rows=HALF)
+    learn(stream(), tmp_path / "run", drift_detector="none", max_rows=HALF)
     loaded = load(tmp_path / "run")
     assert loaded.snapshot.state["drift"] is None
     assert not [name for name in loaded.snapshot.tensors if name.startswith("drift.")]

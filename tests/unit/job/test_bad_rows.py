@@ -35,7 +35,9 @@ def write(path: Path, bad: dict[int, str] | None = None) -> Path:
 
 def run(path: Path, **settings: Any) -> Summary:
     """Learn a file."""
-    config = JobConfig.of({"target": "label", "batch_size": 8, "hidden": (4,), "checkpoint_every": "1", **settings})
+    config = JobConfig.of(
+        {"target": "label", "batch_size": 8, "hidden_layers": (4,), "checkpoint_every": "1", **settings}
+    )
     return Job(open_source(path, **config.source_settings), config).run()
 
 
@@ -118,7 +120,7 @@ def test_bad_rows_are_kept_with_their_place_reason_and_bytes(tmp_path: Path) -> 
     path = write(tmp_path / "rows.csv")
     summary = run(path, on_bad_row="quarantine", run_dir=str(tmp_path / "run"))
     clean = run(write(tmp_path / "clean.csv", {}))
-    assert (summary.rows, summary.theta_sha256, summary.metrics) == (200, clean.theta_sha256, clean.metrics)
+    assert (summary.rows, summary.weights_sha256, summary.metrics) == (200, clean.weights_sha256, clean.metrics)
     assert summary.quality["bad_rows"] == {"fields": 2, "type": 1, "quotes": 1, "nul": 1}
     kept = quarantined(tmp_path / "run")
     assert [(int(row["row"]), row["kind"]) for row in kept] == [
@@ -167,7 +169,7 @@ def test_a_bad_row_too_many_ends_the_job(tmp_path: Path, limit: str, row: int) -
     summary = run(path, max_bad_rows="5", **settings)
     assert summary.rows == 200
     whole = run(path, max_bad_rows="5", on_bad_row="quarantine", run_dir=str(tmp_path / "whole"))
-    assert summary.theta_sha256 == whole.theta_sha256
+    assert summary.weights_sha256 == whole.weights_sha256
     assert quarantined(run_dir) == quarantined(tmp_path / "whole")
 
 
@@ -336,7 +338,7 @@ def test_a_wrong_checksum_costs_no_row(tmp_path: Path) -> None:
     path.write_bytes(data)
     summaries = [run(path, on_bad_row="skip") for _ in range(8)]
     assert {summary.rows for summary in summaries} == {300}
-    assert len({summary.theta_sha256 for summary in summaries}) == 1
+    assert len({summary.weights_sha256 for summary in summaries}) == 1
     assert summaries[0].quality["bad_rows"] == {"damage": 1}
 
 

@@ -100,7 +100,7 @@ def test_words_for_nothing_and_a_decimal_comma_are_the_jobs(tmp_path: Path) -> N
         assert done.returncode == 0, done.stderr
         assert run("resume", name, cwd=tmp_path).returncode == 0
     assert "x (number), w (string)" in run("inspect", "rows", cwd=tmp_path).stdout
-    assert inspected("rows", tmp_path)["theta_sha256"] == inspected("usual", tmp_path)["theta_sha256"]
+    assert inspected("rows", tmp_path)["weights_sha256"] == inspected("usual", tmp_path)["weights_sha256"]
     assert score("rows", "rows.csv", place=tmp_path) == score("rows", "usual.csv", *as_usual, place=tmp_path)
     metrics = score("usual", "rows.csv", *as_written, place=tmp_path)["metrics"]
     assert score("rows", "rows.csv", place=tmp_path)["metrics"] == metrics
@@ -252,14 +252,14 @@ def test_models_are_compared_on_the_rows_that_can_be_read(place: Path) -> None:
 def test_a_checkpoint_shows_what_its_job_counted(place: Path) -> None:
     """In the object and in words: what was missing, clipped, without target, skipped, and bad before its last row."""
     write(place / "gaps.csv", {20: "1;2", 30: ";1;a", 31: "1;;", 110: "1000000;1;b"})
-    train = ["train", "gaps.csv", "--target", "label", "--run-dir", "gaps", "--missing", "skip", *SKIP, "--json"]
+    train = ["train", "gaps.csv", "--target", "label", "--run-dir", "gaps", "--missing", "drop-row", *SKIP, "--json"]
     quality = json.loads(run(*train, cwd=place).stdout)["quality"]
     content = json.loads(run("inspect", "gaps", "--json", cwd=place).stdout)
     assert content["quality"] == quality
     assert quality == {
         "missing": {"größe": 1, "y": 1},
-        "clipped": {"größe": 1},
-        "without_target": {},
+        "clipped_values": {"größe": 1},
+        "rows_without_target": {},
         "skipped": 2,
         "bad_rows": {"fields": 1},
     }

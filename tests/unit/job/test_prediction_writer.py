@@ -24,13 +24,19 @@ from stream_bp.persistence.checkpoints import load
 from stream_bp.persistence.filesystem import FileSystem
 from tests.crash.jobs import rows
 
-USUAL: dict[str, Any] = {"target": "label", "ignore": ["value"], "hidden": (4,), "batch_size": 8, "engine": "numpy"}
+USUAL: dict[str, Any] = {
+    "target": "label",
+    "ignore": ["value"],
+    "hidden_layers": (4,),
+    "batch_size": 8,
+    "backend": "numpy",
+}
 VALUES: dict[str, Any] = {**USUAL, "target": "value", "ignore": ["label"]}
 
 
 def run(place: Path, table: pa.Table, **settings: Any) -> Summary:
     """Learn rows, with predictions in a folder beside the run directory."""
-    folders = {"run_dir": str(place / "run"), "predictions": str(place / "predictions")}
+    folders = {"run_dir": str(place / "run"), "predictions_dir": str(place / "predictions")}
     return Job(open_source(table), JobConfig.of({**USUAL, **folders, "checkpoint_every": "20", **settings})).run()
 
 
@@ -65,7 +71,7 @@ def test_they_are_the_same_without_a_look_at_the_parts(tmp_path: Path) -> None:
     """What is learned is what a job without predictions learns."""
     table = rows(500)
     plain = Job(open_source(table), JobConfig.of(USUAL)).run()
-    assert run(tmp_path, table, keep_columns=["value", "x"]).theta_sha256 == plain.theta_sha256
+    assert run(tmp_path, table, passthrough_columns=["value", "x"]).weights_sha256 == plain.weights_sha256
 
 
 def test_each_prediction_is_that_of_a_loop_by_hand(tmp_path: Path) -> None:
@@ -138,7 +144,7 @@ def test_several_targets(tmp_path: Path) -> None:
 def test_a_row_that_is_skipped_has_no_prediction(tmp_path: Path, task: dict[str, Any]) -> None:
     """Where a feature is missing and such rows are skipped, everything but the numbers of the row is null."""
     table = rows(400)
-    run(tmp_path, table, **{**task, "missing": "skip", "keep_columns": ["n"]})
+    run(tmp_path, table, **{**task, "missing": "drop-row", "passthrough_columns": ["n"]})
     found = read(tmp_path)
     is_gap = np.isnan(table["x"].to_numpy())
     assert is_gap.any()
@@ -153,7 +159,7 @@ def test_columns_are_kept_in_their_own_types(tmp_path: Path) -> None:
     """They need not be features, nor be anything that could be one; a feature has the type that it is learned in."""
     table = rows(300).append_column("tags", pa.array([[str(i)] for i in range(300)]))
     table = table.append_column("day", pa.array(range(300), pa.int32()).cast(pa.date32()))
-    run(tmp_path, table, ignore=["value", "tags", "day", "n"], keep_columns=["day", "tags", "n", "kind", "x"])
+    run(tmp_path, table, ignore=["value", "tags", "day", "n"], passthrough_columns=["day", "tags", "n", "kind", "x"])
     found = read(tmp_path)
     assert found.schema.names[:8] == ["row", "epoch", "day", "tags", "n", "kind", "x", "label"]
     for name in ("day", "tags", "n", "kind"):
@@ -165,7 +171,7 @@ def test_columns_are_kept_in_their_own_types(tmp_path: Path) -> None:
 def test_epochs_and_shuffles(tmp_path: Path, window: int | None) -> None:
     """Each pass has every row, in the order in which it was learned; what is kept goes with its row."""
     table = rows(200)
-    run(tmp_path, table, epochs=2, shuffle_window=window, keep_columns=["n", "value"])
+    run(tmp_path, table, epochs=2, shuffle_window=window, passthrough_columns=["n", "value"])
     found = read(tmp_path)
     assert found["epoch"].to_pylist() == [0] * 200 + [1] * 200
     order = found["n"].cast("int64").to_pylist()
@@ -249,17 +255,17 @@ def test_fresh_removes_what_is_ours(tmp_path: Path) -> None:
     folder = tmp_path / "predictions"
     (folder / ".part-000000009999.tmp").write_bytes(b"")
     (folder / "notes.txt").write_text("mine")
-    run(tmp_path / "other", rows(300), predictions=str(tmp_path / "elsewhere"))
+    run(tmp_path / "other", rows(300), predictions_dir=str(tmp_path / "elsewhere"))
     before = names(tmp_path)
     for fresh in (False, True):
         (folder / "mine.parquet").write_bytes(b"")
         with pytest.raises(ConfigError, match="no part that stream-bp wrote"):
-            start(tmp_path, fresh=fresh, run_dir=str(tmp_path / "new"))
+            start(tmp_path, restart=fresh, run_dir=str(tmp_path / "new"))
         (folder / "mine.parquet").unlink()
         assert names(tmp_path) == before
     with pytest.raises(ConfigError, match="of another job"):
         start(tmp_path, run_dir=str(tmp_path / "new"))
-    start(tmp_path, fresh=True, max_rows=40)
+    start(tmp_path, restart=True, max_rows=40)
     assert names(tmp_path) == [
         "notes.txt",
         "part-000000000000-000000000008.parquet",
@@ -267,28 +273,31 @@ def test_fresh_removes_what_is_ours(tmp_path: Path) -> None:
     ]
 
 
-def start(place: Path, *, fresh: bool = False, **settings: Any) -> Summary:
+def start(place: Path, *, restart: bool = False, **settings: Any) -> Summary:
     """Start a job, over if it is told so."""
-    folders = {"run_dir": str(place / "run"), "predictions": str(place / "predictions")}
-    return Job(open_source(rows(300)), JobConfig.of({**USUAL, **folders, **settings}), fresh=fresh).run()
+    folders = {"run_dir": str(place / "run"), "predictions_dir": str(place / "predictions")}
+    return Job(open_source(rows(300)), JobConfig.of({**USUAL, **folders, **settings}), restart=restart).run()
 
 
 def test_predictions_begin_with_the_job(tmp_path: Path) -> None:
     """A job may go on without them, or keep what it kept; neither they nor other columns can be had from the middle."""
-    start(tmp_path, max_rows=80, keep_columns=["n"])
+    start(tmp_path, max_rows=80, passthrough_columns=["n"])
     with pytest.raises(CheckpointError, match=r"keeps other columns \(n\)"):
         start(tmp_path, max_rows=160)
-    start(tmp_path, max_rows=160, predictions=None)
-    with pytest.raises(CheckpointError, match="went on without --predictions"):
-        start(tmp_path, keep_columns=["n"])
+    start(tmp_path, max_rows=160, predictions_dir=None)
+    with pytest.raises(CheckpointError, match="went on without --predictions-dir"):
+        start(tmp_path, passthrough_columns=["n"])
     assert len(read(tmp_path)) == 80
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no run directory": ({"run_dir": None}, "needs --run-dir"),
-    "columns of nothing": ({"predictions": None, "keep_columns": ["n"]}, "name a folder with --predictions"),
-    "a column that is not there": ({"keep_columns": ["valu"]}, "kept column 'valu' is not in the source"),
-    "a target": ({"keep_columns": ["label"]}, "kept column 'label' is a target"),
+    "columns of nothing": (
+        {"predictions_dir": None, "passthrough_columns": ["n"]},
+        "name a folder with --predictions-dir",
+    ),
+    "a column that is not there": ({"passthrough_columns": ["valu"]}, "kept column 'valu' is not in the source"),
+    "a target": ({"passthrough_columns": ["label"]}, "kept column 'label' is a target"),
 }
 
 
@@ -306,7 +315,7 @@ def test_names_that_would_be_there_twice_are_refused(tmp_path: Path, name: str) 
     """Also that of a class that may come."""
     table = rows(100).rename_columns(["n", "x", "y", "kind", "label", name])
     with pytest.raises(ConfigError, match=f"column '{name}' would be there twice"):
-        run(tmp_path, table, ignore=[name], keep_columns=[name])
+        run(tmp_path, table, ignore=[name], passthrough_columns=[name])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -316,7 +325,7 @@ def test_a_folder_that_is_read_is_refused(tmp_path: Path, source: str, place: st
     """Parts must not become rows."""
     (tmp_path / "data").mkdir()
     pq.write_table(rows(100), tmp_path / "data" / "rows.parquet")
-    config = {**USUAL, "run_dir": str(tmp_path / "run"), "predictions": str(tmp_path / place)}
+    config = {**USUAL, "run_dir": str(tmp_path / "run"), "predictions_dir": str(tmp_path / place)}
     where = str(tmp_path / source)
     if place == "data" or source == "data":
         with pytest.raises(ConfigError, match="is read from"):
@@ -329,7 +338,7 @@ def test_a_model_of_river_is_refused(tmp_path: Path) -> None:
     """It has no checkpoint that a part could appear with."""
     from river import linear_model
 
-    folders = {"run_dir": str(tmp_path / "run"), "predictions": str(tmp_path / "predictions")}
+    folders = {"run_dir": str(tmp_path / "run"), "predictions_dir": str(tmp_path / "predictions")}
     config = JobConfig.of({"target": "label", **folders})
     with pytest.raises(ConfigError, match="a model of River"):
         Job(open_source(rows(100)), config, model=linear_model.LogisticRegression())
@@ -344,11 +353,11 @@ def test_the_command_line(tmp_path: Path) -> None:
         done = subprocess.run(command, cwd=cwd, check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
 
-    kept = ["--keep-columns", "n", "--keep-columns", "value"]
+    kept = ["--passthrough-columns", "n", "--passthrough-columns", "value"]
     settings = ["--target", "label", "--ignore", "value", "--max-rows", "160", "--batch-size", "8"]
-    call("train", "rows.csv", *settings, "--run-dir", "run", "--predictions", "predictions", *kept)
+    call("train", "rows.csv", *settings, "--run-dir", "run", "--predictions-dir", "predictions", *kept)
     (tmp_path / "elsewhere").mkdir()
-    assert load(tmp_path / "run").snapshot.state["config"]["predictions"] == str(tmp_path / "predictions")
+    assert load(tmp_path / "run").snapshot.state["config"]["predictions_dir"] == str(tmp_path / "predictions")
     call("resume", "../run", cwd=tmp_path / "elsewhere")
     assert read(tmp_path)["n"].to_pylist() == list(range(160))
     call("predict", "run", "rows.csv", "-o", "new.parquet", *kept)

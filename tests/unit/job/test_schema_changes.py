@@ -55,7 +55,13 @@ def write(folder: Path, kind: str, *parts: pa.Table) -> Path:
 
 def run(folder: Path, run_dir: Path | None = None, *, follows: bool = False, **settings: Any) -> Summary:
     """Learn a folder."""
-    usual: dict[str, Any] = {"target": "label", "batch_size": 8, "hidden": [6], "checkpoint_every": "1", **settings}
+    usual: dict[str, Any] = {
+        "target": "label",
+        "batch_size": 8,
+        "hidden_layers": [6],
+        "checkpoint_every": "1",
+        **settings,
+    }
     usual |= {"follow": True, "idle_timeout": "0.5s"} if follows else {}
     config = JobConfig.of({**usual, "run_dir": None if run_dir is None else str(run_dir)})
     follow = Follow(idle_timeout_s=0.5) if follows else None
@@ -63,9 +69,9 @@ def run(folder: Path, run_dir: Path | None = None, *, follows: bool = False, **s
 
 
 def events(run_dir: Path) -> list[tuple[int, str, str]]:
-    """Return what was told: the row, the event, the columns."""
+    """Return what was told: the row, the event, the column, or all of them in their new order."""
     with (run_dir / "events.csv").open(newline="") as file:
-        return [(int(row["row"]), row["event"], row["detail"]) for row in csv.DictReader(file)]
+        return [(int(row["row"]), row["event"], row["subject"] or row["after"]) for row in csv.DictReader(file)]
 
 
 @pytest.mark.parametrize("follows", [False, True])
@@ -101,28 +107,32 @@ def test_new_columns_can_be_learned(tmp_path: Path, kind: str, follows: bool) ->
     if kind == "csv":
         parts[1] = parts[1].drop_columns(["odd"])
     folder = write(tmp_path / "in", kind, *parts)
-    settings: dict[str, Any] = {"new_columns": "learn", "optimizer": "adam", "keep": 1_000, "follows": follows}
+    settings: dict[str, Any] = {"new_columns": "learn", "optimizer": "adam", "follows": follows}
+    settings["keep_checkpoints"] = 1_000
     summary = run(folder, tmp_path / "run", **settings)
     assert summary.rows == 803
     assert summary.model == "layers 7-6-2", "x and z, three words, and an input for each that was missing at first"
-    assert (summary.windowed["accuracy"] or 0) > 0.6
+    assert (summary.rolling["accuracy"] or 0) > 0.6
     told = events(tmp_path / "run")
-    assert told[0] == (403, "columns_learned", "z, word")
-    assert [event for _, event, _ in told] == ["columns_learned", *(["columns_ignored"] if kind == "parquet" else [])]
+    assert told[:2] == [(403, "columns_learned", "z"), (403, "columns_learned", "word")]
+    assert [event for _, event, _ in told[1:]] == [
+        "columns_learned",
+        *(["columns_ignored"] if kind == "parquet" else []),
+    ]
     history = (tmp_path / "run" / "history.csv").read_bytes()
     for path in sorted((tmp_path / "run" / "checkpoints").iterdir())[20:]:
         path.unlink()
     assert load(tmp_path / "run").snapshot.state["rows"] < 403
     again = run(folder, tmp_path / "run", **settings)
-    assert (again.theta_sha256, again.metrics, again.quality) == (
-        summary.theta_sha256,
+    assert (again.weights_sha256, again.metrics, again.quality) == (
+        summary.weights_sha256,
         summary.metrics,
         summary.quality,
     )
     assert events(tmp_path / "run") == told
     assert (tmp_path / "run" / "history.csv").read_bytes() == history
     finished = run(folder, tmp_path / "run", **settings)
-    assert finished.theta_sha256 == summary.theta_sha256
+    assert finished.weights_sha256 == summary.weights_sha256
     blind = run(folder, **{**settings, "new_columns": "ignore"})
     assert blind.model == "layers 1-6-2"
 
@@ -136,7 +146,13 @@ def test_files_may_disagree_on_what_is_left_out(tmp_path: Path, follows: bool) -
         run(folder, follows=follows)
     assert run(folder, ignore=["word"], follows=follows).rows == 80
     with pytest.raises(SchemaError, match="'word' is double here, but string"):
-        run(folder, tmp_path / "run", ignore=["word"], keep_columns=["word"], predictions=str(tmp_path / "out"))
+        run(
+            folder,
+            tmp_path / "run",
+            ignore=["word"],
+            passthrough_columns=["word"],
+            predictions_dir=str(tmp_path / "out"),
+        )
 
 
 def test_a_new_column_can_be_left_out(tmp_path: Path) -> None:
@@ -153,14 +169,14 @@ def test_a_new_column_can_be_left_out(tmp_path: Path) -> None:
 def test_a_job_that_learned_new_columns_resumes_and_predicts(tmp_path: Path) -> None:
     """After the border, too, at every checkpoint."""
     folder = write(tmp_path / "in", "csv", table(0, 21, "x", "label"), table(21, 30, "x", "word", "label"))
-    settings: dict[str, Any] = {"new_columns": "learn", "keep": 1_000}
+    settings: dict[str, Any] = {"new_columns": "learn", "keep_checkpoints": 1_000}
     whole = run(folder, tmp_path / "run", **settings)
     checkpoints = sorted((tmp_path / "run" / "checkpoints").iterdir())
     for last in reversed(checkpoints[:-1]):
         for path in sorted((tmp_path / "run" / "checkpoints").iterdir()):
             if path.name > last.name:
                 path.unlink()
-        assert run(folder, tmp_path / "run", **settings).theta_sha256 == whole.theta_sha256
+        assert run(folder, tmp_path / "run", **settings).weights_sha256 == whole.weights_sha256
 
 
 def test_what_is_retyped_is_refused(tmp_path: Path) -> None:
@@ -193,7 +209,7 @@ def test_a_missing_target_is_predicted_and_not_learned(tmp_path: Path) -> None:
     folder = write(tmp_path / "in", "csv", table(0, 40, "x", "label"), table(40, 20, "x"))
     summary = run(folder)
     assert summary.rows == 60
-    assert summary.quality["without_target"] == {"label": 20}
+    assert summary.quality["rows_without_target"] == {"label": 20}
 
 
 def test_features_that_are_named_exclude_new_ones() -> None:

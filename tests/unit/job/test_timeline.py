@@ -89,7 +89,7 @@ def test_a_torn_last_line_is_cut_off(tmp_path: Path, torn: str) -> None:
 def test_fresh_removes_it(tmp_path: Path) -> None:
     """A job that starts over has a timeline of its own."""
     run(tmp_path, max_rows=1000)
-    run(tmp_path, fresh=True)
+    run(tmp_path, restart=True)
     assert [line["rows"] for line in lines(tmp_path)] == ["0", str(N_ROWS)]
 
 

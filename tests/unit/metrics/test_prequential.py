@@ -46,10 +46,10 @@ def measured(y: list[float], prediction: list[float], window: int = 1000) -> Pre
 def test_before_the_first_row_everything_is_none() -> None:
     """No metric is made up where there is nothing to measure, and the keys and their order are fixed."""
     evaluation = PrequentialEvaluator("classification")
-    assert list(evaluation.metrics()) == list(evaluation.windowed()) == CLASSIFICATION_NAMES
-    reports = [evaluation.metrics(), evaluation.windowed(), *evaluation.baselines().values()]
+    assert list(evaluation.metrics()) == list(evaluation.rolling()) == CLASSIFICATION_NAMES
+    reports = [evaluation.metrics(), evaluation.rolling(), *evaluation.baselines().values()]
     reports += [
-        *PrequentialEvaluator("regression").baselines(windowed=True).values(),
+        *PrequentialEvaluator("regression").baselines(rolling=True).values(),
         PrequentialEvaluator("regression").metrics(),
     ]
     assert all(value is None for report in reports for value in report.values())
@@ -65,8 +65,8 @@ def test_a_small_stream_by_hand() -> None:
     assert {type(value) for value in metrics.values()} == {float}
     assert metrics["log_loss"] == pytest.approx(-sum(math.log(p) for p in (0.8, 0.4, 0.9, 0.4)) / 4, rel=1e-6)
     assert metrics["roc_auc"] == 0.75
-    assert evaluation.baselines()["last_label"]["accuracy"] == pytest.approx(2 / 3)
-    assert evaluation.baselines()["majority_class"]["accuracy"] == pytest.approx(1 / 3)
+    assert evaluation.baselines()["no_change"]["accuracy"] == pytest.approx(2 / 3)
+    assert evaluation.baselines()["prior"]["accuracy"] == pytest.approx(1 / 3)
 
 
 def test_equal_probabilities_predict_the_lowest_code() -> None:
@@ -78,7 +78,7 @@ def test_majority_ties_go_to_the_lowest_code() -> None:
     """After one row of each class the majority is the first class, until the other leads."""
     evaluation = classified(codes(0, 1, 1, 1, 0, 0, 0), [[1.0] * 7, [0.0] * 7])
     # said before each row: nothing, 0, 0 (1:1), 1, 1, 1, 0 (3:3)
-    assert evaluation.baselines()["majority_class"]["accuracy"] == pytest.approx(2 / 6)
+    assert evaluation.baselines()["prior"]["accuracy"] == pytest.approx(2 / 6)
 
 
 def test_no_known_class_predicts_nothing_and_is_not_scored() -> None:
@@ -120,13 +120,13 @@ def test_a_third_class_ends_the_curve_for_good() -> None:
     assert evaluation.metrics()["roc_auc"] == 1.0
     evaluation.update(codes(2, 0, 0, 1), [np.array([[0.9, 0.9, 0.9, 0.1], [0.1, 0.1, 0.1, 0.9]])])
     assert evaluation.metrics()["roc_auc"] is None
-    assert evaluation.windowed()["roc_auc"] is None
+    assert evaluation.rolling()["roc_auc"] is None
 
 
 def test_temporal_kappa_is_none_where_the_last_label_is_never_wrong() -> None:
     """A window of one label cannot be improved on."""
     evaluation = classified(codes(1, 0, 0, 0), [[1.0] * 4, [0.0] * 4], window=2)
-    assert evaluation.windowed()["kappa_temporal"] is None
+    assert evaluation.rolling()["kappa_temporal"] is None
     assert evaluation.metrics()["kappa_temporal"] == pytest.approx(1 - (1 / 4) / (1 / 3))
 
 
@@ -135,7 +135,7 @@ def test_missing_labels_are_not_scored() -> None:
     evaluation = classified(codes(0, -1, 0, -1), [[1.0, math.nan, 1.0, 0.0]])
     assert evaluation.n_rows == 4
     assert evaluation.metrics()["accuracy"] == 1.0
-    assert evaluation.baselines()["last_label"]["accuracy"] == 1.0
+    assert evaluation.baselines()["no_change"]["accuracy"] == 1.0
 
 
 def test_missing_numbers_are_not_scored() -> None:
@@ -143,7 +143,7 @@ def test_missing_numbers_are_not_scored() -> None:
     evaluation = measured([1.0, math.nan, 3.0], [0.0, 9.0, 3.0])
     assert evaluation.n_rows == 3
     assert evaluation.metrics()["mae"] == 0.5
-    assert evaluation.baselines()["last_value"]["mae"] == 1.0
+    assert evaluation.baselines()["no_change"]["mae"] == 1.0
     assert evaluation.baselines()["mean"]["mae"] == 1.0  # 2 for the second value, nothing for the first
 
 
@@ -152,14 +152,14 @@ def test_the_window_holds_the_last_rows(n_rows: int) -> None:
     """A window of three sees the last three errors, before it is full, when it is, and after it turned over."""
     y = list(range(1, n_rows + 1))
     evaluation = measured([float(value) for value in y], [0.0] * n_rows, window=3)
-    assert evaluation.windowed()["mae"] == pytest.approx(np.mean(y[-3:]))
+    assert evaluation.rolling()["mae"] == pytest.approx(np.mean(y[-3:]))
     assert evaluation.metrics()["mae"] == pytest.approx(np.mean(y))
 
 
 def test_a_window_of_one_row() -> None:
     """The smallest window reports the last row alone, with R² as River has it for one row."""
     evaluation = measured([1.0, 2.0, 5.0], [0.0, 0.0, 4.0], window=1)
-    assert evaluation.windowed() == {"mae": 1.0, "rmse": 1.0, "r2": 0.0}
+    assert evaluation.rolling() == {"mae": 1.0, "rmse": 1.0, "r2": 0.0}
 
 
 @pytest.mark.parametrize("n_rows", [BLOCK_ROWS - 1, BLOCK_ROWS, BLOCK_ROWS + 1, 3 * BLOCK_ROWS + 5])
@@ -171,7 +171,7 @@ def test_more_rows_than_a_block(n_rows: int) -> None:
     arrays = evaluation.state_dict().arrays
     assert arrays["confusion.0"].sum(axis=(1, 2)).tolist() == [n_rows] * 3
     assert evaluation.metrics()["accuracy"] == 1.0
-    assert evaluation.baselines()["last_label"]["accuracy"] == 0.0
+    assert evaluation.baselines()["no_change"]["accuracy"] == 0.0
 
 
 def test_a_constant_target_has_no_r2() -> None:
@@ -200,10 +200,10 @@ def test_several_targets_are_averaged_where_defined() -> None:
     y = np.array([[0, 1], [0, 0]])
     evaluation.update(y, [np.array([[0.9, 0.1], [0.1, 0.9]]), np.array([[0.1, 1.0], [0.9, 0.0]])])
     assert [target["accuracy"] for target in evaluation.by_target()] == [1.0, 0.5]
-    assert [target["roc_auc"] for target in evaluation.by_target(windowed=True)] == [1.0, None]
+    assert [target["roc_auc"] for target in evaluation.by_target(rolling=True)] == [1.0, None]
     assert evaluation.metrics()["accuracy"] == 0.75
     assert evaluation.metrics()["roc_auc"] == 1.0
-    assert evaluation.baselines()["majority_class"]["accuracy"] == 0.5
+    assert evaluation.baselines()["prior"]["accuracy"] == 0.5
 
 
 def test_many_late_classes_keep_their_counts() -> None:
@@ -263,10 +263,10 @@ def test_the_state_is_ready_for_a_file() -> None:
     arrays, rest = state.arrays, state.values
     assert sorted(arrays) == ["confusion.0", "histogram.0", "ring.0", "running.0"]
     assert all(array.flags.c_contiguous and array.flags.owndata for array in arrays.values())
-    before = evaluation.metrics(), evaluation.windowed()
+    before = evaluation.metrics(), evaluation.rolling()
     for array in arrays.values():
         array[:] = 0
-    assert (evaluation.metrics(), evaluation.windowed()) == before
+    assert (evaluation.metrics(), evaluation.rolling()) == before
     assert json.loads(json.dumps(rest, allow_nan=False)) == rest
 
 

@@ -23,7 +23,7 @@ from tests.crash.jobs import rows
 from tests.unit.cli.test_app import run
 from tests.unit.job.test_prediction_writer import read
 
-LABEL: dict[str, Any] = {"target": "label", "ignore": ["value", "n"], "hidden": (4,), "batch_size": 8}
+LABEL: dict[str, Any] = {"target": "label", "ignore": ["value", "n"], "hidden_layers": (4,), "batch_size": 8}
 VALUE: dict[str, Any] = {**LABEL, "target": "value", "ignore": ["label", "n"]}
 
 
@@ -35,7 +35,7 @@ def learn(place: Path, table: pa.Table, **settings: Any) -> Path:
 
 def ask(place: Path, table: pa.Table, **settings: Any) -> Summary:
     """Predict rows by a job, into a folder beside its run directory; of what is in memory nothing more comes."""
-    folders = {"run_dir": str(place / "asked"), "predictions": str(place / "predictions"), "checkpoint_every": "20"}
+    folders = {"run_dir": str(place / "asked"), "predictions_dir": str(place / "predictions"), "checkpoint_every": "20"}
     frozen = load(place / "learned")
     config = following(frozen, {**folders, "follow": False, **settings})
     return Job(open_source(table), config, frozen=frozen).run()
@@ -49,7 +49,7 @@ def test_they_are_those_of_predict_and_the_score_is_that_of_evaluate(
     """Row by row and class by class; new categories, gaps and classes among them; θ stays."""
     table, target = rows(1_500), task["target"]
     loaded = load(learn(tmp_path, table.slice(0, 400), **task, missing=missing))
-    summary = ask(tmp_path, table, keep_columns=["n"])
+    summary = ask(tmp_path, table, passthrough_columns=["n"])
     predict(loaded, open_source(table), tmp_path / "p.parquet")
     expected, found = pq.read_table(tmp_path / "p.parquet"), read(tmp_path)
     assert found["n"].to_pylist() == list(range(1_500))
@@ -64,7 +64,11 @@ def test_they_are_those_of_predict_and_the_score_is_that_of_evaluate(
         np.testing.assert_allclose(found["value:predicted"].to_numpy(), expected["value"].to_numpy(), rtol=1e-5)
     scored = evaluate(loaded, open_source(table))["metrics"]
     assert summary.metrics == {name: value and pytest.approx(value, rel=1e-4) for name, value in scored.items()}
-    assert summary.theta_sha256 == inspect(loaded)["theta_sha256"] == inspect(load(tmp_path / "asked"))["theta_sha256"]
+    assert (
+        summary.weights_sha256
+        == inspect(loaded)["weights_sha256"]
+        == inspect(load(tmp_path / "asked"))["weights_sha256"]
+    )
 
 
 def test_the_target_may_be_absent(tmp_path: Path) -> None:
@@ -154,7 +158,7 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-FOLLOW = ["--follow", "--output", "out", "--run-dir", "asked", "--keep-columns", "n", "--idle-timeout", "0.5s"]
+FOLLOW = ["--follow", "--output", "out", "--run-dir", "asked", "--passthrough-columns", "n", "--idle-timeout", "0.5s"]
 
 
 def test_from_the_command_line_and_on_with_what_came(place: Path) -> None:
@@ -184,14 +188,14 @@ def test_from_the_command_line_and_on_with_what_came(place: Path) -> None:
 
 
 def test_too_many_bad_rows_end_it_and_it_starts_over(place: Path) -> None:
-    """With a limit it ends behind the whole minibatches before; --fresh removes what was predicted, and begins anew."""
+    """With a limit it ends behind the whole minibatches before; --restart removes the predictions and starts over."""
     text = (place / "new" / "a.csv").read_text()
     (place / "new" / "b.csv").write_text(text + "1,2\n")
     ended = run("predict", "run", "new", *FOLLOW, "--on-bad-row", "skip", "--max-bad-rows", "0", cwd=place)
     assert ended.returncode == 1
     assert "b.csv, row 1000" in ended.stderr
     (place / "new" / "b.csv").write_text(text)
-    again = run("predict", "run", "new", *FOLLOW, "--fresh", cwd=place)
+    again = run("predict", "run", "new", *FOLLOW, "--restart", cwd=place)
     assert again.returncode == 0, again.stderr
     rows = [pq.read_table(path, columns=["row"]) for path in sorted((place / "out").glob("part-*"))]
     assert pa.concat_tables(rows)["row"].to_pylist() == list(range(1_000))
@@ -212,7 +216,7 @@ def test_what_comes_from_a_pipe_is_kept_in_a_spool(place: Path) -> None:
 WRONG = {
     "no run directory": (["new", "--follow", "--output", "out"], 2, "run_dir: "),
     "no following": (["rows.csv", "--output", "p.csv", "--run-dir", "asked"], 2, "run_dir: it goes with --follow"),
-    "nothing to start over": (["rows.csv", "--output", "p.csv", "--fresh"], 2, "fresh: it goes with --follow"),
+    "nothing to start over": (["rows.csv", "--output", "p.csv", "--restart"], 2, "restart: it goes with --follow"),
     "a wrong order": (["new", *FOLLOW, "--follow-order", "size"], 2, "follow_order: expected one of name, time"),
     "that of the job": (
         ["new", "--follow", "--output", "out", "--run-dir", "run", "--idle-timeout", "0.5s"],
@@ -236,7 +240,7 @@ def test_what_cannot_be_is_one_line(place: Path, name: str) -> None:
 
 def test_it_waits_for_rows_until_it_is_stopped(place: Path) -> None:
     """SIGTERM ends it after a last checkpoint; what it had predicted is there."""
-    command = [sys.executable, "-m", "stream_bp", "predict", "run", "new", *FOLLOW[:-2], "--flush-after", "0.2s"]
+    command = [sys.executable, "-m", "stream_bp", "predict", "run", "new", *FOLLOW[:-2], "--linger", "0.2s"]
     with subprocess.Popen([*command, "--checkpoint-every", "0.2s"], cwd=place, stderr=subprocess.DEVNULL) as job:
         while sum(pq.read_metadata(path).num_rows for path in (place / "out").glob("part-*")) < 500:
             assert job.poll() is None

@@ -13,7 +13,7 @@ from stream_bp.preprocessing.column_plan import ColumnPlan
 from stream_bp.preprocessing.encoder import Encoded, Encoder
 from stream_bp.preprocessing.schema import Column
 
-SETTINGS: dict[str, Any] = {"hidden": (5,), "dtype": "float64"}
+SETTINGS: dict[str, Any] = {"hidden_layers": (5,), "dtype": "float64"}
 
 
 def batch(n: int = 120) -> pa.RecordBatch:

@@ -118,7 +118,7 @@ def test_among_equals_the_first_that_the_model_names_is_predicted() -> None:
     (score,) = river_scores(rows("label", "x"), _Torn(), "Accuracy")
     summary = run(_Torn(), "label", "x")
     assert summary.metrics["accuracy"] == score
-    assert summary.baselines["last_label"]["accuracy"] == score
+    assert summary.baselines["no_change"]["accuracy"] == score
 
 
 def test_the_log_loss_is_that_of_the_model() -> None:
@@ -176,7 +176,7 @@ def test_a_model_is_given_python_values_and_no_gaps() -> None:
     assert model.asked == N_ROWS > len(model.seen)
     # Whoever names only labels that were never met predicts nothing.
     assert summary.metrics["accuracy"] is None
-    assert summary.baselines["last_label"]["accuracy"] is not None
+    assert summary.baselines["no_change"]["accuracy"] is not None
 
 
 def test_whole_labels_stay_whole() -> None:
@@ -207,7 +207,7 @@ def test_it_is_said_at_the_start_that_it_cannot_be_resumed() -> None:
     assert "HoeffdingTreeClassifier\nthis model cannot be resumed: no checkpoint of it is written\n" in said
     assert "nothing is kept: give --run-dir for the history\n" in said
     assert summary.model == "HoeffdingTreeClassifier"
-    assert (summary.theta_sha256, summary.layers, summary.checkpoint, summary.loss) == (None, [], None, None)
+    assert (summary.weights_sha256, summary.layers, summary.checkpoint, summary.loss) == (None, [], None, None)
     assert json.loads(json.dumps(summary.to_json()))["model"] == summary.model
 
 
@@ -221,7 +221,7 @@ def test_a_run_of_a_model_is_not_overwritten_in_silence(tmp_path: Path, second: 
     with pytest.raises(CheckpointError, match="history of a model that cannot be resumed; choose another"):
         run(model(), run_dir=place)
     assert (tmp_path / "run" / "history.csv").read_bytes() == before
-    fresh = Job(open_source(table()), target="label", features=["x"], model=model(), run_dir=place, fresh=True).run()
+    fresh = Job(open_source(table()), target="label", features=["x"], model=model(), run_dir=place, restart=True).run()
     assert (fresh.checkpoint is None) == (second == "model")
     assert (tmp_path / "run" / "history.csv").read_bytes() != before
 
@@ -230,7 +230,7 @@ def test_a_run_of_a_model_is_not_overwritten_in_silence(tmp_path: Path, second: 
 def test_checkpoints_of_a_network_are_not_overwritten_in_silence(tmp_path: Path, damaged: bool) -> None:
     """A model is refused where a network was learned, whether its checkpoints are valid or not; fresh removes them."""
     place = tmp_path / "run"
-    run(None, run_dir=str(place), hidden=[4])
+    run(None, run_dir=str(place), hidden_layers=[4])
     if damaged:
         for path in (place / "checkpoints").iterdir():
             path.write_bytes(b"damaged")
@@ -238,7 +238,7 @@ def test_checkpoints_of_a_network_are_not_overwritten_in_silence(tmp_path: Path,
     with pytest.raises(CheckpointError, match="holds checkpoints of a network; choose another"):
         run(softmax(), run_dir=str(place))
     assert {path: path.read_bytes() for path in before} == before
-    Job(open_source(table()), target="label", features=["x"], model=softmax(), run_dir=str(place), fresh=True).run()
+    Job(open_source(table()), target="label", features=["x"], model=softmax(), run_dir=str(place), restart=True).run()
     assert not list((place / "checkpoints").iterdir())
     with pytest.raises(CheckpointError, match="no checkpoint in"):
         load(place)
@@ -281,7 +281,7 @@ def test_a_killed_run_is_refused_once_there_is_something_to_lose(tmp_path: Path)
 
 def test_a_network_killed_before_its_first_checkpoint_may_be_followed_by_a_model(tmp_path: Path) -> None:
     """Lines that a network wrote before it had a checkpoint are lost to it, and stand in nobody's way."""
-    run(None, run_dir=str(tmp_path / "run"), hidden=[4])
+    run(None, run_dir=str(tmp_path / "run"), hidden_layers=[4])
     for path in (tmp_path / "run" / "checkpoints").iterdir():
         path.unlink()
     assert run(softmax(), run_dir=str(tmp_path / "run")).rows == N_ROWS
@@ -360,7 +360,11 @@ REFUSED: dict[str, tuple[dict[str, Any], Any, str]] = {
     "a transformer": ({}, preprocessing.StandardScaler(), "the model is StandardScaler, and a classification takes"),
     "anything": ({}, 3, "the model is int, and a classification takes a River classifier"),
     "several targets": ({"target": ["label", "word"]}, softmax(), "predicts one target, and there are 2; name one"),
-    "a network's setting": ({"hidden": [3]}, softmax(), "hidden is a setting of the network; leave it out"),
+    "a network's setting": (
+        {"hidden_layers": [3]},
+        softmax(),
+        "hidden_layers is a setting of the network; leave it out",
+    ),
     "a rule of the loss": ({"stop_loss": 0.1}, softmax(), "stop_loss is a setting of the network; leave it out"),
 }
 
@@ -380,7 +384,7 @@ def test_what_does_not_fit_is_refused_before_the_disk_is_touched(tmp_path: Path,
 def test_both_doors_lead_to_the_same(target: str, kind: Any) -> None:
     """Our own network, come in as an estimator of River, scores as the job's own, but for its first weights' scale."""
     data = table().drop_null()
-    estimator = kind(hidden=(8,), seed=3)
+    estimator = kind(hidden_layers=(8,), seed=3)
     own = run(None, target, "x", "word", "y", "flag", data=data, batch_size=1, **estimator._get_params())
     as_river = run(estimator, target, "x", "word", "y", "flag", data=data, batch_size=1)
     headline = "accuracy" if target == "label" else "mae"

@@ -31,7 +31,7 @@ from stream_bp.monitoring.observers import observing
 from stream_bp.monitoring.terminal import TerminalPanel
 
 N_ROWS = 4000
-PAGE = Path(stream_bp.__file__).parent / "docs" / "watching.md"
+PAGE = Path(stream_bp.__file__).parent / "docs" / "guides" / "monitoring.md"
 
 
 def table() -> pa.Table:
@@ -108,8 +108,8 @@ def test_a_scrape_tells_what_the_summary_tells(tmp_path: Path) -> None:
     assert plain["process_resident_memory_bytes"] > 1e6
     key = (("metric", "accuracy"), ("predictor", "model"), ("window", "all"))
     assert found["stream_bp_score", key] == summary.metrics["accuracy"]
-    key = (("metric", "kappa"), ("predictor", "last_label"), ("window", "all"))
-    assert found["stream_bp_score", key] == summary.baselines["last_label"]["kappa"]
+    key = (("metric", "kappa"), ("predictor", "no_change"), ("window", "all"))
+    assert found["stream_bp_score", key] == summary.baselines["no_change"]["kappa"]
     for layer, sizes in enumerate(summary.layers, start=1):
         assert found["stream_bp_delta_rms", (("layer", str(layer)),)] == sizes["delta_rms"]
 
@@ -224,7 +224,7 @@ def test_the_panel_shows_what_a_person_looks_for(tmp_path: Path, task: str, monk
         ).run()
     said = out.getvalue()
     words = ["rows/s", "%", "left", "all rows", "last 1,000", "loss", "learning rate", "checkpoint", "ago"]
-    words += ["accuracy", "last label", "majority class"] if task == "classification" else ["mae", "last value", "mean"]
+    words += ["accuracy", "no change", "prior"] if task == "classification" else ["mae", "no change", "mean"]
     for word in [f"{task} of {target}", *words]:
         assert word in said, word
 
@@ -249,7 +249,7 @@ def test_json_lines_have_stable_names() -> None:
     assert (end["message"], end["rows"], end["progress"]) == ("end_of_stream", N_ROWS, 1.0)
     assert list(end) == [
         *("time", "event", "message", "rows", "minibatches", "rows_per_second", "progress", "is_idle", "loss"),
-        *("learning_rate", "metrics", "windowed", "baselines", "bad_rows", "error_drifts", "drifted_features"),
+        *("learning_rate", "metrics", "rolling", "baselines", "bad_rows", "error_drifts", "drifted_features"),
         "checkpoint",
     ]
 

@@ -15,7 +15,7 @@ import pytest
 
 from connectors import open_source
 from stream_bp.config import job
-from stream_bp.config.job import choose_engine
+from stream_bp.config.job import choose_backend
 from stream_bp.errors import ConfigError, NumericsError
 from stream_bp.job.job import Job
 from stream_bp.job.observer import Observer
@@ -45,7 +45,7 @@ def stream(output: str, n_minibatches: int, b: int) -> tuple[np.ndarray, np.ndar
 
 def learners(**settings: Any) -> tuple[Learner, Learner]:
     """Return the same learner with NumPy's engine and with the compiled one."""
-    return Learner(4, 3, engine="numpy", **settings), Learner(4, 3, engine="compiled", **settings)
+    return Learner(4, 3, backend="numpy", **settings), Learner(4, 3, backend="compiled", **settings)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -58,13 +58,13 @@ def test_every_combination_agrees(activation: str, output: str, optimizer: str, 
     schedules = itertools.cycle(SCHEDULES)
     for hidden, clip_norm, weight_decay, b in itertools.product(HIDDEN, (None, 0.05), (0.0, 0.01), (1, 7)):
         reference, ours = learners(
-            hidden=hidden,
+            hidden_layers=hidden,
             activation=activation,
             output=output,
             optimizer=optimizer,
             clip_norm=clip_norm,
             weight_decay=weight_decay,
-            schedule=next(schedules),
+            lr_schedule=next(schedules),
             decay_steps=8,
             warmup_steps=3,
             dtype=dtype,
@@ -89,7 +89,9 @@ def test_every_combination_agrees(activation: str, output: str, optimizer: str, 
 @pytest.mark.parametrize("size", [1e30, 1e-30])
 def test_clipping_survives_squares_out_of_range(size: float) -> None:
     """A gradient whose squares overflow, or vanish, is scaled to the norm all the same."""
-    for learner in learners(hidden=(), output="identity", clip_norm=size / 1e3, learning_rate=1.0, dtype="float64"):
+    for learner in learners(
+        hidden_layers=(), output="identity", clip_norm=size / 1e3, learning_rate=1.0, dtype="float64"
+    ):
         before = learner.theta.copy()
         learner.learn(np.full((4, 1), 1e150 if size > 1 else 1e-150), np.full((3, 1), size))
         assert np.linalg.norm((learner.theta - before) / size) == pytest.approx(1e-3, rel=1e-9)
@@ -98,8 +100,8 @@ def test_clipping_survives_squares_out_of_range(size: float) -> None:
 def test_one_call_or_several_end_in_the_same_bits() -> None:
     """Learning in one call, in several, and row by row after a prediction: the same θ to the last bit."""
     X, Y, _ = stream("softmax", 60, 1)
-    settings: dict[str, Any] = {"hidden": (33, 9), "activation": "tanh", "optimizer": "adam", "clip_norm": 0.1}
-    whole, parts, single = (Learner(4, 3, engine="compiled", **settings) for _ in range(3))
+    settings: dict[str, Any] = {"hidden_layers": (33, 9), "activation": "tanh", "optimizer": "adam", "clip_norm": 0.1}
+    whole, parts, single = (Learner(4, 3, backend="compiled", **settings) for _ in range(3))
     whole.learn(X, Y)
     for start, stop in itertools.pairwise([0, 1, 2, 17, 18, 60]):
         parts.learn(X[start:stop], Y[start:stop])
@@ -115,7 +117,7 @@ def test_one_call_or_several_end_in_the_same_bits() -> None:
 def test_a_row_is_scaled_to_the_bits_of_the_scaler(dtype: Any) -> None:
     """The kernel that scales and predicts a row says what the scaler and a prediction say, whatever is missing."""
     random = np.random.default_rng(5)
-    learner = Learner(4, 3, hidden=(5,), engine="compiled", dtype=dtype)
+    learner = Learner(4, 3, hidden_layers=(5,), backend="compiled", dtype=dtype)
     learner.W[-1][:] = random.normal(size=learner.W[-1].shape)
     fused, apart = Scaler(4), Scaler(4)
     n_fused = 0
@@ -136,7 +138,7 @@ def test_a_row_is_scaled_to_the_bits_of_the_scaler(dtype: Any) -> None:
 
 def test_divergence_is_seen() -> None:
     """The compiled loops do not assume that figures are finite."""
-    learner = Learner(4, 3, engine="compiled", output="identity", learning_rate=1e3)
+    learner = Learner(4, 3, backend="compiled", output="identity", learning_rate=1e3)
     X, Y, _ = stream("identity", 200, 1)
     with pytest.raises(ArithmeticError, match="not finite"):
         learner.learn(X, Y)
@@ -144,15 +146,15 @@ def test_divergence_is_seen() -> None:
 
 def test_auto_takes_what_is_there_and_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few rows are compiled, many are not; without Numba nothing is, and asking for it is refused in one line."""
-    assert choose_engine("auto", 1, (64, 256, 256, 10)) == "compiled"
-    assert choose_engine("auto", 4, (64, 256, 256, 10)) == "numpy"
-    assert choose_engine("auto", 16, (10, 32, 2)) == "compiled"
-    assert choose_engine("auto", 32, (1, 8, 2)) == "numpy"
-    assert choose_engine("compiled", 256, (10, 32, 2)) == "compiled"
+    assert choose_backend("auto", 1, (64, 256, 256, 10)) == "compiled"
+    assert choose_backend("auto", 4, (64, 256, 256, 10)) == "numpy"
+    assert choose_backend("auto", 16, (10, 32, 2)) == "compiled"
+    assert choose_backend("auto", 32, (1, 8, 2)) == "numpy"
+    assert choose_backend("compiled", 256, (10, 32, 2)) == "compiled"
     monkeypatch.setattr(job, "find_spec", lambda name: None)
-    assert choose_engine("auto", 1, (10, 32, 2)) == "numpy"
+    assert choose_backend("auto", 1, (10, 32, 2)) == "numpy"
     with pytest.raises(ConfigError, match=r"pip install 'stream-bp\[fast\]'$"):
-        choose_engine("compiled", 1, (10, 32, 2))
+        choose_backend("compiled", 1, (10, 32, 2))
 
 
 def table() -> pa.Table:
@@ -165,23 +167,23 @@ def test_a_job_goes_on_with_its_engine(tmp_path: Path, monkeypatch: pytest.Monke
     """What auto chose is kept: another engine is refused by name, or accepted and told."""
     settings: dict[str, Any] = {"target": "y", "batch_size": 4, "run_dir": str(tmp_path)}
     first = Job(open_source(table()), max_rows=200, **settings).run()
-    assert first.numerics["engine"] == numba_backend.describe()
-    with pytest.raises(NumericsError, match=r"engine was 'numba .*' and is 'numpy'"):
-        Job(open_source(table()), engine="numpy", **settings).run()
+    assert first.numerics["backend"] == numba_backend.describe()
+    with pytest.raises(NumericsError, match=r"backend was 'numba .*' and is 'numpy'"):
+        Job(open_source(table()), backend="numpy", **settings).run()
     monkeypatch.setattr(job, "_SMALL", 1)  # auto would choose NumPy now
     again = Job(open_source(table()), max_rows=400, **settings).run()
     assert (again.rows, again.numerics_changes) == (400, [])
-    other = Job(open_source(table()), engine="numpy", allow_different_numerics=True, **settings).run()
+    other = Job(open_source(table()), backend="numpy", allow_inexact_resume=True, **settings).run()
     assert [change["rows"] for change in other.numerics_changes] == [400]
 
 
 def test_both_engines_learn_the_same_stream() -> None:
     """A job's score is the same with either; θ differs in its last bits only, so they are told apart."""
     settings: dict[str, Any] = {"target": "y", "batch_size": 1, "dtype": "float64"}
-    reference, ours = (Job(open_source(table()), engine=engine, **settings).run() for engine in ("numpy", "compiled"))
+    reference, ours = (Job(open_source(table()), backend=engine, **settings).run() for engine in ("numpy", "compiled"))
     assert ours.metrics == pytest.approx(reference.metrics, rel=1e-9)
     assert ours.loss == pytest.approx(reference.loss, rel=1e-9)
-    assert ours.theta_sha256 != reference.theta_sha256
+    assert ours.weights_sha256 != reference.weights_sha256
 
 
 def test_somebody_who_waits_for_the_compiler_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +195,7 @@ def test_somebody_who_waits_for_the_compiler_is_told(monkeypatch: pytest.MonkeyP
             heard.append(line)
 
     def run() -> None:
-        Job(open_source(table()), target="y", engine="compiled", observer=Listener()).run()
+        Job(open_source(table()), target="y", backend="compiled", observer=Listener()).run()
 
     run()
     assert heard == []
@@ -214,9 +216,9 @@ X, Y = random.normal(size=(300, 10, 1)), random.integers(0, 2, (300, 2, 1)).asty
 for optimizer in ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam"):
     for output, activation in (("softmax", "relu"), ("sigmoid", "tanh"), ("identity", "sigmoid")):
         settings = dict(optimizer=optimizer, output=output, activation=activation, learning_rate=1e-3, clip_norm=0.5)
-        learner = Learner(10, 2, hidden=(33, 16), engine="compiled", **settings)
+        learner = Learner(10, 2, hidden_layers=(33, 16), backend="compiled", **settings)
         learner.learn(X, Y)
-        print(learner.theta_sha256)
+        print(learner.weights_sha256)
 print(sum(numba_backend._run.stats.cache_hits.values()))
 """
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
@@ -253,9 +255,9 @@ def test_numba_is_not_needed(tmp_path: Path) -> None:
 
     assert command(*run, "--max-rows", "100").returncode == 0
     shown = command("inspect", str(tmp_path / "run"), "--json", code=hidden)
-    assert json.loads(shown.stdout)["numerics"]["engine"] == numba_backend.describe()
+    assert json.loads(shown.stdout)["numerics"]["backend"] == numba_backend.describe()
     assert command("evaluate", str(tmp_path / "run"), str(source), code=hidden).returncode == 0
     refused = command(*run, code=hidden)
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
     assert "needs Numba" in refused.stderr
-    assert command(*run, "--fresh", code=hidden).returncode == 0
+    assert command(*run, "--restart", code=hidden).returncode == 0

@@ -70,7 +70,7 @@ def test_clipping_survives_squares_that_overflow() -> None:
 
 def test_weight_decay_leaves_the_biases() -> None:
     """With a gradient of zero, a step multiplies weights by 1 - ηλ and biases by 1."""
-    learner = Learner(3, 2, hidden=(4,), weight_decay=0.1, learning_rate=0.5, dtype="float64")
+    learner = Learner(3, 2, hidden_layers=(4,), weight_decay=0.1, learning_rate=0.5, dtype="float64")
     learner.theta[:] = 1
     learner.grad[:] = 0
     learner.apply(1)
@@ -80,7 +80,7 @@ def test_weight_decay_leaves_the_biases() -> None:
 
 
 @pytest.mark.parametrize(
-    "setting", [{"optimizer": "adamm"}, {"learning_rate": 0.0}, {"hidden": (4, 0)}, {"activation": "x"}]
+    "setting", [{"optimizer": "adamm"}, {"learning_rate": 0.0}, {"hidden_layers": (4, 0)}, {"activation": "x"}]
 )
 def test_wrong_setting_is_named(setting: dict[str, object]) -> None:
     """A setting out of range is one ConfigError that begins with its name."""

@@ -38,17 +38,17 @@ def table(n: int = N) -> pa.Table:
 
 def run(rows: pa.Table, **settings: Any) -> Summary:
     """Learn rows."""
-    return Job(open_source(rows), **{"target": "label", "batch_size": 4, "hidden": (8,), **settings}).run()
+    return Job(open_source(rows), **{"target": "label", "batch_size": 4, "hidden_layers": (8,), **settings}).run()
 
 
 def test_what_is_missing_is_told_apart_by_an_input() -> None:
     """Imputed, a gap is an input of its own, which comes with the first gap; as the mean it cannot be seen."""
-    told = run(table(), ignore=["word"], missing="impute", batch_size=1)
+    told = run(table(), ignore=["word"], missing="mean-indicator", batch_size=1)
     assert told.model == "layers 6-8-2", "four numbers, and an input for each of the two that were ever missing"
-    assert (told.windowed["accuracy"] or 0) > 0.9
+    assert (told.rolling["accuracy"] or 0) > 0.9
     blind = run(table(), ignore=["word"], missing="mean", batch_size=1)
     assert blind.model == "layers 4-8-2"
-    assert (blind.windowed["accuracy"] or 0) < 0.7
+    assert (blind.rolling["accuracy"] or 0) < 0.7
     assert run(table(), features=["word", "y"]).model == "layers 3-8-2"
 
 
@@ -58,7 +58,7 @@ def test_every_gap_is_counted_by_column() -> None:
     rows = table()
     gaps = int(np.count_nonzero(~(np.abs(rows["x"].to_numpy()) <= 1e100)))
     assert quality["missing"] == {"x": gaps, "word": rows["word"].null_count, "nothing": N}
-    assert quality["without_target"] == {"label": N // 50}
+    assert quality["rows_without_target"] == {"label": N // 50}
     assert quality["skipped"] == 0
 
 
@@ -79,7 +79,7 @@ def test_there_is_one_zero(kind: pa.DataType) -> None:
     """A label of -0.0 is the class 0, and as a category -0.0 is that of 0.0."""
     zeros = pa.array([-0.0, 1.0, 0.0, 1.0] * 50, kind)
     labels = run(pa.table({"x": pa.array(range(200)), "label": zeros}), task="classification")
-    assert labels.quality["without_target"] == {}
+    assert labels.quality["rows_without_target"] == {}
     assert labels.model == "layers 1-8-2"
     assert run(pa.table({"x": zeros, "label": ["a", "b"] * 100}), categorical=["x"]).model == "layers 2-8-2"
 
@@ -91,9 +91,9 @@ def test_wild_values_are_cut_off_and_counted() -> None:
     y[[300, 451]] = 1e9, -1e30
     wild = rows.set_column(0, "y", pa.array(y))
     summary = run(wild)
-    assert summary.quality["clipped"] == {"y": 2}
+    assert summary.quality["clipped_values"] == {"y": 2}
     assert summary.quality["missing"] == {}
-    assert run(rows).quality["clipped"] == {}
+    assert run(rows).quality["clipped_values"] == {}
 
 
 def test_a_row_that_is_skipped_leaves_no_trace_but_its_count() -> None:
@@ -104,15 +104,15 @@ def test_a_row_that_is_skipped_leaves_no_trace_but_its_count() -> None:
     for i in range(0, N, 7):
         x[i], words[i], labels[i] = (None, "strange", "c") if i % 2 else (1e6, None, "c")
     holes = pa.table({"x": x, "word": words, "label": labels})
-    summary = run(holes, missing="skip", batch_size=1)
+    summary = run(holes, missing="drop-row", batch_size=1)
     n_skipped = len(range(0, N, 7))
     assert summary.quality["skipped"] == n_skipped
     assert summary.quality["missing"] == {"x": n_skipped // 2, "word": n_skipped - n_skipped // 2}
-    assert summary.quality["without_target"] == {}
+    assert summary.quality["rows_without_target"] == {}
     kept = full.filter(pa.array([i % 7 != 0 for i in range(N)]))
     clean = run(kept, batch_size=1)
     assert summary.model == clean.model == "layers 2-8-2"
-    assert summary.theta_sha256 == clean.theta_sha256
+    assert summary.weights_sha256 == clean.weights_sha256
     assert summary.metrics == clean.metrics
     assert summary.rows == clean.rows + n_skipped
 
@@ -132,7 +132,7 @@ def test_a_missing_target_is_no_error() -> None:
     rows = table().select(["y", "same", "label"])
     for policy in ("impute", "skip", "error"):
         summary = run(rows, missing=policy)
-        assert summary.quality["without_target"] == {"label": N // 50}, policy
+        assert summary.quality["rows_without_target"] == {"label": N // 50}, policy
         assert summary.rows == N
 
 
@@ -149,7 +149,7 @@ def test_columns_without_a_value_or_of_one_value_do_no_harm() -> None:
 def test_an_estimator_learns_gaps_as_a_job_does(missing: str) -> None:
     """Row by row, with or without inputs for what is missing, the weights are those of a job."""
     rows = table().drop_columns(["nothing"])
-    settings: Any = {"hidden": (8,), "seed": 3, "missing": missing, "dtype": "float64", "engine": "numpy"}
+    settings: Any = {"hidden_layers": (8,), "seed": 3, "missing": missing, "dtype": "float64", "backend": "numpy"}
     settings |= {"activation": "relu", "optimizer": "sgd", "clip_norm": None}
     first = {"x": 0.5, "y": 0.1, "word": "w", "same": 1.0, "label": "yes"}
     rows = pa.concat_tables([pa.Table.from_pylist([first], rows.schema), rows])
@@ -163,7 +163,7 @@ def test_an_estimator_learns_gaps_as_a_job_does(missing: str) -> None:
         else:
             model.learn_one(row, None)
     assert model._model is not None
-    assert model._model.learner.theta_sha256 == summary.theta_sha256
+    assert model._model.learner.weights_sha256 == summary.weights_sha256
 
 
 def test_the_row_is_named_in_a_shuffle_too() -> None:

@@ -188,7 +188,7 @@ def test_all_buckets_come_with_the_first_word_that_needs_one() -> None:
     """The network grows once, at the border of the minibatch that overflows, and learns the buckets apart."""
     words = [f"w{i % 40}" for i in range(2_000)]
     table = pa.table({"word": words, "label": ["a" if int(w[1:]) % 2 else "b" for w in words]})
-    job: Any = {"target": "label", "batch_size": 1, "hidden": (16,), "optimizer": "adam"}
+    job: Any = {"target": "label", "batch_size": 1, "hidden_layers": (16,), "optimizer": "adam"}
     few = Job(open_source(table), max_categories=4, hash_buckets=200, **job).run()
     assert few.model == "layers 204-16-2"
     assert (few.metrics["accuracy"] or 0) > 0.85

@@ -1,7 +1,6 @@
 """A report in a real browser: Chromium, without a screen."""
 
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,22 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
 from stream_bp.report import page as pages
 from stream_bp.report.run import read_record
+from tests.chromium import CHROMIUM, started
 from tests.reports import HOSTILE, learn, many_classes, two_classes, values
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 
@@ -34,10 +23,8 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium h
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Start a browser."""
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+    with started() as found:
         yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +32,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Write reports, and return where they are."""
     folder = tmp_path_factory.mktemp("reports")
     runs = {
-        "classes": [learn(two_classes(), folder / "classes", 3000, 6000, target="label", hidden=(8, 4))],
+        "classes": [learn(two_classes(), folder / "classes", 3000, 6000, target="label", hidden_layers=(8, 4))],
         "values": [learn(values(), folder / "values", target="value")],
         "hostile": [many_classes(folder)],
     }
@@ -277,7 +264,7 @@ def test_it_prints_in_black_on_white(browser: Browser, files: dict[str, Path], t
 def test_a_served_page_follows_the_job(browser: Browser, tmp_path: Path) -> None:
     """New rows appear, also new kinds of figures; what was zoomed to stays; a server that is gone is told."""
     run_dir = learn(two_classes(), tmp_path / "run", 2000, target="label")
-    (run_dir / "drift.csv").unlink(missing_ok=True)
+    (run_dir / "feature_drift.csv").unlink(missing_ok=True)
     command = [sys.executable, "-m", "stream_bp", "report", str(run_dir), "--serve"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:

@@ -109,11 +109,11 @@ def test_a_record_reads_what_a_checkpoint_holds(records: dict[str, Record]) -> N
     accuracy = np.trace(one.confusion) / one.confusion.sum()
     assert accuracy == pytest.approx(saved.content["metrics"]["accuracy"])
     assert len(one.true) == 1000
-    assert (one.true == one.predicted).mean() == pytest.approx(saved.content["windowed"]["accuracy"])
+    assert (one.true == one.predicted).mean() == pytest.approx(saved.content["rolling"]["accuracy"])
     values_ = records["values"].saved
     assert values_ is not None
     (other,) = values_.outcomes
-    assert abs(other.true - other.predicted).mean() == pytest.approx(values_.content["windowed"]["mae"])
+    assert abs(other.true - other.predicted).mean() == pytest.approx(values_.content["rolling"]["mae"])
 
 
 def test_nothing_is_locked_or_written(runs: dict[str, Path], tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def scored(accuracy: float, recent: float, baseline: float, rows: int = 100_000)
     class Stub:
         task = "classification"
         history = Table(
-            ("rows", "skipped", "without_target", "accuracy", "windowed_accuracy", "last_label_accuracy"), (), 0
+            ("rows", "skipped", "rows_without_target", "accuracy", "rolling_accuracy", "no_change_accuracy"), (), 0
         )
         saved = None
         timeline = Table((), (), 0)
@@ -263,11 +263,11 @@ def scored(accuracy: float, recent: float, baseline: float, rows: int = 100_000)
 @pytest.mark.parametrize(
     ("accuracy", "recent", "baseline", "kind", "title"),
     [
-        (0.9, 0.92, 0.82, "ahead", "Beats repeating the last label by 8.0 points; lately by 10 points"),
-        (0.9, 0.7, 0.82, "behind", "Beats repeating the last label by 8.0 points; lately behind by 12 points"),
-        (0.5, 0.9, 0.8, "ahead", "Falls behind repeating the last label by 30 points; lately beats repeating"),
-        (0.5, 0.5, 0.8, "behind", "Falls behind repeating the last label by 30 points; lately behind by 30 points"),
-        (0.8201, 0.82, 0.82, "even", "Does no better than repeating the last label; lately no better"),
+        (0.9, 0.92, 0.82, "ahead", "Beats repeating the last target by 8.0 points; lately by 10 points"),
+        (0.9, 0.7, 0.82, "behind", "Beats repeating the last target by 8.0 points; lately behind by 12 points"),
+        (0.5, 0.9, 0.8, "ahead", "Falls behind repeating the last target by 30 points; lately beats repeating"),
+        (0.5, 0.5, 0.8, "behind", "Falls behind repeating the last target by 30 points; lately behind by 30 points"),
+        (0.8201, 0.82, 0.82, "even", "Does no better than repeating the last target; lately no better"),
     ],
 )
 def test_the_headline(accuracy: float, recent: float, baseline: float, kind: str, title: str) -> None:
@@ -285,7 +285,7 @@ def test_the_headline_of_a_regression(records: dict[str, Record]) -> None:
     """Errors are told as a share of what the baseline's are."""
     found = verdict.verdict(records["values"])
     assert found.kind == "ahead"
-    assert re.fullmatch(r"Beats naming the mean so far by \d+\s%; lately by \d+\s%", found.title)
+    assert re.fullmatch(r"Beats predicting the mean so far by \d+\s%; lately by \d+\s%", found.title)
 
 
 def test_stretches_add_up(records: dict[str, Record]) -> None:
@@ -333,7 +333,7 @@ def test_gradients_that_vanish_or_explode() -> None:
 
 def test_a_deep_network_of_sigmoids_is_warned_of(tmp_path: Path) -> None:
     """The textbook case, in a real run."""
-    run_dir = learn(two_classes(2000), tmp_path / "run", target="label", hidden=(8,) * 8, activation="sigmoid")
+    run_dir = learn(two_classes(2000), tmp_path / "run", target="label", hidden_layers=(8,) * 8, activation="sigmoid")
     told = page.tell([read_record(run_dir)])
     warnings = {plot.id: plot.warnings for group in told["groups"] for plot in group["plots"]}
     assert "The gradient vanishes" in warnings["delta"][0]

@@ -65,11 +65,11 @@ def theta(model: Any) -> np.ndarray:
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("engine", ["numpy", "compiled"])
+@pytest.mark.parametrize("backend", ["numpy", "compiled"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_learn_one_is_a_job_of_one_row_at_a_time(optimizer: str, dtype: Any, engine: str) -> None:
     """The same rows end in the same θ, to the last bit, whether each was predicted before it was learned or not."""
-    settings: dict[str, Any] = {"hidden": (8, 4), "optimizer": optimizer, "dtype": dtype, "engine": engine}
+    settings: dict[str, Any] = {"hidden_layers": (8, 4), "optimizer": optimizer, "dtype": dtype, "backend": engine}
     summary = job_of(MLPClassifier(**settings), rows())
     for is_predicted in (True, False):
         model = MLPClassifier(**settings)
@@ -78,23 +78,23 @@ def test_learn_one_is_a_job_of_one_row_at_a_time(optimizer: str, dtype: Any, eng
                 model.predict_one(x)
             model.learn_one(x, y)
         assert model._model is not None
-        assert model._model.learner.theta_sha256 == summary.theta_sha256
+        assert model._model.learner.weights_sha256 == summary.weights_sha256
         assert model._model.learner.diagnostics.report() == summary.layers
 
 
 def test_a_regression_is_a_job_of_one_row_at_a_time() -> None:
     """The same for values: θ, and the prequential score."""
-    model, metric = MLPRegressor(hidden=(8,)), metrics.MAE()
+    model, metric = MLPRegressor(hidden_layers=(8,)), metrics.MAE()
     summary = job_of(model, numbers())
     (x, y), *rest = numbers()
     model.learn_one(x, y)  # before the first target a job scores nothing
     evaluate.progressive_val_score(rest, model, metric)
     assert model._model is not None
-    assert model._model.learner.theta_sha256 == summary.theta_sha256
+    assert model._model.learner.weights_sha256 == summary.weights_sha256
     assert metric.get() == pytest.approx(summary.metrics["mae"], rel=1e-12)
 
 
-@pytest.mark.parametrize("engine", ["numpy", "compiled"])
+@pytest.mark.parametrize("backend", ["numpy", "compiled"])
 @pytest.mark.parametrize("make", [MLPClassifier, MLPRegressor])
 def test_wide_layers_end_in_the_bits_of_a_job(make: Any, engine: str) -> None:
     """Where the BLAS would take several threads for a row, or a frame, it takes one, as for a job."""
@@ -104,7 +104,7 @@ def test_wide_layers_end_in_the_bits_of_a_job(make: Any, engine: str) -> None:
     stream: list[tuple[Row, Any]] = [
         ({f"x{i}": v for i, v in enumerate(row)}, t) for row, t in zip(x.tolist(), y, strict=True)
     ]
-    settings: dict[str, Any] = {"hidden": (256, 256), "engine": engine}
+    settings: dict[str, Any] = {"hidden_layers": (256, 256), "backend": engine}
     for b in (1, 32):
         summary, model = job_of(make(**settings), stream, b), make(**settings)
         for start in range(0, len(stream), b):
@@ -114,36 +114,36 @@ def test_wide_layers_end_in_the_bits_of_a_job(make: Any, engine: str) -> None:
                 model.learn_one(*part[0])
             else:
                 model.learn_many(pd.DataFrame([row for row, _ in part]), pd.Series([t for _, t in part]))
-        assert model._model.learner.theta_sha256 == summary.theta_sha256
+        assert model._model.learner.weights_sha256 == summary.weights_sha256
 
 
 def test_the_prequential_score_is_that_of_the_job() -> None:
     """River's evaluation of the estimator and the job's own agree on every prediction."""
     stream: list[tuple[Row, str]] = [({name: x[name] for name in ("x", "y")}, y) for x, y in rows()]
-    summary = job_of(MLPClassifier(hidden=(8,)), stream)
-    metric = evaluate.progressive_val_score(stream, MLPClassifier(hidden=(8,)), metrics.Accuracy())
+    summary = job_of(MLPClassifier(hidden_layers=(8,)), stream)
+    metric = evaluate.progressive_val_score(stream, MLPClassifier(hidden_layers=(8,)), metrics.Accuracy())
     assert metric.get() == summary.metrics["accuracy"]
 
 
-@pytest.mark.parametrize("engine", ["numpy", "compiled"])
+@pytest.mark.parametrize("backend", ["numpy", "compiled"])
 @pytest.mark.parametrize("b", [1, 7, 50])
 def test_learn_many_is_a_job_of_that_batch_size(b: int, engine: Any) -> None:
     """Frames of b rows end in the θ of a job with minibatches of b rows."""
     stream = rows()
-    model = MLPClassifier(hidden=(8,), engine=engine)
+    model = MLPClassifier(hidden_layers=(8,), backend=engine)
     summary = job_of(model, stream, b)
     for start in range(0, len(stream), b):
         part = stream[start : start + b]
         model.learn_many(pd.DataFrame([x for x, _ in part]), pd.Series([y for _, y in part]))
     assert model._model is not None
-    assert model._model.learner.theta_sha256 == summary.theta_sha256
+    assert model._model.learner.weights_sha256 == summary.weights_sha256
 
 
 @pytest.mark.parametrize("make", [MLPClassifier, MLPRegressor])
 def test_frames_of_one_row_are_rows(make: type) -> None:
     """learn_many of single rows is learn_one, to the last bit: what the one exempt check of River asks for."""
     stream: Any = rows() if make is MLPClassifier else numbers()
-    one, many = make(hidden=(8,)), make(hidden=(8,))
+    one, many = make(hidden_layers=(8,)), make(hidden_layers=(8,))
     for x, y in stream:
         one.learn_one(x, y)
         many.learn_many(pd.DataFrame([x]), pd.Series([y]))
@@ -198,7 +198,7 @@ def test_weights_of_a_feature_are_decided_by_its_name() -> None:
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_feature_that_appears_disturbs_nothing(optimizer: str) -> None:
     """What was predicted of old rows is predicted still; the optimiser's slots keep their place."""
-    model = MLPRegressor(optimizer=optimizer, hidden=(4,))
+    model = MLPRegressor(optimizer=optimizer, hidden_layers=(4,))
     for x, y in numbers():
         model.learn_one(x, y)
     query: Row = {"a": 0.3, "b": -0.2}
@@ -384,7 +384,7 @@ def test_a_missing_target_is_not_learned(make: Any, y: Any) -> None:
 
 def test_a_class_that_is_met_late_is_learned() -> None:
     """After a hundred thousand rows of two classes a third one gets its output, and is told apart soon."""
-    model, random = MLPClassifier(hidden=(4,), dtype="float32"), np.random.default_rng(0)
+    model, random = MLPClassifier(hidden_layers=(4,), dtype="float32"), np.random.default_rng(0)
     x = random.normal(size=(100_000, 2))
     frame, labels = pd.DataFrame(x, columns=["a", "b"]), pd.Series(np.where(x[:, 0] > 0, "one", "two"))
     for start in range(0, len(x), 50):
@@ -397,7 +397,7 @@ def test_a_class_that_is_met_late_is_learned() -> None:
 
 def test_too_many_classes_are_refused() -> None:
     """A target with a class for every row is an identifier: the class beyond the bound is refused, again and again."""
-    model = MLPClassifier(hidden=())
+    model = MLPClassifier(hidden_layers=())
     frame = pd.DataFrame({"a": np.arange(1_000.0)})
     model.learn_many(frame, pd.Series(range(1_000)))
     before = theta(model)
@@ -481,7 +481,7 @@ def test_a_frame_with_words_among_numbers_is_refused() -> None:
     ("settings", "said"),
     [
         ({"activation": "rleu"}, "activation: expected one of .* did you mean 'relu'"),
-        ({"hidden": (0,)}, "hidden: "),
+        ({"hidden_layers": (0,)}, "hidden: "),
         ({"learning_rate": 0.0}, "learning_rate: "),
         ({"seed": -1}, "seed: "),
         ({"dtype": "float16"}, "dtype: "),
@@ -497,7 +497,7 @@ def test_a_wrong_setting_is_refused_at_once(settings: dict[str, Any], said: str)
 @pytest.mark.parametrize("make", [MLPClassifier, MLPRegressor])
 def test_the_defaults_are_those_of_the_command_line(make: Any) -> None:
     """Where the estimators differ from a job it is in what suits single rows, and ``compare`` has the same."""
-    ours = {**make()._get_params(), "hidden": make().hidden}
+    ours = {**make()._get_params(), "hidden_layers": make().hidden}
     usual = {name: JobConfig.model_fields[name].default for name in ours}
     assert {name: ours[name] for name in ours if ours[name] != usual[name]} == {
         **SINGLE_ROWS,
@@ -582,7 +582,7 @@ def test_memory_does_not_grow_with_the_rows() -> None:
     from river.checks import common
 
     assert memory_growth(MLPClassifier()) < 0.5
-    assert memory_growth(MLPClassifier(optimizer="adam", hidden=(16, 16))) < 0.5
+    assert memory_growth(MLPClassifier(optimizer="adam", hidden_layers=(16, 16))) < 0.5
     common.check_bounded_memory_growth(Hoarder(), datasets.Phishing().take(2_000))
     assert memory_growth(Hoarder()) > 50
 
@@ -606,7 +606,7 @@ def test_a_frame_that_is_predicted_between_changes_nothing(make: type) -> None:
 @pytest.mark.parametrize("is_predicted", [True, False])
 def test_a_clone_with_attributes_goes_on_the_same(is_predicted: bool) -> None:
     """What a clone with attributes learns, new words and classes among it, is what its original learns."""
-    model = MLPClassifier(hidden=(8,))
+    model = MLPClassifier(hidden_layers=(8,))
     for x, y in rows()[:100]:
         model.learn_one(x, y)
     if is_predicted:
@@ -679,7 +679,7 @@ def test_a_weight_that_is_none_is_refused_and_changes_nothing(make: type, weight
 @pytest.mark.parametrize("is_frame", [True, False])
 def test_a_class_too_many_changes_nothing(is_frame: bool) -> None:
     """A row of one class more than there is room for leaves neither its new column nor its new word behind."""
-    model = MLPClassifier(hidden=(2,))
+    model = MLPClassifier(hidden_layers=(2,))
     n = 1_000
     model.learn_many(pd.DataFrame({"a": np.arange(n) / n, "word": ["p"] * n}), pd.Series(range(n)))
     before, x = pickle.dumps(model), {"a": 1.0, "word": "q", "new": 2.0}

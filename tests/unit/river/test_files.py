@@ -35,7 +35,9 @@ def trained(make: Any = MLPClassifier, n: int = 200, **settings: Any) -> Any:
 def test_a_saved_estimator_goes_on_to_the_same_bits(tmp_path: Path, make: Any, optimizer: str) -> None:
     """It comes back with its settings, predicts the same, and ends in the same θ as the one that was never saved."""
     stream: Any = rows() if make is MLPClassifier else numbers()
-    model = trained(make, optimizer=optimizer, hidden=(6, 5), schedule="inverse-sqrt", weight_decay=0.001, seed=3)
+    model = trained(
+        make, optimizer=optimizer, hidden_layers=(6, 5), lr_schedule="inverse-sqrt", weight_decay=0.001, seed=3
+    )
     model.save(tmp_path / "model.safetensors")
     twin = make.load(tmp_path / "model.safetensors")
     assert repr(twin) == repr(model)
@@ -55,17 +57,17 @@ def test_a_saved_estimator_goes_on_to_the_same_bits(tmp_path: Path, make: Any, o
 def test_a_job_opens_as_an_estimator_and_goes_on_the_same(tmp_path: Path) -> None:
     """An estimator opened from a job's run directory ends in the θ of the job that went on."""
     stream = rows()
-    settings: dict[str, Any] = {"target": "target", "batch_size": 1, "hidden": (8,), "optimizer": "adam"}
+    settings: dict[str, Any] = {"target": "target", "batch_size": 1, "hidden_layers": (8,), "optimizer": "adam"}
     part = Job(open_source(table(stream)), run_dir=str(tmp_path / "run"), max_minibatches=250, **settings)
     part.run()
     whole = Job(open_source(table(stream)), **settings).run()
     model = MLPClassifier.load(tmp_path / "run")
-    assert (model.hidden, model.optimizer, model.dtype) == ((8,), "adam", "float32")
+    assert (model.hidden_layers, model.optimizer, model.dtype) == ((8,), "adam", "float32")
     for x, y in stream[250:]:
         model.predict_one(x)
         model.learn_one(x, y)
     assert model._model is not None
-    assert model._model.learner.theta_sha256 == whole.theta_sha256
+    assert model._model.learner.weights_sha256 == whole.weights_sha256
 
 
 @pytest.mark.parametrize("output", ["softmax", "sigmoid"])
@@ -120,7 +122,7 @@ def test_the_command_line_opens_what_an_estimator_saved(tmp_path: Path) -> None:
 
 def test_names_that_are_no_strings_come_back(tmp_path: Path) -> None:
     """Features called by numbers, as River's generators do, are called so again."""
-    model = MLPRegressor(hidden=(4,))
+    model = MLPRegressor(hidden_layers=(4,))
     for a, b in ((1.0, 2.0), (3.0, -1.0), (0.5, 0.5)):
         model.learn_one({0: a, 1: b, True if a < 0 else 2: 1.0}, a + b)
     model.save(tmp_path / "model")
@@ -250,7 +252,7 @@ def cut_outputs(state: Any, tensors: Any, output: str, labels: list[str]) -> Non
 )
 def test_a_forged_estimator_is_refused(tmp_path: Path, change: Any, said: str) -> None:
     """Outputs, labels and names that do not belong together are refused when a file is opened, not when it is used."""
-    model = MLPClassifier(hidden=(4,))
+    model = MLPClassifier(hidden_layers=(4,))
     for i in range(10):
         model.learn_one({"a": float(i), "b": 1.0}, "pq"[i % 2])
     model.save(tmp_path / "model.safetensors")
@@ -269,7 +271,7 @@ def rename(state: Any, columns: list[str], names: list[Any]) -> None:
 
 def test_a_sigmoid_that_met_no_class_predicts_nothing(tmp_path: Path) -> None:
     """The first checkpoint of a job with a sigmoid opens, and predicts None for rows and for frames."""
-    settings: dict[str, Any] = {"target": "target", "output": "sigmoid", "keep": 9, "checkpoint_every": "100"}
+    settings: dict[str, Any] = {"target": "target", "output": "sigmoid", "checkpoint_every": "100"}
     Job(open_source(table([({"a": i % 3}, i % 3 > 1) for i in range(30)])), run_dir=str(tmp_path), **settings).run()
     model = MLPClassifier.load(tmp_path / "checkpoints" / "step-000000000000.safetensors")
     assert model.predict_one({"a": 1.0}) is None

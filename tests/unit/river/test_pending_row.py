@@ -30,7 +30,7 @@ def pending() -> PendingRow:
     features = [Column("x", "number"), Column("word", "string")]
     plan = ColumnPlan(features, [Column("label", "string")], "classification", missing="mean")
     encoder = Encoder(plan, categories=[["a"]], labels=[["no", "yes"]])
-    model = MLPModel(encoder, "softmax", hidden=(3,))
+    model = MLPModel(encoder, "softmax", hidden_layers=(3,))
     model.learner.grow([], model.classes.know_all())
     return PendingRow(DictEncoder(encoder), model)
 

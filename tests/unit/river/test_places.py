@@ -42,7 +42,7 @@ def test_a_pipeline() -> None:
 def test_a_pipeline_by_name_with_new_parameters() -> None:
     """``compose.Pipeline`` and ``clone(new_params)``: settings reach the network."""
     model = compose.Pipeline(("scale", preprocessing.MinMaxScaler()), ("net", MLPClassifier()))
-    changed = model.clone({"net": {"hidden": (5,), "learning_rate": 0.1}})
+    changed = model.clone({"net": {"hidden_layers": (5,), "learning_rate": 0.1}})
     assert changed["net"].hidden == (5,)
     assert changed["net"].learning_rate == 0.1
     assert accuracy(changed) > 0.75
@@ -91,16 +91,16 @@ def test_delayed_labels(delay: Any) -> None:
 @pytest.mark.parametrize(
     "model",
     [
-        ensemble.BaggingClassifier(MLPClassifier(hidden=(8,)), n_models=3, seed=1),
-        ensemble.ADWINBoostingClassifier(MLPClassifier(hidden=(8,)), n_models=3, seed=1),
-        ensemble.VotingClassifier([MLPClassifier(), MLPClassifier(hidden=())]),
+        ensemble.BaggingClassifier(MLPClassifier(hidden_layers=(8,)), n_models=3, seed=1),
+        ensemble.ADWINBoostingClassifier(MLPClassifier(hidden_layers=(8,)), n_models=3, seed=1),
+        ensemble.VotingClassifier([MLPClassifier(), MLPClassifier(hidden_layers=())]),
         ensemble.StackingClassifier(
-            [MLPClassifier(), MLPClassifier(hidden=())], meta_classifier=MLPClassifier(hidden=(4,))
+            [MLPClassifier(), MLPClassifier(hidden_layers=())], meta_classifier=MLPClassifier(hidden_layers=(4,))
         ),
         drift.DriftRetrainingClassifier(MLPClassifier()),
-        multiclass.OneVsRestClassifier(MLPClassifier(hidden=(8,))),
+        multiclass.OneVsRestClassifier(MLPClassifier(hidden_layers=(8,))),
         model_selection.BanditClassifier(
-            [MLPClassifier(), MLPClassifier(hidden=())],
+            [MLPClassifier(), MLPClassifier(hidden_layers=())],
             metric=metrics.Accuracy(),
             policy=bandit.EpsilonGreedy(epsilon=0.1, decay=0.001, seed=1),
         ),
@@ -117,10 +117,10 @@ def test_inside_another_model(model: Any) -> None:
 @pytest.mark.parametrize(
     "model",
     [
-        ensemble.BaggingRegressor(MLPRegressor(hidden=(8,)), n_models=3, seed=1),
-        preprocessing.TargetStandardScaler(ensemble.EWARegressor([MLPRegressor(), MLPRegressor(hidden=())])),
+        ensemble.BaggingRegressor(MLPRegressor(hidden_layers=(8,)), n_models=3, seed=1),
+        preprocessing.TargetStandardScaler(ensemble.EWARegressor([MLPRegressor(), MLPRegressor(hidden_layers=())])),
         model_selection.BanditRegressor(
-            [MLPRegressor(), MLPRegressor(hidden=())],
+            [MLPRegressor(), MLPRegressor(hidden_layers=())],
             metric=metrics.MAE(),
             policy=bandit.EpsilonGreedy(epsilon=0.1, decay=0.001, seed=1),
         ),
@@ -141,8 +141,8 @@ def test_inside_another_regressor(model: Any) -> None:
 
 def test_several_outputs() -> None:
     """Chains of ``multioutput``, for labels and for values."""
-    chain = multioutput.ClassifierChain(MLPClassifier(hidden=(4,)))
-    values = multioutput.RegressorChain(MLPRegressor(hidden=(16,)), order=["a", "b"])
+    chain = multioutput.ClassifierChain(MLPClassifier(hidden_layers=(4,)))
+    values = multioutput.RegressorChain(MLPRegressor(hidden_layers=(16,)), order=["a", "b"])
     for i in range(1_000):
         x = {"x": i % 7, "z": i % 3}
         chain.learn_one(x, {"high": i % 7 > 3, "three": i % 3 == 0})

@@ -999,7 +999,7 @@ def labelled(path: Path, start: int, stop: int) -> Path:
 
 def config(run_dir: Path, **settings: Any) -> JobConfig:
     """Return the settings of a job that follows."""
-    usual = {"target": "label", "batch_size": 8, "hidden": [4], "checkpoint_every": "1", "run_dir": str(run_dir)}
+    usual = {"target": "label", "batch_size": 8, "hidden_layers": [4], "checkpoint_every": "1", "run_dir": str(run_dir)}
     return JobConfig.of({**usual, "follow": True, "idle_timeout": "1.5s", **settings})
 
 
@@ -1008,7 +1008,7 @@ def test_a_minibatch_that_will_not_fill_is_learned_after_a_while(tmp_path: Path)
     path = labelled(tmp_path / "log.csv", 0, 20)
     steps = [lambda: labelled(path, 20, 21), lambda: labelled(path, 21, 60)]
     writer = once(tmp_path / "run" / "decisions.csv", ["border 20,", "border 21,"], steps)
-    settings: Any = {"flush_after": "0.2s", "keep": 1_000}
+    settings: Any = {"linger": "0.2s", "keep_checkpoints": 1_000}
     summary = Job(open_source(path, follow=Follow(idle_timeout_s=1.5)), config(tmp_path / "run", **settings)).run()
     writer.join()
     assert summary.rows == 60
@@ -1021,10 +1021,10 @@ def test_a_minibatch_that_will_not_fill_is_learned_after_a_while(tmp_path: Path)
         checkpoint.unlink()
     again = Job(open_source(path, follow=Follow(idle_timeout_s=0.5)), config(tmp_path / "run", **settings)).run()
     assert again.rows == 60
-    assert (again.theta_sha256, again.metrics) == (summary.theta_sha256, summary.metrics)
+    assert (again.weights_sha256, again.metrics) == (summary.weights_sha256, summary.metrics)
     assert (tmp_path / "run" / "history.csv").read_bytes() == history
     whole = Job(open_source(path, follow=Follow(idle_timeout_s=0.5)), config(tmp_path / "other", **settings)).run()
-    assert whole.theta_sha256 != summary.theta_sha256, "the control: cut elsewhere, it is another network"
+    assert whole.weights_sha256 != summary.weights_sha256, "the control: cut elsewhere, it is another network"
 
 
 def test_without_patience_only_whole_minibatches_are_learned(tmp_path: Path) -> None:

@@ -439,7 +439,7 @@ def learnable(n_rows: int = 2_000) -> pa.Table:
 
 def job(place: str, run_dir: Path, **settings: Any) -> Job:
     """Return a small job, as the command line makes it."""
-    usual = {"target": ["label"], "hidden": [4], "batch_size": 8, "engine": "numpy", "checkpoint_every": "50"}
+    usual = {"target": ["label"], "hidden_layers": [4], "batch_size": 8, "backend": "numpy", "checkpoint_every": "50"}
     config = JobConfig.of({**usual, "source": [place], "run_dir": str(run_dir), **settings})
     return Job(open_source(place), config)
 
@@ -484,7 +484,7 @@ def test_a_job_over_the_network_learns_what_one_from_a_disk_does(
     undisturbed = job(address, tmp_path / "undisturbed").run()
     job(address, tmp_path / "stopped", max_rows=720).run()
     resumed = job(address, tmp_path / "stopped").run()
-    assert local.theta_sha256 == undisturbed.theta_sha256 == resumed.theta_sha256
+    assert local.weights_sha256 == undisturbed.weights_sha256 == resumed.weights_sha256
     assert comparable(tmp_path / "undisturbed")[1:] == comparable(tmp_path / "stopped")[1:]
 
 
@@ -499,7 +499,18 @@ def test_a_job_that_is_killed_goes_on_in_the_same_bits(store: S3, tmp_path: Path
     store.put(name, CONTENTS[name.replace("rows", "a")](learnable(6_000)))
     address, run_dir = store.s3(name), tmp_path / "killed"
     undisturbed = job(address, tmp_path / "undisturbed", batch_size=1, checkpoint_every="20").run()
-    usual = ["--target", "label", "--hidden", "4", "--batch-size", "1", "--engine", "numpy", "--checkpoint-every", "20"]
+    usual = [
+        "--target",
+        "label",
+        "--hidden-layers",
+        "4",
+        "--batch-size",
+        "1",
+        "--backend",
+        "numpy",
+        "--checkpoint-every",
+        "20",
+    ]
     for _ in range(2):
         killed = subprocess.Popen(command("train", address, *usual, "--run-dir", str(run_dir)))
         before = newest_step(run_dir)
@@ -508,7 +519,7 @@ def test_a_job_that_is_killed_goes_on_in_the_same_bits(store: S3, tmp_path: Path
         killed.kill()
         assert killed.wait() == -signal.SIGKILL
     said = subprocess.run(command("resume", str(run_dir), "--json"), check=True, capture_output=True, text=True).stdout
-    assert json.loads(said)["theta_sha256"] == undisturbed.theta_sha256
+    assert json.loads(said)["weights_sha256"] == undisturbed.weights_sha256
     assert json.loads(said)["rows"] == undisturbed.rows
 
 
@@ -525,7 +536,7 @@ def test_a_job_whose_server_dies_goes_on_when_it_is_back(store: S3, faults: Faul
         disturbed.run()
     assert 0 < newest_step(tmp_path / "disturbed") < newest_step(tmp_path / "undisturbed")
     faults.left, faults.is_for_ever = [], False
-    assert job(place, tmp_path / "disturbed", batch_size=64).run().theta_sha256 == undisturbed.theta_sha256
+    assert job(place, tmp_path / "disturbed", batch_size=64).run().weights_sha256 == undisturbed.weights_sha256
 
 
 def test_the_command_line_reads_and_refuses(store: S3, tmp_path: Path) -> None:
@@ -604,7 +615,7 @@ def test_a_job_over_another_store_goes_on_in_the_same_bits(other: Google | Azure
     local = job(str(tmp_path / "a.csv"), tmp_path / "local").run()
     address = other.address("a.csv")
     job(address, tmp_path / "stopped", max_rows=720).run()
-    assert job(address, tmp_path / "stopped").run().theta_sha256 == local.theta_sha256
+    assert job(address, tmp_path / "stopped").run().weights_sha256 == local.weights_sha256
     kept = [path for path in (tmp_path / "stopped").rglob("*") if path.is_file()]
     assert not [path for path in kept if Azure.KEY.encode() in path.read_bytes()]
 
