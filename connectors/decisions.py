@@ -36,4 +36,4 @@ class Decisions:
         """Store a decision before it takes effect; `row` is the number of rows before it in the stream."""
         (self._lasting if what.startswith(LASTING) else self._decided)[what] = decision
         if self._most is not None and len(self._decided) > self._most:
-            del self._decided[next(iter(self._decided))]
+            del self._decided[next(iter(self._decided))]  # the oldest: dicts keep their order

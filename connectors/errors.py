@@ -99,7 +99,7 @@ def foreign_errors(place: str) -> Iterator[None]:
 
     try:
         yield
-    except ConnectorError:
+    except ConnectorError:  # a `SourceError` is an OSError too, and must not be wrapped again
         raise
     except (OSError, EOFError, UnicodeError, pa.ArrowException) as error:
         raise SourceError(f"{place}: {_reason(error)}") from error

@@ -1,7 +1,7 @@
 """Rows in memory, for tests and examples, with optional failures and pauses between them.
 
 A `MemorySource` reads like a file: it has blocks and cursors, and recognises its rows by their digest. Sentinels may
-stand between its rows:
+be placed between its rows:
 
 - `Crash` raises an error, once: the next reader continues past it, like a restarted process.
 - `Stall` waits, every time.
@@ -80,7 +80,7 @@ class MemorySource(Source):
         items = rows.to_batches() if isinstance(rows, pa.Table) else rows
         batches = [item for item in items if isinstance(item, pa.RecordBatch)]
         if not batches and not isinstance(rows, pa.Table):
-            raise SchemaError(f"{_NAME}: no record batch was given, so there is no schema")
+            raise SchemaError(f"{_NAME}: no record batch was given, so the schema is unknown")
         schema = rows.schema if isinstance(rows, pa.Table) else batches[0].schema
         check_names(plain(schema).names, _NAME)
         self._table = pa.Table.from_batches(batches, schema)
@@ -118,6 +118,7 @@ class MemorySource(Source):
         """SHA-256 of the schema and the values."""
         digest = hashlib.sha256(self._table.schema.serialize())
         for start in range(0, self.n_rows, _HASHED_ROWS):
+            # Combined: the digest must not depend on the chunks of the table.
             for records in self._table.slice(start, _HASHED_ROWS).combine_chunks().to_batches():
                 digest.update(records.serialize())
         return digest.hexdigest()

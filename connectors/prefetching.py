@@ -63,6 +63,7 @@ class Prefetcher(Iterator[T], Generic[T]):
                 item = self._ready.popleft()
                 self._changed.notify_all()
                 return item
+        # Raise the error only once: a further call then ends like that of any finished iterator.
         failure, self._failure = self._failure, None
         raise failure or StopIteration
 

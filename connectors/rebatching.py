@@ -92,7 +92,7 @@ def rebatch_as_it_comes(
         A multiple of ``unit`` rows, or the rows up to a boundary; or an empty block if no row is available yet.
     """
     # A decision log on disk calls a boundary "border": the word is part of a file format.
-    borders = deque(sorted(int(name.split()[1]) for name in decisions.names() if name.startswith("border ")))
+    boundaries = deque(sorted(int(name.split()[1]) for name in decisions.names() if name.startswith("border ")))
     pieces: list[_Piece] = []
     waiting, since = 0, time.monotonic()
     try:
@@ -100,11 +100,11 @@ def rebatch_as_it_comes(
             if len(block):
                 pieces.append((block, 0, len(block)))
                 waiting += len(block)
-            _pass_by(borders, row)
-            while size := _next_size(row, waiting, n_rows, unit, borders, is_all=not len(block)):
+            _pass_by(boundaries, row)
+            while size := _next_size(row, waiting, n_rows, unit, boundaries, is_all=not len(block)):
                 yield _join(_first(pieces, size))
                 pieces, row, waiting, since = _behind(pieces, size), row + size, waiting - size, time.monotonic()
-                _pass_by(borders, row)
+                _pass_by(boundaries, row)
             if len(block):
                 continue
             if waiting and patience_s is not None and time.monotonic() - since >= patience_s:
@@ -123,17 +123,17 @@ def rebatch_as_it_comes(
         yield _join(pieces)
 
 
-def _pass_by(borders: deque[int], row: int) -> None:
+def _pass_by(boundaries: deque[int], row: int) -> None:
     """Drop the boundaries up to a row."""
     # A replayed run may have one boundary for each block, so a scan of the whole list each time would be slow.
-    while borders and borders[0] <= row:
-        borders.popleft()
+    while boundaries and boundaries[0] <= row:
+        boundaries.popleft()
 
 
-def _next_size(row: int, waiting: int, n_rows: int, unit: int, borders: deque[int], *, is_all: bool) -> int:
+def _next_size(row: int, waiting: int, n_rows: int, unit: int, boundaries: deque[int], *, is_all: bool) -> int:
     """Return how many of the waiting rows are cut off next; 0 if they keep waiting."""
-    if borders and borders[0] - row <= min(waiting, n_rows):
-        return borders[0] - row
+    if boundaries and boundaries[0] - row <= min(waiting, n_rows):
+        return boundaries[0] - row
     if waiting >= n_rows:
         return n_rows
     return waiting - waiting % unit if is_all else 0

@@ -48,7 +48,7 @@ class Opener(Protocol):
         Raises
         ------
         ConnectorError
-            There is no such place, or it cannot be read. Other errors are not converted.
+            The place does not exist, or it cannot be read. Other errors are not converted.
         """
 
 

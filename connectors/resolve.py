@@ -85,13 +85,14 @@ def open_source(
     Raises
     ------
     SourceError
-        There is no such place, or its type is not supported. It is an `UnavailableError` if a store cannot be reached,
+        The place does not exist, or its type is not supported. An `UnavailableError` if a store cannot be reached,
         or denies access.
     SchemaError
         Files disagree on a column, or the dialect is not valid.
     """
     if len(places) == 1 and isinstance(places[0], pa.Table):
         return MemorySource(places[0])
+    # Only settings that differ from the default: another package's opener need not know the others.
     settings = {"delimiter": delimiter, "quote": quote, "encoding": encoding, "follow": follow}
     given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
     given |= {"null_values": tuple(null_values)} if null_values else {}
@@ -110,7 +111,7 @@ def open_source(
         if len(places) > 1:
             raise SourceError(f"{pipe}: a pipe cannot be combined with other places; give it alone")
         pump = Spool(pipe, spool, dialect, reopens=follow is not None)
-        plain = replace(dialect, encoding="utf-8")
+        plain = replace(dialect, encoding="utf-8")  # the spool has already converted the text
         formats[".csv"] = CsvFormat(block_size, plain, storage, keeps_bad_rows=keeps_bad_rows)
         how = Follow(idle_timeout_s=follow.idle_timeout_s if follow is not None else None)
         return FollowedSource(
@@ -149,7 +150,7 @@ def open_source(
 
 
 def _elsewhere(places: Sequence[Place | pa.Table], settings: Mapping[str, Any]) -> Source | None:
-    """Return the source of a place of another package; None if there is no such place."""
+    """Return the source of a place of another package; None if all are ours."""
     for place in places:
         source = open_elsewhere(place, settings) if isinstance(place, str) else None
         if source is not None and len(places) > 1:

@@ -1,7 +1,7 @@
 """Columns and types: merge the schemas of files, require columns, cast values exactly.
 
-A struct becomes one column for each field (``place.city``), a fixed-size list one for each element (``pixel[0]``), and
-a dictionary its values.
+A struct becomes one column for each field, such as ``place.city``. A fixed-size list becomes one for each element, such
+as ``pixel[0]``. A dictionary becomes its values.
 """
 
 from __future__ import annotations

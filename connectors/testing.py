@@ -22,8 +22,8 @@ It tests these points:
 11. A missing place is one `ConnectorError` that names it.
 12. Readers leave no file open.
 
-Two promises are not tested here, since a test of them depends on the connector: memory that does not grow with the
-stream, and events for bad rows.
+Two promises are not tested here, since their tests depend on the connector. Memory must not grow with the stream, and
+bad rows must be reported as events.
 """
 
 from __future__ import annotations

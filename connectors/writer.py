@@ -28,6 +28,7 @@ class Writer:
 
     def __init__(self, target: Path, extension: str, schema: pa.Schema) -> None:
         self._target, self._schema = target, schema
+        # A job that follows this folder ignores names with a leading dot.
         self._temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
         # Each table that is written becomes a row group of Parquet, and small row groups read slowly.
         self._waiting: list[pa.RecordBatch] = []
@@ -64,7 +65,7 @@ class Writer:
             self._files.close()
             sync(self._temporary)
             self._temporary.replace(self._target)
-            sync(self._target.parent)
+            sync(self._target.parent)  # a power cut could undo the rename otherwise
 
     def __enter__(self) -> Self:
         return self

@@ -2,18 +2,18 @@
 
 Files are read one after the other. Unlike in a source that ends, the next file is not known in advance:
 
-- A text file is read while it grows. An incomplete record is held back. After a time without a write, the reader moves
-  to the next file. If the old file grows again, it is read later, from where it was left.
+- A text file is read while it grows. An incomplete record is held back. If another file is waiting, the reader moves to
+  it after a time without a write. If the old file grows again, it is read later, from where it was left.
 - A file that is renamed during the read is the same file. A truncated file is read from its start. The rows that it
   lost unread are looked for in a copy.
 - A file is ignored if its name begins with ``.`` or ``_``, or has an unknown extension. So an upload under such a name
   is invisible until it is renamed. Compressed text, and Parquet without a footer, is read after a time without a write.
 - The next file, and the offset at which the previous one was left, are decided once and stored (`Decisions`). So a run
-  that resumes from an earlier position reads the files in the same order, even if new files came or old ones were
-  renamed.
+  that resumes from an earlier position reads the files in the same order. It does so even if new files came, or old
+  ones were renamed.
 
-A cursor lists 256 files, the last ones in the order. Earlier files are known only by their position in the order. A
-file that appears before them is a bad row if it is newer than they are, or appears while the place is followed.
+A cursor lists 256 files, the last ones in the order. Earlier files are known only by their position in the order. A new
+file before them is a bad row, if it was written later than they were, or appears while the place is followed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from connectors.source import Reader, Source
 
 __all__ = ["Follow", "FollowedSource"]
 
-_LOOKED_AT = 16  # files from which types are inferred
+_LOOKED_AT = 16  # files that types are inferred from; a folder may hold too many to inspect all
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class FollowedSource(Source):
     Raises
     ------
     SourceError
-        There is no such place, or no data came in time.
+        The place does not exist, or no data came in time.
     SchemaError
         Files disagree on the type of a column.
     """
@@ -121,7 +121,8 @@ class FollowedSource(Source):
                     self._spool.refuse_failure()
                     raise SourceError(f"{self._place}: the input has no rows; expected a header and records")
                 if self._follow.idle_timeout_s is not None and time.monotonic() - began > self._follow.idle_timeout_s:
-                    raise SourceError(f"{self._place}: no data came within {self._follow.idle_timeout_s:g} s")
+                    waited = f"no data came within {self._follow.idle_timeout_s:g} s"
+                    raise SourceError(f"{self._place}: {waited}; set a longer --idle-timeout")
                 if self._on_message is not None and not is_told and time.monotonic() - began >= intervals.PATIENCE_S:
                     self._on_message(f"{self._place}: waiting for the first rows")
                     is_told = True

@@ -59,7 +59,7 @@ class Listing:
     Raises
     ------
     SourceError
-        There is no such place, or a file type is unknown.
+        The place does not exist, or a file type is unknown.
     """
 
     def __init__(self, place: str, format_of: Callable[[str], Format | None], order: str) -> None:
@@ -163,7 +163,7 @@ class Listing:
             return None
         if not stat.S_ISREG(status.st_mode):
             return None
-        is_last = self._is_file and name == self.place
+        is_last = self._is_file and name == self.place  # a log follows all its rotated files, whatever its time
         return Found(self._place(name, 2**63 if is_last else status.st_mtime_ns), name, status)
 
 

@@ -75,6 +75,7 @@ class FileOpener:
             It is gone, or changed.
         """
         found = self._files.listed(seen.mtime_ns, {seen.inode})
+        # Most likely first: the same inode number, then the same name, also if the place was moved.
         found.sort(key=lambda one: (one.status.st_ino != seen.inode, not f"/{seen.name}".endswith(f"/{one.key[1]}")))
         failure: ConnectorError | None = None
         for file in found:

@@ -50,8 +50,8 @@ class Recognition:
     files
         The place.
     may_be_renamed
-        Whether files may be renamed. If not, the offset in a file is looked up by its name alone: the system reuses
-        inode numbers after a removal, and files with equal rows could be confused.
+        Whether files may be renamed. If not, the offset in a file is looked up by its name alone. The system reuses
+        inode numbers after a removal, so files with equal rows could be confused.
     """
 
     def __init__(self, files: Listing, *, may_be_renamed: bool = True) -> None:

@@ -25,7 +25,7 @@ class FileWatcher:
     Notes
     -----
     The library runs in a thread of its own. In the main thread it would take an exception of a signal handler as a
-    request to stop watching, and a program that received SIGTERM would not end.
+    request to stop watching. Then a program that received SIGTERM would not end.
     """
 
     def __init__(self, folder: str, *, is_deep: bool = False) -> None:

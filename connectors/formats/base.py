@@ -297,7 +297,7 @@ def refuse_crowd(waiting: Sequence[SourceEvent]) -> None:
 
 def _crowd(notes: Sequence[SourceEvent]) -> list[BadRow] | None:
     """Return the first group of too many bad rows before the same row, or None."""
-    if len(notes) <= _MOST_BAD:
+    if len(notes) <= _MOST_BAD:  # nearly always: this runs for every block, and grouping is slow
         return None
     bad = [note for note in notes if isinstance(note, BadRow)]
     groups = (list(group) for _, group in groupby(bad, key=lambda one: one.row))

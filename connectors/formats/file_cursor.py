@@ -24,7 +24,7 @@ class FileIdentity:
     mtime_ns, ctime_ns
         Times of the last change of content and of metadata, nanoseconds since 1970.
     inode
-        The number of the file in its file system.
+        The inode number of the file.
     offset
         How far it was read: a row for Parquet, a byte of the uncompressed text for CSV.
     digest

@@ -145,7 +145,7 @@ class _Opened:
     def parquet(self) -> pq.ParquetFile:
         """Return a reader whose memory does not grow with the file.
 
-        A local file is read without pre-buffering. Each read of an object is a request, so the wanted columns of a row
+        A local file is read without pre-buffering. For an object each read is a request. So the wanted columns of a row
         group are read at once, and kept until the next row group. Page checksums are verified, if the file has any. So
         a flipped bit is an error, not a wrong number.
         """

@@ -56,8 +56,8 @@ class BatchWriter:
                 batch = batches.get(timeout=max(0.0, due - time.monotonic()) if waiting else None)
             except queue.Empty:
                 batch = waiting[-1].slice(0, 0)
-            is_border = not isinstance(batch, pa.RecordBatch) or (waiting and batch.schema != waiting[0].schema)
-            if waiting and (is_border or time.monotonic() >= due):
+            is_boundary = not isinstance(batch, pa.RecordBatch) or (waiting and batch.schema != waiting[0].schema)
+            if waiting and (is_boundary or time.monotonic() >= due):
                 self._write_file(waiting)
                 waiting = []
             if isinstance(batch, BaseException):

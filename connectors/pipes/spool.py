@@ -65,7 +65,7 @@ class Spool:
         self._pipe: Pipe | None = None
         self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
         self._thread.start()
-        # Python must not end while the thread still reads.
+        # Python must not end while the thread still reads. A weak reference, so that atexit keeps no unused spool.
         atexit.register(_end, weakref.ref(self))
 
     @property
@@ -102,7 +102,7 @@ class Spool:
         self._files.leave(name)
 
     def commit(self, name: str) -> None:
-        """Remove the files before one: no checkpoint needs them any more."""
+        """Remove the files before one; no checkpoint needs them any more."""
         self._files.commit(name)
 
     def refuse_failure(self) -> None:

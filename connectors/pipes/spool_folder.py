@@ -56,6 +56,7 @@ class SpoolFolder:
         self._left = 0
 
     def _refuse_others(self) -> None:
+        # The folder is read like any followed folder, so another data file in it would be learned too.
         others = [name for name in os.listdir(self.path) if not FILE_NAME.fullmatch(name) and not name.startswith(".")]  # noqa: PTH208
         if others:
             raise SourceError(f"{self.path}: {others[0]} is not a spool file; give --spool a folder of its own")

@@ -84,7 +84,7 @@ class Address:
 
     def _refuse_what_does_not_belong(self) -> None:
         if self.is_http:
-            if "…" in (self.user, self.query):
+            if "…" in (self.user, self.query):  # saved settings hold a redacted address
                 raise SourceError(f"{self.name}: the secret part of its address is not saved; give the address again")
             return
         if self.user and not self._is_user_told:

@@ -71,6 +71,7 @@ def _s3(address: Address) -> tuple[Any, str]:
         parts = urlsplit(endpoint)
         options |= {"endpoint_override": parts.netloc + parts.path.rstrip("/"), "scheme": parts.scheme}
     if "region" not in options and not (os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")):
+        # Only Amazon can be asked for the region of a bucket; other servers get a fixed one.
         is_elsewhere = "endpoint_override" in options
         options["region"] = (
             "us-east-1" if is_elsewhere else patiently(address.name, lambda: fs.resolve_s3_region(address.host))

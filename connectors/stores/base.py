@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 __all__ = ["CONNECT_S", "TIMEOUT_S", "Handle", "ObjectStatus", "Store", "as_text", "status_of"]
 CONNECT_S = 5.0
-TIMEOUT_S = 30.0  # without a byte
+TIMEOUT_S = 30.0  # a read fails after so long without a byte
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,5 +86,6 @@ def _nanoseconds(moment: str) -> int:
             found = parse(moment)
         except (ValueError, TypeError):
             continue
+        # A float cannot hold nanoseconds since 1970, so round to milliseconds.
         return round((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1_000) * 1_000_000
     return 0

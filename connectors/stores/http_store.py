@@ -21,7 +21,7 @@ class HttpStore:
         except ImportError as error:
             raise SourceError(f'{address.name}: HTTP needs an extra; pip install "stream-bp[remote]"') from error
         limits = {"timeout": aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=TIMEOUT_S)}
-        client = {**limits, "trust_env": True}  # proxies, as the environment names them
+        client = {**limits, "trust_env": True}  # use the proxies that the environment names
         self._url = address.url
         self._files = HTTPFileSystem(encoded="%" in self._url, client_kwargs=client, skip_instance_cache=True)
 

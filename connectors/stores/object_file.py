@@ -1,8 +1,8 @@
 """Objects in stores and files on web servers, as files to read; transient errors are retried.
 
-The times of an object cannot be trusted, so its version identifies it: the ETag or generation, or else its size and the
-time of its last change. The version is checked when an object is opened, and after each failed read. A request with a
-transient error is retried after growing waits. A request that the store refuses is not retried.
+The times of an object cannot be trusted, so its version identifies it. The version is the ETag or generation, or else
+the size and the time of the last change. It is checked when an object is opened, and after each failed read. A request
+with a transient error is retried after growing waits. A request that the store refuses is not retried.
 """
 
 from __future__ import annotations

@@ -84,6 +84,7 @@ def _is_refused(error: Exception) -> bool:
     if status is None and (match := _HTTP_STATUS.search(str(error))):
         status = int(match[1])
     if status is not None:
+        # Three of these codes are transient: timeout, too early, too many requests.
         return 400 <= status < 500 and status not in {408, 425, 429}
     return _REFUSED.search(str(error)) is not None
 

@@ -116,11 +116,12 @@ class Storage:
         """Store the address of a name, and return its store."""
         name = address.name
         if self._addresses.setdefault(name, address) != address:
-            raise SourceError(f"{name}: two addresses have this name, but another user or query; give only one of them")
+            raise SourceError(f"{name}: two addresses have this name and differ in user or query; give one of them")
         return self._store(name)
 
     def _store(self, name: str) -> Store:
         address = self._addresses[name]
+        # An HTTP store serves one file; all objects of a bucket share one store, and so its connections.
         key = address.url if address.is_http else f"{address.head}?{address.query}"
         if key not in self._stores:
             self._stores[key] = patiently(name, lambda: open_store(address))

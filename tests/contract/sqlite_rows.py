@@ -1,7 +1,7 @@
-"""Rows of a table of SQLite, as a package of its own would read them: ``sqlite:///folder/file.db?table=rows``.
+"""Rows of a SQLite table, read as a separate package would: ``sqlite:///folder/file.db?table=rows``.
 
-A connector to begin from: one module, which imports of the tree what `connectors` exports, and two functions that every
-source needs.
+A connector to start from: one module. It imports only what `connectors` exports, and two functions that every source
+needs.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ __all__ = ["SqliteSource", "open_sqlite", "write_sqlite"]
 
 _BLOCK_ROWS = 1_000
 _TYPES = {"INTEGER": pa.int64(), "REAL": pa.float64(), "TEXT": pa.string(), "BOOLEAN": pa.bool_()}
-# SQLite keeps any value in any column, and Arrow would make 1 of 1.5: what does not fit is to be seen by us.
+# SQLite stores any value in any column, and Arrow would convert 1.5 to 1; so values are checked here.
 _FITS: dict[pa.DataType, Callable[[object], bool]] = {
     pa.int64(): lambda value: isinstance(value, int),
     pa.float64(): lambda value: isinstance(value, float),
@@ -47,24 +47,24 @@ class SqliteSource(Source):
         with self._reading() as connection:
             columns = connection.execute("SELECT name, type FROM pragma_table_info(?)", [table]).fetchall()
             if not columns:
-                raise SourceError(f"{path}: there is no table {table!r}")
+                raise SourceError(f"{path}: no table {table!r} in this file; name another one")
             self._quoted = '"{}"'.format(table.replace('"', '""'))
             try:
                 connection.execute(f"SELECT rowid FROM {self._quoted} LIMIT 0")  # noqa: S608
             except sqlite3.OperationalError as error:
-                what = f"table {table!r} has no rowids to be read in the order of ({error}); give one that has"
+                what = f"table {table!r} has no rowids, which decide the order ({error}); give a table with rowids"
                 raise SourceError(f"{path}: {what}") from error
             self._n_rows = int(connection.execute(f"SELECT count(*) FROM {self._quoted}").fetchone()[0])  # noqa: S608
         self._schema = pa.schema([(name, _TYPES.get(type_.upper(), pa.string())) for name, type_ in columns])
 
     @property
     def schema(self) -> pa.Schema:
-        """Columns, as they were declared."""
+        """The columns, as declared."""
         return self._schema
 
     @property
     def n_rows(self) -> int:
-        """Rows of the table."""
+        """Number of rows of the table."""
         return self._n_rows
 
     @property
@@ -83,7 +83,7 @@ class SqliteSource(Source):
         decisions: Decisions | None = None,
         known: Collection[str] | None = None,
     ) -> Reader:
-        """Read from a row on."""
+        """Read from a row onwards."""
         require(schema, self._schema.names, self.description)
         start, state = cursor or Cursor.start(), self._state()
         if start.state not in (None, state):
@@ -115,7 +115,7 @@ class SqliteSource(Source):
         return pa.record_batch(columns, names=names)
 
     def _state(self) -> dict[str, str]:
-        """Return what identifies the rows, for cursors: the SHA-256 of the file."""
+        """Return what identifies the rows in a cursor: the SHA-256 of the file."""
         try:
             with self._path.open("rb") as file:
                 return {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}
@@ -124,10 +124,10 @@ class SqliteSource(Source):
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        """Open the file, and turn what SQLite raises into an error that names it."""
+        """Open the file, and convert errors of SQLite into an error that names it."""
         try:
             uri = f"{self._path.absolute().as_uri()}?mode=ro"
-            # The thread that reads ahead is not the one that closes.
+            # One thread reads ahead, and another one closes.
             with closing(sqlite3.connect(uri, uri=True, check_same_thread=False)) as connection:
                 yield connection
         except sqlite3.Error as error:
@@ -135,14 +135,14 @@ class SqliteSource(Source):
 
 
 def _locate(state: dict[str, str], row: int, n: int) -> Cursor:
-    """Return the position after n rows of a block that begins with a row."""
+    """Return the position after n rows of a block that begins at a row."""
     return Cursor(row + n, state)
 
 
 def write_sqlite(
     rows: pa.Table, path: Path, table: str = "rows", values: Sequence[dict[str, object]] | None = None
 ) -> str:
-    """Write rows, or other values in their columns, as the only table of a file, and return its place."""
+    """Write rows, or other values in their columns, as the only table of a file, and return the place."""
     path.unlink(missing_ok=True)
     types = {type_: name for name, type_ in _TYPES.items()}
     columns = ", ".join(f'"{field.name}" {types[field.type]}' for field in rows.schema)

@@ -1,4 +1,4 @@
-"""A connector in another package, made by the steps of CONTRIBUTING: found by its scheme, held to the contract."""
+"""A connector in another package, made by the steps of CONTRIBUTING: found by its scheme, tested by the contract."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def step(language: str) -> str:
 
 
 def install(place: Path, name: str, points: dict[str, str]) -> Path:
-    """Let a folder look as if a package with these entry points had been installed there."""
+    """Make a folder look as if a package with these entry points were installed there."""
     info = place / f"{name}-1.2.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
@@ -52,13 +52,13 @@ def place(tmp_path: Path) -> Path:
 
 
 def environment(place: Path) -> dict[str, str]:
-    """Return that of a process which sees a package, and none of the options that this run of pytest was given."""
+    """Return the environment of a process that sees a package, without the options of this pytest run."""
     others = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
     return {**others, "PYTHONPATH": os.pathsep.join([str(ROOT), str(place)])}
 
 
 def run(*arguments: str, place: Path) -> str:
-    """Run a module of Python in a process that sees a package, and return what it says."""
+    """Run a Python module in a process that sees a package, and return its output."""
     command = [sys.executable, "-P", "-m", *arguments]
     done = subprocess.run(command, cwd=place, env=environment(place), check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -73,7 +73,7 @@ def test_a_package_that_follows_the_steps_keeps_the_contract(place: Path) -> Non
 
 
 def test_the_suite_is_still_found_by_its_former_name() -> None:
-    """Packages import `connectors.contract`; all that `connectors.testing` has is there."""
+    """`connectors.contract` exports all names of `connectors.testing`, since packages import it."""
     assert contract.__all__ == testing.__all__
     assert all(getattr(contract, name) is getattr(testing, name) for name in testing.__all__)
 
@@ -99,7 +99,7 @@ WRONGLY = {
 
 @pytest.mark.parametrize("wrongly", WRONGLY)
 def test_the_contract_catches_a_source_that_works_wrongly(place: Path, wrongly: str) -> None:
-    """The control: so changed, the package fails at the points about that alone."""
+    """The control: with each change, the package fails only the points about it."""
     right, wrong, points = WRONGLY[wrongly]
     module = place / "sqlite_rows.py"
     assert right in module.read_text()
@@ -112,7 +112,7 @@ def test_the_contract_catches_a_source_that_works_wrongly(place: Path, wrongly: 
 
 
 def test_a_job_over_its_scheme_is_killed_and_goes_on_to_the_same_bits(place: Path) -> None:
-    """From the command line: train, SIGKILL, resume; as if nothing had been."""
+    """Train on the command line, SIGKILL, resume: the result is that of a run without a kill."""
     where = write_sqlite(rows(20_000).select(["x", "y", "kind", "label"]), place / "rows.db")
     settings = ["--target", "label", "--batch-size", "1", "--backend", "numpy", "--checkpoint-every", "50"]
     train = ["stream_bp", "train", where, *settings]
@@ -135,7 +135,7 @@ def test_a_job_over_its_scheme_is_killed_and_goes_on_to_the_same_bits(place: Pat
 
 @pytest.mark.parametrize(("column", "value"), [("i", 1.5), ("i", b"1"), ("x", "oops"), ("word", b"w"), ("flag", 7)])
 def test_a_value_that_its_column_cannot_hold_is_no_value_of_it(tmp_path: Path, column: str, value: object) -> None:
-    """SQLite keeps it as it is; nothing is made of it that was not there, and the row is named."""
+    """SQLite stores any value in any column; the source converts none of them, and names the row."""
     values = table(5).to_pylist()
     values[3][column] = value
     source = sqlite_rows.open_sqlite(write_sqlite(table(5), tmp_path / "rows.db", values=values))
@@ -145,7 +145,7 @@ def test_a_value_that_its_column_cannot_hold_is_no_value_of_it(tmp_path: Path, c
 
 
 def test_a_table_without_rowids_is_refused_by_name(tmp_path: Path) -> None:
-    """Nothing says which of its rows is the first one."""
+    """Such a table has no fixed order of rows."""
     with closing(sqlite3.connect(tmp_path / "rows.db")) as connection, connection:
         connection.execute("CREATE TABLE keyed (i INTEGER PRIMARY KEY, x REAL) WITHOUT ROWID")
     with pytest.raises(SourceError, match=r"rows\.db: table 'keyed' has no rowids"):
@@ -153,14 +153,14 @@ def test_a_table_without_rowids_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def opened(place: str, delimiter: str | None = None) -> Source:
-    """Open what another package would; it is registered below."""
+    """Open a place as another package does; it is registered below."""
     assert place == "Demo://somewhere"
     assert delimiter in {None, ";"}
     return MemorySource(table(5))
 
 
 def opens_nothing(place: str, **settings: object) -> object:
-    """Return what is no source."""
+    """Return an object that is not a source."""
     return settings
 
 
@@ -178,14 +178,14 @@ POINTS = {
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let two packages be seen."""
+    """Install two packages."""
     monkeypatch.syspath_prepend(install(tmp_path / "a", "theirs", POINTS))
     monkeypatch.syspath_prepend(install(tmp_path / "b", "others", {"twice": POINTS["twice"]}))
 
 
 @pytest.mark.usefixtures("installed")
 def test_a_place_is_opened_by_whoever_has_its_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small letters or large; with what was given of what it declares; a scheme of ours is ours."""
+    """In lower or upper case; with the given settings that it declares; our own schemes stay ours."""
     assert open_source("Demo://somewhere").n_rows == 5
     assert open_source("Demo://somewhere", delimiter=";", encoding="utf-8", null_values=["?"], decimal=",").n_rows == 5
     monkeypatch.setattr(registry, "BUILT_IN", frozenset({"demo"}))
@@ -205,7 +205,7 @@ WRONG = {
 @pytest.mark.usefixtures("installed")
 @pytest.mark.parametrize("where", WRONG)
 def test_what_is_wrong_with_a_package_is_one_line(where: str) -> None:
-    """It names the place, the package and the way out."""
+    """The error names the place, the package and the remedy."""
     with pytest.raises(SourceError, match=WRONG[where]) as caught:
         open_source(where)
     assert str(caught.value).startswith(f"{where}: ")
@@ -214,7 +214,7 @@ def test_what_is_wrong_with_a_package_is_one_line(where: str) -> None:
 
 @pytest.mark.usefixtures("installed")
 def test_such_a_place_is_alone_and_a_source(tmp_path: Path) -> None:
-    """Beside another place it is refused, and so is what is no source."""
+    """Another place beside it is refused, and so is an opener that does not return a source."""
     (tmp_path / "a.csv").write_text("x\n1\n")
     with pytest.raises(SourceError, match="a place of another package cannot be combined"):
         open_source(tmp_path / "a.csv", "Demo://somewhere")
@@ -228,7 +228,7 @@ def test_such_a_place_is_alone_and_a_source(tmp_path: Path) -> None:
 
 
 def test_nobody_is_imported_before_a_place_is_asked_for(tmp_path: Path) -> None:
-    """A package that would fail does no harm to a job over files."""
+    """A broken package does not affect a job that reads files."""
     install(tmp_path, "theirs", {"demo": "harm:open"})
     (tmp_path / "harm.py").write_text("raise SystemExit('imported')\n")
     (tmp_path / "a.csv").write_text("x\n1\n")

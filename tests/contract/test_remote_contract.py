@@ -1,4 +1,4 @@
-"""The contract, held to by what is read over the network: servers of S3, Google's and Azure's stores, and HTTP."""
+"""The contract over the network: servers of S3, of Google's and Azure's stores, and of HTTP."""
 
 import gzip
 import io
@@ -52,7 +52,7 @@ def parquet(rows: pa.Table, row_group_size: int = 17) -> bytes:
 
 
 class StoreContract(SourceContract):
-    """Take away what is in a store, and not in the folder."""
+    """Remove what is in a store, not in the folder."""
 
     store: Bucket
 
@@ -65,7 +65,7 @@ class StoreContract(SourceContract):
 
 
 class RemoteContract(StoreContract):
-    """Give the server to whoever makes a source."""
+    """Provide the server to the sources."""
 
     store: S3
 
@@ -123,7 +123,7 @@ class TestHttpCsv(RemoteContract):
 
 
 class TestHttpParquet(RemoteContract):
-    """One Parquet file of a web server, whose address is signed."""
+    """One Parquet file of a web server, with a signed address."""
 
     def make(self, rows: pa.Table, folder: Path) -> Source:
         """Write one object."""
@@ -132,7 +132,7 @@ class TestHttpParquet(RemoteContract):
 
 
 class GoogleContract(StoreContract):
-    """Give the server to whoever makes a source."""
+    """Provide the server to the sources."""
 
     store: Google
 
@@ -162,7 +162,7 @@ class TestGoogleParquetFolder(GoogleContract):
 
 
 class AzureContract(StoreContract):
-    """Give the server to whoever makes a source."""
+    """Provide the server to the sources."""
 
     store: Azure
 

@@ -1,4 +1,4 @@
-"""Every connector, held to the contract."""
+"""Every connector is tested by the contract."""
 
 import gzip
 import os
@@ -22,7 +22,7 @@ def split(whole: pa.Table) -> list[pa.Table]:
 
 
 def write_csv(part: pa.Table, path: Path) -> None:
-    """Write CSV, compressed as its name says."""
+    """Write CSV, compressed according to its name."""
     with pa.output_stream(str(path), compression="detect") as stream:
         pacsv.write_csv(part, stream)
 
@@ -63,7 +63,7 @@ class TestCsv(SourceContract):
         return open_source(folder / "a.csv", block_size=64)
 
     def make_bad(self, folder: Path) -> Source:
-        """Write a word where a number is expected, behind what the types are told from."""
+        """Write a word where a number is expected, after the rows that types are inferred from."""
         source = self.make(table(), folder)
         text = (folder / "a.csv").read_text().replace("\n2,", "\noops,", 1)
         (folder / "a.csv").write_text(text)
@@ -110,7 +110,7 @@ def test_a_changed_place_is_refused_by_name(tmp_path: Path, name: str, change: s
 
 
 def test_an_appended_csv_goes_on(tmp_path: Path) -> None:
-    """Rows added at the end of a CSV file are read from the old end on."""
+    """Rows that were appended to a CSV file are read from its old end."""
     path = tmp_path / "a.csv"
     write_csv(table(), path)
     last = blocks(open_source(path), 200)[-1]
@@ -133,7 +133,7 @@ def test_an_appended_csv_goes_on(tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_cell_names_row_and_column(tmp_path: Path, line: str, words: str) -> None:
-    """Point 9: one line with file, place, column, what was found and what was expected."""
+    """Point 9: one line with the file, row and column, what was found, and what was expected."""
     path = tmp_path / "bad.csv"
     text = f"i,x,word,flag\n0,1.0,a,true\n1,1.0,b,false\n{line}\n3,1.0,c,true\n"
     path.write_bytes(text.encode(errors="surrogateescape"))
@@ -148,7 +148,7 @@ def test_a_bad_cell_names_row_and_column(tmp_path: Path, line: str, words: str) 
 @pytest.mark.parametrize("name", ["a.parquet", "a.csv.gz"])
 @pytest.mark.parametrize("cut", [0.2, 0.6, 0.95])
 def test_a_damaged_file_is_one_clear_error(tmp_path: Path, name: str, cut: float) -> None:
-    """A file that was cut off raises an error of ours, with its name."""
+    """A file that was cut off raises a `ConnectorError` with its name."""
     path = tmp_path / name
     if name.endswith("gz"):
         path.write_bytes(gzip.compress(b"i,x,word,flag\n" + b"1,2.0,w,true\n" * 5000))
@@ -169,17 +169,17 @@ n = 0
 with open_source(sys.argv[1]).open(schema) as reader:
     for block in rebatch(reader, 1000):
         n += len(block)
-# Not ru_maxrss: that is inherited from the process that started this one.
+# Not ru_maxrss: a process inherits that from its parent.
 print(n, Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 """
 
 
 @pytest.mark.parametrize("name", ["rows.parquet", "rows.csv"])
 def test_memory_does_not_grow_with_the_stream(tmp_path: Path, name: str) -> None:
-    """Point 11: reading ten times the rows takes no more than 16 MiB more."""
+    """Reading ten times as many rows takes at most 16 MiB more."""
     peaks = []
-    # The allocators take a few row groups to settle: the shorter stream must have some, too. Arrow's own keeps as
-    # much as its threads happened to need at once, which differs from run to run by what is asserted here.
+    # The allocators need a few row groups to settle, so the shorter stream must have some too. Arrow's own allocator
+    # keeps as much as its threads happened to need at once. That differs between runs by as much as is asserted here.
     environment = {**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "1"}
     for n in (300_000, 3_000_000):
         path = tmp_path / f"{n}-{name}"

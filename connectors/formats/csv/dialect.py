@@ -90,7 +90,7 @@ class Dialect:
             except (AttributeError, AssertionError, LookupError, TypeError, UnicodeError, ValueError):
                 is_text = False
             if not is_text:
-                raise SchemaError(f"encoding: {self.encoding!r} is not a text encoding that Python knows")
+                raise SchemaError(f"encoding: {self.encoding!r} is not a text encoding of Python; try utf-8 or cp1252")
 
     def told_by(self, header: bytes) -> Dialect:
         """Return the dialect with missing parts inferred from a header.

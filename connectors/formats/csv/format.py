@@ -132,7 +132,7 @@ class CsvFormat:
             return reader
 
     def head(self, name: str) -> FileIdentity | None:
-        """Return the identity of the first records; None if there is no record after the header."""
+        """Return the identity of the first records; None if the file has no record after the header."""
         with closing(TextFile(name, _SAMPLE, self._dialect, is_growing=True, storage=self._storage)) as text:
             text.header()
             has_rows = text.sample() != b""

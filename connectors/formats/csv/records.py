@@ -1,7 +1,7 @@
 r"""Find the ends of records in CSV text, and malformed records, from the bytes alone, before any parse.
 
-Arrow's parser does not report byte offsets, and it can lose a byte of a record that lies in two blocks. So text is cut
-here, at record boundaries, and the parser sees only whole records.
+Arrow's parser does not report byte offsets, and it can lose a byte of a record that is split between two blocks. So
+text is cut here, at record boundaries, and the parser sees only whole records.
 
 The rules are those of RFC 4180 as Arrow and Python's ``csv`` apply them:
 
@@ -60,7 +60,7 @@ def first_line(text: bytes, *, is_begun: bool = False) -> int:
 
 
 def count_lines(text: bytes) -> int:
-    r"""Return the number of lines, blank ones and one without ``\n`` at the end included."""
+    r"""Return the number of lines, including blank lines and a last line without ``\n``."""
     # NumPy releases the interpreter lock during the count; `bytes.count` does not.
     return int(np.count_nonzero(_bytes(text) == _LF)) + (not text.endswith(b"\n"))
 

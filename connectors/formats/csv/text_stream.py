@@ -98,6 +98,7 @@ class TextStream:
             self.is_at_end = True
         more = bytes(more)
         self.is_at_end |= not more and not self.is_growing
+        # Only at the present end: there the reader waits, and the file may be rewritten meanwhile.
         self._end = self._end_now() if self.is_growing and not more else b""
         if self._until is not None and self.read_to + len(more) >= self._until:
             more, self.is_at_end = more[: self._until - self.read_to], True

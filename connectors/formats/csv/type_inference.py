@@ -42,7 +42,7 @@ def infer_schema(text: bytes, header: list[str], dialect: Dialect) -> pa.Schema:
         arrow_csv.read_records(good, header, arrow_csv.convert_options(moments, dialect), dialect) if moments else found
     )
     as_words = {field.name for field in moments}
-    alone = replace(dialect, delimiter=";", quote='"')  # see `_alone`
+    alone = replace(dialect, delimiter=";", quote='"')  # `_alone` writes this dialect; a comma may be the decimal mark
     return pa.schema(
         [
             _settled(field, words[field.name] if field.name in as_words else column, alone)
@@ -88,13 +88,13 @@ def _doubted(
     word = words.filter(pc.and_not(has_value, is_number))[0].as_py()
     return doubtful(
         found,
-        f"column {found.name!r} is read as categories, but {n_numbers / n_values:.0%} of its cells are numbers, and "
-        f"others are like {shorten(word)!r}; add such words to --null-values, or declare the column with --numeric",
+        f"column {found.name!r} is read as categories, but {n_numbers / n_values:.0%} of its cells are numbers; others "
+        f"are like {shorten(word)!r}; add such words to --null-values, or declare the column with --numeric",
     )
 
 
 def _alone(words: pa.ChunkedArray) -> bytes:
-    """Return records of one column, each in quotes."""
+    """Return words as records of a single column, each in quotes."""
     text = io.BytesIO()
     pacsv.write_csv(pa.table({"": words}), text, pacsv.WriteOptions(include_header=False))
     return text.getvalue()

@@ -1,4 +1,4 @@
-"""Positions: which ones are no cursor, and which files are not those that a cursor points into."""
+"""Cursors: invalid ones are refused, and so are files that do not hold the rows before a cursor."""
 
 import hashlib
 import os
@@ -27,7 +27,7 @@ from connectors import (
 
 
 def stop(source: Source, n: int) -> Cursor:
-    """Read n rows, one at a time, and return where that ended."""
+    """Read n rows, one at a time, and return the position there."""
     with source.open(source.schema) as reader:
         for row, block in enumerate(rebatch(reader, 1)):
             if row == n - 1:
@@ -36,7 +36,7 @@ def stop(source: Source, n: int) -> Cursor:
 
 
 def rest(source: Source, cursor: Cursor) -> list[object]:
-    """Return what the first column holds from a cursor on."""
+    """Return the values of the first column from a cursor onwards."""
     with source.open(source.schema, cursor) as reader:
         return [value for block in reader for value in block.records.column(0).to_pylist()]
 
@@ -75,7 +75,7 @@ START: dict[str, Any] = {"row": 0, "file": 0, "seen": [], "before": []}
     ],
 )
 def test_what_is_no_cursor_is_refused(data: object, words: str) -> None:
-    """A damaged checkpoint is found before a file is opened."""
+    """A damaged checkpoint is detected before a file is opened."""
     with pytest.raises(CursorError, match=words):
         FileCursor.from_cursor(Cursor.from_json(data))
 
@@ -95,7 +95,7 @@ def test_what_is_no_cursor_is_refused(data: object, words: str) -> None:
     ],
 )
 def test_what_is_no_state_of_files_is_refused(data: object, words: str, tmp_path: Path) -> None:
-    """The source finds it when it is opened, before it opens a file."""
+    """The source detects it before it opens a file."""
     source = open_source(csv(tmp_path / "a.csv", 1, 2))
     with pytest.raises(CursorError, match=words):
         source.open(source.schema, Cursor.from_json(data))
@@ -113,7 +113,7 @@ def test_what_is_no_state_of_files_is_refused(data: object, words: str, tmp_path
     ],
 )
 def test_what_is_no_state_of_rows_in_memory_is_refused(data: object, words: str) -> None:
-    """One of a file is that of other rows."""
+    """The state of a file describes other rows."""
     source = MemorySource(pa.table({"x": [1, 2]}))
     with pytest.raises(CursorError, match=words):
         source.open(source.schema, Cursor.from_json(data))
@@ -124,7 +124,7 @@ HORIZON = {"horizon": [0, "", 0]}
 
 @pytest.mark.parametrize("more", [{}, HORIZON], ids=["without horizon", "with horizon"])
 def test_a_cursor_of_files_from_an_early_build_is_resumed(tmp_path: Path, more: dict[str, Any]) -> None:
-    """Its keys stood beside the row. The times and the numbers of the files may be others by now, the text not."""
+    """Its keys stood beside the row. Times and inode numbers may differ by now, the text may not."""
     csv(tmp_path / "a.csv", 1, 2)
     csv(tmp_path / "b.csv", 3, 4, 5)
     times: dict[str, Any] = {"mtime_ns": 1764550800000000000, "ctime_ns": 1764550800000000000}
@@ -147,7 +147,7 @@ def test_a_cursor_of_files_from_an_early_build_is_resumed(tmp_path: Path, more: 
 
 
 def test_a_cursor_of_rows_in_memory_from_an_early_build_is_resumed() -> None:
-    """It was that of a file without number and times."""
+    """It looked like that of a file, with zeros as inode number and times."""
     source = MemorySource(pa.table({"x": pa.array([1, 2, 3], pa.int64())}))
     identity = {"name": "memory", "size": 3, "mtime_ns": 0, "ctime_ns": 0, "inode": 0, "digest": source.digest}
     data = {"row": 2, "file": 0, "seen": [{**identity, "offset": 2, "version": ""}], "before": [], **HORIZON}
@@ -164,7 +164,7 @@ def test_a_cursor_of_rows_in_memory_from_an_early_build_is_resumed() -> None:
 
 
 def test_a_followed_place_is_resumed_from_a_cursor_of_an_early_build(tmp_path: Path) -> None:
-    """It has what such a cursor has, and forgot files."""
+    """It has the same keys as such a cursor, and lists only the last files."""
     csv(tmp_path / "a.csv", 1, 2)
     csv(tmp_path / "b.csv", 3, 4, 5)
     source = open_source(str(tmp_path), follow=Follow("name", 0.0))
@@ -180,7 +180,7 @@ def test_a_followed_place_is_resumed_from_a_cursor_of_an_early_build(tmp_path: P
 
 
 def test_the_cursor_of_a_source_can_be_compared_and_called(tmp_path: Path) -> None:
-    """Without a file before it, all of the place is meant; a file that was only touched has the same rows."""
+    """At the start, the label is the whole place; a file that was only touched has the same rows."""
     csv(tmp_path / "a.csv", 1, 2, 3)
     source = open_source(tmp_path)
     assert source.label(Cursor.start()) == source.description
@@ -204,7 +204,7 @@ def test_a_block_has_no_position_outside_itself() -> None:
 
 
 def test_an_edited_byte_before_the_cursor_is_found(tmp_path: Path) -> None:
-    """Same size, same time: the digest of the text tells; what is behind the cursor may change."""
+    """With equal size and time, the digest shows it; bytes after the cursor may change."""
     path = csv(tmp_path / "a.csv", *range(10, 20))
     cursor, times = stop(open_source(path), 5), path.stat()
     csv(path, *range(10, 19), 99)
@@ -219,7 +219,7 @@ def test_an_edited_byte_before_the_cursor_is_found(tmp_path: Path) -> None:
 
 
 def test_a_truncated_text_is_called_so(tmp_path: Path) -> None:
-    """Sizes are told, where only rows behind the cursor were cut off, too."""
+    """The error gives both sizes, even if only rows after the cursor were cut off."""
     path = csv(tmp_path / "a.csv", *range(10, 20))
     cursor = stop(open_source(path), 8)
     csv(path, *range(10, 19))
@@ -231,7 +231,7 @@ def test_a_truncated_text_is_called_so(tmp_path: Path) -> None:
 
 
 def test_a_record_learned_half_written_is_refused_when_continued(tmp_path: Path) -> None:
-    """A last line without its end is taken for a row; if it then goes on, the row was wrong."""
+    """A last line without a line break is read as a row; if it continues later, that row was wrong."""
     path = tmp_path / "a.csv"
     path.write_text("x\n1\n2")
     cursor = stop(open_source(path), 2)
@@ -243,7 +243,7 @@ def test_a_record_learned_half_written_is_refused_when_continued(tmp_path: Path)
 
 
 def test_a_finished_file_may_be_copied_but_not_grow(tmp_path: Path) -> None:
-    """Rows behind the end of a file that was read to its end would be missed in silence."""
+    """Rows appended to a finished file would be missed in silence."""
     first, second = csv(tmp_path / "a.csv", 1, 2), csv(tmp_path / "b.csv", 3, 4)
     cursor = stop(open_source(tmp_path), 3)
     assert FileCursor.from_cursor(cursor).file == 1
@@ -274,7 +274,7 @@ def test_a_finished_compressed_file_is_read_through_when_touched(tmp_path: Path)
 
 
 def test_another_order_or_number_of_files_is_refused(tmp_path: Path) -> None:
-    """A file that slips in before the others, or one that is no longer there."""
+    """A new file before the others, or a missing file."""
     for i, name in enumerate(("b.csv", "c.csv")):
         csv(tmp_path / name, 2 * i, 2 * i + 1)
     cursor = stop(open_source(tmp_path), 3)
@@ -286,7 +286,7 @@ def test_another_order_or_number_of_files_is_refused(tmp_path: Path) -> None:
 
 
 def test_parquet_keeps_size_footer_and_time(tmp_path: Path) -> None:
-    """A copy that kept its time is the same file; a file that was only touched cannot be told from an edited one."""
+    """A copy with the old time is the same file; a touched file cannot be distinguished from an edited one."""
     path, copy = tmp_path / "a.parquet", tmp_path / "copy.parquet"
     pq.write_table(pa.table({"x": range(9)}), path, row_group_size=4)
     cursor = stop(open_source(path), 6)
@@ -301,7 +301,7 @@ def test_parquet_keeps_size_footer_and_time(tmp_path: Path) -> None:
 
 
 def test_a_parquet_file_edited_while_it_is_read_is_noticed(tmp_path: Path) -> None:
-    """After every block a file must be what it was when it was opened."""
+    """After every block, a file must be unchanged since it was opened."""
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"x": range(9)}), path)
     source = open_source(path)
@@ -322,7 +322,7 @@ def test_other_rows_in_memory_are_refused() -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7])
 def test_a_cursor_depends_on_the_row_alone(tmp_path: Path, size: int) -> None:
-    """Not on how rows were cut into blocks, at the border of two files either."""
+    """It does not depend on the blocks, not even at the boundary of two files."""
     csv(tmp_path / "a.csv", 1, 2, 3)
     csv(tmp_path / "b.csv", 4, 5, 6, 7)
     source = open_source(tmp_path)
@@ -332,7 +332,7 @@ def test_a_cursor_depends_on_the_row_alone(tmp_path: Path, size: int) -> None:
 
 
 def until_read(reader: Any) -> None:
-    """Wait until the text of the present file was read to its end, ahead of its rows."""
+    """Wait until the text of the current file was read to its end, ahead of its rows."""
     ends = time.monotonic() + 10
     while not reader._blocks._reader._blocks._is_done:
         assert time.monotonic() < ends
@@ -340,7 +340,7 @@ def until_read(reader: Any) -> None:
 
 
 def test_what_is_written_behind_text_that_was_read_is_not_passed_over(tmp_path: Path) -> None:
-    """Text is read ahead of its rows: what comes behind it meanwhile is refused, or is read next time."""
+    """Text is read ahead of its rows; text appended meanwhile is refused, or read next time."""
     first, last = csv(tmp_path / "a.csv", 1, 2, 3), csv(tmp_path / "b.csv", 4, 5)
     source = open_source(tmp_path)
     with source.open(source.schema) as reader:

@@ -1,4 +1,4 @@
-"""Standard input and named pipes: what comes through them is kept, read from there, and can be gone on with."""
+"""Standard input and named pipes: their data is kept in files and read from there, and a job resumes from it."""
 
 import contextlib
 import errno
@@ -39,13 +39,13 @@ SCHEMA = pa.schema([("n", pa.int64())])
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nothing take long."""
+    """Shorten all waiting times."""
     for name, value in {"LOOK_S": 0.02, "LIST_S": 0.02, "QUIET_S": 0.05}.items():
         monkeypatch.setattr(intervals, name, value)
 
 
 def pour(fifo: Path, data: bytes, step: int = 1 << 20) -> threading.Thread:
-    """Write to a named pipe, meanwhile."""
+    """Write to a named pipe in a thread."""
 
     def work() -> None:
         with fifo.open("wb", buffering=0) as file:
@@ -58,7 +58,7 @@ def pour(fifo: Path, data: bytes, step: int = 1 << 20) -> threading.Thread:
 
 
 def rows(source: Any, cursor: Cursor | None = None) -> tuple[list[int], Cursor]:
-    """Read all rows, and return where they end."""
+    """Read all rows, and return the position of their end."""
     found, end = [], cursor or Cursor.start()
     with source.open(SCHEMA, cursor) as reader:
         for block in reader:
@@ -79,7 +79,7 @@ def text(start: int, stop: int, header: str = "n,w\n") -> bytes:
 
 
 def test_a_pipe_is_read_by_a_process_with_many_open_files(tmp_path: Path) -> None:
-    """Whatever number its descriptor has: `select` stops at 1,024."""
+    """The descriptor may have any number; `select` fails above 1,023."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < 1_200:
         pytest.skip("so many files cannot be open here")
@@ -98,7 +98,7 @@ def test_a_pipe_is_read_by_a_process_with_many_open_files(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("step", [3, 1 << 20])
 def test_text_comes_through_a_pipe(tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the pieces it comes in, and in however many files it is kept meanwhile; the end needs no line break."""
+    """In pieces of any size, and in any number of files; the last line may lack a line break."""
     monkeypatch.setattr(text_writer, "_FILE_BYTES", 500)
     pipe = fifo(tmp_path)
     thread = pour(pipe, text(0, 300).rstrip(b"\n"), step)
@@ -113,7 +113,7 @@ def test_text_comes_through_a_pipe(tmp_path: Path, step: int, monkeypatch: pytes
 def test_a_record_that_is_too_long_is_a_bad_row_and_is_not_kept_in_memory(
     tmp_path: Path, line: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What comes behind a quote that is never closed is read, as of a file; so it is when the spool is gone on with."""
+    """Text after an unclosed quote is read as from a file, also after the spool is resumed."""
     monkeypatch.setattr(text_writer, "MAX_RECORD", 2000)
     monkeypatch.setattr("connectors.formats.csv.text.MAX_RECORD", 2000)
     monkeypatch.setattr(pipe_module, "READ_BYTES", 500)
@@ -130,7 +130,7 @@ def test_a_record_that_is_too_long_is_a_bad_row_and_is_not_kept_in_memory(
         return whole_records(text, *how, **named)
 
     monkeypatch.setattr(text_writer, "whole_records", counted)
-    for first, last in ((0, 2000), (2000, 2010)):  # the second time it begins behind what it holds
+    for first, last in ((0, 2000), (2000, 2010)):  # the second time it starts after the rows that it holds
         more = data if not first else b"n,w\n" + b"".join(b"%d,a\n" % n for n in range(first, last))
         pipe = fifo(tmp_path)
         writer = pour(pipe, more, 500)
@@ -150,7 +150,7 @@ def test_a_record_that_is_too_long_is_a_bad_row_and_is_not_kept_in_memory(
 
 @pytest.mark.parametrize("encoding", ["utf-16", "cp1252", "utf-8-sig"])
 def test_text_in_another_encoding_comes_through_a_pipe(tmp_path: Path, encoding: str) -> None:
-    """It is UTF-8 from there on."""
+    """The files are in UTF-8."""
     pipe = fifo(tmp_path)
     thread = pour(pipe, "n;größe\n1;é\n2;ü\n".encode(encoding), 3)
     source = open_source(pipe)
@@ -160,7 +160,7 @@ def test_text_in_another_encoding_comes_through_a_pipe(tmp_path: Path, encoding:
 
 
 def test_words_for_nothing_and_a_decimal_comma_come_through_a_pipe(tmp_path: Path) -> None:
-    """It is kept as it came, and read as was said."""
+    """The text is kept unchanged, and read with the given dialect."""
     pipe = fifo(tmp_path)
     text = b"n;x\n1;?\n2;1,5\n"
     thread = pour(pipe, text, 3)
@@ -193,7 +193,7 @@ def test_arrow_comes_through_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_steady_stream_of_arrow_is_read_while_it_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However short the pauses between its batches are: none of them makes those before it wait longer."""
+    """Short pauses between batches do not delay the batches before them."""
     monkeypatch.setattr(batch_writer, "_GATHER_S", 0.3)
     pipe, is_read = fifo(tmp_path), threading.Event()
 
@@ -218,7 +218,7 @@ def test_a_steady_stream_of_arrow_is_read_while_it_comes(tmp_path: Path, monkeyp
 
 @pytest.mark.parametrize("is_other", [False, True], ids=["same columns", "other columns"])
 def test_streams_of_arrow_come_one_behind_the_other(tmp_path: Path, is_other: bool) -> None:
-    """As `cat` sends them; each has columns of its own, as files have."""
+    """As `cat` sends them; each may have its own columns, like files."""
     first = pa.table({"n": range(10), "w": ["a"] * 10})
     second = pa.table({"w": ["b"] * 10, "n": range(10, 20)}) if is_other else first.slice(0, 5)
     pipe = fifo(tmp_path)
@@ -253,7 +253,7 @@ def test_what_comes_behind_a_stream_of_arrow_and_is_none_is_refused(tmp_path: Pa
     ],
 )
 def test_what_cannot_be_read_from_a_pipe_is_named(tmp_path: Path, data: bytes, words: str) -> None:
-    """One line with the way out."""
+    """The error is one line with the remedy."""
     pipe = fifo(tmp_path)
     thread = pour(pipe, data)
     with pytest.raises(SourceError, match=f"^{re.escape(str(pipe))}: .*{words}"):
@@ -274,7 +274,7 @@ def test_what_cannot_be_read_from_a_pipe_is_named(tmp_path: Path, data: bytes, w
 def test_an_error_names_the_pipe_and_no_file_that_does_not_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, words: str
 ) -> None:
-    """Nobody could look at it; one of a spool that is kept is named."""
+    """A temporary file would mean nothing to the user; a file of a permanent spool is named."""
     monkeypatch.setattr(text_writer, "_FILE_BYTES", 50)
     monkeypatch.setattr(pipe_module, "READ_BYTES", 50)
     pipe, kept = fifo(tmp_path), tmp_path / "kept"
@@ -287,7 +287,7 @@ def test_an_error_names_the_pipe_and_no_file_that_does_not_stay(
 
 
 def test_a_bad_row_and_new_columns_name_the_pipe(tmp_path: Path) -> None:
-    """They are kept, and outlast the files of a spool that does not stay."""
+    """These events outlast the temporary files of a spool."""
     pipe = fifo(tmp_path)
     thread = pour(pipe, b"n,w\n1,2\n3\n4,5\n")
     with open_source(pipe, keeps_bad_rows=True).open(SCHEMA) as reader:
@@ -304,7 +304,7 @@ def test_a_bad_row_and_new_columns_name_the_pipe(tmp_path: Path) -> None:
 
 
 def test_a_spool_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What came before is read again from any position; the header may come again; half a record is no record."""
+    """Old rows are read from any position; the header may come again; an incomplete record is not a record."""
     monkeypatch.setattr(text_writer, "_FILE_BYTES", 200)
     pipe, folder = fifo(tmp_path), tmp_path / "spool"
     thread = pour(pipe, text(0, 60))
@@ -338,7 +338,7 @@ def test_a_spool_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_file_that_was_not_begun_to_the_end_of_its_header_is_begun_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bytes, n_before: int
 ) -> None:
-    """As a kill leaves it: nothing before it is lost, and what comes need not have the header again."""
+    """A kill may leave such a file: no row is lost, and new text may lack the header."""
     monkeypatch.setattr(text_writer, "_FILE_BYTES", 200)
     pipe, folder = fifo(tmp_path), tmp_path / "spool"
     end = None
@@ -349,7 +349,7 @@ def test_a_file_that_was_not_begun_to_the_end_of_its_header_is_begun_anew(
     folder.mkdir(exist_ok=True)
     newest = folder / f"spool-{len(list(folder.iterdir())) + 1:012d}.csv"
     newest.write_bytes(begun)
-    os.utime(newest, (1, 1))  # long ago: nobody waits for what may yet be written to it
+    os.utime(newest, (1, 1))  # an old file: the reader does not wait for more text in it
     thread = pour(pipe, text(n_before, 90, header="" if n_before else "n,w\n"))
     assert rows(open_source(pipe, spool=str(folder)), end)[0] == list(range(n_before, 90))
     thread.join()
@@ -369,7 +369,7 @@ def arrow(table: pa.Table) -> bytes:
 def test_the_names_of_what_is_kept_outlast_a_power_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """Each file that is made is written through, and then its folder; so is the folder that a new one stands in."""
+    """Each new file is synced, then its folder, then the parent of a new folder."""
     monkeypatch.setattr(text_writer, "_FILE_BYTES", 200)
     monkeypatch.setattr(pipe_module, "READ_BYTES", 50)
     synced: list[tuple[str, set[str]]] = []
@@ -394,7 +394,7 @@ def test_the_names_of_what_is_kept_outlast_a_power_cut(
 
 
 def test_a_last_record_without_end_is_whole_when_its_writer_has_gone(tmp_path: Path) -> None:
-    """What comes later, by another process too, does not stand on its line, and it is not taken back."""
+    """Later text, also of another process, starts on a new line; the record stays."""
     pipe, folder = fifo(tmp_path), tmp_path / "spool"
     thread = pour(pipe, text(0, 10).rstrip(b"\n"))
     found, end = rows(open_source(pipe, spool=str(folder)))
@@ -408,7 +408,7 @@ def test_a_last_record_without_end_is_whole_when_its_writer_has_gone(tmp_path: P
 def test_a_spool_that_cannot_be_written_is_told_while_the_pipe_is_idle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody waits for what will not come, for whoever reads the pipe lets go of it."""
+    """The reader closes the pipe, so that no writer waits for ever."""
     pipe, written = fifo(tmp_path), []
 
     def fail(self: Any, batches: Any) -> None:
@@ -437,7 +437,7 @@ def test_a_spool_that_cannot_be_written_is_told_while_the_pipe_is_idle(
 def test_what_came_before_a_stream_broke_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_kept: bool
 ) -> None:
-    """All whole batches are; then the error is told, and what is kept stays."""
+    """All whole batches are read; then comes the error, and the files stay."""
     monkeypatch.setattr(batch_writer, "_FILE_ROWS", 50)
     table = pa.table({"n": range(300), "w": ["w"] * 300})
     sink = pa.BufferOutputStream()
@@ -460,7 +460,7 @@ def test_what_came_before_a_stream_broke_is_read(
 
 
 def test_nothing_is_lost_between_two_writers(tmp_path: Path) -> None:
-    """However fast one follows the other: somebody is there to read at every moment."""
+    """However fast one writer follows another, the pipe always has a reader."""
     pipe = fifo(tmp_path)
     source_of: list[Any] = []
     opening = threading.Thread(
@@ -478,7 +478,7 @@ def test_nothing_is_lost_between_two_writers(tmp_path: Path) -> None:
 
 
 def test_who_waits_for_a_writer_can_be_told_to_end(tmp_path: Path) -> None:
-    """Nothing is written to what became of a pipe that was closed."""
+    """After a close, nothing is written to a descriptor that another file may have by now."""
     pipe = fifo(tmp_path)
     thread = pour(pipe, text(0, 10))
     source = open_source(pipe, follow=Follow(idle_timeout_s=0.5))
@@ -491,7 +491,7 @@ def test_who_waits_for_a_writer_can_be_told_to_end(tmp_path: Path) -> None:
 
 
 def test_part_of_a_record_is_no_record_where_reading_ends_before_its_writer(tmp_path: Path) -> None:
-    """A job that is stopped keeps whole records; what the writer had in hand is not made one."""
+    """A stopped job keeps whole records, and no incomplete one."""
     pipe, folder = fifo(tmp_path), tmp_path / "spool"
     ready, done = threading.Event(), threading.Event()
 
@@ -515,7 +515,7 @@ def test_part_of_a_record_is_no_record_where_reading_ends_before_its_writer(tmp_
 
 
 def test_a_file_that_got_the_number_of_one_that_was_removed_is_another_one(tmp_path: Path) -> None:
-    """Though it begins with the same rows: a file of a spool never gets another name, and any other may."""
+    """Even if both begin with the same rows: spool files are never renamed, so the name decides."""
     old, new = tmp_path / "spool-000000000001.csv", tmp_path / "spool-000000000002.csv"
     old.write_bytes(b"n\n1\n1\n")
     new.write_bytes(b"n\n1\n1\n1\n")
@@ -528,7 +528,7 @@ def test_a_file_that_got_the_number_of_one_that_was_removed_is_another_one(tmp_p
 
 
 def test_a_named_pipe_is_opened_again_to_be_followed(tmp_path: Path) -> None:
-    """One writer after the other, each with the header."""
+    """Several writers, one after the other, each send the header."""
     pipe = fifo(tmp_path)
     thread = pour(pipe, text(0, 10))
     source = open_source(pipe, follow=Follow(idle_timeout_s=1.5))
@@ -542,7 +542,7 @@ def test_a_named_pipe_is_opened_again_to_be_followed(tmp_path: Path) -> None:
 
 
 def test_a_temporary_spool_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files that were read are removed, and the folder with the source."""
+    """Files are removed after the read, and the folder with the source."""
     monkeypatch.setattr(text_writer, "_FILE_BYTES", 200)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()
@@ -583,7 +583,7 @@ def wait_for(run_dir: Path, rows_saved: int) -> None:
 
 
 def test_a_killed_job_goes_on_with_its_spool_to_the_same_bits(tmp_path: Path) -> None:
-    """What was handed over before the kill is learned from the spool, what comes after it from the pipe."""
+    """Data before the kill is learned from the spool, later data from the pipe."""
     jobs = {}
     for name, is_killed in (("killed", True), ("whole", False)):
         run_dir, kept = tmp_path / name, ("--spool", str(tmp_path / f"{name}-spool"))
@@ -616,7 +616,7 @@ def test_a_killed_job_goes_on_with_its_spool_to_the_same_bits(tmp_path: Path) ->
 
 
 def test_without_a_spool_a_job_says_what_is_lost(tmp_path: Path) -> None:
-    """It goes on with what comes next."""
+    """It resumes with the data that comes next."""
     job = train(tmp_path / "run")
     assert b"standard input is read once" in job.communicate(labelled(0, 100))[1]
     job = train(tmp_path / "run")
@@ -634,7 +634,7 @@ def test_a_job_says_once_that_it_waits(
     kind: str,
     watching: dict[str, Any],
 ) -> None:
-    """Nobody wonders whether it hangs; in the way that the log is written, and not where it is to be quiet."""
+    """The message has the format of the log, and does not appear with --quiet."""
     monkeypatch.setattr(intervals, "PATIENCE_S", 0.0)
     place = fifo(tmp_path) if kind == "pipe" else tmp_path / "folder"
     if kind == "folder":

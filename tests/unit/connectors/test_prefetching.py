@@ -19,7 +19,7 @@ def numbers(stop: int, error: Exception | None = None) -> Iterator[int]:
 
 
 def test_an_error_comes_after_the_items_before_it() -> None:
-    """Nothing that was read is lost to an error behind it."""
+    """All items before an error are delivered first."""
     ahead = prefetch(numbers(5, OSError("gone")), 2)
     assert [next(ahead) for _ in range(5)] == list(range(5))
     with pytest.raises(OSError, match="gone"):
@@ -59,7 +59,7 @@ def batch(start: int, stop: int) -> pa.RecordBatch:
 
 
 def test_a_crash_happens_once_and_an_end_ends_one_reader() -> None:
-    """Whoever opens the source again where it crashed or ended goes on."""
+    """A source opened again at a crash or an end reads on."""
     source = MemorySource([batch(0, 3), Crash(RuntimeError("bang")), batch(3, 5), Stall(0.0), End(), batch(5, 6)])
     found: list[int] = []
     reader = source.open(source.schema)
@@ -75,7 +75,7 @@ def test_a_crash_happens_once_and_an_end_ends_one_reader() -> None:
 
 
 def test_a_depth_of_none_needs_no_thread() -> None:
-    """Items are then made when they are asked for, and errors come where they happen."""
+    """Items are then made on demand, and errors are raised where they happen."""
     before = threading.active_count()
     with prefetch(numbers(2, OSError("gone")), 0) as ahead:
         assert threading.active_count() == before
@@ -87,7 +87,7 @@ def test_a_depth_of_none_needs_no_thread() -> None:
 
 
 def test_closing_waits_for_the_item_in_hand_and_no_longer() -> None:
-    """What is read from may be closed as soon as close has returned."""
+    """The source of the items may be closed as soon as `close` has returned."""
     is_working = threading.Event()
 
     def slow() -> Iterator[int]:

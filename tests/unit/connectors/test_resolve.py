@@ -1,4 +1,4 @@
-"""What a person writes, and the files that it stands for."""
+"""Places that a user writes, and the files that they mean."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from connectors import SchemaError, SourceError, open_source
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Make a folder with two CSV files, and files that are none of a reader's business."""
+    """Make a folder with two CSV files, and with files that are not data."""
     for name in ("b.csv", "a.csv"):
         (tmp_path / name).write_text("x\n1\n")
     for name in ("_notes.csv", ".hidden.csv", "README.md"):
@@ -22,12 +22,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 def names(*places: object) -> list[str]:
-    """Return the names of the files that places stand for."""
+    """Return the file names of some places."""
     return [Path(path).name for path in open_source(*places).paths]
 
 
 def test_a_folder_stands_for_its_supported_files_by_name(folder: Path) -> None:
-    """Hidden files, files with an underscore, other kinds and folders within are left out."""
+    """Hidden files, names with an underscore, other types and subfolders are ignored."""
     assert names(folder) == ["a.csv", "b.csv"]
 
 
@@ -43,13 +43,13 @@ def test_several_places_are_read_in_the_order_given(folder: Path) -> None:
 
 
 def test_a_file_whose_name_looks_like_a_pattern_is_found(tmp_path: Path) -> None:
-    """What exists is taken by its name before it is taken for a pattern."""
+    """An existing file is found by its name before the name is read as a pattern."""
     (tmp_path / "a[1].csv").write_text("x\n1\n")
     assert names(tmp_path / "a[1].csv") == ["a[1].csv"]
 
 
 def test_paths_are_absolute(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A job remembers where its files are, wherever it is started next."""
+    """A job finds its files again from any working directory."""
     monkeypatch.chdir(folder)
     assert open_source("a.csv").paths == (str(folder / "a.csv"),)
 
@@ -65,7 +65,7 @@ def test_paths_are_absolute(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     ],
 )
 def test_a_place_that_is_none_is_refused(folder: Path, place: str, words: str) -> None:
-    """The message names the place and the way out."""
+    """The message names the place and the remedy."""
     (folder / "empty").mkdir()
     with pytest.raises(SourceError, match=words) as caught:
         open_source(folder / place)
@@ -83,7 +83,7 @@ def test_other_ways_to_name_nothing_are_refused(folder: Path) -> None:
 
 
 def test_formats_may_be_mixed(tmp_path: Path) -> None:
-    """Text gives way to what a Parquet file declares, and the rows follow each other as their files do."""
+    """Inferred types of text give way to declared types of Parquet; rows follow in the order of files."""
     (tmp_path / "a.csv").write_text("x,w\n1,u\n")
     pq.write_table(pa.table({"w": ["v"], "x": [2.5]}), tmp_path / "b.parquet")
     source = open_source(tmp_path)
@@ -95,7 +95,7 @@ def test_formats_may_be_mixed(tmp_path: Path) -> None:
 
 
 def test_foreign_errors_name_the_file(tmp_path: Path) -> None:
-    """What is not Parquet, or not gzip, is one line of ours."""
+    """A file that is not Parquet, or not gzip, is a `ConnectorError` on one line."""
     for name in ("a.parquet", "a.csv.gz", "a.csv.zst"):
         path = tmp_path / name
         path.write_bytes(b"this is something else altogether")
@@ -105,7 +105,7 @@ def test_foreign_errors_name_the_file(tmp_path: Path) -> None:
 
 
 def test_an_empty_file_alone_has_no_columns(tmp_path: Path) -> None:
-    """Without a header nothing can be read; beside other files it adds no row."""
+    """Without a header it cannot be read; among other files it adds no row."""
     (tmp_path / "a.csv").write_text("")
     with pytest.raises(SourceError, match=r"a\.csv: the file is empty"):
         open_source(tmp_path)
@@ -116,14 +116,14 @@ def test_an_empty_file_alone_has_no_columns(tmp_path: Path) -> None:
 
 
 def test_types_of_several_csv_files_are_widened(tmp_path: Path) -> None:
-    """Inferred types are guesses: whole numbers give way to decimals, anything to strings, nothing to all."""
+    """Types are inferred: integers give way to floats, any type to strings, null to any type."""
     (tmp_path / "a.csv").write_text("i,s,n\n1,1,\n")
     (tmp_path / "b.csv").write_text("s,i,n\nword,1.5,7\n")
     assert open_source(tmp_path).schema == pa.schema([("i", pa.float64()), ("s", pa.string()), ("n", pa.int64())])
 
 
 def test_moments_in_text_are_those_of_iso_8601(tmp_path: Path) -> None:
-    """Dates, times and timestamps are known as the standard writes them; other ways to write them are strings."""
+    """Dates, times and timestamps are recognised in this format; other formats are strings."""
     row = "2020-01-01,12:00:00,9999-01-01T00:00:00,2020-01-01 10:00:00.123456789,2020-01-01T10:00:00+02:00,1.2.2020"
     (tmp_path / "a.csv").write_text(f"d,t,w,n,z,o\n{row}\n")
     found = open_source(tmp_path).schema.types
@@ -132,7 +132,7 @@ def test_moments_in_text_are_those_of_iso_8601(tmp_path: Path) -> None:
 
 
 def test_a_date_in_one_text_and_a_moment_in_another_are_moments(tmp_path: Path) -> None:
-    """What one file guesses does not exclude what another one does."""
+    """The inferred types of two files are merged."""
     (tmp_path / "a.csv").write_text("d\n2020-01-02\n")
     (tmp_path / "b.csv").write_text("d\n2020-01-02 12:00:00.5\n")
     source = open_source(tmp_path)
@@ -142,7 +142,7 @@ def test_a_date_in_one_text_and_a_moment_in_another_are_moments(tmp_path: Path) 
 
 
 def test_types_of_several_parquet_files_must_agree(tmp_path: Path) -> None:
-    """Declared types are no guesses: both files, the column and both types are named, unless both are numbers."""
+    """Types are declared: the error names both files, the column and both types, unless both are numbers."""
     pq.write_table(pa.table({"x": [1]}), tmp_path / "a.parquet")
     pq.write_table(pa.table({"x": [1.5]}), tmp_path / "b.parquet")
     assert open_source(tmp_path).schema.types == [pa.float64()]
@@ -152,7 +152,7 @@ def test_types_of_several_parquet_files_must_agree(tmp_path: Path) -> None:
 
 
 def test_a_column_that_one_file_lacks_is_null_there(tmp_path: Path) -> None:
-    """The columns are those of the first file; one that no file has is refused by name."""
+    """The first file decides the columns; a column that no file has is refused by name."""
     (tmp_path / "a.csv").write_text("x,y\n1,2\n")
     (tmp_path / "b.csv").write_text("x,z\n3,4\n")
     source = open_source(tmp_path)
@@ -168,7 +168,7 @@ def test_a_column_that_one_file_lacks_is_null_there(tmp_path: Path) -> None:
     [("x,x", "column 'x' occurs twice"), ("x,,column 2", "column 2 of 3 has no name"), ('x,"y', "never closed")],
 )
 def test_a_header_that_names_no_columns_is_refused(tmp_path: Path, header: str, words: str) -> None:
-    """Columns are found by name, so names must be there, and differ."""
+    """Columns are found by name, so names must exist and differ."""
     (tmp_path / "a.csv").write_text(f"{header}\n1,2\n")
     with pytest.raises(ValueError, match=words):
         open_source(tmp_path / "a.csv")
@@ -188,7 +188,7 @@ def test_a_header_that_names_no_columns_is_refused(tmp_path: Path, header: str, 
 def test_a_column_of_text_without_a_name_is_called_by_its_number(
     tmp_path: Path, header: bytes, names: list[str], block_size: int
 ) -> None:
-    """As pandas and R write the numbers of rows; read from the start, and from the middle."""
+    """Row numbers of pandas and R have no column name; it works from the start and from the middle."""
     path = tmp_path / "a.csv"
     path.write_bytes(header + b"0,1,2\n1,3,4\n2,5,6\n")
     source = open_source(path, block_size=block_size)
@@ -202,14 +202,14 @@ def test_a_column_of_text_without_a_name_is_called_by_its_number(
 
 
 def test_a_column_of_parquet_without_a_name_is_refused(tmp_path: Path) -> None:
-    """Whoever wrote it can name it."""
+    """The writer of the file can name it."""
     pq.write_table(pa.table({"": [1], "x": [2]}), tmp_path / "a.parquet")
     with pytest.raises(SchemaError, match="column 1 of 2 has no name"):
         open_source(tmp_path / "a.parquet")
 
 
 def test_dictionaries_are_read_as_their_values(tmp_path: Path) -> None:
-    """How a column is encoded in the file is nobody's business."""
+    """The encoding of a column in the file does not matter."""
     words = pa.array(["a", "b", None, "a"])
     pq.write_table(pa.table({"w": words.dictionary_encode()}), tmp_path / "a.parquet")
     source = open_source(tmp_path)

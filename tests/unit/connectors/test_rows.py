@@ -1,4 +1,4 @@
-"""Rows: what a cell may be, and which message comes when it is something else."""
+"""Rows: which cells are valid, and which message reports the others."""
 
 import datetime as dt
 import struct
@@ -41,7 +41,7 @@ def text(folder: Path, content: bytes, block_size: int = 16) -> Source:
 
 
 def test_what_is_null(tmp_path: Path) -> None:
-    """An empty cell always; in numbers also NA and its like, and blanks, which mean nothing there; words are words."""
+    """Always an empty cell; in numbers also NA and similar words, and blanks; in strings those are text."""
     content = b'x,w\n,\nNA,NA\nnan,""\nnull,null\n2,Namibia\n'
     rows = values(text(tmp_path, content), pa.float64(), pa.string())
     assert rows == [(None, None), (None, "NA"), (None, None), (None, "null"), (2.0, "Namibia")]
@@ -56,7 +56,7 @@ def test_what_is_null(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("block_size", [16, 17, 31, 1 << 20])
 def test_every_kind_of_line_end_and_blank_line(tmp_path: Path, block_size: int) -> None:
-    """Line feeds, carriage returns, both, blank lines anywhere, no end at the end."""
+    """Line feeds, carriage returns, both, blank lines anywhere, and no line break at the end."""
     content = b"\r\n\nx,w\r\n\r\n\n1,a\r2,b\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n3,c\r\n\r\n4,d"
     rows = values(text(tmp_path, content, block_size), pa.int64(), pa.string())
     assert rows == [(1, "a"), (2, "b"), (3, "c"), (4, "d")]
@@ -67,7 +67,7 @@ def test_every_kind_of_line_end_and_blank_line(tmp_path: Path, block_size: int) 
 def test_there_may_be_any_number_of_blank_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block_size: int, end: bytes
 ) -> None:
-    """They are no record that is too long, nor the end of the file: what stands behind them is read."""
+    """They are not a record that is too long, nor the end of the file: rows after them are read."""
     monkeypatch.setattr(csv_text, "MAX_RECORD", 1 << 10)
     content = b"x,w\n" + 5_000 * end + b"1,a\n" + 5_000 * end + b'2,"b"\n' + 1_000 * end + b"3,c\n" + 5_000 * end
     rows = values(text(tmp_path, content, block_size), pa.int64(), pa.string())
@@ -97,7 +97,7 @@ FOR_EVER, STAMP = "9999-12-31 00:00:00", "2024-01-01 00:00:01.000000001"
 def test_a_type_that_is_told_is_one_that_the_cells_are_of(
     tmp_path: Path, cells: list[str], kind: pa.DataType, n_bad: int
 ) -> None:
-    """Not only do they look like it: nearly all of them are read."""
+    """Cells not only match its pattern: nearly all of them can be parsed."""
     path = tmp_path / "a.csv"
     path.write_text("\n".join(["x,w", *(f"{cell},b" for cell in cells)]) + "\n")
     source = open_source(path, keeps_bad_rows=True)
@@ -109,7 +109,7 @@ def test_a_type_that_is_told_is_one_that_the_cells_are_of(
 
 
 def test_a_moment_that_means_for_ever_may_stand_beside_nanoseconds(tmp_path: Path) -> None:
-    """Files of both units are one column, of microseconds; before 1970 they are rounded as after it."""
+    """Files with both units form one column in microseconds; rounding is the same before and after 1970."""
     for_ever, early = dt.datetime(9999, 12, 31), dt.datetime(1969, 12, 31, 23, 59, 59, 999_999)
     pq.write_table(pa.table({"t": pa.array([for_ever, None], pa.timestamp("us"))}), tmp_path / "a.parquet")
     pq.write_table(pa.table({"t": pa.array([-1, 1_999, None], pa.timestamp("ns"))}), tmp_path / "b.parquet")
@@ -126,14 +126,14 @@ def test_a_moment_that_means_for_ever_may_stand_beside_nanoseconds(tmp_path: Pat
 
 @pytest.mark.parametrize("block_size", [16, 1 << 20])
 def test_a_quote_within_a_field_is_a_letter(tmp_path: Path, block_size: int) -> None:
-    """Inches are no quotation."""
+    """A sign for inches does not quote."""
     content = b'x,w\n1,5" pipe\n2,"a ""b"" c"\n3,6" pipe\n4,"two\nlines"\n'
     rows = values(text(tmp_path, content, block_size), pa.int64(), pa.string())
     assert rows == [(1, '5" pipe'), (2, 'a "b" c'), (3, '6" pipe'), (4, "two\nlines")]
 
 
 def test_columns_are_found_by_name_in_each_file(tmp_path: Path) -> None:
-    """The order of columns may differ between files, and from what is asked for."""
+    """The order of columns may differ between files, and from the requested order."""
     (tmp_path / "a.csv").write_text("x,y\n1,2\n")
     (tmp_path / "b.csv").write_text("z,y,x\n9,4,3\n")
     with open_source(tmp_path).open(pa.schema([("y", pa.int64()), ("x", pa.float32())])) as reader:
@@ -151,7 +151,7 @@ def test_columns_are_found_by_name_in_each_file(tmp_path: Path) -> None:
     ],
 )
 def test_a_record_that_is_none_is_named(tmp_path: Path, content: bytes, words: str) -> None:
-    """It tells nothing of the types, and is told where the rows come to it."""
+    """It does not influence the types, and is reported at its row."""
     source = text(tmp_path, content)
     assert source.schema.names == ["x", "w"]
     with pytest.raises(RowError, match=words):
@@ -159,7 +159,7 @@ def test_a_record_that_is_none_is_named(tmp_path: Path, content: bytes, words: s
 
 
 def test_rows_are_counted_over_the_stream_and_lines_in_the_file(tmp_path: Path) -> None:
-    """A cell names its file, row, line, column, what is expected and what was found."""
+    """The error for a cell gives file, row, line, column, the expected type, and the cell."""
     (tmp_path / "a.csv").write_text("x,w\n1,a\n2,b\n")
     (tmp_path / "b.csv").write_text('x,w\n3,"c\nc"\n\nfour,d\n')
     with pytest.raises(RowError, match=r"b\.csv, row 3 \(line 5\): column 'x': expected double, found 'four'"):
@@ -167,7 +167,7 @@ def test_rows_are_counted_over_the_stream_and_lines_in_the_file(tmp_path: Path) 
 
 
 def test_bytes_that_are_no_text_name_their_cell(tmp_path: Path) -> None:
-    """A file in another encoding is refused where its first such letter is, unless nobody reads that column."""
+    """A file in another encoding is refused at its first such character, unless that column is not read."""
     source = text(tmp_path, "x,w\n1,a\n2,é\n".encode("latin-1"))
     with pytest.raises(RowError, match=r"row 1 \(line 3\): column 'w': '\\\\xe9' is not valid UTF-8"):
         values(source, pa.int64(), pa.string())
@@ -176,7 +176,7 @@ def test_bytes_that_are_no_text_name_their_cell(tmp_path: Path) -> None:
 
 
 def test_a_record_without_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A quote that is never closed must not swallow the memory."""
+    """A quote that is never closed must not fill the memory."""
     source = text(tmp_path, b"x\n1\n" + b"2\n" * 800_000 + b'"' + b"3\n" * 3_000_000, 1 << 16)
     monkeypatch.setattr(csv_text, "MAX_RECORD", 1 << 20)
     with pytest.raises(RowError, match=r"\(line 800003\): a record of more than 1 MiB; check for a quote"):
@@ -187,7 +187,7 @@ def test_a_record_without_end_is_given_up(tmp_path: Path, monkeypatch: pytest.Mo
 def test_what_begins_no_record_has_its_kind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, n_rows: int
 ) -> None:
-    """As the text tells it, which alone knows; so it is in what is handed over."""
+    """The text decides the kind, and the bad row has the same one."""
     monkeypatch.setattr(csv_text, "MAX_RECORD", 1 << 10)
     path = tmp_path / "a.csv"
     path.write_bytes(b'x\n1\n"2\n' + b"3\n" * n_rows)
@@ -207,7 +207,7 @@ def test_what_begins_no_record_has_its_kind(
 
 
 def test_a_reader_stops_at_its_first_error(tmp_path: Path) -> None:
-    """Whoever goes on after an error is not handed the rows behind it, nor the next file."""
+    """A caller that ignores an error gets neither later rows nor the next file."""
     (tmp_path / "a.csv").write_text("x\n" + "1\n" * 20 + "one\n" + "2\n" * 20)
     (tmp_path / "b.csv").write_text("x\n3\n")
     with open_source(tmp_path, block_size=16).open(pa.schema([("x", pa.int64())])) as reader:
@@ -218,7 +218,7 @@ def test_a_reader_stops_at_its_first_error(tmp_path: Path) -> None:
 
 
 def test_types_that_text_cannot_be_are_refused_on_opening(tmp_path: Path) -> None:
-    """Before the first row is read, with the column and its type."""
+    """The error comes before the first row, with the column and its type."""
     with pytest.raises(SchemaError, match=r"a\.csv: column 'x' cannot be read from text as list<item: double>"):
         values(text(tmp_path, b"x\n1\n"), pa.list_(pa.float64()))
 
@@ -236,7 +236,7 @@ def in_memory(folder: Path, column: pa.Array) -> Source:
 
 @pytest.mark.parametrize("make", [parquet, in_memory])
 def test_a_value_without_an_exact_counterpart_is_named(tmp_path: Path, make: object) -> None:
-    """A cast loses nothing, or says at which row it would."""
+    """A cast is exact, or the error names the row."""
     assert callable(make)
     column = pa.array([1.0, 2, 3, 4, None, 5.5, 7])
     with pytest.raises(RowError, match=r"row 5: column 'x': '5.5' \(double\) cannot be converted exactly to int64"):
@@ -249,12 +249,12 @@ def test_a_value_without_an_exact_counterpart_is_named(tmp_path: Path, make: obj
 
 
 def test_a_flipped_bit_in_a_page_is_an_error(tmp_path: Path) -> None:
-    """Where the writer left checksums, damage is not read as numbers."""
+    """If the file has checksums, damage is not read as numbers."""
     path = tmp_path / "a.parquet"
     options = {"write_page_checksum": True, "use_dictionary": False, "compression": "none"}
     pq.write_table(pa.table({"x": [1.0, 2.125, 3.0]}), path, **options)
     content = bytearray(path.read_bytes())
-    # Neither the least nor the greatest value: those are in the statistics too, which have no checksum.
+    # Neither the least nor the greatest value: those are also in the statistics, which have no checksum.
     content[content.index(struct.pack("<d", 2.125))] ^= 1
     path.write_bytes(content)
     with pytest.raises(SourceError, match=r"a\.parquet: .*CRC"):
@@ -262,7 +262,7 @@ def test_a_flipped_bit_in_a_page_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_file_that_disappears_between_two_looks_is_named(tmp_path: Path) -> None:
-    """It was there when the source was made."""
+    """The file was there when the source was made."""
     for name in ("a.csv", "b.csv"):
         (tmp_path / name).write_text("x\n1\n")
     source = open_source(tmp_path)
@@ -280,7 +280,7 @@ def arrow_errors() -> Iterator[type[Exception]]:
 
 @pytest.mark.parametrize("kind", [*arrow_errors(), FileNotFoundError, PermissionError, IsADirectoryError, EOFError])
 def test_every_foreign_error_becomes_ours(kind: type[Exception]) -> None:
-    """On one line, with the place, and the original behind it."""
+    """It is one line with the place, and has the original as its cause."""
     with pytest.raises(SourceError, match=r"^a\.csv: what$") as caught, foreign_errors("a.csv"):
         raise kind("What\nand more")
     assert isinstance(caught.value.__cause__, kind)
@@ -295,19 +295,19 @@ def test_our_own_errors_pass() -> None:
 
 
 def test_every_word_for_null_has_an_n() -> None:
-    """Text without that letter is parsed without these words: Arrow must know no other one."""
+    """Text without that letter is parsed without null words, so Arrow must know no other word."""
     assert [word for word in pacsv.ConvertOptions().null_values if "n" not in word.lower()] == [""]
 
 
 @pytest.mark.parametrize(("bad", "words"), [("oops", "expected int64, found 'oops'"), ("\0", "a NUL byte")])
 @pytest.mark.parametrize("block_size", [16, 64, 1 << 20])
 def test_every_row_before_a_bad_one_is_read(tmp_path: Path, block_size: int, bad: str, words: str) -> None:
-    """However the text is cut, the rows before the first bad one come, then its error, then nothing."""
+    """At any block size, the rows before the first bad one come, then its error, then no more."""
     path = tmp_path / "a.csv"
     rows = "x,w\n" + "1,a\n" * 20 + "{},b\n" + "2,c\n" * 20
     path.write_text(rows.format("4"))
     source = open_source(path, block_size=block_size)
-    path.write_text(rows.format(bad))  # only now, for the first MiB is looked at on opening
+    path.write_text(rows.format(bad))  # only now: types are inferred from the first MiB when the source is made
     found: list[int] = []
     with source.open(pa.schema([("x", pa.int64())])) as reader:
         with pytest.raises(RowError, match=rf"line 22.*{words}"):
@@ -318,13 +318,13 @@ def test_every_row_before_a_bad_one_is_read(tmp_path: Path, block_size: int, bad
 
 
 def keep(found: list[int], blocks: Iterator[RecordBatchSlice]) -> None:
-    """Note the column x of block after block, as far as they come."""
+    """Collect the values of column x of all blocks, up to an error."""
     for block in blocks:
         found += block.records.column("x").to_pylist()
 
 
 def test_rows_that_wait_for_their_block_come_before_an_error() -> None:
-    """As many as make whole units; without a unit, none."""
+    """A multiple of the unit is yielded; without a unit, no row."""
     block = MemorySource(pa.table({"x": list(range(7))}))
 
     def failing() -> Iterator[RecordBatchSlice]:

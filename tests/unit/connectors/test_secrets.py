@@ -1,4 +1,4 @@
-"""A canary in addresses, in the environment and in the settings: it comes out nowhere."""
+"""A canary in addresses, in the environment and in settings must appear nowhere."""
 
 import os
 import subprocess
@@ -40,7 +40,7 @@ def address(host: str, name: str = "a.csv") -> str:
 
 
 def say(*arguments: str, cwd: Path, succeeds: bool = True) -> str:
-    """Run the command line, and return all that it writes."""
+    """Run the command line, and return all its output."""
     command = [sys.executable, "-m", "stream_bp", *arguments]
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=cwd, env=ENVIRONMENT)
     assert (done.returncode == 0) == succeeds, done.stderr
@@ -54,7 +54,7 @@ def holders(folder: Path) -> set[str]:
 
 
 def test_the_canary_comes_out_nowhere(host: str, tmp_path: Path) -> None:
-    """Not in a log, a result, an error, a traceback, a journal, a checkpoint, a prediction or a report."""
+    """It is in no log, result, error, traceback, journal, checkpoint, prediction or report."""
     place = address(host)
     (tmp_path / "job.toml").write_text(f'source = "{place}"\ntarget = "label"\nrun-dir = "run"\nlog-format = "json"\n')
     said = say("train", "--config", "job.toml", "--max-rows", "500", "--predictions-dir", "beside", cwd=tmp_path)
@@ -67,14 +67,14 @@ def test_the_canary_comes_out_nowhere(host: str, tmp_path: Path) -> None:
     said += say("report", "run", "-o", "report.html", cwd=tmp_path)
     said += say("--debug", "train", address(host, "none.csv"), "--target", "label", cwd=tmp_path, succeeds=False)
     said += say("train", place, "--target", "nothing", "--log-format", "json", cwd=tmp_path, succeeds=False)
-    assert host in said  # the places are told
+    assert host in said  # places are shown
     assert CANARY not in said
-    assert holders(tmp_path) == {"job.toml"}  # where it was written by hand: the search finds it
+    assert holders(tmp_path) == {"job.toml"}  # written by hand: the control of the search
     assert len([*tmp_path.rglob("*")]) > 10
 
 
 def test_the_canary_is_in_no_metric(host: str, tmp_path: Path) -> None:
-    """A scrape tells figures, and names of columns."""
+    """Metrics contain figures and column names."""
     with Metrics(0) as metrics:
         Job(open_source(address(host)), target="label", run_dir=str(tmp_path / "run"), observer=metrics).run()
         with urllib.request.urlopen(metrics.url, timeout=10) as answer:

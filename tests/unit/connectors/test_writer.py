@@ -1,4 +1,4 @@
-"""Writing rows: whole files or none, of every kind that can be written."""
+"""Writing rows: a whole file or none, in every format that can be written."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def test_what_is_written_is_read_back(tmp_path: Path, name: str) -> None:
 
 
 def test_nothing_written_is_a_file_without_rows(tmp_path: Path) -> None:
-    """A header, or a footer, is there all the same."""
+    """It still has a header or a footer."""
     for name in ("a.parquet", "a.csv"):
         with open_writer(tmp_path / name, ROWS.schema):
             pass
@@ -52,7 +52,7 @@ def test_small_batches_share_a_row_group(tmp_path: Path) -> None:
 
 
 def test_an_error_leaves_everything_as_it_was(tmp_path: Path) -> None:
-    """The old file is there, the temporary one is not, and the caller's error is still the caller's."""
+    """The old file is there, the temporary one is gone, and the caller's error is unchanged."""
     path = tmp_path / "a.csv"
     path.write_text("old")
     writer = open_writer(path, ROWS.schema)
@@ -63,7 +63,7 @@ def test_an_error_leaves_everything_as_it_was(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    """An unknown kind, a folder, a folder that is not there, other columns, a null that would vanish."""
+    """An unknown file type, a folder, a missing folder, other columns, a null that would be lost."""
     (tmp_path / "b.csv").mkdir()
     with pytest.raises(SourceError, match=r"unknown file type; supported: \.parquet, \.csv, \.csv\.gz"):
         open_writer(tmp_path / "a.txt", ROWS.schema)
@@ -89,7 +89,7 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
     [("a.csv", pa.list_(pa.int64())), ("a.csv.gz", pa.list_(pa.int64())), ("a.parquet", pa.month_day_nano_interval())],
 )
 def test_a_type_that_cannot_be_written_leaves_nothing(tmp_path: Path, name: str, type_: pa.DataType) -> None:
-    """It is refused when the file is opened: no block has begun then, whose end would take anything away."""
+    """It is refused when the file is opened, so no temporary file remains."""
     (tmp_path / name).write_text("old")
     with pytest.raises(SourceError, match=rf"{name}: .*(list<item: int64>|month_day_nano_interval)"):
         open_writer(tmp_path / name, pa.schema([("x", type_)]))

@@ -170,9 +170,9 @@ def test_what_may_be_no_category_is_said_once(tmp_path: Path, follow: Follow | N
     path.write_text(header + "".join(",".join(map(str, row)) + "\n" for row in rows))
     expected = {
         "column 1": "column 'column 1' has no name; if it holds row numbers, leave it out: --ignore 'column 1'",
-        "half": "column 'half' is read as categories, but 50% of its cells are numbers, and others are like 'n.k.'; "
+        "half": "column 'half' is read as categories, but 50% of its cells are numbers; others are like 'n.k.'; "
         "add such words to --null-values, or declare the column with --numeric",
-        "ids": "column 'ids' is read as categories, but 67% of its cells are numbers, and others are like '?'; "
+        "ids": "column 'ids' is read as categories, but 67% of its cells are numbers; others are like '?'; "
         "add such words to --null-values, or declare the column with --numeric",
     }
 

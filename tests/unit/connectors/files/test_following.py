@@ -1,4 +1,4 @@
-"""Sources that do not end: text that grows and is rotated, folders in which files land, in the order decided once."""
+"""Sources that are followed: text that grows and is rotated, folders in which files appear, decisions about order."""
 
 import errno
 import gzip
@@ -31,7 +31,7 @@ SCHEMA = pa.schema([("n", pa.int64())])
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let nothing take long."""
+    """Shorten all waiting times."""
     for name, value in {"LOOK_S": 0.05, "LIST_S": 0.05, "QUIET_S": 0.1, "WHOLE_S": 0.5}.items():
         monkeypatch.setattr(intervals, name, value)
     yield
@@ -47,14 +47,14 @@ def write(path: Path, *numbers: int, header: bool = True, end: str = "\n") -> Pa
 
 
 def parquet(path: Path, *numbers: int) -> Path:
-    """Write a Parquet file, and let it appear at once."""
+    """Write a Parquet file that appears at once."""
     hidden = path.with_name(f".{path.name}.tmp")
     pq.write_table(pa.table({"n": numbers}), hidden)
     return hidden.rename(path)
 
 
 class Following:
-    """A reader of a place, and what it has read so far."""
+    """A reader of a place, with the rows that it has read so far."""
 
     def __init__(self, place: Path | str, cursor: Cursor | None = None, decisions: Decisions | None = None, **how: Any):
         settings = {"idle_timeout_s": 1.5, **how}
@@ -65,7 +65,7 @@ class Following:
         self.cursor = cursor or Cursor.start()
 
     def read(self, n: int) -> list[int]:
-        """Read so many rows, in whatever blocks they come; the reader stands behind them, or further."""
+        """Read at least so many rows, in blocks of any size."""
         found: list[int] = []
         while len(found) < n:
             block = next(self.reader)
@@ -75,7 +75,7 @@ class Following:
         return found
 
     def rest(self) -> list[int]:
-        """Read until nothing comes any more."""
+        """Read until no more rows come."""
         found: list[int] = []
         for block in self.reader:
             found += block.records["n"].to_pylist()
@@ -85,12 +85,12 @@ class Following:
         return found
 
     def is_idle(self) -> bool:
-        """Tell whether there is nothing for now."""
+        """Return whether no row is available now."""
         return len(next(self.reader)) == 0
 
 
 def test_text_is_read_as_it_grows_and_a_half_written_record_is_held_back(tmp_path: Path) -> None:
-    """What is not ended is no record yet; resumed anywhere, the rest is the rest."""
+    """An incomplete record is held back; a run resumed at any row reads the rest."""
     path = write(tmp_path / "log.csv", 1, 2, 3, end="\n45")
     following = Following(path)
     assert following.read(3) == [1, 2, 3]
@@ -104,7 +104,7 @@ def test_text_is_read_as_it_grows_and_a_half_written_record_is_held_back(tmp_pat
 
 @pytest.mark.parametrize("is_idle", [True, False])
 def test_a_log_that_is_renamed_is_read_to_its_end_and_then_the_new_one(tmp_path: Path, is_idle: bool) -> None:
-    """The file is the same under another name; a run that was down meanwhile finds it, too."""
+    """It is the same file under another name; a run that was down meanwhile finds it too."""
     path = write(tmp_path / "log.csv", 1, 2)
     write(tmp_path / "log-old.csv", -1)
     os.utime(tmp_path / "log-old.csv", (1, 1))
@@ -122,7 +122,7 @@ def test_a_log_that_is_renamed_is_read_to_its_end_and_then_the_new_one(tmp_path:
 
 
 def test_a_log_that_is_renamed_twice_while_nobody_looks_loses_nothing(tmp_path: Path) -> None:
-    """All that was changed since is read, oldest first."""
+    """All files that were changed since are read, the oldest first."""
     path = write(tmp_path / "log.csv", 1, 2)
     following = Following(path)
     following.read(2)
@@ -136,7 +136,7 @@ def test_a_log_that_is_renamed_twice_while_nobody_looks_loses_nothing(tmp_path: 
 
 
 def test_a_log_that_is_copied_and_truncated_begins_anew(tmp_path: Path) -> None:
-    """What was not read of it before is read of its copy."""
+    """Rows that were unread before the truncation are read from the copy."""
     path = write(tmp_path / "log.csv", 1, 2)
     following = Following(path)
     assert following.read(2) == [1, 2]
@@ -152,7 +152,7 @@ def test_a_log_that_is_copied_and_truncated_begins_anew(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("order", ["name", "time"])
 def test_files_that_land_are_read_once_in_order(tmp_path: Path, order: str) -> None:
-    """By name or by time; one that comes late is read once, when it is there; nothing else is looked at."""
+    """By name or by time; a late file is read once; other files are ignored."""
     for i, name in enumerate(("b", "a")):
         parquet(tmp_path / f"{name}.parquet", i)
         os.utime(tmp_path / f"{name}.parquet", (1_000 + i, 1_000 + i))
@@ -171,7 +171,7 @@ def test_files_that_land_are_read_once_in_order(tmp_path: Path, order: str) -> N
 
 
 def test_a_pattern_is_followed(tmp_path: Path) -> None:
-    """Folders may come later, too."""
+    """Folders may appear later too."""
     (tmp_path / "1").mkdir()
     parquet(tmp_path / "1" / "a.parquet", 1)
     following = Following(f"{tmp_path}/*/*.parquet")
@@ -184,7 +184,7 @@ def test_a_pattern_is_followed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.csv.gz", "a.csv.zst"])
 def test_compressed_text_that_is_uploaded_in_place_is_read_when_it_is_whole(tmp_path: Path, name: str) -> None:
-    """While it is written there is nothing to read of it, and the wait is no idleness; later it is resumed anywhere."""
+    """During the upload no row is read, and the source is not idle; later it is resumed anywhere."""
     write(tmp_path / "0.csv", -1)
     text = b"n\n" + b"".join(b"%d\n" % n for n in range(5000))
     data = pa.compress(text, "gzip" if name.endswith("gz") else "zstd", asbytes=True)
@@ -204,7 +204,7 @@ def test_compressed_text_that_is_uploaded_in_place_is_read_when_it_is_whole(tmp_
 
 
 def test_a_partial_upload_is_waited_for(tmp_path: Path) -> None:
-    """A Parquet file without its footer is not read before it has one."""
+    """A Parquet file is not read before it has a footer."""
     whole = parquet(tmp_path / "whole.data", *range(100)).read_bytes()
     following = Following(parquet(tmp_path / "a.parquet", 1).parent)
     assert following.read(1) == [1]
@@ -218,7 +218,7 @@ def test_a_partial_upload_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_compressed_text_that_is_cut_off_is_one_bad_row(tmp_path: Path) -> None:
-    """As many as in a source that ends."""
+    """There are as many bad rows as in a source that ends."""
     packed = gzip.compress(b"n\n" + b"".join(b"%d\n" % n for n in range(5_000)))
     (tmp_path / "a.csv.gz").write_bytes(packed[: len(packed) // 2])
     counts = []
@@ -233,7 +233,7 @@ def test_compressed_text_that_is_cut_off_is_one_bad_row(tmp_path: Path) -> None:
 
 
 def test_a_file_that_never_becomes_whole_is_an_error_or_a_bad_row(tmp_path: Path) -> None:
-    """After a while it is what it is."""
+    """After a while without a write it counts as complete."""
     parquet(tmp_path / "a.parquet", 1)
     (tmp_path / "b.parquet").write_bytes(b"PAR1 nonsense")
     parquet(tmp_path / "c.parquet", 2)
@@ -247,7 +247,7 @@ def test_a_file_that_never_becomes_whole_is_an_error_or_a_bad_row(tmp_path: Path
 
 
 def test_text_that_was_left_and_grows_is_gone_on_with(tmp_path: Path) -> None:
-    """A pause is no end: what is written behind it is read when the files between were."""
+    """A pause is not an end: text written after it is read after the files in between."""
     a = write(tmp_path / "a.csv", 1, 2)
     following = Following(tmp_path)
     assert following.read(2) == [1, 2]
@@ -259,7 +259,7 @@ def test_text_that_was_left_and_grows_is_gone_on_with(tmp_path: Path) -> None:
 
 
 def test_what_was_written_to_a_file_that_was_left_comes_behind_the_next(tmp_path: Path) -> None:
-    """So it is for a run that goes on from before, though all of it is there by then."""
+    """A run that resumes from before reads it in this order, though all text is there by then."""
     a = write(tmp_path / "a.csv", 1)
     following = Following(tmp_path)
     following.read(1)
@@ -279,7 +279,7 @@ def test_what_was_written_to_a_file_that_was_left_comes_behind_the_next(tmp_path
 
 
 def test_a_log_that_is_turned_while_nobody_looks_is_known_by_what_is_in_it(tmp_path: Path) -> None:
-    """A run that goes on from before finds what was read by whatever name it goes now, and in the same order."""
+    """A run that resumes from before finds the files under their present names, in the same order."""
     path = write(tmp_path / "log.csv", 1, 2)
     following = Following(path)
     assert following.read(2) == [1, 2]
@@ -294,14 +294,14 @@ def test_a_log_that_is_turned_while_nobody_looks_is_known_by_what_is_in_it(tmp_p
     for start, rest in ((None, [1, 2, 3, 4, 5]), (cursor, [3, 4, 5])):
         assert Following(path, start, following.decisions).rest() == rest
     assert Following(path).rest() == [5], "the control: a run that begins reads the log that is there"
-    for name in ("log.csv.1", "log.csv.2"):  # as from a copy of the folder: by other numbers
+    for name in ("log.csv.1", "log.csv.2"):  # as in a copy of the folder, with other inode numbers
         shutil.copy(tmp_path / name, tmp_path / "copy")
         os.replace(tmp_path / "copy", tmp_path / name)  # noqa: PTH105
     assert Following(path, cursor, following.decisions).rest() == [3, 4, 5]
 
 
 def test_a_copy_that_was_read_is_not_read_again(tmp_path: Path) -> None:
-    """A run that goes on from before the log was copied and truncated finds its place in the copy."""
+    """A run that resumes from before the copy and truncation of a log finds its offset in the copy."""
     path = write(tmp_path / "log.csv", 1, 2)
     following = Following(path)
     assert following.read(2) == [1, 2]
@@ -318,7 +318,7 @@ def test_a_copy_that_was_read_is_not_read_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
 def test_a_log_in_another_encoding_is_read_once(tmp_path: Path, encoding: str) -> None:
-    """Its bytes are not those of its text: that it has fewer of them does not mean that it was truncated."""
+    """The file may have fewer bytes than its text in UTF-8; that does not mean that it was truncated."""
     path = tmp_path / "log.csv"
     path.write_text("n,w\n1,éééééé\n2,日本語日本語\n" if encoding == "utf-16" else "n,w\n1,éééééé\n2,éé\n", encoding)
     source = open_source(path, follow=Follow(idle_timeout_s=0.5), encoding=encoding)
@@ -333,7 +333,7 @@ def test_a_log_in_another_encoding_is_read_once(tmp_path: Path, encoding: str) -
 
 
 def test_a_log_is_followed_as_it_is_written(tmp_path: Path) -> None:
-    """Words for nothing and a decimal comma are those of rows that come later, too."""
+    """Null words and a decimal comma apply to later rows too."""
     path = tmp_path / "log.csv"
     path.write_text("n;x\n1;?\n2;1,5\n")
     source = open_source(path, follow=Follow(idle_timeout_s=0.5), null_values=("?",), decimal=",")
@@ -348,7 +348,7 @@ def test_a_log_is_followed_as_it_is_written(tmp_path: Path) -> None:
 
 
 def test_a_log_with_a_column_without_a_name_is_followed(tmp_path: Path) -> None:
-    """It is called the same in what comes later, in the same file and in another one."""
+    """The column has the same name in later rows, in this file and in others."""
     path = tmp_path / "a.csv"
     path.write_text(",n\n1,1\n2,2\n")
     source = open_source(tmp_path, follow=Follow(idle_timeout_s=0.5))
@@ -365,7 +365,7 @@ def test_a_log_with_a_column_without_a_name_is_followed(tmp_path: Path) -> None:
 
 
 def test_a_log_that_has_but_its_header_is_known_by_the_rows_that_come(tmp_path: Path) -> None:
-    """A new log has none yet: when it is turned before it has some, a run that goes on is not misled by its number."""
+    """A log may be rotated before it has a row; its inode number does not mislead a resumed run."""
     path = write(tmp_path / "log.csv", 1, 2)
     following = Following(path)
     assert following.read(2) == [1, 2]
@@ -392,7 +392,7 @@ def test_a_log_that_has_but_its_header_is_known_by_the_rows_that_come(tmp_path: 
 @pytest.mark.parametrize("kind", ["file", "folder", "pipe"])
 @pytest.mark.parametrize("end", ["\n45", "\n", "\n\n"], ids=["part of a record", "no rest", "blank line"])
 def test_part_of_a_record_is_told_of_where_waiting_ends(tmp_path: Path, kind: str, end: str) -> None:
-    """It was not read, and nobody would know."""
+    """The record was not read, and without a message it would be missed in silence."""
     path = tmp_path / ("pipe" if kind == "pipe" else "log.csv")
     said: list[str] = []
     if kind == "pipe":
@@ -413,7 +413,7 @@ def test_part_of_a_record_is_told_of_where_waiting_ends(tmp_path: Path, kind: st
 
 
 def test_half_a_letter_at_the_end_is_held_back(tmp_path: Path) -> None:
-    """In an encoding whose letters have several bytes a write may end within one."""
+    """In a multi-byte encoding, a write may end within a character."""
     path = tmp_path / "log.csv"
     path.write_text("n\n1\n", "utf-16-le")
     source = open_source(path, follow=Follow(idle_timeout_s=0.5), encoding="utf-16-le")
@@ -429,7 +429,7 @@ def test_half_a_letter_at_the_end_is_held_back(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_written_anew_with_more_is_gone_on_with(tmp_path: Path) -> None:
-    """As a copying program does it, by another file of the same name; one of another name is another file."""
+    """A copying program replaces a file by one of the same name; another name is another file."""
     a = write(tmp_path / "a.csv", 1, 2)
     following = Following(tmp_path)
     assert following.read(2) == [1, 2]
@@ -440,14 +440,14 @@ def test_a_file_that_is_written_anew_with_more_is_gone_on_with(tmp_path: Path) -
     (tmp_path / ".a.tmp").rename(a)
     assert following.rest() == [3]
     number = (tmp_path / "b.csv").stat().st_ino
-    (tmp_path / "b.csv").rename(tmp_path / "d.csv")  # as if its number were used again for the same content
+    (tmp_path / "b.csv").rename(tmp_path / "d.csv")  # as if the system reused its inode number for the same content
     os.utime(tmp_path / "d.csv")
     assert (tmp_path / "d.csv").stat().st_ino == number
     assert Following(tmp_path, following.cursor).rest() == [7]
 
 
 def test_where_a_log_was_truncated_is_decided(tmp_path: Path) -> None:
-    """What was not read of it comes, in its copy, when that is its turn: also for a run that goes on from before."""
+    """Unread rows come from the copy at its turn, also for a run that resumes from before."""
     m = write(tmp_path / "m.csv", 1, 2)
     following = Following(tmp_path)
     assert following.read(2) == [1, 2]
@@ -464,7 +464,7 @@ def test_where_a_log_was_truncated_is_decided(tmp_path: Path) -> None:
 
 
 def test_a_record_that_was_left_without_end_can_be_mended(tmp_path: Path) -> None:
-    """What ends the run is not decided: it is read again as it is by then."""
+    """An error at the end of a run is not a decision: the record is read again as it is then."""
     a = write(tmp_path / "a.csv", 1, end="\n2x")
     write(tmp_path / "b.csv", 9)
     following = Following(tmp_path)
@@ -476,7 +476,7 @@ def test_a_record_that_was_left_without_end_can_be_mended(tmp_path: Path) -> Non
 
 
 def test_the_file_that_is_read_is_not_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Though it stands before the last of those that are not known any more, once these are more."""
+    """Even if it precedes the last file that was dropped from the list."""
     monkeypatch.setattr(recognition, "_KEPT", 10)
     for i in range(20):
         parquet(tmp_path / f"{i:03}.parquet", i)
@@ -489,7 +489,7 @@ def test_the_file_that_is_read_is_not_late(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_file_that_goes_before_it_was_opened_is_not_waited_for(tmp_path: Path) -> None:
-    """What was begun may be taken back; of what was opened, rows may have been learned."""
+    """A started file may be removed; rows of an opened file may have been learned."""
     write(tmp_path / "a.csv", 1)
     following = Following(tmp_path)
     assert following.read(1) == [1]
@@ -510,7 +510,7 @@ def test_a_file_that_goes_before_it_was_opened_is_not_waited_for(tmp_path: Path)
 
 
 def test_neighbours_of_a_file_are_not_what_it_was(tmp_path: Path) -> None:
-    """Only what bears its name with a number or a time, or is the very file."""
+    """Only files with its name and a number or a time, or with its inode number."""
     path = write(tmp_path / "rows.csv", 1)
     others = [
         "rows_test.csv",
@@ -535,7 +535,7 @@ def test_neighbours_of_a_file_are_not_what_it_was(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_no_file_whatever_its_name_ends_with(tmp_path: Path) -> None:
-    """Folders named like data, as other programs write them, hold files, and are none."""
+    """Other programs write folders that are named like data files; they are ignored."""
     for name in ("x", "y"):
         (tmp_path / f"{name}.csv").mkdir()
         write(tmp_path / f"{name}.csv" / "part-0.csv", ord(name))
@@ -545,7 +545,7 @@ def test_a_folder_is_no_file_whatever_its_name_ends_with(tmp_path: Path) -> None
 
 
 def test_types_are_told_from_files_that_have_rows(tmp_path: Path) -> None:
-    """However many empty ones stand before them; and of a log that was just turned, from what it was before."""
+    """Empty files before them do not count; for a log that was just rotated, its old file counts."""
     (tmp_path / "many").mkdir()
     for i in range(30):
         write(tmp_path / "many" / f"{i:02}.csv", end="")
@@ -562,7 +562,7 @@ def test_types_are_told_from_files_that_have_rows(tmp_path: Path) -> None:
 
 
 def test_a_last_record_without_end_is_whole_after_a_while(tmp_path: Path) -> None:
-    """A file may end without a line break; if it then goes on, that is told."""
+    """A file may end without a line break; if its last record continues later, that is an error."""
     a = write(tmp_path / "a.csv", 1, 2, end="")
     write(tmp_path / "b.csv", 3)
     following = Following(tmp_path)
@@ -573,7 +573,7 @@ def test_a_last_record_without_end_is_whole_after_a_while(tmp_path: Path) -> Non
 
 
 def test_a_file_that_waits_for_its_turn_is_something_to_be_read(tmp_path: Path) -> None:
-    """The end of the patience with what comes is no end while another file is there."""
+    """The idle timeout does not end the source while another file is waiting."""
     write(tmp_path / "a.csv", 1, 2, end="\n3")
     write(tmp_path / "b.csv", 4)
     assert Following(tmp_path, idle_timeout_s=0.2).rest() == [1, 2, 3, 4]
@@ -590,7 +590,7 @@ def test_what_was_touched_is_not_read_again(tmp_path: Path) -> None:
 
 
 def test_the_order_that_was_decided_stays(tmp_path: Path) -> None:
-    """A run that goes on from before a decision reads the files as they were read, though others came since."""
+    """A run that resumes from before a decision reads files in the same order, though others came since."""
     parquet(tmp_path / "a.parquet", 1)
     following = Following(tmp_path)
     following.read(1)
@@ -604,7 +604,7 @@ def test_the_order_that_was_decided_stays(tmp_path: Path) -> None:
 
 
 def test_a_cursor_stays_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of many files it knows the last ones; older ones are known by their place in the order."""
+    """It lists the last files; older ones are known by their position in the order."""
     monkeypatch.setattr(recognition, "_KEPT", 10)
     for i in range(50):
         parquet(tmp_path / f"{i:03}.parquet", i)
@@ -618,7 +618,7 @@ def test_a_cursor_stays_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_what_is_known_of_files_does_not_grow_with_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files that were read are removed, as somebody does who keeps a day of them: they are forgotten."""
+    """Files that were read may be removed, for example after a day; they are dropped from memory."""
     monkeypatch.setattr(recognition, "_KEPT", 10)
     parquet(tmp_path / "000.parquet", 0)
     following = Following(tmp_path)
@@ -637,7 +637,7 @@ def test_what_is_known_of_files_does_not_grow_with_them(tmp_path: Path, monkeypa
 
 
 def test_a_file_that_comes_too_late_is_a_bad_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It cannot be told from those that were read and are not known any more: so it is said, once, and where it was."""
+    """It may be a file that was read and dropped from the list; so it is reported, once, at the same row."""
     monkeypatch.setattr(recognition, "_KEPT", 10)
     for i in range(50):
         parquet(tmp_path / f"{i:03}.parquet", i)
@@ -648,7 +648,7 @@ def test_a_file_that_comes_too_late_is_a_bad_row(tmp_path: Path, monkeypatch: py
     with pytest.raises(SourceError, match=r"007b\.parquet: the file appeared after 10 later files"):
         Following(tmp_path, following.cursor).rest()
     decisions = Decisions()
-    for _ in range(2):  # the second time as it was decided
+    for _ in range(2):  # the second time from the decisions
         source = open_source(tmp_path, follow=Follow(idle_timeout_s=0.5), keeps_bad_rows=True)
         with source.open(SCHEMA, following.cursor, decisions) as reader:
             [block] = [block for block in reader if len(block)]
@@ -657,7 +657,7 @@ def test_a_file_that_comes_too_late_is_a_bad_row(tmp_path: Path, monkeypatch: py
 
 
 def test_two_files_that_grow_in_turn_stay_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However often one is left for the other, it is one file; and what was read beside them is known, too."""
+    """Each counts as one file, and files that were read in between stay known too."""
     monkeypatch.setattr(recognition, "_KEPT", 4)
     write(tmp_path / "c.csv", -1)
     following = Following(tmp_path)
@@ -676,7 +676,7 @@ def test_two_files_that_grow_in_turn_stay_known(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_file_of_the_future_keeps_no_other_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the order of time it is the last one, however many come before it."""
+    """In the order of time it is the last one, with any number of files before it."""
     monkeypatch.setattr(recognition, "_KEPT", 4)
     tomorrow = time.time() + 86_400
     os.utime(parquet(tmp_path / "0.parquet", 0), (tomorrow, tomorrow))
@@ -692,7 +692,7 @@ def test_a_file_of_the_future_keeps_no_other_out(tmp_path: Path, monkeypatch: py
 def test_a_file_that_is_moved_in_too_late_is_told_whatever_its_time(
     tmp_path: Path, order: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While the place is followed; what was there before, and is renamed, touched or compressed, is not told."""
+    """While the place is followed; a file that was there before is not reported."""
     monkeypatch.setattr(recognition, "_KEPT", 4)
     folder = tmp_path / "rows"
     folder.mkdir()
@@ -719,7 +719,7 @@ def test_a_file_that_is_moved_in_too_late_is_told_whatever_its_time(
 
 
 def test_a_log_that_is_truncated_and_grows_beyond_where_it_was_begins_anew(tmp_path: Path) -> None:
-    """Between two looks it has become longer than it was: its size shows nothing, what stands before its end does."""
+    """The size shows nothing, since it grew between two looks; the bytes before its old end do."""
     path = write(tmp_path / "log.csv", 1, 2, 3)
     following = Following(path)
     assert following.read(3) == [1, 2, 3]
@@ -733,7 +733,7 @@ def test_a_log_that_is_truncated_and_grows_beyond_where_it_was_begins_anew(tmp_p
 
 
 def test_a_part_of_a_log_that_is_compressed_before_it_was_read_is_refused(tmp_path: Path) -> None:
-    """It is named, and read once it was decompressed; what was compressed after it was read is no matter."""
+    """The error names it; it is read once it is decompressed. Compression after the read is fine."""
     path = write(tmp_path / "log.csv", 1)
 
     def turn(n: int, *, is_compressed: bool) -> None:
@@ -753,7 +753,7 @@ def test_a_part_of_a_log_that_is_compressed_before_it_was_read_is_refused(tmp_pa
     turn(2, is_compressed=False)
     assert following.read(1) == [2]
     compress(tmp_path / "log.csv.2")
-    os.utime(tmp_path / "log.csv.2.gz")  # not all that compresses keeps the time
+    os.utime(tmp_path / "log.csv.2.gz")  # some programs do not keep the time
     time.sleep(0.01)
     write(path, 3, header=False)
     assert following.read(1) == [3]
@@ -776,7 +776,7 @@ def test_a_part_of_a_log_that_is_compressed_before_it_was_read_is_refused(tmp_pa
 
 
 def test_a_part_of_a_log_that_was_compressed_before_a_stream_began_is_not_of_it(tmp_path: Path) -> None:
-    """Whatever time it bears: a copy of the place has new ones."""
+    """Its time does not matter: a copy of the place has new times."""
     path = write(tmp_path / "log.csv", 1)
     with gzip.open(tmp_path / "log.csv.1.gz", "wb") as file:
         file.write(b"n\n-1\n")
@@ -790,7 +790,7 @@ def test_a_part_of_a_log_that_was_compressed_before_a_stream_began_is_not_of_it(
 
 
 def test_a_log_that_is_compressed_in_the_middle_of_its_last_record_is_read_to_its_end(tmp_path: Path) -> None:
-    """It is open, and what was compressed begins as it does."""
+    """The reader has the file open, and the compressed file begins with the same text."""
     path = write(tmp_path / "log.csv", 1, 2, end="\n3")
     following = Following(path)
     assert following.read(2) == [1, 2]
@@ -805,7 +805,7 @@ def test_a_log_that_is_compressed_in_the_middle_of_its_last_record_is_read_to_it
 
 @pytest.mark.parametrize("end", [".csv", ".csv.gz"])
 def test_what_a_file_was_is_known_beside_a_copy_of_it_that_grew(tmp_path: Path, end: str) -> None:
-    """The copy is gone on with, and the file itself is not read again: neither now nor by a run that goes on."""
+    """The copy is read on; the file itself is not read again, not even by a resumed run."""
     path = write(tmp_path / "a.csv", 1)
     write(tmp_path / "b.csv", 2)
     following = Following(tmp_path)
@@ -822,7 +822,7 @@ def test_what_a_file_was_is_known_beside_a_copy_of_it_that_grew(tmp_path: Path, 
 
 
 def test_a_run_that_goes_on_comes_to_the_same_cursor(tmp_path: Path) -> None:
-    """Also over a file that got nothing but blank lines since it was left."""
+    """Also after a file that got only blank lines since it was left."""
     write(tmp_path / "a.csv", 1)
     write(tmp_path / "b.csv", 2)
     following = Following(tmp_path)
@@ -843,7 +843,7 @@ def test_a_run_that_goes_on_comes_to_the_same_cursor(tmp_path: Path) -> None:
 
 
 def test_what_is_no_footer_is_not_read_for_one(tmp_path: Path) -> None:
-    """The last bytes of an upload may be any number: so much is not read at each look."""
+    """The last bytes of an upload are data, and could be taken for a huge footer length."""
     path = tmp_path / "a.parquet"
     path.write_bytes(bytes(1_000_000) + (900_000).to_bytes(4, "little") + b"data")
     head = formats_parquet.ParquetFormat().head(str(path))
@@ -851,7 +851,7 @@ def test_what_is_no_footer_is_not_read_for_one(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_replaced_is_read_though_it_is_as_long_and_as_old(tmp_path: Path) -> None:
-    """Its number shows it, while the place is followed; one that holds the same is not read again."""
+    """Its inode number shows it while the place is followed; equal content is not read again."""
     for name, n in (("a.csv", 1), ("b.csv", 2)):
         os.utime(write(tmp_path / name, n), (1_000, 1_000))
     following = Following(tmp_path)
@@ -866,7 +866,7 @@ def test_a_file_that_is_replaced_is_read_though_it_is_as_long_and_as_old(tmp_pat
 def test_a_parquet_file_that_is_replaced_before_it_was_decided_for_is_not_the_other_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was learned is what is decided for: that it is gone is said, and nothing else is learned in its stead."""
+    """The decision is for the file that was learned; if it is gone, no other file replaces it."""
     parquet(tmp_path / "a.parquet", 1)
     parquet(tmp_path / "b.parquet", 2)
     known_by = FileOpener.head
@@ -889,7 +889,7 @@ def test_a_parquet_file_that_is_replaced_before_it_was_decided_for_is_not_the_ot
 
 @pytest.mark.parametrize("place", ["b.parquet", "../gone.parquet"])
 def test_a_parquet_file_that_is_moved_while_it_is_read_is_read_to_its_end(tmp_path: Path, place: str) -> None:
-    """What is open is read, whatever it is called by then."""
+    """An open file is read under any name."""
     folder = tmp_path / "rows"
     folder.mkdir()
     path = parquet(folder / "a.parquet", *range(200_000))
@@ -903,7 +903,7 @@ def test_a_parquet_file_that_is_moved_while_it_is_read_is_read_to_its_end(tmp_pa
 def test_what_the_system_does_not_hand_over_is_no_bad_row(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file is whole: it is an error, and all of it is read later."""
+    """The file is complete: it is an error, and all of it is read later."""
     (parquet if name.endswith("parquet") else write)(tmp_path / name, 1, 2)
     source = open_source(tmp_path, follow=Follow(idle_timeout_s=0.5), keeps_bad_rows=True)
     kind = type(source._files.format(name))  # type: ignore[attr-defined]
@@ -923,7 +923,7 @@ def test_what_the_system_does_not_hand_over_is_no_bad_row(
 
 
 def test_compressed_text_of_the_future_is_waited_for_no_longer_than_other(tmp_path: Path) -> None:
-    """A clock elsewhere may be wrong: what does not change for a while is whole."""
+    """Another clock may be wrong: a file that does not change for a while is complete."""
     write(tmp_path / "a.csv", 1)
     with gzip.open(tmp_path / "b.csv.gz", "wt") as file:
         file.write("n\n2\n")
@@ -935,7 +935,7 @@ def test_compressed_text_of_the_future_is_waited_for_no_longer_than_other(tmp_pa
 def test_what_was_decided_is_found_without_looking_at_the_whole_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run that goes on from far behind lists the files once in a while, not once for each."""
+    """A run that resumes from far before lists the place rarely, not once for each file."""
     for n in range(40):
         parquet(tmp_path / f"{n:02}.parquet", n)
     following = Following(tmp_path)
@@ -954,7 +954,7 @@ def test_what_was_decided_is_found_without_looking_at_the_whole_place(
 
 
 def test_a_file_that_is_gone_is_missed(tmp_path: Path) -> None:
-    """What was begun and is not there any more cannot be gone on with."""
+    """A file that was partly read and is gone cannot be resumed."""
     path = write(tmp_path / "log.csv", *range(40))
     following = Following(path)
     following.read(1)
@@ -965,7 +965,7 @@ def test_a_file_that_is_gone_is_missed(tmp_path: Path) -> None:
 
 
 def test_nothing_that_came_in_time_is_said(tmp_path: Path) -> None:
-    """A place that stays empty, or is none."""
+    """A place that stays empty, or does not exist."""
     with pytest.raises(SourceError, match=r"no data came within 0\.2 s"):
         open_source(tmp_path, follow=Follow(idle_timeout_s=0.2))
     with pytest.raises(SourceError, match="no such file or folder"):
@@ -975,7 +975,7 @@ def test_nothing_that_came_in_time_is_said(tmp_path: Path) -> None:
 
 
 def once(file: Path, words: Sequence[str], steps: Sequence[Callable[[], object]]) -> threading.Thread:
-    """Do something as soon as a file holds a word; then the next thing."""
+    """Act as soon as a file holds a word; then do the next action."""
 
     def work() -> None:
         for word, step in zip(words, steps, strict=True):
@@ -1004,7 +1004,7 @@ def config(run_dir: Path, **settings: Any) -> JobConfig:
 
 
 def test_a_minibatch_that_will_not_fill_is_learned_after_a_while(tmp_path: Path) -> None:
-    """Where it was cut is kept: a run from an earlier checkpoint cuts it there, though all rows are there by then."""
+    """The boundary is stored: a run from an earlier checkpoint cuts there, though all rows are there by then."""
     path = labelled(tmp_path / "log.csv", 0, 20)
     steps = [lambda: labelled(path, 20, 21), lambda: labelled(path, 21, 60)]
     writer = once(tmp_path / "run" / "decisions.csv", ["border 20,", "border 21,"], steps)
@@ -1028,7 +1028,7 @@ def test_a_minibatch_that_will_not_fill_is_learned_after_a_while(tmp_path: Path)
 
 
 def test_without_patience_only_whole_minibatches_are_learned(tmp_path: Path) -> None:
-    """The rows that wait are learned when nothing comes any more."""
+    """Waiting rows are learned at the end of the source."""
     seen: list[int] = []
 
     class Watching(Observer):
@@ -1043,7 +1043,7 @@ def test_without_patience_only_whole_minibatches_are_learned(tmp_path: Path) -> 
 
 
 def test_a_job_that_waits_saves_and_can_be_stopped(tmp_path: Path) -> None:
-    """While nothing comes the checkpoint that is due is written, and a signal is heeded."""
+    """While no row comes, a due checkpoint is written, and signals are handled."""
 
     class Stopping(Observer):
         n_saved = 0
@@ -1062,7 +1062,7 @@ def test_a_job_that_waits_saves_and_can_be_stopped(tmp_path: Path) -> None:
 
 
 def test_settings_that_do_not_go_with_following_are_refused() -> None:
-    """What does not end has no second pass; what ends does not wait."""
+    """A followed source has no second pass; a source that ends does not wait."""
     for wrong in ({"follow": True, "epochs": 2}, {"follow": True, "shuffle_window": 9}, {"idle_timeout": "3s"}):
         with pytest.raises(ConfigError, match="follow"):
             JobConfig.of({"target": "y", **wrong})
@@ -1071,7 +1071,7 @@ def test_settings_that_do_not_go_with_following_are_refused() -> None:
 
 
 def test_closing_does_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever stops is not kept by somebody who waits for rows."""
+    """A close wakes a thread that waits for rows."""
     monkeypatch.setattr(intervals, "LOOK_S", 30)
     path = write(tmp_path / "log.csv", 1)
     following = Following(path)
@@ -1088,7 +1088,7 @@ def test_closing_does_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_what_lies_there_unread_is_told_in_bytes(tmp_path: Path) -> None:
-    """Text counts from the last row on, a Parquet file until its first row is read, new files whole."""
+    """Text counts after the last row, a Parquet file until its first row is read, new files in full."""
     text = write(tmp_path / "a.csv", *range(100, 200))
     size = text.stat().st_size
     packed = parquet(tmp_path / "b.parquet", 1, 2).stat().st_size
@@ -1105,7 +1105,7 @@ def test_what_lies_there_unread_is_told_in_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("order", ["name", "time"])
 @pytest.mark.parametrize("pattern", ["", "/*.csv", "/**/*.csv"])
 def test_a_place_may_be_moved(tmp_path: Path, pattern: str, order: str) -> None:
-    """Copied to another path, nothing is read twice, whatever is there alike; what is new is read."""
+    """In a copy at another path no file is read twice, not even among equal files; new files are read."""
     place = tmp_path / "before"
     for day in ("1", "2"):
         folder = place / day if "**" in pattern else place
@@ -1126,7 +1126,7 @@ def test_a_place_may_be_moved(tmp_path: Path, pattern: str, order: str) -> None:
 
 
 def test_places_that_are_moved_forget_in_the_same_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files that are known by their place in the order alone are not read again under another path."""
+    """Files that are known only by their position are not read again under another path."""
     monkeypatch.setattr(recognition, "_KEPT", 2)
     (tmp_path / "m").mkdir()
     for i in range(6):

@@ -1,4 +1,4 @@
-"""Written cases of CSV text: what each is read as, at every block size, and what Python's csv says of it too."""
+"""Cases of CSV text: how each is read, at every block size, compared with Python's csv module."""
 
 import codecs
 from pathlib import Path
@@ -14,9 +14,9 @@ WORDS = pa.schema([("a", pa.string()), ("b", pa.string())])
 NUMBERS = pa.schema([("a", pa.int64()), ("b", pa.float64())])
 Rows = list[tuple[Any, Any]]
 
-# Records behind the header a,b: the rows, and the kinds of what is bad.
+# Records after the header a,b: the rows, and the kinds of bad rows.
 IN_WORDS: list[tuple[bytes, Rows, str]] = [
-    # plain fields, and what ends a record
+    # plain fields, and the ends of records
     (b"1,2\n", [("1", "2")], ""),
     (b"1,2", [("1", "2")], ""),
     (b"1,2\r\n3,4\r\n", [("1", "2"), ("3", "4")], ""),
@@ -31,7 +31,7 @@ IN_WORDS: list[tuple[bytes, Rows, str]] = [
     (b"", [], ""),
     (b"\n", [], ""),
     (b"\r\n\r\n\n\r", [], ""),
-    # empty, blank, and what looks like nothing
+    # empty, blank, and words for a missing value
     (b",\n", [(None, None)], ""),
     (b"1,\n", [("1", None)], ""),
     (b",2\n", [(None, "2")], ""),
@@ -72,7 +72,7 @@ IN_WORDS: list[tuple[bytes, Rows, str]] = [
     (b'1,"a"""', [("1", 'a"')], ""),
     (b'1,""""', [("1", '"')], ""),
     (b'"",2\n', [(None, "2")], ""),
-    # quotes that are letters
+    # quotes that are ordinary characters
     (b'5" pipe,2\n', [('5" pipe', "2")], ""),
     (b'5",6"\n', [('5"', '6"')], ""),
     (b'a"b"c,2\n', [('a"b"c', "2")], ""),
@@ -118,7 +118,7 @@ IN_WORDS: list[tuple[bytes, Rows, str]] = [
     (b"1\n\n2,3\n4\n", [("2", "3")], "fields fields"),
     (b"1;2\n3,4\n", [("3", "4")], "fields"),
     (b"1\t2\n3,4\n", [("3", "4")], "fields"),
-    # bytes that are no text
+    # bytes that are not text
     (b"1,\xff\n3,4\n", [("3", "4")], "encoding"),
     (b"\xc3,2\n3,4\n", [("3", "4")], "encoding"),
     (b"1,\xc3\xa9\n", [("1", "é")], ""),
@@ -161,7 +161,7 @@ IN_NUMBERS: list[tuple[bytes, Rows, str]] = [
     (b"inf,1\n1,inf\n1,2\n", [(1, float("inf")), (1, 2.0)], "type"),
 ]
 
-# The same behind a;b, where numbers have a decimal comma, and some words mean that there is nothing.
+# The same after the header a;b, with a decimal comma and null words.
 NULL_VALUES = ("?", "-", "\\N", "-9999", " ?")
 WITH_COMMAS: list[tuple[bytes, Rows, str]] = [
     (b"1;1,2882\n", [(1, 1.2882)], ""),
@@ -187,7 +187,7 @@ WORDS_WITH_COMMAS: list[tuple[bytes, Rows, str]] = [
 
 
 def read(path: Path, schema: pa.Schema, block_size: int, **settings: Any) -> tuple[Rows, str]:
-    """Return the rows, and the kinds of what is bad."""
+    """Return the rows, and the kinds of bad rows."""
     rows: Rows = []
     bad: list[BadRow] = []
     with open_source(path, block_size=block_size, keeps_bad_rows=True, **settings).open(schema) as reader:
@@ -199,7 +199,7 @@ def read(path: Path, schema: pa.Schema, block_size: int, **settings: Any) -> tup
 
 
 def test_there_are_as_many_cases_as_we_say() -> None:
-    """No two of them are the same."""
+    """The number of cases is known, and all differ."""
     texts = [text for text, _, _ in IN_WORDS]
     assert len(set(texts)) == len(texts)
     assert len(IN_WORDS) + len(IN_NUMBERS) >= 120
@@ -208,7 +208,7 @@ def test_there_are_as_many_cases_as_we_say() -> None:
 @pytest.mark.parametrize("block_size", [16, 17, 1 << 20])
 @pytest.mark.parametrize("schema", [WORDS, NUMBERS], ids=["words", "numbers"])
 def test_text_is_read_as_written(tmp_path: Path, schema: pa.Schema, block_size: int) -> None:
-    """Each case, whatever the size of the blocks."""
+    """Each case gives the same rows at every block size."""
     path = tmp_path / "case.csv"
     for text, rows, bad in IN_WORDS if schema is WORDS else IN_NUMBERS:
         path.write_bytes(b"a,b\n" + text)
@@ -218,7 +218,7 @@ def test_text_is_read_as_written(tmp_path: Path, schema: pa.Schema, block_size: 
 @pytest.mark.parametrize("block_size", [16, 17, 1 << 20])
 @pytest.mark.parametrize("schema", [WORDS, NUMBERS], ids=["words", "numbers"])
 def test_commas_and_words_for_nothing_are_read_as_was_said(tmp_path: Path, schema: pa.Schema, block_size: int) -> None:
-    """Each case, whatever the size of the blocks."""
+    """Each case gives the same rows at every block size."""
     path = tmp_path / "case.csv"
     for text, rows, bad in WORDS_WITH_COMMAS if schema is WORDS else WITH_COMMAS:
         path.write_bytes(b"a;b\n" + text)
@@ -244,7 +244,7 @@ def test_commas_and_words_for_nothing_are_read_as_was_said(tmp_path: Path, schem
 def test_types_are_told_from_what_is_a_value(
     tmp_path: Path, cells: list[str], type_: pa.DataType, n_words: int
 ) -> None:
-    """Words for nothing tell nothing, however many; and a word in a hundred is a mistake still, which is bad."""
+    """Null words do not influence a type; one word in a hundred is a bad cell, not another type."""
     path = tmp_path / "a.csv"
     values = cells * 100
     values[50:50] = ["-9999", "?"] * 500
@@ -261,7 +261,7 @@ def test_types_are_told_from_what_is_a_value(
 
 
 def test_a_decimal_comma_is_no_delimiter() -> None:
-    """Neither told from the header nor said."""
+    """It is neither inferred as the delimiter nor accepted as one."""
     assert Dialect(decimal=",").told_by(b"a,b;c\n").delimiter == ";"
     assert Dialect(decimal=",").told_by(b"a,b,c\n").delimiter == ";"
 
@@ -287,7 +287,7 @@ HEADERS = [
 
 @pytest.mark.parametrize(("header", "delimiter", "quote", "encoding"), HEADERS)
 def test_the_header_tells_how_a_file_is_written(header: bytes, delimiter: str, quote: str, encoding: str) -> None:
-    """Delimiter, quotes and encoding; and rows that come later change nothing."""
+    """Delimiter, quotes and encoding are inferred from it; later rows change nothing."""
     told = Dialect(delimiter, quote, encoding)
     assert Dialect().told_by(header) == told
     assert Dialect().told_by(header + b"1,2|3\xff\t4;5'6'\n" * 9) == told
@@ -296,7 +296,7 @@ def test_the_header_tells_how_a_file_is_written(header: bytes, delimiter: str, q
 @pytest.mark.parametrize("block_size", [16, 1 << 20])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_a_name_may_have_a_line_break(tmp_path: Path, encoding: str, block_size: int) -> None:
-    """As in a cell of a table calculation; what is written behind it tells the delimiter, too."""
+    """As in a cell of a spreadsheet; the delimiter is inferred from the text after it too."""
     path = tmp_path / "a.csv"
     path.write_text('"net\r\n(EUR, 2024)\nsum";b\n1;2\n', encoding, newline="")
     source = open_source(path, block_size=block_size)
@@ -307,7 +307,7 @@ def test_a_name_may_have_a_line_break(tmp_path: Path, encoding: str, block_size:
 @pytest.mark.parametrize("block_size", [16, 1 << 20])
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "latin-1", "cp1252", "shift_jis", "utf-32"])
 def test_other_encodings_are_read(tmp_path: Path, encoding: str, block_size: int) -> None:
-    """Text is UTF-8 from there on; an encoding that nobody can tell has to be said."""
+    """They are converted to UTF-8; an encoding that cannot be inferred must be given."""
     path = tmp_path / "a.csv"
     word = "größe" if encoding in {"latin-1", "cp1252"} else "かな"
     path.write_bytes(f'a;b\n1;"{word};"\n2;{word}\n'.encode(encoding))
@@ -326,7 +326,7 @@ def test_other_encodings_are_read(tmp_path: Path, encoding: str, block_size: int
     ],
 )
 def test_what_is_said_overrules_the_header(tmp_path: Path, settings: dict[str, str], text: bytes, rows: Any) -> None:
-    """Delimiter, quotes and encoding can be said."""
+    """Delimiter, quotes and encoding can be given."""
     path = tmp_path / "a.csv"
     path.write_bytes(text)
     if rows is None:
@@ -350,7 +350,7 @@ def test_what_is_said_overrules_the_header(tmp_path: Path, settings: dict[str, s
     ],
 )
 def test_what_cannot_be_is_refused(tmp_path: Path, settings: dict[str, str], words: str) -> None:
-    """One line, before anything is read."""
+    """The error is one line, before any read."""
     (tmp_path / "a.csv").write_text("a,b\n")
     with pytest.raises(SchemaError, match=words):
         open_source(tmp_path / "a.csv", **settings)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What is read over the network: addresses and secrets, failing servers, objects that are replaced."""
+"""Sources over the network: addresses and secrets, failing servers, objects that are replaced."""
 
 import base64
 import gzip
@@ -61,7 +61,7 @@ def store(authority: str) -> S3:
 
 @pytest.fixture
 def faults(authority: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faults]:
-    """Put a server that fails before the good one, and let nobody wait long."""
+    """Put a failing server before the good one, and shorten all waiting times."""
     monkeypatch.setattr(retry, "_FIRST_WAIT_S", 0.001)
     monkeypatch.setattr(arrow_store, "_SDK_TRIES", 1)
     monkeypatch.setattr(object_file, "_AHEAD", 100_000)
@@ -70,7 +70,7 @@ def faults(authority: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faults]:
 
 
 def table(n_rows: int = 20_000) -> pa.Table:
-    """Return rows whose pages and text take more than one request, and have no end that repeats the beginning."""
+    """Return rows that take more than one request, with an end that does not repeat the start."""
     x = [(i * 7919) % 104_729 / 104_729 for i in range(n_rows)]
     return pa.table({"n": range(n_rows), "x": x, "word": [f"w{i * 31 % 997}" for i in range(n_rows)]})
 
@@ -114,7 +114,7 @@ def read(source: Source) -> list[dict[str, Any]]:
 def test_a_server_that_fails_for_a_while_loses_no_row(
     store: S3, faults: Faults, name: str, kind: str, fault: str
 ) -> None:
-    """Resets, bodies cut short and answers that say later: the rows are those of a good server, each once."""
+    """After resets, truncated bodies and retry answers, each row is read once, as from a good server."""
     store.put(name, CONTENTS[name](table()))
     faults.left = [fault, "", fault, fault, "", "", fault, fault, fault]
     source = open_source(PLACES[kind](store, name, faults.authority), block_size=50_000)
@@ -127,7 +127,7 @@ def test_a_server_that_fails_for_a_while_loses_no_row(
 @pytest.mark.parametrize("name", CONTENTS)
 @pytest.mark.parametrize("fault", ["reset", "short", "slow down", "error", "forbidden"])
 def test_a_server_that_never_works_is_one_line(store: S3, faults: Faults, name: str, kind: str, fault: str) -> None:
-    """The object, why, and how often it was tried; what is forbidden is asked for once. No row is taken for bad."""
+    """It names the object, the reason and the tries; a refused request is made once. No row counts as bad."""
     store.put(name, CONTENTS[name](table()))
     faults.left, faults.is_for_ever = [fault], True
     with pytest.raises(UnavailableError, match=rf"{kind}://.*/{name}: ") as caught:
@@ -142,7 +142,7 @@ def test_a_server_that_never_works_is_one_line(store: S3, faults: Faults, name: 
 def test_a_server_that_dies_in_the_middle_is_one_line(
     store: S3, faults: Faults, name: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was read before is handed out; then an error that is no bad row, though those are kept."""
+    """Rows before it are yielded; then comes an error, not a bad row, though bad rows are kept."""
     monkeypatch.setattr(object_file, "_AHEAD", 10_000)
     store.put(name, CONTENTS[name](table(60_000)))
     address = PLACES[kind](store, name, faults.authority)
@@ -155,7 +155,7 @@ def test_a_server_that_dies_in_the_middle_is_one_line(
 
 
 def test_a_server_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody listens: both kinds say so, with the object."""
+    """Without a server, both kinds of store say so, with the object."""
     monkeypatch.setattr(retry, "_FIRST_WAIT_S", 0.001)
     monkeypatch.setattr(arrow_store, "_SDK_TRIES", 1)
     for address in ("s3://bucket/a.csv?endpoint_override=127.0.0.1:1&scheme=http", "http://127.0.0.1:1/a.csv"):
@@ -164,7 +164,7 @@ def test_a_server_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_tries_wait_longer_and_longer_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Five waits, each about twice the one before; none before what is refused, nor of a mistake of ours."""
+    """Five waits, each about twice the last; none for a refusal, or for a bug of ours."""
     waits: list[float] = []
     monkeypatch.setattr("time.sleep", waits.append)
 
@@ -216,7 +216,7 @@ FOREIGN = [
 def test_what_libraries_raise_is_told_apart(
     error: Exception, is_refused: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What may pass is tried again, what is an answer is not; all of it is one error of ours, on one line."""
+    """Transient errors are retried, answers are not; all become one `ConnectorError` on one line."""
     monkeypatch.setattr(retry, "_FIRST_WAIT_S", 0.0)
     tries = []
 
@@ -234,7 +234,7 @@ def test_what_libraries_raise_is_told_apart(
 @pytest.mark.parametrize("kind", PLACES)
 @pytest.mark.parametrize("name", CONTENTS)
 def test_another_version_is_refused_between_runs(store: S3, name: str, kind: str) -> None:
-    """Though size, and all that was read, be the same: the object is another one."""
+    """Size and the part that was read may be equal: the object is another one."""
     rows = table(600)
     store.put(name, CONTENTS[name](rows))
     source = open_source(PLACES[kind](store, name))
@@ -256,7 +256,7 @@ def test_another_version_is_refused_between_runs(store: S3, name: str, kind: str
 def test_another_version_is_refused_while_it_is_read(
     store: S3, name: str, kind: str, check_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether the store is asked around each block or at the end alone, nobody gets to the end of two versions."""
+    """With checks around each block or only at the end, no reader reaches the end of two versions."""
     monkeypatch.setattr(object_file, "_AHEAD", 10_000)
     monkeypatch.setattr(storage, "_CHECK_S", check_s)
     store.put(name, CONTENTS[name](table(60_000)))
@@ -271,7 +271,7 @@ def test_another_version_is_refused_while_it_is_read(
 
 
 def test_a_cursor_of_a_file_without_version_is_read() -> None:
-    """Cursors of before know of no version."""
+    """Old cursors have no version."""
     from connectors import Cursor, FileCursor
 
     identity = {"name": "a", "size": 1, "mtime_ns": 1, "ctime_ns": 1, "inode": 1, "offset": 1, "digest": ""}
@@ -280,7 +280,7 @@ def test_a_cursor_of_a_file_without_version_is_read() -> None:
 
 
 def test_folders_and_patterns_of_a_bucket(authority: str) -> None:
-    """A folder is its own objects, sorted; a star stays within one, two do not; options come along."""
+    """A folder gives its own objects, sorted; * stays within a folder, ** does not; options are kept."""
     store = S3(authority, "folders")
     for key in ("f/b.csv", "f/a.csv", "f/.c.csv", "f/_d.csv", "f/e.txt", "f/g/h.csv", "f/g/i/j.csv", "k[1].csv"):
         store.put(key, b"x\n1\n")
@@ -317,7 +317,7 @@ def test_the_environment_says_which_server_is_asked(store: S3, variable: str, mo
     ],
 )
 def test_what_is_not_there_is_refused(store: S3, place: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At once, on one line, by name."""
+    """The error comes at once, on one line, with the name."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{store.authority}")
     monkeypatch.setattr(retry, "_FIRST_WAIT_S", 1e9)
     store.put("a.txt", b"")
@@ -337,7 +337,7 @@ def test_what_is_not_there_is_refused(store: S3, place: str, words: str, monkeyp
     ],
 )
 def test_addresses_are_taken_apart(place: str, name: str, kept: str) -> None:
-    """The name is for messages; what is kept finds the place again, as far as it has no secret."""
+    """The name is for messages; the saved address finds the place again, apart from its secrets."""
     assert (Address.of(place).name, Address.of(place).redacted, redact(place)) == (name, kept, kept)
 
 
@@ -359,17 +359,17 @@ def test_addresses_are_taken_apart(place: str, name: str, kept: str) -> None:
     ],
 )
 def test_addresses_that_are_none_are_refused_without_their_secrets(place: str, words: str) -> None:
-    """The message says what does not belong, and not what it was."""
+    """The message names what is not allowed, but not its value."""
     with pytest.raises(SourceError, match=words) as caught:
         open_source(place)
     assert CANARY not in str(caught.value)
     assert "\n" not in str(caught.value)
-    # What another package's address says behind its "?" is kept, or nobody could find the place again.
+    # The part after "?" in another package's address is kept: the place could not be found again without it.
     assert CANARY not in (redact(place) if "ftp" not in place else redact(place).partition("?")[0])
 
 
 def test_two_addresses_of_one_name_are_refused(store: S3) -> None:
-    """What differs only in what is not told cannot be told apart."""
+    """If only hidden parts differ, messages could not distinguish them."""
     store.put("a.csv", b"x\n1\n")
     address = store.http("a.csv")
     assert len(read(open_source(address, address))) == 2
@@ -378,7 +378,7 @@ def test_two_addresses_of_one_name_are_refused(store: S3) -> None:
 
 
 def test_addresses_cannot_be_followed() -> None:
-    """One line says so."""
+    """The error is one line that says so."""
     from connectors import Follow
 
     with pytest.raises(SourceError, match=r"https://host/a\.csv\?…: only local files.*followed"):
@@ -386,7 +386,7 @@ def test_addresses_cannot_be_followed() -> None:
 
 
 class _Whole(BaseHTTPRequestHandler):
-    """Send whole files, whatever is asked for, and their length if the name begins so."""
+    """Send whole files for every request; send the length if the name starts with "long"."""
 
     def do_GET(self) -> None:
         body = b"x\n" + b"1\n" * 9_000_000
@@ -405,7 +405,7 @@ class _Whole(BaseHTTPRequestHandler):
 
 @pytest.mark.parametrize(("name", "words"), [("long.csv", "only whole files"), ("unknown.csv", "size of the file")])
 def test_a_web_server_that_sends_no_parts_is_refused(name: str, words: str) -> None:
-    """A file that cannot be gone on with is to be downloaded."""
+    """A read of such a file cannot be resumed, so the user must download it."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Whole)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -416,7 +416,7 @@ def test_a_web_server_that_sends_no_parts_is_refused(name: str, words: str) -> N
 
 
 def test_a_bad_row_of_an_object_is_named(store: S3) -> None:
-    """Line and file, as of a file on a disk; and it can be left out."""
+    """The error names line and file, as for a file on a disk; the row can be skipped."""
     store.put("bad.csv", b"x,y\n1,2\n3\n5,6\n")
     source = open_source(store.s3("bad.csv"))
     with pytest.raises(RowError, match=r"s3://bucket/bad\.csv, row 1 \(line 3\): expected 2 fields"):
@@ -425,7 +425,7 @@ def test_a_bad_row_of_an_object_is_named(store: S3) -> None:
 
 
 def test_http_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One line, with the command."""
+    """The error is one line with the command."""
     monkeypatch.setitem(sys.modules, "fsspec.implementations.http", None)
     with pytest.raises(SourceError, match=r'https://host/a\.csv: .*pip install "stream-bp\[remote\]"'):
         open_source("https://host/a.csv")
@@ -447,7 +447,7 @@ def job(place: str, run_dir: Path, **settings: Any) -> Job:
 def test_no_secret_is_kept_or_shown(
     store: S3, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A password and a signature are in no file of the run directory, no message, no prediction, no log."""
+    """A password and a signature are in no file of the run directory, message, prediction or log."""
     caplog.set_level("DEBUG", "connectors")
     store.put("a.csv", as_csv(learnable()))
     host = store.authority
@@ -475,7 +475,7 @@ def test_no_secret_is_kept_or_shown(
 def test_a_job_over_the_network_learns_what_one_from_a_disk_does(
     store: S3, tmp_path: Path, name: str, kind: str
 ) -> None:
-    """The same θ, stopped and gone on with, too."""
+    """θ is the same, also after a stop and a resume."""
     content = CONTENTS[name](learnable())
     store.put(name, content)
     (tmp_path / name).write_bytes(content)
@@ -495,7 +495,7 @@ def command(*arguments: str) -> list[str]:
 
 @pytest.mark.parametrize("name", ["rows.parquet", "rows.csv.gz"])
 def test_a_job_that_is_killed_goes_on_in_the_same_bits(store: S3, tmp_path: Path, name: str) -> None:
-    """Killed twice while it reads from S3, then resumed by its directory alone: the θ of one that was not."""
+    """Killed twice during a read from S3 and resumed by its directory, it ends with the same θ."""
     store.put(name, CONTENTS[name.replace("rows", "a")](learnable(6_000)))
     address, run_dir = store.s3(name), tmp_path / "killed"
     undisturbed = job(address, tmp_path / "undisturbed", batch_size=1, checkpoint_every="20").run()
@@ -524,7 +524,7 @@ def test_a_job_that_is_killed_goes_on_in_the_same_bits(store: S3, tmp_path: Path
 
 
 def test_a_job_whose_server_dies_goes_on_when_it_is_back(store: S3, faults: Faults, tmp_path: Path) -> None:
-    """It ends with one line, saved; the same job then ends as one that was not disturbed."""
+    """It saves and ends with one line; run again, it ends like an undisturbed job."""
     store.put("a.parquet", as_parquet(learnable(80_000)))
     place = store.s3("a.parquet", faults.authority)
     faults.left = [""] * 1_000
@@ -540,7 +540,7 @@ def test_a_job_whose_server_dies_goes_on_when_it_is_back(store: S3, faults: Faul
 
 
 def test_the_command_line_reads_and_refuses(store: S3, tmp_path: Path) -> None:
-    """Predict and evaluate read addresses, too; what cannot be had is exit code 1 and one line without secrets."""
+    """Predict and evaluate read addresses too; a failure is exit code 1 and one line without secrets."""
     store.put("a.csv", as_csv(learnable(500)))
     job(store.s3("a.csv"), tmp_path / "run").run()
     run_dir, output = str(tmp_path / "run"), str(tmp_path / "predicted.csv")
@@ -576,16 +576,16 @@ def azure() -> Iterator[Azure]:
 
 @pytest.fixture(params=["google", "azure"])
 def other(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Google | Azure:
-    """Return either, and have what opens it in the environment."""
+    """Return either bucket, with its credentials in the environment."""
     monkeypatch.setenv("AZURE_STORAGE_KEY", Azure.KEY)
-    monkeypatch.setattr(retry, "_FIRST_WAIT_S", 1e9)  # nothing is to be tried again
+    monkeypatch.setattr(retry, "_FIRST_WAIT_S", 1e9)  # a retry would hang here
     found: Google | Azure = request.getfixturevalue(request.param)
     return found
 
 
 @pytest.mark.parametrize("name", CONTENTS)
 def test_an_object_of_another_store_is_read_and_gone_on_with(other: Google | Azure, name: str) -> None:
-    """By its address, its folder and a pattern; another version is refused, and what is not there, at once."""
+    """By address, folder and pattern; another version and a missing object are refused at once."""
     folder = name.replace(".", "-")
     other.put(f"{folder}/{name}", CONTENTS[name](table()))
     address = other.address(f"{folder}/{name}")
@@ -609,7 +609,7 @@ def test_an_object_of_another_store_is_read_and_gone_on_with(other: Google | Azu
 
 
 def test_a_job_over_another_store_goes_on_in_the_same_bits(other: Google | Azure, tmp_path: Path) -> None:
-    """That of one from a disk, and of one that was stopped."""
+    """θ is that of a job from a disk, and that of a job that was stopped."""
     other.put("a.csv", as_csv(learnable()))
     (tmp_path / "a.csv").write_bytes(as_csv(learnable()))
     local = job(str(tmp_path / "a.csv"), tmp_path / "local").run()
@@ -621,7 +621,7 @@ def test_a_job_over_another_store_goes_on_in_the_same_bits(other: Google | Azure
 
 
 def test_a_server_of_azure_on_a_machine_of_ones_own(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its addresses name the account before the server, and the container in the path; a pattern may stand in them."""
+    """Its addresses put the account before the server and the container into the path; patterns work."""
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", Azure.KEY)
     azure.put("own/a.csv", b"x\n1\n")
     address = azure.address_by_server("own/a.csv")
@@ -632,7 +632,7 @@ def test_a_server_of_azure_on_a_machine_of_ones_own(azure: Azure, monkeypatch: p
 
 
 def signature(permissions: str) -> str:
-    """Return what opens the account of the tests for reading, signed by its key."""
+    """Return a signature that opens the test account for reading, made with its key."""
     version, until = "2020-08-04", "2050-01-01T00:00:00Z"
     fields = [Azure.ACCOUNT, permissions, "b", "sco", "", until, "", "https,http", version]
     signed = hmac.digest(base64.b64decode(Azure.KEY), "".join(f"{field}\n" for field in fields).encode(), "sha256")
@@ -643,7 +643,7 @@ def signature(permissions: str) -> str:
 def test_a_signature_opens_a_container_of_azure(
     azure: Azure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """As its tools write it, with and without its question mark; it is neither kept nor shown, nor enough for all."""
+    """With and without its question mark; it is neither saved nor shown, and is limited in its rights."""
     azure.put("signed/a.csv", as_csv(learnable()))
     place = azure.address("signed/")
     for token in (signature("rl"), f"?{signature('rl')}"):
@@ -669,7 +669,7 @@ def test_a_signature_opens_a_container_of_azure(
 def test_credentials_of_azure_that_are_none_are_refused_at_once(
     azure: Azure, variables: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On one line, after one try, without names of classes of C++."""
+    """The error is one line, after one try, without names of C++ classes."""
     monkeypatch.setattr(retry, "_FIRST_WAIT_S", 1e9)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
@@ -680,7 +680,7 @@ def test_credentials_of_azure_that_are_none_are_refused_at_once(
 
 
 def test_a_server_of_azure_that_fails_for_a_while_loses_no_row(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Resets, bodies cut short and answers that say later, all at the first requests for content."""
+    """Resets, truncated bodies and retry answers, all at the first requests for content."""
     monkeypatch.setenv("AZURE_STORAGE_KEY", Azure.KEY)
     monkeypatch.setattr(retry, "_FIRST_WAIT_S", 0.001)
     monkeypatch.setattr(object_file, "_AHEAD", 100_000)
