@@ -29,7 +29,7 @@ NOT_RUN = {
 """Blocks that are not run here, by how they begin, and why."""
 
 OTHERS = {
-    "README.md": "--nn",
+    "stream_bp/docs/explanation/testing.md": "--nn",
     "stream_bp/docs/migration/from-vowpal-wabbit.md": (
         "--adaptive --bfgs --cubic --daemon --dropout --ftrl --holdout_off --inpass --l1 --l2 --loss_function --nn "
         "--oaa --passes --power_t --random_seed --save_per_pass --save_resume --sgd"
