@@ -209,7 +209,7 @@ def report(
 def main() -> None:
     """Run the command line; every error that is ours becomes one line and an exit code."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # names in the data are of any script
+        if isinstance(stream, io.TextIOWrapper):  # data may contain any script
             stream.reconfigure(errors="backslashreplace")
     try:
         sys.exit(app(standalone_mode=False, prog_name="stream-bp") or 0)

@@ -1,3 +1,3 @@
-"""Settings: what a job, and the process that runs it, can be told; each field is a flag and a key of a TOML file."""
+"""Settings of a job, and of the process that runs it. Each field is a flag, and a key of a TOML file."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""Settings with names, types and help: flags of the command line, keys of a TOML file, and one line for a wrong one."""
+"""Types of settings: how each is read from a flag or a TOML file, and the message for a wrong value."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -43,12 +43,12 @@ def _split(value: Any) -> Any:
 
 
 def _words(value: Any) -> Any:
-    """Read a column's name as a list of one; names may hold commas, so they are not split."""
+    """Read the name of a column as a list of one. Names may contain commas, so they are not split."""
     return (value,) if isinstance(value, str) else value
 
 
 def _parts(value: Any) -> Any:
-    """Read ``a,b``, alone or in a list, as several words; blanks are part of them."""
+    """Read ``a,b``, alone or in a list, as several words. Blanks belong to the words."""
     given = (value,) if isinstance(value, str) else value
     if not isinstance(given, list | tuple):
         return given
@@ -56,7 +56,7 @@ def _parts(value: Any) -> Any:
 
 
 def _interval(value: Any) -> Any:
-    """Keep ``500`` (minibatches) or ``30s`` (time) as it was written, and refuse anything else."""
+    """Keep ``500`` (minibatches) or ``30s`` (time) as written, and refuse anything else."""
     text = str(value).strip()
     number, unit = (text[:-1], text[-1]) if text[-1:] in _SECONDS else (text, "")
     try:
@@ -69,7 +69,7 @@ def _interval(value: Any) -> Any:
 
 
 def _limit(value: Any) -> Any:
-    """Keep ``100`` (rows) or ``1%`` (of all rows) as it was written, and refuse anything else."""
+    """Keep ``100`` (rows) or ``1%`` (of all rows) as written, and refuse anything else."""
     text = str(value).strip()
     try:
         amount = float(text.removesuffix("%")) if text.endswith("%") else int(text)
@@ -81,12 +81,12 @@ def _limit(value: Any) -> Any:
 
 
 def _tab(value: Any) -> Any:
-    r"""Read ``\t`` and ``tab`` as a tab: it is hard to type."""
+    r"""Read ``\t`` and ``tab`` as a tab, which is hard to type."""
     return "\t" if value in {"\\t", "tab"} else value
 
 
 def _duration(value: Any) -> Any:
-    """Keep ``30s`` as it was written, and refuse what is no time."""
+    """Keep ``30s`` as written, and refuse anything that does not name a time."""
     with suppress(ValueError):
         if not (text := _interval(value)).isdigit():
             return text
@@ -103,16 +103,16 @@ Limit = Annotated[str, BeforeValidator(_limit)]
 
 
 class OneOf:
-    """A word of a registry, in an annotation: a ``Literal`` whose words are looked up each time.
+    """A choice from a registry, in an annotation: a ``Literal`` whose words are looked up each time.
 
     Parameters
     ----------
     words
-        Words, and registries of them, in the order in which a message lists them.
+        Words and registries, in the order of the message that lists them.
 
     Notes
     -----
-    A choice that is registered while the process runs is accepted from then on, and listed.
+    A choice that is registered later is accepted and listed from then on.
     """
 
     def __init__(self, *words: str | Iterable[str]) -> None:
@@ -128,13 +128,13 @@ class OneOf:
 
     def _check(self, value: Any) -> Any:
         if value not in self.words:
-            # pydantic's own name for this error, so that one rule words both
+            # The name that pydantic gives to this error, so that both kinds have one message.
             raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": self.words})
         return value
 
 
 class Settings(BaseModel):
-    """Settings that are checked when they are made, and do not change."""
+    """Settings that are checked when they are created, and cannot be changed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -188,7 +188,7 @@ def section_of(field: FieldInfo) -> str:
 
 
 def seconds(duration: str) -> float:
-    """Return the seconds of a duration as it is written."""
+    """Return the seconds of a duration such as ``30s``."""
     return float(duration[:-1]) * _SECONDS[duration[-1]]
 
 
@@ -207,7 +207,7 @@ def _first_line(error: ValidationError, fields: Mapping[str, FieldInfo], spelled
         named = re.sub(r"^(\w+)(?=: )|\{(\w+)\}", lambda found: f"\0{found[1] or found[2]}\0", message)
         parts = named.split("\0")
         return "".join(spelled(part) if i % 2 and part in fields else part for i, part in enumerate(parts))
-    # The first error only: the others often follow from it.
+    # Only the first error: the others are often its consequences.
     name = str(first["loc"][0])
     if first["type"] == "missing" and name == "target":
         return "no target: name the column to predict with --target"
@@ -222,7 +222,7 @@ def _first_line(error: ValidationError, fields: Mapping[str, FieldInfo], spelled
 
 
 def choices_of(field: FieldInfo) -> list[str]:
-    """Return the words that a setting may be, none where it may be any."""
+    """Return the choices of a setting; an empty list if any text is allowed."""
     return [word for given in field.metadata if isinstance(given, OneOf) for word in given.words] or _literals(
         field.annotation
     )

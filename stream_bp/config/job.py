@@ -1,7 +1,7 @@
-"""One job's settings: from flags, from a TOML file, into the checkpoint and back.
+"""The settings of one job, as flags, as keys of a TOML file, and in a checkpoint.
 
-The command line is made from :class:`JobConfig`: every field is a flag and a TOML key of the same name, and its
-description is the flag's help.
+The command line is generated from :class:`JobConfig`. Every field is a flag and a TOML key of the same name, and its
+description is the help of the flag.
 """
 
 from typing import Annotated, Any, Literal
@@ -29,7 +29,7 @@ from stream_bp.config.fields import (
 __all__ = ["DIALECT", "IDENTITY", "NETWORK", "SINGLE_ROWS", "JobConfig"]
 
 DIALECT = ("delimiter", "quote", "encoding", "null_values", "decimal")
-"""How text is written."""
+"""The settings for reading text."""
 
 IDENTITY = (
     "target",
@@ -61,7 +61,7 @@ IDENTITY = (
     "dtype",
     "seed",
 )
-"""What makes a job that job: a checkpoint of other values belongs to another one."""
+"""The settings that identify a job. A checkpoint with other values belongs to another job."""
 
 _COLUMNS = ("features", "ignore", "categorical", "numeric", "max_categories", "hash_buckets", "missing")
 
@@ -82,10 +82,10 @@ _MODEL = (
 )
 
 NETWORK = (*_MODEL, "output", "on_drift", "stop_loss", "stop_delta", "keep_checkpoints")
-"""What is said of the network, its loss and its checkpoints: it means nothing to another model."""
+"""The settings of the network, its loss and its checkpoints. They do not apply to a River model."""
 
 SINGLE_ROWS = {"hidden_layers": (32,), "activation": "tanh", "optimizer": "rmsprop", "clip_norm": 1.0}
-"""What learns well without tuning where rows are learned one by one: the defaults of estimators and comparisons."""
+"""Defaults of estimators and comparisons, which learn row by row: these values learn well without tuning."""
 
 
 class JobConfig(Settings):
@@ -94,7 +94,7 @@ class JobConfig(Settings):
     Raises
     ------
     ConfigError
-        From :meth:`of`: one line that names the setting, what was found and what is expected.
+        From :meth:`of`: one line with the setting, the value found and the values expected.
     """
 
     source: Columns = setting("Data", (), "Read these files, folders, patterns or addresses, in this order")
@@ -169,7 +169,7 @@ class JobConfig(Settings):
         "Model", (64,), "Set the units of each hidden layer, for example 64,32; '' for a linear model"
     )
     activation: Annotated[str, OneOf(ACTIVATIONS)] = setting("Model", "relu", "Choose ψ of the hidden layers")
-    # Encoder and model know what each output means for the target: one that was registered is for a learner alone.
+    # Only the built-in ones: encoder and model must know what an output means for the target.
     output: Annotated[str, OneOf("auto", LOSSES.built_in)] = setting(
         "Model",
         "auto",
@@ -243,7 +243,7 @@ class JobConfig(Settings):
         "Output", (), "Copy this column to the predictions; repeat for several [default: none]"
     )
 
-    # Each validator raises the first thing that is wrong: an error is one line.
+    # Each validator raises the first error only: a message is one line.
     @model_validator(mode="after")
     def _agree(self) -> "JobConfig":
         regression, identity = self.task == "regression", self.output == "identity"
@@ -297,46 +297,46 @@ class JobConfig(Settings):
 
     @property
     def linger_s(self) -> float | None:
-        """For how long the rows of a minibatch that is not full wait."""
+        """How long an incomplete minibatch waits for more rows, in seconds."""
         return None if self.linger is None else seconds(self.linger)
 
     @property
     def idle_timeout_s(self) -> float | None:
-        """For how long a job that follows waits for rows."""
+        """How long a job that follows waits for rows before it stops, in seconds."""
         return None if self.idle_timeout is None else seconds(self.idle_timeout)
 
     @property
     def most_bad_rows(self) -> int | None:
-        """How many bad rows there may be, if that is a number."""
+        """The largest number of bad rows, if the limit is a number."""
         limit = self.max_bad_rows
         return int(limit) if limit is not None and not limit.endswith("%") else None
 
     @property
     def most_bad_share(self) -> float | None:
-        """How many there may be, if that is a share of all rows, 0 to 1."""
+        """The largest share of bad rows, 0 to 1, if the limit is a share."""
         limit = self.max_bad_rows
         return float(limit[:-1]) / 100 if limit is not None and limit.endswith("%") else None
 
     @property
     def source_settings(self) -> dict[str, Any]:
-        """What :func:`connectors.open_source` takes beside the places."""
+        """The arguments of :func:`connectors.open_source` besides the paths."""
         given = self.model_dump(include={*DIALECT, "spool"})
-        # A column that is copied beside predictions is read, though it is not learned from.
+        # A column that is copied to the predictions must be read, even if it is ignored for learning.
         unread = [name for name in self.ignore if name not in self.passthrough_columns]
         return {**given, "keeps_bad_rows": self.on_bad_row != "error", "ignore": unread}
 
     @property
     def encoder_settings(self) -> dict[str, Any]:
-        """What :meth:`~stream_bp.preprocessing.column_plan.ColumnPlan.of` takes, but for the targets."""
+        """The arguments of :meth:`~stream_bp.preprocessing.column_plan.ColumnPlan.of`, without the targets."""
         return self.model_dump(include={*_COLUMNS})
 
     @property
     def model_settings(self) -> dict[str, Any]:
-        """What :class:`~stream_bp.models.mlp.MLPModel` takes, but for its columns and its output."""
+        """The arguments of :class:`~stream_bp.models.mlp.MLPModel`, without columns and output."""
         return {**self.model_dump(include={*_MODEL, "seed"}), "backend": self.backend_for(1)}
 
     def backend_for(self, n_inputs: int) -> str:
-        """Return the name of the engine for a network with at least so many inputs."""
+        """Return the name of the backend for a network with at least this many inputs."""
         if self.backend == "auto" and self._why_not_compiled() is not None:
             return "numpy"
         return choose_backend(self.backend, self.batch_size, (n_inputs, *self.hidden_layers, len(self.target)))
@@ -345,7 +345,7 @@ class JobConfig(Settings):
         return why_not_compiled(activation=self.activation, optimizer=self.optimizer, lr_schedule=self.lr_schedule)
 
     def difference(self, other: "JobConfig") -> str | None:
-        """Name the first setting in which another configuration is another job, or return None."""
+        """Return a line about the first setting that makes another configuration another job, or None."""
         for name in IDENTITY:
             mine, its = getattr(self, name), getattr(other, name)
             if mine != its:

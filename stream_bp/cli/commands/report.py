@@ -9,7 +9,7 @@ __all__ = ["run"]
 
 
 def run(run_dirs: list[str], file: str | None, *, serves: bool, port: int | None) -> int:
-    """Write a report of runs as a page, or serve it while they go on."""
+    """Write a report of runs as a page, or serve it while they run."""
     try:
         from stream_bp.report import page  # noqa: PLC0415 - an extra
         from stream_bp.report import run as runs  # noqa: PLC0415
