@@ -106,7 +106,7 @@ def describe_change(change: dict[str, Any]) -> str:
 def table(summary: dict[str, Any]) -> Table:
     """Return metrics beside their baselines as a table for people."""
     grid = Table(box=None, pad_edge=False, header_style="bold")
-    columns = {"all rows": summary["metrics"], **({"last 1000": summary["rolling"]} if "rolling" in summary else {})}
+    columns = {"all rows": summary["metrics"], **({"rolling": summary["rolling"]} if "rolling" in summary else {})}
     columns.update({name.replace("_", " "): values for name, values in summary["baselines"].items()})
     grid.add_column("metric")
     for name in columns:
@@ -122,7 +122,7 @@ def comparison_table(comparison: dict[str, Any]) -> Table:
     first, *others = _COMPARED[comparison["task"]]
     grid = Table(box=None, pad_edge=False, header_style="bold")
     grid.add_column("model", no_wrap=True)
-    for name in (first, "last 1000", *others, "rows/s", "memory"):
+    for name in (first, "rolling", *others, "rows/s", "memory"):
         grid.add_column(name, justify="right", no_wrap=True)
     for score in comparison["scores"]:
         metrics, recent = score["metrics"], score["rolling"][first]
