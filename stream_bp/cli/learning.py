@@ -77,13 +77,18 @@ def _print_internals(summary: Summary) -> None:
 
 
 def _next_steps(summary: Summary, config: JobConfig) -> list[str]:
-    """Return the commands that may come next: to resume what has not ended, else to look and to predict."""
+    """Return the commands that may come next: resume a job that was stopped, else look at it and predict."""
     if config.run_dir is None:
         return ["not saved; add --run-dir DIR to save checkpoints and history"]
     run_dir = shlex.quote(config.run_dir)
-    if summary.stop_reason != "end_of_stream":
+    if exit_code(summary.stop_reason):  # a signal
         return [f"next: stream-bp resume {run_dir}", f"      stream-bp report {run_dir}"]
-    return [
+    steps = [
         f"next: stream-bp report {run_dir}",
         f"      stream-bp predict {run_dir} SOURCE --output predictions.parquet",
     ]
+    if summary.stop_reason in {"max_rows", "max_minibatches"}:
+        # `resume` has the same limit, so it would learn nothing.
+        limit = summary.stop_reason.replace("_", "-")
+        steps.append(f"      the same command with a larger --{limit}, to learn more rows")
+    return steps

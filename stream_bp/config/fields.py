@@ -157,6 +157,8 @@ class Settings(BaseModel):
         for key in settings:
             if RENAMED.get(key, key) not in cls.model_fields:
                 written = spelled(key)
+                if key in RENAMED:
+                    raise ConfigError(f"{written} is now called {RENAMED[key]}")
                 raise ConfigError(f"{written}: unknown setting{_meant(written.split()[-1], cls.model_fields)}")
         try:
             return cls(**with_current_names(settings))

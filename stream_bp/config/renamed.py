@@ -23,7 +23,7 @@ RENAMED = MappingProxyType(
         "allow_different_numerics": "allow_inexact_resume",
     }
 )
-"""The current name of each setting that had another one up to release 0.1.0."""
+"""The current name of each setting that had another one up to release 0.2.0."""
 
 _RENAMED_VALUES = {"missing": {"impute": "mean-indicator", "skip": "drop-row"}}
 

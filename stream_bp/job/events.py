@@ -76,7 +76,7 @@ class EventRecorder:
         if self._logs is None:
             return
         log, what = self._logs["events"], {"row": row, "event": event, "source": source}
-        if "detail" in log.columns:  # a run directory of release 0.1.0 keeps its columns
+        if "detail" in log.columns:  # a run directory of release 0.2.0 keeps its columns
             log.append({**what, "detail": ", ".join(map(describe_change, changes))})
             return
         for subject, before, after in changes:

@@ -45,7 +45,7 @@ class RunFile:
     is_optional
         Whether the file does not exist before its first row.
     former_file, former_columns
-        Its name and columns in release 0.1.0, where these differ. A run directory of that release keeps both.
+        Its name and columns in release 0.2.0, where these differ. A run directory of that release keeps both.
     """
 
     file: str
@@ -365,7 +365,7 @@ class RunDirectory:
 
 
 def former_column(name: str, *, of_values: bool = False) -> str:
-    """Return what release 0.1.0 called a column of the history.
+    """Return what release 0.2.0 called a column of the history.
 
     Parameters
     ----------

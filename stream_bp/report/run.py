@@ -160,7 +160,7 @@ class Record:
 
     @property
     def event_details(self) -> list[str]:
-        """What each event says of its subject; release 0.1.0 wrote it as one column."""
+        """What each event says of its subject; release 0.2.0 wrote it as one column."""
         if "detail" in self.events.columns:
             return self.events.words("detail")
         changes = zip(*map(self.events.words, ("subject", "before", "after")), strict=True)

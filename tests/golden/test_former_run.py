@@ -1,6 +1,6 @@
-"""A run directory with the file names and columns of release 0.1.0 is resumed, and reported, as it is.
+"""A run directory with the file names and columns of release 0.2.0 is resumed, and reported, as it is.
 
-``runs/0.1.0`` was written before the columns of the history and of the events had their present names.
+``runs/0.2.0`` was written before the columns of the history and of the events had their present names.
 """
 
 import csv
@@ -20,7 +20,7 @@ from stream_bp.job.summary import Summary
 from stream_bp.persistence.run_directory import former_column
 from stream_bp.report.run import read_record
 
-KEPT = Path(__file__).parent / "runs" / "0.1.0"
+KEPT = Path(__file__).parent / "runs" / "0.2.0"
 SETTINGS: dict[str, Any] = {"target": "label", "batch_size": 8, "hidden_layers": [4], "keep_checkpoints": 1}
 
 

@@ -123,6 +123,9 @@ def without_places(path: Path, folder: Path) -> bytes:
     if path.name == "decisions.csv":
         with path.open() as file:
             return repr([line[:2] for line in csv.reader(file)][1:]).encode()
+    if path.name == "quarantine.csv":  # without the reason, a sentence for people
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+            return repr([[*line[:4], *line[5:]] for line in csv.reader(file)]).replace(str(folder), "").encode()
     data = path.read_bytes().replace(str(folder).encode(), b"")
     header, _, rows = data.partition(b"\n")
     names = header.decode().split(",")
@@ -132,7 +135,7 @@ def without_places(path: Path, folder: Path) -> bytes:
 
 
 def with_details(data: bytes) -> bytes:
-    """Return events as release 0.1.0 wrote them: a line for each, what it says of its subjects in one cell."""
+    """Return events as release 0.2.0 wrote them: a line for each, what it says of its subjects in one cell."""
     text, lines = io.StringIO(), csv.DictReader(io.StringIO(data.decode()))
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["row", "event", "source", "detail"])
@@ -147,7 +150,7 @@ def with_details(data: bytes) -> bytes:
 
 
 def by_former_names(config: dict[str, Any]) -> dict[str, Any]:
-    """Return settings under the names of release 0.1.0, without the places."""
+    """Return settings under the names of release 0.2.0, without the places."""
     former = {name: before for before, name in RENAMED.items()}
     words = {"mean-indicator": "impute", "drop-row": "skip"}
     named = {former.get(name, name): value for name, value in config.items()}

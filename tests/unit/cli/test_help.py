@@ -193,7 +193,8 @@ def test_a_summary_ends_with_what_to_do_next(place: Path, tmp_path: Path) -> Non
     loose = run(*train, cwd=tmp_path).stdout.splitlines()
     assert loose[-1] == "not saved; add --run-dir DIR to save checkpoints and history"
     stopped = run(*train, "--run-dir", "my run", "--max-rows", "64", cwd=tmp_path).stdout
-    assert "next: stream-bp resume 'my run'" in stopped
+    assert "the same command with a larger --max-rows, to learn more rows" in stopped
+    assert "stream-bp resume" not in stopped
     ended = run(*train, "--run-dir", "my run", cwd=tmp_path).stdout
     assert "next: stream-bp report 'my run'\n      stream-bp predict 'my run' SOURCE --output " in ended
     assert "sha256" not in ended

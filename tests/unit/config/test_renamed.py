@@ -8,11 +8,13 @@ import pyarrow.csv as pacsv
 import pytest
 from typer.testing import CliRunner
 
+from connectors import open_source
 from stream_bp.cli.app import app
 from stream_bp.config.job import JobConfig
 from stream_bp.config.monitoring import Watching
 from stream_bp.config.renamed import RENAMED, current_name, with_current_names
 from stream_bp.errors import ConfigError
+from stream_bp.job.job import Job
 from stream_bp.persistence.checkpoints import load
 
 FLAGS = ["train", "resume", "predict", "compare"]
@@ -86,6 +88,12 @@ def test_both_names_of_a_setting_are_refused() -> None:
     """Which one is meant is not known."""
     with pytest.raises(ConfigError, match="hidden is the former name of hidden_layers, and both"):
         JobConfig.of({"target": "label", "hidden": [3], "hidden_layers": [4]})
+
+
+def test_a_former_argument_of_a_job_is_named() -> None:
+    """Those that are no settings cannot be taken over: a line says what they are called now."""
+    with pytest.raises(ConfigError, match="^fresh is now called restart$"):
+        Job(open_source(pa.table({"x": [1.0], "label": ["a"]})), target="label", fresh=True)
 
 
 def test_present_names_stay() -> None:
