@@ -78,10 +78,7 @@ class SingleRowLearner:
             output = self._learner.propagate(X)[:, 0].tolist()
         # Where one of them is not a number none is, after a softmax.
         if not -np.inf < output[0] < np.inf:
-            raise DivergenceError(
-                f"the prediction is not finite after step {self._learner.step}; the learner blew up: lower the "
-                "learning rate, or bound the gradient with clip_norm"
-            )
+            raise DivergenceError.of(f"the prediction is not finite after step {self._learner.step}")
         if self._is_regression:
             mean, deviation = self._unit
             return [mean + output[0] * deviation]

@@ -328,7 +328,7 @@ def test_a_folder_that_is_read_is_refused(tmp_path: Path, source: str, place: st
     config = {**USUAL, "run_dir": str(tmp_path / "run"), "predictions_dir": str(tmp_path / place)}
     where = str(tmp_path / source)
     if place == "data" or source == "data":
-        with pytest.raises(ConfigError, match="is read from"):
+        with pytest.raises(ConfigError, match="is a file of the source"):
             Job(open_source(where), JobConfig.of({**config, "source": [where]}))
     else:
         Job(open_source(where), JobConfig.of({**config, "source": [where]}))
