@@ -545,7 +545,7 @@ def test_divergence_is_told() -> None:
         for x, y in rest:
             with suppress(DivergenceError):
                 model.learn_one(x, y)
-    with np.errstate(all="ignore"), pytest.raises(DivergenceError, match="training diverged: .*; lower learning_rate"):
+    with np.errstate(all="ignore"), pytest.raises(DivergenceError, match="training diverged: the prediction"):
         model.predict_one(x)
 
 
