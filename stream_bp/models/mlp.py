@@ -147,11 +147,13 @@ class MLPModel:
         X = self.inputs.assemble(*rows.tiles(start, stop, b))  # (T, n_0, b)
         y = rows.y[:, start:stop]
         if rows.moments is not None:
-            self.scaler.stand(rows.moments, rows.border(stop))
+            self.scaler.stand(rows.moments, rows.boundary(stop))
         if rows.targets is not None and rows.target_moments is not None:
-            self.target_scaler.stand(rows.target_moments, rows.border(stop))
+            self.target_scaler.stand(rows.target_moments, rows.boundary(stop))
             targets = minibatches(rows.targets, len(y), start, stop, b)
-            return self._learn_values(X, y, targets, rows.target_moments.between(rows.border(start), rows.border(stop)))
+            return self._learn_values(
+                X, y, targets, rows.target_moments.between(rows.boundary(start), rows.boundary(stop))
+            )
         Y, weights = self.classes.one_hot(y.reshape(-1, len(X), b), self.learner.theta.dtype)
         learned = self.learner.learn(X, Y, _unless_all(weights))
         output = learned.output.swapaxes(0, 1).reshape(-1, stop - start)

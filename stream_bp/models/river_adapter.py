@@ -150,27 +150,27 @@ class RiverAdapter:
         y = rows.y[:, start:stop]
         n = y.shape[1]
         codes: Ints = np.where(np.isnan(y[0]), -1, 0) if self.encoder.task == "regression" else y[0]
-        told = self._told(rows, start, stop)
-        told_rows = 0
-        for border in self._borders(codes):
+        predicted = self._predict_and_learn(rows, start, stop)
+        n_done = 0
+        for boundary in self._boundaries(codes):
             answers: list[Answer] = []
             failure: StreamBPError | None = None
             try:  # what was told before a failure stays in the list
-                answers.extend(itertools.islice(told, border - told_rows))
+                answers.extend(itertools.islice(predicted, boundary - n_done))
             except StreamBPError as error:
                 failure = error
-            end = told_rows + len(answers)
+            end = n_done + len(answers)
             # A minibatch counts once its last row is told.
             b = self._batch_size
             whole = -(-end // b) if end == n else end // b
-            loss = np.zeros(whole - told_rows // b)
-            yield PredictionBatch(*self._scored(y[:, told_rows:end], answers), loss, loss)
+            loss = np.zeros(whole - n_done // b)
+            yield PredictionBatch(*self._scored(y[:, n_done:end], answers), loss, loss)
             if failure is not None:
                 raise failure
-            self._know(int(codes[told_rows:end].max()) + 1)
-            told_rows = end
+            self._know(int(codes[n_done:end].max()) + 1)
+            n_done = end
 
-    def _borders(self, codes: Ints) -> list[int]:
+    def _boundaries(self, codes: Ints) -> list[int]:
         """Return the end of each stretch of rows in which nothing new is met, but for its last row."""
         highest = np.maximum.accumulate(np.maximum(codes, self._known - 1))
         newcomers = np.flatnonzero(np.diff(highest, prepend=self._known - 1)) + 1
@@ -184,7 +184,7 @@ class RiverAdapter:
         if self.encoder.labels:
             self._codes = {label: code for code, label in enumerate(self.encoder.labels[0].values[:known])}
 
-    def _told(self, rows: Encoded, start: int, stop: int) -> Iterator[Answer]:
+    def _predict_and_learn(self, rows: Encoded, start: int, stop: int) -> Iterator[Answer]:
         """Predict a row, then learn it; then the next."""
         for x, y in zip(self._features(rows, start, stop), self._targets(rows, start, stop), strict=True):
             with self._blamed():

@@ -188,9 +188,9 @@ class Scaler:
         """Return the present moments, in the form for one empty minibatch."""
         return Moments(np.repeat(self._sums[:, :, None], 2, axis=2), self._shift.copy())
 
-    def stand(self, moments: Moments, border: int) -> None:
+    def stand(self, moments: Moments, boundary: int) -> None:
         """Set the state to one of the boundaries that another scaler observed."""
-        self._sums[:] = moments.sums[:, :, border]
+        self._sums[:] = moments.sums[:, :, boundary]
         self._shift[:] = np.where(self._sums[0] > 0, moments.shift, np.nan)
 
     def copy(self) -> "Scaler":

@@ -83,7 +83,7 @@ class TrainingBatch:
         missing = None if self.missing is None else self.missing[:, start:stop].reshape(-1, n_minibatches, b)
         return minibatches(self.numbers, n_numbers, start, stop, b), categories, missing
 
-    def border(self, row: int) -> int:
+    def boundary(self, row: int) -> int:
         """Return the number of minibatches in the first rows, which end one."""
         return -(-row // self.batch_size)
 

@@ -65,7 +65,7 @@ class Encoded:
     def __len__(self) -> int:
         return int(self.numbers.shape[1])
 
-    def border(self, row: int) -> int:
+    def boundary(self, row: int) -> int:
         """Return that no minibatch is known."""
         return 0
 

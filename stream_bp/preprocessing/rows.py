@@ -27,7 +27,7 @@ class Rows(Protocol):
     def moments(self) -> Moments | None:
         """Moments of the numbers at the boundaries of minibatches; ``None`` where they are not scaled."""
 
-    def border(self, row: int) -> int:
+    def boundary(self, row: int) -> int:
         """Return which of these boundaries comes after so many rows."""
 
     @property
