@@ -147,7 +147,7 @@ def test_a_model_that_fails_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None
     comparison = run("stops", "logistic")
     assert [score.name for score in comparison.scores] == ["logistic"]
     assert comparison.failures == {
-        "stops": "_Stops at row 100 of the run failed: RuntimeError: enough; mend the model, or what it is given"
+        "stops": "_Stops at row 100 of the run failed: RuntimeError: enough; fix the model, or its input"
     }
     with pytest.raises(DataError, match="enough"):
         run("stops")
@@ -249,7 +249,7 @@ def test_the_exit_code_tells_the_signal(place: Path) -> None:
     run_it = [sys.executable, "run.py", "compare", "rows.parquet", "--target", "label", "--models", "logistic,knn,mlp"]
     done = subprocess.run(run_it, cwd=place, check=False, capture_output=True, text=True)
     assert done.returncode == 143, done.stderr
-    assert [line.split()[0] for line in done.stdout.splitlines()[2:5]] == ["logistic", "last", "majority"]
+    assert [line.split()[0] for line in done.stdout.splitlines()[2:5]] == ["logistic", "no", "prior"]
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -399,7 +399,7 @@ def test_a_watch_over_features_that_no_job_saves_is_refused(lie: dict[str, Any])
     drift = FeatureDrift(["x"], ["kind"])
     state = drift.state_dict()
     drift.load_state_dict(state)
-    with pytest.raises(CheckpointError, match=r"the state of the .*drift has"):
+    with pytest.raises(CheckpointError, match=r"the state of the .*drift"):
         drift.load_state_dict(
             StateDict(
                 {name: lie.get(name, array) for name, array in state.arrays.items()},

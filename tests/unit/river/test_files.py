@@ -246,8 +246,8 @@ def cut_outputs(state: Any, tensors: Any, output: str, labels: list[str]) -> Non
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda s, t: cut_outputs(s, t, "sigmoid", ["p", "q", "r"]), "tells two classes apart"),
-        (lambda s, t: cut_outputs(s, t, "identity", ["p", "q"]), "does not go with classification"),
+        (lambda s, t: cut_outputs(s, t, "sigmoid", ["p", "q", "r"]), "distinguishes two classes"),
+        (lambda s, t: cut_outputs(s, t, "identity", ["p", "q"]), "does not fit a classification"),
         (lambda s, t: rename(s, ["1", "1.0"], [1, 1.0]), "two features have the same name"),
         (lambda s, t: rename(s, ["x", "x"], ["x", "x"]), "two features have the same name"),
     ],
