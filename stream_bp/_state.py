@@ -120,7 +120,7 @@ def loading(what: str) -> Iterator[None]:
     """Turn every error that malformed content causes into a CheckpointError of one line, which starts with ``what``."""
     try:
         yield
-    except CheckpointError:
+    except CheckpointError:  # a ValueError, too, whose message is already one line
         raise
     except MALFORMED as error:
         raise malformed(what, error) from error

@@ -110,6 +110,7 @@ class PrequentialEvaluator:
                 f"expected y of shape ({len(self._scorecards)}, n) and predictions of {len(self._scorecards)} targets, "
                 f"found {y.shape} and {len(predictions)}"
             )
+        # All targets are checked before any is counted, so an error leaves no row half counted.
         for scorecard, truth, prediction in zip(self._scorecards, y, predictions, strict=True):
             scorecard.tally.check(truth, prediction)
         errors = np.empty(y.shape)
@@ -119,7 +120,7 @@ class PrequentialEvaluator:
         if len(errors) == 1:
             only: Floats = errors[0]
             return only
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore"):  # 0 / 0 is NaN where no target of a row was scored
             mean: Floats = np.nansum(errors, axis=0) / (~np.isnan(errors)).sum(axis=0)
             return mean
 
@@ -289,6 +290,7 @@ class _Scorecard:
         self.tally.fill_baselines(rows)
         self.tally.add(rows)
         window = self._ring.shape[1]
+        # A block may be longer than the window. Only its last rows stay.
         latest = rows[:, -window:]
         slots = np.arange(self.tally.n_rows - latest.shape[1], self.tally.n_rows) % window
         self._ring[:, slots] = latest

@@ -74,6 +74,7 @@ class ClassMap:
         is_present : Mask
             Which rows have a target, shape (T, n_targets, b).
         """
+        # A missing code, -1, equals the code of no output, so its column is all zeros.
         by_minibatch = codes.swapaxes(0, 1)
         which = 1 if self.output == "sigmoid" else np.arange(self.n_outputs)[:, None]
         return (by_minibatch == which).astype(dtype), by_minibatch >= 0
@@ -89,6 +90,7 @@ class ClassMap:
             Number of classes of each target to include. Default: all that were learned.
         """
         every = [output] if self.output == "softmax" else [np.stack([1 - p, p]) for p in output]
+        # Classes that were new in this minibatch are left out, because no prediction could name them.
         counts = self.known if known is None else known
         return [_renormalised(p[:n]) if n < len(p) else p for p, n in zip(every, counts, strict=True)]
 

@@ -76,6 +76,7 @@ class UpdateConfig:
         LOSSES.pick(output)
         rule = OPTIMIZERS.pick(optimizer)
         SCHEDULES.pick(schedule[0])
+        # Squared error curves more than the cross-entropies, so it has its own default (see nn.optimizers.SGD).
         default = rule.default_learning_rate_of_values if output == "identity" else rule.default_learning_rate
         rate = default if learning_rate is None else learning_rate
         if not 0 < rate < math.inf:

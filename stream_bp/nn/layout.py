@@ -85,9 +85,10 @@ class ParameterLayout:
         wide = np.zeros(grown.n_parameters, vector.dtype)
         for old, new in zip(self.views(vector), grown.views(wide), strict=True):
             first = new[: len(old)]
-            n_behind = old.shape[1] - at
+            # The bias is the last column, so it moves together with the old inputs after the new ones.
+            n_after = old.shape[1] - at
             first[:, :at] = old[:, :at]
-            first[:, first.shape[1] - n_behind :] = old[:, at:]
+            first[:, first.shape[1] - n_after :] = old[:, at:]
             at = 0  # only the first layer has new inputs
         return wide
 
@@ -158,4 +159,5 @@ def initial_columns(inputs: Sequence[str], n_units: int, *, gain: float, fan_in:
 def _normal(key: str, shape: tuple[int, ...]) -> Floats:
     """Draw standard normal values that are a function of a text. A hash of the text seeds the generator."""
     digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+    # 16 bytes, the size of a Philox key.
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little"))).standard_normal(shape)

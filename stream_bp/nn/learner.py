@@ -19,7 +19,7 @@ from stream_bp.nn.scaler import NextRow
 
 __all__ = ["Learner", "StepOutput"]
 
-_WIDEST = 1024  # columns that predict() propagates at once
+_WIDEST = 1024  # columns that predict() propagates at once: this limits the memory of its buffers
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +237,7 @@ class Learner(LearnerState):
             X, Y = X[None], Y[None]
             weights = None if weights is None else weights[None]
         n_minibatches, _, b = X.shape
+        # Before the first class there is nothing to learn, but the rows count.
         if not self.n_outputs:
             self.rows += n_minibatches * b
             return StepOutput(np.empty((n_minibatches, 0, b)), np.zeros((n_minibatches, b)), np.zeros(n_minibatches))
@@ -246,6 +247,7 @@ class Learner(LearnerState):
         masks = None if weights is None else weights.astype(self._dtype, copy=False)
         count = np.full(n_minibatches, float(b)) if weights is None else weights.any(axis=1).sum(axis=1, dtype=float)
         first_step, self._is_propagated = self.step, False
+        # No warnings here: diverged training is one error below.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             self.step = self._backend.learn(X, Y, masks, count, step=self.step, a=logits, y_hat=output)
             terms = self._loss.terms(logits, Y)

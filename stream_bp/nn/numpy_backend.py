@@ -47,6 +47,7 @@ class NumPyBackend:
         self._network = network
         self._theta, self._grad, self._slots = theta, grad, slots
         self._W = network.views(theta)
+        # Views made once, so a step makes none.
         self._inner = [W[:, :-1].T for W in self._W[1:]]
         self._grad_views = network.views(grad)
         self._psi, self._loss = ACTIVATIONS[rule.activation], LOSSES[rule.output]
@@ -59,6 +60,7 @@ class NumPyBackend:
 
     def predict(self, X: Floats) -> Floats:
         """Return ŷ of rows."""
+        # Not kept: callers predict any number of rows, and each number would keep its own buffers.
         buffers = Buffers(self._network, X.shape[1], self._theta.dtype)
         buffers.Z0[:-1] = X
         self._forward(buffers.Z0, buffers.a, buffers.output, buffers)

@@ -27,7 +27,7 @@ BOOST, BOOST_STEPS = 4.0, 1_000
 SCHEDULES: Schedules[Callable[[float], float]] = choices.SCHEDULES
 """Decays by name. :meth:`~stream_bp.choices.Schedules.register` adds one, and its ``warmup-`` form."""
 
-_FLOOR = 0.01
+_FLOOR = 0.01  # a stream continues after the decay, and the network must still learn
 
 
 def constant(u: float) -> float:

@@ -137,6 +137,7 @@ class BatchPreparer:
         targets = target_moments = None
         if self.encoder.task == "regression":
             targets, target_moments = self._by_minibatch(rows.y, self._observe_targets, np.dtype(np.float64))
+        # The unscaled numbers have no use now: drop them while the batch waits for the learner.
         kept = replace(rows, numbers=np.empty((0, len(rows))))
         clipped = self._clipped(numbers, rows.numbers.shape) if moments is not None else None
         return TrainingBatch(kept, self._batch_size, numbers, moments, targets, target_moments, clipped)

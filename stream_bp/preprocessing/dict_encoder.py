@@ -134,6 +134,7 @@ class DictEncoder:
         """Write values to the buffer if all are numbers, none missing and none beyond the range."""
         try:
             total = sum(map(abs, values))  # a value that is not a number raises
+            # Sums of other types, as of decimals or arrays, take the general path. NaN fails the comparison.
             if type(total) not in _SUMS or not total <= LARGEST:
                 return False
             self._flat[:] = list(values)

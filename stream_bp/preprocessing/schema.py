@@ -166,6 +166,7 @@ def _expand(role: str, names: Iterable[str], found: Sequence[str]) -> list[str]:
     columns = []
     for name in names:
         group = _group(name, found)
+        # A target is one column, never a group.
         if not group or (role == "target" and name not in found):
             hint = nearest(name, found) or _listed(found)
             raise ConfigError(f"{role} column {name!r} is not in the source{hint}")

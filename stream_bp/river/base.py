@@ -225,6 +225,7 @@ class MLP(base.Estimator):
         """
         config, model = files.unpack(checkpoints.load(path), cls._task)
         estimator = cls(**{name: getattr(config, name) for name in inspect.signature(cls).parameters})
+        # The constructor has only some of the settings. The others must survive the next save, too.
         estimator._config = config
         estimator._take(model.encoder, model)
         return estimator

@@ -54,6 +54,7 @@ def pack(model: MLPModel | None, config: JobConfig, target: str | None = None) -
                 f"cannot save: the name of feature {name!r} is a {type(name).__name__}; expected a string or a number"
             )
     name = target or encoder.targets[0].name
+    # As strings, since a checkpoint has only those: the names 1 and "1" would become one column.
     called = [*map(str, names), name]
     if twice := sorted({word for word in called if called.count(word) > 1}):
         way_out = "give another name: save(…, target=…)" if name in twice else "rename a feature"

@@ -78,6 +78,7 @@ class PendingRow:
                 pass
         if self._model is None:
             return []
+        # Released first: if this row cannot be read, the buffers no longer belong to the held one.
         self._x, self.is_known = None, False
         numbers, codes, is_known = self._dicts.encode_one(x)
         if self._single is None:
