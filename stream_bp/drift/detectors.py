@@ -13,7 +13,13 @@ class Detector(Protocol):
     """The interface of a drift detector."""
 
     def feed(self, values: Sequence[float]) -> bool:
-        """Add the next values, and return whether there is a drift among them."""
+        """Add the next values, and return whether there is a drift among them.
+
+        Parameters
+        ----------
+        values
+            Numbers in the order of the stream, each a sum of errors of rows.
+        """
 
 
 class _Adwin:

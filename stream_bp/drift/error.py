@@ -48,6 +48,12 @@ class ErrorDrift:
         Number of increases found.
     last_row
         Number of rows up to the last increase, or ``None``.
+
+    Examples
+    --------
+    >>> watch = ErrorDrift("adwin", is_bounded=True)
+    >>> watch.update(np.repeat([0.0, 1.0], [4000, 2000]), first_row=0)
+    [(4096, 0.0, 0.09375)]
     """
 
     def __init__(self, detector: str, *, is_bounded: bool) -> None:

@@ -60,7 +60,7 @@ def refuse_excess(encoder: Encoder, output: str, y: Array) -> None:
         first, second, third = labels.values[:3]
         raise DataError(
             f"target column {column.name!r} has a third class {third!r} beside {first!r} and {second!r}; "
-            "a sigmoid output distinguishes two classes; for one target with more, give --output softmax"
+            "a sigmoid output has only two; for one target, give --output softmax"
         )
 
 

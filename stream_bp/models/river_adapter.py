@@ -73,8 +73,8 @@ class RiverAdapter:
         if not isinstance(estimator, kind):
             found = type(estimator).__name__ if not isinstance(estimator, base.Base) else self.description
             raise ConfigError(
-                f"the model is {found}, but a {encoder.task} needs a River {kind.__name__.lower()}, or a pipeline that "
-                "ends in one; give such a model, or another task"
+                f"the model is {found}, but a {encoder.task} needs a River {kind.__name__.lower()}, or a pipeline with "
+                "one at its end"
             )
         if len(encoder.targets) > 1:
             raise ConfigError(f"{self.description} predicts one target, found {len(encoder.targets)}; name one")

@@ -47,18 +47,39 @@ class Scratch:
 
 
 class Activation(ABC):
-    """An activation function ψ and its derivative ψ′, elementwise and in place."""
+    """An activation function ψ and its derivative ψ′, elementwise and in place.
+
+    Derive from it to add your own to :data:`ACTIVATIONS`.
+    """
 
     gain = 1.0
     """Variance of an initial weight times its fan-in: 2 for ReLU (He), 1 otherwise (Glorot)."""
 
     @abstractmethod
     def forward(self, a: Floats, scratch: Scratch) -> None:
-        """Replace a by ψ(a), shape (n_l, b)."""
+        """Replace a by ψ(a).
+
+        Parameters
+        ----------
+        a
+            Shape (n_l, b), overwritten.
+        scratch
+            Work room of the layer.
+        """
 
     @abstractmethod
     def backward(self, delta: Floats, z: Floats, scratch: Scratch) -> None:
-        """Multiply δ by ψ′ (eq. 52), computed from the layer's output z. All have shape (n_l, b)."""
+        """Multiply δ by ψ′ (eq. 52), computed from the layer's output z.
+
+        Parameters
+        ----------
+        delta
+            Shape (n_l, b), overwritten.
+        z
+            ψ(a), same shape.
+        scratch
+            Work room of the layer.
+        """
 
 
 class ReLU(Activation):

@@ -1,8 +1,10 @@
 """The forward pass (eq. 1-7) and the backward pass (eq. 29-54), on buffers for one minibatch width.
 
 Samples are columns. Z⁽⁰⁾ = (X, 1). Every Z⁽ˡ⁾, l < K, is (n_l + 1, b), and its last row of ones is never overwritten.
-So A⁽ˡ⁾ = W⁽ˡ⁾ Z⁽ˡ⁻¹⁾ is one matrix product, bias included. Three slips of the source are corrected. Z⁽⁰⁾ has its row
-of ones, too (eq. 7). The step to δ⁽ˡ⁻¹⁾ takes ψ′ of layer l-1 (Algorithm 1 has l). There is no δ⁽⁰⁾.
+So A⁽ˡ⁾ = W⁽ˡ⁾ Z⁽ˡ⁻¹⁾ is one matrix product, bias included.
+
+Three slips of the source are corrected. The input z⁽⁰⁾ has its 1, too (eq. 7). The step to δ⁽ˡ⁻¹⁾ takes ψ′ of layer l-1
+(Algorithm 1 has l). There is no δ⁽⁰⁾.
 """
 
 from collections.abc import Sequence

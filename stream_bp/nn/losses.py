@@ -29,7 +29,10 @@ _FEW = 10  # classes
 
 
 class Loss(ABC):
-    """An output function with its loss."""
+    """An output function with its loss.
+
+    Derive from it to add your own to :data:`LOSSES`.
+    """
 
     @abstractmethod
     def output(self, a: Floats, out: Floats, work: Floats) -> None:

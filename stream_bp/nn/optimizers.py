@@ -33,7 +33,18 @@ _SMALLEST_SQUARE = 1e-30  # below it a squared norm may have lost digits, in eit
 
 
 class Optimizer(ABC):
-    """A rule that turns a gradient into a change of θ."""
+    """A rule that turns a gradient into a change of θ.
+
+    Examples
+    --------
+    >>> class SignSGD(Optimizer):
+    ...     def update(self, theta, grad, slots, learning_rate, step):
+    ...         theta -= learning_rate * np.sign(grad)
+    >>> OPTIMIZERS.register("sign-sgd", SignSGD())
+    >>> "sign-sgd" in OPTIMIZERS
+    True
+    >>> OPTIMIZERS.unregister("sign-sgd")
+    """
 
     n_slots = 0
     """Number of vectors of θ's length that it keeps."""
