@@ -1,9 +1,9 @@
-"""Train a neural network on a stream of rows. A job resumes with bit-identical results.
+"""Train a neural network on a stream of rows, minibatch by minibatch, with exact resume.
 
-The packages: :mod:`connectors` reads rows, this one learns from them. The usual way in is the command ``stream-bp``;
-from Python it is :class:`Job`, or :class:`Learner` alone.
+The package :mod:`connectors` reads rows, and this package learns from them. Start with the command ``stream-bp``, or
+from Python with :class:`Job`. :class:`Learner` is the network alone.
 
-What it exports is listed in ``__init__.pyi``, and imported when it is asked for: the numeric core starts without Arrow,
+The exports are listed in ``__init__.pyi``. Each is imported at its first use. So the numeric core starts without Arrow,
 pydantic or River.
 """
 

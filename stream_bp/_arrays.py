@@ -1,4 +1,4 @@
-"""The array types of the annotations, what a shape in a docstring is made of; a sum that can go on; names."""
+"""Array types for annotations, selection of arrays by prefix, and a running sum."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
@@ -16,7 +16,7 @@ DType: TypeAlias = Literal["float32", "float64"]
 
 
 def under(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """Return the arrays whose names begin so, by the rest of their names."""
+    """Return the arrays whose names start with ``prefix``, by the rest of their names."""
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
@@ -25,6 +25,6 @@ def running_sum(so_far: float, terms: Floats) -> float:
 
     Notes
     -----
-    ``np.sum`` adds in pairs, so its last bits depend on how a stream is cut into calls; this sum's do not.
+    ``np.sum`` adds in pairs, so its last bits depend on how a stream is cut into calls. The bits of this sum do not.
     """
     return float(np.add.accumulate(np.concatenate(([so_far], terms)))[-1])

@@ -1,19 +1,19 @@
-"""The one way in which objects save their state and take it over again.
+"""The protocol by which objects save and restore their state.
 
 An object with state has two methods:
 
 ``state_dict() -> StateDict``
-    Returns everything that later results depend on. Arrays are copies; the rest is what JSON can hold.
+    Returns everything that later results depend on. Arrays are copies. The rest is JSON.
 ``load_state_dict(state) -> None``
-    Checks such a state, then takes it over: the object continues bit for bit as the saved one would have. It raises
-    :class:`~stream_bp.errors.CheckpointError` if the state does not fit. An object that raised is not used any more.
+    Checks a state, then restores it. The object continues bit for bit as the saved one would have. It raises
+    :class:`~stream_bp.errors.CheckpointError` if the state does not fit. Do not use the object after that.
 
-An object is constructed with its settings first, then loads. Where the constructor needs something that is itself part
-of the state (columns, a number of targets), a classmethod ``from_state_dict(state, **settings)`` does both.
+Construct an object with its settings first, then load. Sometimes the constructor needs part of the state (columns, a
+number of targets). Then a classmethod ``from_state_dict(state, **settings)`` does both.
 
-A container nests the states of its parts under their names (:meth:`StateDict.nest`), and hands each part its own
-(:meth:`StateDict.nested`). The names of a whole job are the tensors and the JSON of its checkpoint, so a name that is
-in use is never changed: files of earlier releases have it.
+A container nests the states of its parts under their names (:meth:`StateDict.nest`). It gives each part its own state
+back (:meth:`StateDict.nested`). The names of a whole job are the tensors and the JSON of its checkpoint. Files of
+earlier releases have these names, so they never change.
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,10 +29,10 @@ from stream_bp.errors import CheckpointError
 __all__ = ["JSON", "MALFORMED", "StateDict", "Stateful", "loading", "malformed"]
 
 MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""What malformed content of a checkpoint makes other code raise."""
+"""Errors that other code raises for malformed content of a checkpoint."""
 
 JSON: TypeAlias = Any
-"""Dicts with string keys, lists, strings, finite numbers, booleans and None; writing a checkpoint refuses the rest."""
+"""Dicts with string keys, lists, strings, finite numbers, booleans and None. Other types are refused at saving."""
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class StateDict:
     arrays
         Arrays of any shape, by name.
     values
-        The rest, by name.
+        JSON values, by name.
 
     Examples
     --------
@@ -66,11 +66,11 @@ class StateDict:
         Parameters
         ----------
         name
-            Under which its values stand; a part without values leaves no entry.
+            Key of its values. A part without values gets no entry.
         part
             Its state.
         prefix
-            What the names of its arrays begin with: ``name.`` if it is not given.
+            Prefix of the names of its arrays. Default: ``name.``.
         """
         prefix = f"{name}." if prefix is None else prefix
         self.arrays.update({prefix + key: array for key, array in part.arrays.items()})
@@ -78,7 +78,7 @@ class StateDict:
             self.values[name] = part.values
 
     def nested(self, name: str, *, prefix: str | None = None) -> "StateDict":
-        """Return the state of a part, as :meth:`nest` added it; a part that is not there is empty.
+        """Return the state of a part, as :meth:`nest` added it. The state of an absent part is empty.
 
         Raises
         ------
@@ -91,12 +91,12 @@ class StateDict:
         return StateDict(under(f"{name}." if prefix is None else prefix, self.arrays), dict(values))
 
     def array(self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
-        """Return an array that has to have a certain shape and type.
+        """Return an array, and require its shape and dtype.
 
         Raises
         ------
         CheckpointError
-            If it is missing, or has another shape or type.
+            If it is missing, or has another shape or dtype.
         """
         array = self.arrays.get(name)
         if array is None or array.shape != shape or array.dtype != dtype:
@@ -106,27 +106,27 @@ class StateDict:
 
 
 class Stateful(Protocol):
-    """What can be saved in a checkpoint and restored from it."""
+    """An object whose state a checkpoint can save and restore."""
 
     def state_dict(self) -> StateDict:
         """Return everything that later results depend on."""
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Check a state, and take it over."""
+        """Check a state, then restore it."""
 
 
 @contextmanager
 def loading(what: str) -> Iterator[None]:
-    """Turn every error that malformed content causes into a CheckpointError: one line that begins with ``what``."""
+    """Turn every error that malformed content causes into a CheckpointError of one line, which starts with ``what``."""
     try:
         yield
-    except CheckpointError:
+    except CheckpointError:  # a ValueError, too, whose message is already one line
         raise
     except MALFORMED as error:
         raise malformed(what, error) from error
 
 
 def malformed(what: str, error: Exception) -> CheckpointError:
-    """Return one line for an error that malformed content caused; it begins with ``what``."""
+    """Return a CheckpointError of one line for an error that malformed content caused. It starts with ``what``."""
     reason = " ".join(str(error).split())[:300]
     return CheckpointError(f"{what}: {type(error).__name__}: {reason}")

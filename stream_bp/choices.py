@@ -1,15 +1,15 @@
-"""Every choice that a setting offers, by its name on the command line: the one registry.
+"""The registry of every choice that a setting offers, by its name on the command line.
 
 The command line, :class:`~stream_bp.config.job.JobConfig`, both backends and the documentation read these tables. A
-built-in choice is one line here, next to the class or the function that the line names. A choice from outside is one
-call, made in every process that uses it::
+built-in choice is one line here, which names its class or function. Another choice is one call, made in every process
+that uses it::
 
     from stream_bp.nn import OPTIMIZERS
 
     OPTIMIZERS.register("lion", Lion())
 
-A built-in choice is imported when it is first asked for. Names alone import nothing: a help text needs no NumPy, and
-the configuration knows the drift detectors without importing them.
+A built-in choice is imported at its first use. Names alone import nothing. So a help text needs no NumPy, and the
+configuration knows the drift detectors without importing them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -35,16 +35,16 @@ T = TypeVar("T")
 
 
 class BuiltIn(NamedTuple):
-    """Where a built-in choice is.
+    """The location of a built-in choice.
 
     Attributes
     ----------
     module, attribute
         What to import.
     is_class
-        Whether the choice is an instance of what is imported; else it is what is imported.
+        Whether to instantiate it. Otherwise the imported object is the choice.
     is_compiled
-        Whether :mod:`stream_bp.nn.numba_backend` has a form of it.
+        Whether :mod:`stream_bp.nn.numba_backend` has a compiled form.
     """
 
     module: str
@@ -54,14 +54,14 @@ class BuiltIn(NamedTuple):
 
 
 class Choices(Mapping[str, T]):
-    """What one setting may be: names, each with the object that does the work.
+    """The choices of one setting: a mapping of names to the objects that do the work.
 
     Parameters
     ----------
     setting
         The name of the setting, as in :class:`~stream_bp.config.job.JobConfig`.
     built_in
-        The choices that the product brings.
+        The choices that stream-bp has.
 
     Examples
     --------
@@ -83,7 +83,7 @@ class Choices(Mapping[str, T]):
 
     @property
     def built_in(self) -> tuple[str, ...]:
-        """The names that the product brings."""
+        """The names of the built-in choices."""
         return tuple(self._built_in)
 
     def __iter__(self) -> Iterator[str]:
@@ -106,52 +106,58 @@ class Choices(Mapping[str, T]):
         return self._loaded[name]
 
     def pick(self, name: str) -> T:
-        """Return the choice of a name.
+        """Return the choice with a name.
 
         Raises
         ------
         ConfigError
-            If there is none: one line with the names that there are.
+            If no choice has this name. The message lists all names.
         """
         if name not in self:
             raise ConfigError(f"{self.setting}: expected one of {', '.join(self)}, found {name!r}")
         return self[name]
 
     def is_compiled(self, name: str) -> bool:
-        """Return whether the compiled backend has a form of a choice. Of a registered one it has none."""
+        """Return whether the compiled backend has a form of a choice. It has none of a registered choice."""
         return name in self._built_in and self._built_in[name].is_compiled
 
     def register(self, name: str, thing: T) -> None:
-        """Add a choice to those of this process.
+        """Add a choice in this process.
 
         Parameters
         ----------
         name
-            ASCII letters, digits and hyphens. A checkpoint keeps it: the process that resumes registers it too.
+            ASCII letters, digits and hyphens. A checkpoint keeps the name, so a process that resumes must register it.
         thing
-            The object, of the type of the built-in ones.
+            The object, of the same type as the built-in ones.
 
         Raises
         ------
         ConfigError
-            If the name is taken, or not such a word.
+            If the name is taken, or has other characters.
         """
         if not (name.isascii() and name.replace("-", "").isalnum()):
             raise ConfigError(f"{self.setting}: a name has ASCII letters, digits and hyphens, found {name!r}")
-        # Settings use these two words for "chosen by the product" and "nothing".
+        # Settings reserve these two words for "stream-bp chooses" and "nothing".
         if name in self or name in {"auto", "none"}:
-            raise ConfigError(f"{self.setting}: the name {name!r} is taken")
+            raise ConfigError(f"{self.setting}: the name {name!r} is taken; choose another")
         self._registered[name] = thing
 
     def unregister(self, name: str) -> None:
-        """Remove a choice that was registered; the built-in ones stay."""
+        """Remove a registered choice. Built-in ones cannot be removed.
+
+        Raises
+        ------
+        ConfigError
+            If no such name was registered.
+        """
         if name not in self._registered:
-            raise ConfigError(f"{self.setting}: no {name!r} was registered")
+            raise ConfigError(f"{self.setting}: {name!r} was not registered")
         del self._registered[name]
 
 
 class Schedules(Choices[T]):
-    """Schedules: each decay is offered twice, as NAME and, after a climb, as ``warmup-NAME``."""
+    """Schedules: each decay is offered as NAME and, after a warm-up, as ``warmup-NAME``."""
 
     WARMUP = "warmup-"
 
@@ -174,13 +180,13 @@ class Schedules(Choices[T]):
         return super().is_compiled(name.removeprefix(self.WARMUP))
 
     def register(self, name: str, thing: T) -> None:
-        """Add a decay, and the schedule that climbs first; see :meth:`Choices.register`."""
+        """Add a decay, and its ``warmup-`` form. See :meth:`Choices.register`."""
         if name.startswith(self.WARMUP):
-            raise ConfigError(f"{self.setting}: register {name.removeprefix(self.WARMUP)!r}; {name!r} comes with it")
+            raise ConfigError(f"{self.setting}: register {name.removeprefix(self.WARMUP)!r}, which also adds {name!r}")
         super().register(name, thing)
 
 
-# The modules of nn and drift give these tables their types: they may not be imported here.
+# Any: the types of the choices are in nn and drift, which may not be imported here. They annotate these tables.
 ACTIVATIONS: Choices[Any] = Choices(
     "activation",
     {
@@ -190,7 +196,7 @@ ACTIVATIONS: Choices[Any] = Choices(
         "identity": BuiltIn("stream_bp.nn.activations", "Identity", is_class=True, is_compiled=True),
     },
 )
-"""ψ of the hidden layers, each an :class:`~stream_bp.nn.activations.Activation`."""
+"""Activation functions ψ of the hidden layers, each an :class:`~stream_bp.nn.activations.Activation`."""
 
 LOSSES: Choices[Any] = Choices(
     "output",
@@ -200,7 +206,7 @@ LOSSES: Choices[Any] = Choices(
         "identity": BuiltIn("stream_bp.nn.losses", "SquaredError", is_class=True, is_compiled=True),
     },
 )
-"""Output functions, each with its loss: a :class:`~stream_bp.nn.losses.Loss`. A job takes the built-in ones only."""
+"""Output functions, each a :class:`~stream_bp.nn.losses.Loss`. A job accepts the built-in ones only."""
 
 OPTIMIZERS: Choices[Any] = Choices(
     "optimizer",
@@ -233,7 +239,7 @@ BACKENDS: Choices[Any] = Choices(
         "compiled": BuiltIn("stream_bp.nn.numba_backend", "NumbaBackend"),
     },
 )
-"""What computes: classes that make a :class:`~stream_bp.nn.backend.Backend`."""
+"""Backends: classes that make a :class:`~stream_bp.nn.backend.Backend`."""
 
 DETECTORS: Choices[Any] = Choices(
     "drift_detector",
@@ -243,13 +249,13 @@ DETECTORS: Choices[Any] = Choices(
         "kswin": BuiltIn("stream_bp.drift.detectors", "kswin"),
     },
 )
-"""Makers of a :class:`~stream_bp.drift.detectors.Detector`, given how many rows one value stands for."""
+"""Functions that make a :class:`~stream_bp.drift.detectors.Detector`, given how many rows one value stands for."""
 
 _COMPILED = {table.setting: table for table in (ACTIVATIONS, LOSSES, OPTIMIZERS, SCHEDULES)}
 
 
 def why_not_compiled(**chosen: str) -> str | None:
-    """Return why the compiled backend cannot learn under some choices, in one line, or None if it can.
+    """Return in one line why the compiled backend cannot learn with some choices, or None if it can.
 
     Parameters
     ----------
@@ -260,9 +266,9 @@ def why_not_compiled(**chosen: str) -> str | None:
     --------
     >>> why_not_compiled(optimizer="adam", lr_schedule="warmup-cosine")
     >>> why_not_compiled(optimizer="lion")
-    "backend: the compiled one has no optimizer 'lion'; numpy has"
+    "backend: compiled has no optimizer 'lion'; use numpy"
     """
     for setting, name in chosen.items():
         if not _COMPILED[setting].is_compiled(name):
-            return f"backend: the compiled one has no {setting} {name!r}; numpy has"
+            return f"backend: compiled has no {setting} {name!r}; use numpy"
     return None

@@ -1,22 +1,22 @@
-"""Every error that stream-bp raises itself; a source's own errors are in :mod:`connectors.errors`.
+"""Errors that stream-bp raises. Errors of a source are in :mod:`connectors.errors`.
 
 The tree::
 
     StreamBPError
     ├── ConfigError (ValueError)            a setting is wrong, or two contradict each other
     ├── DataError (ValueError)              the rows cannot be learned from
-    │   └── MissingValueError               a row has no value where one must be
-    ├── CheckpointError (ValueError)        a checkpoint is damaged, foreign, or of another job
+    │   └── MissingValueError               a required value is missing
+    ├── CheckpointError (ValueError)        a checkpoint is damaged, unknown, or of another job
     │   ├── NumericsError                   it was written under other numerics (versions, BLAS, threads)
-    │   └── DiskError                       the disk refuses: no space, read-only, an input/output error
-    ├── DivergenceError (ArithmeticError)   a loss or a weight is no longer finite
+    │   └── DiskError                       the disk failed: no space, read-only, an input/output error
+    ├── DivergenceError (ArithmeticError)   training diverged: a loss or a weight is not finite
     └── LockedError (BlockingIOError)       another process writes to this run directory
 
-A message is one line: what, where, found, expected, and the way out. The ``exit_code`` of a class is one of
+A message is one line: what, where, found, expected, and what to do. The ``exit_code`` of a class is one of
 :data:`EXIT_CODES`.
 """
 
-from typing import Final
+from typing import Final, Self
 
 __all__ = [
     "EXIT_CODES",
@@ -40,16 +40,16 @@ EXIT_CODES: Final = {
     5: "run directory locked",
     6: "the disk refuses",
 }
-"""The exit codes of the command line after an error, with the meaning of each."""
+"""Exit codes of the command line after an error, with their meanings."""
 
 
 def exit_code(error: BaseException) -> int:
-    """Return the exit code of the command line after an error. It is 1 for an error that has none: a source's."""
+    """Return the exit code of the command line for an error. It is 1 for errors without one, as those of a source."""
     return int(getattr(error, "exit_code", 1))
 
 
 class StreamBPError(Exception):
-    """Base of every error that stream-bp raises itself."""
+    """The base of all errors that stream-bp raises."""
 
     exit_code = 1
 
@@ -67,49 +67,65 @@ class DataError(StreamBPError, ValueError):
 
 
 class MissingValueError(DataError):
-    """A row has no value where the settings require one.
+    """A row has no value in a column where the settings require one.
 
     Parameters
     ----------
     row
-        Which of the rows that were looked at.
+        Which row, counted from 0: in its block, or in the run.
     column
-        The column's name.
+        Name of the column.
     place
-        Where the row is, if that is known.
+        Start of the message: the position in the source, if it is known.
     """
 
     def __init__(self, row: int, column: str, place: str = "") -> None:
         super().__init__(
-            f"{place}row {row}: column {column!r} has no value (null, empty, NaN, infinite or beyond ±1e100); mend it, "
-            "or choose another way with --missing"
+            f"{place}row {row}: column {column!r} has no value (null, empty, NaN, infinite or beyond ±1e100); "
+            "fix the row, or choose another policy with --missing"
         )
         self.row, self.column = row, column
 
 
 class CheckpointError(StreamBPError, ValueError):
-    """A checkpoint is damaged, foreign, of an unknown version, or of another job."""
+    """A checkpoint is damaged, has an unknown version, or belongs to another job."""
 
     exit_code = 3
 
 
 class NumericsError(CheckpointError):
-    """A checkpoint was written under other numerics. Resuming it would not give the same bits."""
+    """A checkpoint was written under other numerics, so a resumed job would not give the same bits."""
 
 
 class DiskError(CheckpointError):
-    """The disk refuses to read or write a run directory. What it acknowledged before is safe."""
+    """The disk failed to read or write a run directory. Data that was saved before is safe."""
 
     exit_code = 6
 
 
 class DivergenceError(StreamBPError, ArithmeticError):
-    """A loss or a weight is no longer a finite number."""
+    """Training diverged: a loss or a weight is no longer a finite number."""
 
     exit_code = 4
 
+    @classmethod
+    def of(cls, found: str) -> Self:
+        """Training diverged: a loss or a weight is not a finite number."""
+        return cls(f"training diverged: {found}; lower learning_rate, or set clip_norm")
+
 
 class LockedError(StreamBPError, BlockingIOError):
-    """Another process writes to this run directory."""
+    """Return the error for a number that is not finite.
+
+    Parameters
+    ----------
+    found
+        What is not finite, and where.
+
+    Examples
+    --------
+    >>> print(DivergenceError.of("the loss is not finite at step 4, row 9"))
+    training diverged: the loss is not finite at step 4, row 9; lower learning_rate, or set clip_norm
+    """
 
     exit_code = 5

@@ -1,4 +1,4 @@
-"""A checkpoint put to use without learning: predictions for new rows, a score on them, a look inside."""
+"""Use a checkpoint without learning: predict new rows, score it on them, or show its contents."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -36,26 +36,26 @@ def predict(
     loaded
         The checkpoint.
     source
-        Rows with the feature columns of the job; the target is not needed.
+        Rows with the feature columns of the job. The target is not needed.
     output
         ``.parquet`` or ``.csv`` file: the label and the probability of each class, or the value.
     passthrough_columns
-        Columns of the source to copy in front of them.
+        Columns of the source to copy before them.
 
     Returns
     -------
     dict
-        ``rows``, those written, and ``bad_rows``, by kind, those that the source handed over as such.
+        ``rows``, the number of rows written, and ``bad_rows``, the number of bad rows by kind.
 
     Raises
     ------
     ConfigError
-        If the output is one of the source's files; if a column to copy is not in the source, or has the name of one
-        that is predicted.
+        If the output is one of the source's files. If a column to copy is not in the source, or has the name of a
+        predicted column.
     DataError
         If there are no rows, or the checkpoint has learned nothing yet.
     ConnectorError
-        If the source cannot be read, or the file cannot be written; no file is left then.
+        If the source cannot be read, or the file cannot be written. No file is left then.
     """
     _refuse_overwriting(output, source)
     model = _model(loaded)
@@ -79,10 +79,17 @@ def predict(
 def evaluate(loaded: LoadedCheckpoint, source: Source) -> dict[str, Any]:
     """Score a checkpoint on every row of a source, without learning.
 
+    Parameters
+    ----------
+    loaded
+        The checkpoint.
+    source
+        Rows with the feature and target columns of the job.
+
     Returns
     -------
     dict
-        ``rows``, ``metrics``, ``baselines`` and ``targets``, as in the summary of a job; ``bad_rows``, by kind.
+        ``rows``, ``metrics``, ``baselines`` and ``targets``, as in the summary of a job, and ``bad_rows`` by kind.
 
     Raises
     ------
@@ -112,7 +119,10 @@ def evaluate(loaded: LoadedCheckpoint, source: Source) -> dict[str, Any]:
 
 
 def inspect(loaded: LoadedCheckpoint) -> dict[str, Any]:
-    """Return what a checkpoint holds: layers, norms, schema, settings, digest; of a job cursor, metrics, counts."""
+    """Return the contents of a checkpoint: layers, norms, schema, settings and digest.
+
+    The checkpoint of a job also has its position, metrics and counts.
+    """
     snapshot = loaded.snapshot
     config, model = saved_config(snapshot), restore_model(snapshot, backend="numpy")
     layers = [
@@ -178,7 +188,7 @@ def _inspect_job(snapshot: Snapshot, model: MLPModel) -> dict[str, Any]:
 
 
 def _model(loaded: LoadedCheckpoint) -> MLPModel:
-    """Return a model that predicts every row: one that would not be learned, for what it misses, as the mean."""
+    """Return a model that predicts every row. Policies that skip or refuse rows with gaps become ``mean``."""
     model = restore_model(loaded.snapshot, backend="numpy")
     if model.encoder.missing in {"drop-row", "error"}:
         model.encoder.columns.missing = "mean"
@@ -191,7 +201,7 @@ def _answer(model: MLPModel, records: Any, kept: Sequence[str]) -> Any:
 
 
 def _batches(source: Source, schema: Any, bad: Counter[str]) -> Iterator[Any]:
-    """Yield the rows of a source, and count what could not be read."""
+    """Yield the rows of a source, and count the unreadable ones."""
     with source.open(schema) as reader, prefetch(rebatch(reader, _ROWS), 2) as blocks:
         for block in blocks:
             _count(block.bad, bad)
@@ -205,6 +215,6 @@ def _count(rows: Sequence[BadRow], bad: Counter[str]) -> None:
 
 
 def _refuse_overwriting(output: str | Path, source: Source) -> None:
-    """Refuse to write predictions over a file that they are made from."""
+    """Refuse to write predictions over a file of the source."""
     if str(Path(output).resolve()) in {str(Path(path).resolve()) for path in source.paths}:
-        raise ConfigError(f"{output} is read from; write the predictions to another file")
+        raise ConfigError(f"{output} is a file of the source; write the predictions to another file")

@@ -1,9 +1,9 @@
-"""Detect drift of the error and of the features. The job records it.
+"""Detect drift of the error and of the features.
 
-:class:`DriftMonitor` monitors a job; :class:`ErrorDrift` and :class:`FeatureDrift` are its parts. Detectors of the
-error are in :data:`DETECTORS`, which has a method ``register``.
+:class:`DriftMonitor` watches a job with :class:`ErrorDrift` and :class:`FeatureDrift`. The detectors of the error are
+in :data:`DETECTORS`. Add your own with ``register``. The job writes down what they find.
 
-What it exports is listed in ``__init__.pyi``, and imported when it is asked for.
+The exports are listed in ``__init__.pyi``. Each is imported at its first use.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""Detectors of River (https://riverml.xyz), behind one protocol."""
+"""Drift detectors of River (https://riverml.xyz), under one protocol."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -10,14 +10,20 @@ __all__ = ["DETECTORS", "Detector", "adwin", "kswin", "page_hinkley"]
 
 
 class Detector(Protocol):
-    """What is asked of a detector."""
+    """The interface of a drift detector."""
 
     def feed(self, values: Sequence[float]) -> bool:
-        """Take in the next values, and tell whether there is a drift among them."""
+        """Add the next values, and return whether there is a drift among them.
+
+        Parameters
+        ----------
+        values
+            Numbers in the order of the stream, each a sum of errors of rows.
+        """
 
 
 class _Adwin:
-    """River's ADWIN, without the second and the 130 MiB that River's package of detectors takes to import."""
+    """River's ADWIN, without River's package of detectors. That import takes a second and 130 MiB."""
 
     def __init__(self) -> None:
         from river._river_rust.drift import AdaptiveWindowing  # noqa: PLC0415
@@ -30,7 +36,7 @@ class _Adwin:
         self._window = self._make(delta=0.002, clock=32, max_buckets=5, min_window_length=5, grace_period=10)
 
     def feed(self, values: Sequence[float]) -> bool:
-        """Take in the next values, and tell whether there is a drift among them: behind each it begins anew."""
+        """Add the next values, and return whether there is a drift among them. The window restarts after each drift."""
         has_drifted = False
         for value in values:
             if self._window.update(value):
@@ -40,13 +46,13 @@ class _Adwin:
 
 
 class _River:
-    """Another detector of River."""
+    """Adapter for another detector of River."""
 
     def __init__(self, detector: Any) -> None:
         self._detector = detector
 
     def feed(self, values: Sequence[float]) -> bool:
-        """Take in the next values, and tell whether there is a drift among them."""
+        """Add the next values, and return whether there is a drift among them."""
         has_drifted = False
         for value in values:
             self._detector.update(value)
@@ -55,23 +61,23 @@ class _River:
 
 
 def adwin(span: int) -> Detector:
-    """Make an ADWIN; its bound does not depend on how many rows a value stands for."""
+    """Make an ADWIN. Its bound does not depend on how many rows a value stands for."""
     return _Adwin()
 
 
 def page_hinkley(span: int) -> Detector:
-    """Make a Page-Hinkley test of a rise; what it tolerates grows with the rows in a value."""
+    """Make a Page-Hinkley test for an increase. Its tolerance grows with the rows in a value."""
     from river.drift import PageHinkley  # noqa: PLC0415
 
     return _River(PageHinkley(delta=0.005 * span, mode="up"))
 
 
 def kswin(span: int) -> Detector:
-    """Make a Kolmogorov-Smirnov test of windows, with a seed of its own, so that it repeats itself."""
+    """Make a Kolmogorov-Smirnov test of windows. Its fixed seed makes it repeatable."""
     from river.drift import KSWIN  # noqa: PLC0415
 
     return _River(KSWIN(seed=0))
 
 
 DETECTORS: Choices[Callable[[int], Detector]] = choices.DETECTORS
-"""Makers of detectors, given the rows in a value; :meth:`~stream_bp.choices.Choices.register` adds one."""
+"""Functions that make a detector, given the rows in a value. :meth:`~stream_bp.choices.Choices.register` adds one."""

@@ -1,15 +1,14 @@
-r"""Whether the prequential error grows.
+"""Detect an increase of the prequential error.
 
-It is watched by a detector of River (https://riverml.xyz), which is not asked for every row: that would take longer
-than to learn it. It is given the sum of the errors of ``span`` rows. ADWIN's bound has one part that falls with the
-variance and one that falls with the number of values, so that of such sums it says what it would say of the rows.
+A detector of River (https://riverml.xyz) watches the error. A call for every row would take longer than learning it. So
+it gets the sum of the errors of ``span`` rows. ADWIN's bound has two parts: one falls with the variance, the other with
+the number of values. So its findings for such sums are those for the rows.
 
-A detector is a function of the values since it began. These are kept, so that a checkpoint needs nothing of its inside;
-when there are :data:`MOST_VALUES` of them, pairs are added up, and ``span`` doubles. The error of a class is 0 or 1,
-that of a value :math:`e / (e + s)`, :math:`s` its mean over the first rows that are watched. A change for the better
-only begins the watch anew.
+A detector is a function of the values since it started. These values are kept, so a checkpoint needs nothing from
+inside it. At :data:`MOST_VALUES` values, pairs are added up and ``span`` doubles. The error of a class is 0 or 1. That
+of a value is :math:`e / (e + s)`, with :math:`s` its mean over the first rows. A decrease only restarts the detector.
 
-All of it is a function of the errors alone, and in the checkpoint.
+All state is a function of the errors alone, and is in the checkpoint.
 """
 
 import math
@@ -27,28 +26,34 @@ from stream_bp.errors import CheckpointError
 __all__ = ["MOST_VALUES", "ErrorDrift"]
 
 MOST_VALUES = 2048
-"""Sums that a detector was given since it began, at most."""
+"""Largest number of sums that are kept for a detector."""
 
 _LEAST_SPAN, _MOST_SPAN = 32, 1024
-_GROUP = 32  # values that the detector is given together
+_GROUP = 32  # values in one call of the detector
 
 
 class ErrorDrift:
-    """Watches the errors of rows, each scored before it was learned.
+    """Watch the errors of rows, each scored before it was learned.
 
     Parameters
     ----------
     detector
         One of :data:`DETECTORS`.
     is_bounded
-        Whether errors are 0 to 1 as they are.
+        Whether errors are between 0 and 1 without scaling.
 
     Attributes
     ----------
     count
-        How often they grew.
+        Number of increases found.
     last_row
-        Where that was seen last: after how many rows; ``None`` before.
+        Number of rows up to the last increase, or ``None``.
+
+    Examples
+    --------
+    >>> watch = ErrorDrift("adwin", is_bounded=True)
+    >>> watch.update(np.repeat([0.0, 1.0], [4000, 2000]), first_row=0)
+    [(4096, 0.0, 0.09375)]
     """
 
     def __init__(self, detector: str, *, is_bounded: bool) -> None:
@@ -58,7 +63,7 @@ class ErrorDrift:
         self._begin()
 
     def _begin(self) -> None:
-        """Watch from here on."""
+        """Start watching from here."""
         self._span = _LEAST_SPAN
         self._values: list[float] = []
         self._pending: Floats = np.empty(0)
@@ -66,19 +71,19 @@ class ErrorDrift:
         self._detector: Detector | None = None
 
     def update(self, errors: Floats, first_row: int) -> list[tuple[int, float, float]]:
-        """Take in the errors of rows.
+        """Add the errors of rows.
 
         Parameters
         ----------
         errors
-            Shape (n,), float64, at least 0; NaN where a row was not scored.
+            Shape (n,), float64, at least 0, and NaN where a row was not scored.
         first_row
-            How many rows were before them.
+            Number of rows before them.
 
         Returns
         -------
         list[tuple[int, float, float]]
-            Where the error was found to have grown: after how many rows, the mean before, and lately.
+            One entry for each increase: the number of rows so far, the mean error before, and the recent one.
         """
         n_before, scored = len(self._pending), None
         if math.isnan(errors.sum()):
@@ -98,9 +103,9 @@ class ErrorDrift:
         return grown
 
     def _values_due(self, n_rows: int) -> int:
-        """Return how many values of so many rows are added at once: those that the group lacks, at most."""
+        """Return how many values of these rows to add at once: at most those that the group lacks."""
         n_values, n_lacking = n_rows // self._span, self._values_lacking()
-        is_too_soon = self._scale is None and n_values < n_lacking  # the scale is that of the first group
+        is_too_soon = self._scale is None and n_values < n_lacking  # the scale needs the whole first group
         return 0 if is_too_soon else min(n_values, n_lacking)
 
     def _values_lacking(self) -> int:
@@ -108,11 +113,11 @@ class ErrorDrift:
 
     @property
     def rows_left(self) -> int:
-        """Rows, all of them scored, up to the next look."""
+        """Rows, all of them scored, up to the next call of the detector."""
         return self._values_lacking() * self._span - len(self._pending)
 
     def _take(self, errors: Floats) -> tuple[float, float] | None:
-        """Add the values of rows; return the means before and in the group that they end, if it has grown there."""
+        """Add the values of rows. If the error increased, return its mean before and in the last group."""
         if self._scale is None:
             self._scale = float(errors.mean()) or 1.0
         # ADWIN's bound holds for values between 0 and 1.
@@ -121,7 +126,7 @@ class ErrorDrift:
         if len(self._values) % _GROUP:
             return None
         before, group = self._values[:-_GROUP], self._values[-_GROUP:]
-        # After a resume, or when the span has doubled: it is fed what it would have seen.
+        # After a resume, or when the span has doubled, a new detector gets the values that it would have had.
         if self._detector is None:
             self._detector = self._make(self._span)
             self._detector.feed(before)
@@ -132,14 +137,14 @@ class ErrorDrift:
         means = [math.fsum(part) / (len(part) * self._span) if part else 0.0 for part in (before, group)]
         scale = self._scale
         self._begin()
-        # A change for the better needs no reaction; the detector starts again all the same.
+        # A decrease of the error needs no reaction, but the detector restarts.
         if means[1] <= means[0]:
             return None
         was, now = means if self._is_bounded else [scale * mean / max(1 - mean, 1e-9) for mean in means]
         return was, now
 
     def _condense(self) -> None:
-        """Keep half of the values: sums of pairs, or where a value is of many rows already, the later ones."""
+        """Keep half of the values: sums of pairs, or the later half if a value already covers the most rows."""
         values = self._values
         if self._span < _MOST_SPAN:
             self._span *= 2
@@ -163,12 +168,12 @@ class ErrorDrift:
         return StateDict(arrays, rest)
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Take over a state.
+        """Restore the state that :meth:`state_dict` returned.
 
         Raises
         ------
         CheckpointError
-            If it is none that a job comes to.
+            If no job can have this state.
         """
         arrays, rest = state.arrays, state.values
         values, pending, span = arrays["values"], arrays["pending"], int(rest["span"])
@@ -176,10 +181,10 @@ class ErrorDrift:
         fits = is_span and len(values) < MOST_VALUES and len(pending) < (_GROUP - len(values) % _GROUP) * span
         for array in (values, pending):
             if not fits or array.dtype != np.float64 or array.ndim != 1 or not ((array >= 0) & (array < np.inf)).all():
-                raise CheckpointError("what watches the error holds what no job saves")
+                raise CheckpointError("the state of the error drift has an array out of range")
         scale, last_row = rest["scale"], rest["last_row"]
         if len(values) if scale is None else not 0 <= float(scale) < math.inf:
-            raise CheckpointError("what watches the error has a scale that is none")
+            raise CheckpointError(f"the state of the error drift has no valid scale: found {scale!r}")
         count = operator.index(rest["count"])
         is_row = last_row is None or 0 <= operator.index(last_row) < 2**63
         if (
@@ -187,7 +192,7 @@ class ErrorDrift:
             or not is_row
             or (self._is_bounded and ((values > span).any() or (pending > 1).any()))
         ):
-            raise CheckpointError("what watches the error holds what no job saves")
+            raise CheckpointError("the state of the error drift has a count, a row or an error out of range")
         self._span, self._scale = span, None if scale is None else float(scale)
         self._values, self._pending, self._detector = values.tolist(), pending.copy(), None
         self.count, self.last_row = count, last_row

@@ -1,17 +1,17 @@
-r"""Whether a feature is distributed in another way than before.
+r"""Detect drift in the distribution of each feature.
 
-It is watched by its moments, which the scaling has anyway. At the end of each window of rows (1,000 at first, then 10 %
-of all, at most a million) it is compared with the windows before, each of which counts 0.9 times as much as the next.
-The figure is the population stability index
+The moments that scaling needs also show drift. Windows have 1,000 rows at first, then 10 % of all rows, at most a
+million. At its end a window is compared with the earlier ones, each of which counts 0.9 times as much as the next. The
+figure is the population stability index
 
 .. math:: \sum_k (p_k - q_k) \ln (p_k / q_k)
 
 over the categories of a column and its gaps. For numbers it is taken between the normal distributions of their means
-and variances, :math:`\frac12 [(v + d^2)/w + (w + d^2)/v] - 1`, and over gap or none. What chance alone lets expect is
-taken off. A feature has drifted at 0.25 (where its mean moved by half a deviation), and has settled under 0.1. One that
-has drifted for ten windows is compared with what it is by then.
+and variances, :math:`\frac12 [(v + d^2)/w + (w + d^2)/v] - 1`, and over gap or no gap. The value expected by chance is
+subtracted. A feature has drifted at 0.25, where its mean has moved by half a deviation. It has settled below 0.1. After
+ten windows, a drifted feature is compared with its present distribution.
 
-All of it is a function of the rows alone, and in the checkpoint.
+All state is a function of the rows alone, and is in the checkpoint.
 """
 
 import operator
@@ -29,13 +29,13 @@ from stream_bp.nn.scaler import Moments
 __all__ = ["DRIFTED", "SETTLED", "FeatureDrift", "next_mark"]
 
 DRIFTED, SETTLED = 0.25, 0.1
-"""Population stability index from which a feature has drifted, and under which it has settled again."""
+"""Population stability index at which a feature has drifted, and below which it has settled."""
 
-_KEEP = 0.9  # what a window leaves of those before it
+_KEEP = 0.9  # weight of the earlier windows when a new one is added
 _LARGEST = 10.0
-_FEW = 100  # values of a window that say nothing
-_USED_TO = 10  # windows after which what has drifted is as usual
-_MOST = 1e300  # of sums of squares of values up to 1e100
+_FEW = 100  # values: a window with fewer gives no figure
+_USED_TO = 10  # windows after which a drifted distribution is the usual one
+_MOST = 1e300  # sums of squares stay below it, as values are at most 1e100
 
 
 def next_mark(rows: int) -> int:
@@ -44,7 +44,7 @@ def next_mark(rows: int) -> int:
 
 
 class FeatureDrift:
-    """Watches how each feature is distributed, window after window.
+    """Watch the distribution of each feature, window after window.
 
     Parameters
     ----------
@@ -54,11 +54,11 @@ class FeatureDrift:
     Attributes
     ----------
     mark
-        After how many rows the present window ends.
+        Number of rows at which the present window ends.
     psi
-        The population stability index of each feature in the last window; none before the second one.
+        Population stability index of each feature in the last window. It is empty before the second window.
     drifted
-        Since which row each feature that has drifted did.
+        For each drifted feature, the row of its drift.
     """
 
     def __init__(self, numbers: Sequence[str], categorical: Sequence[str]) -> None:
@@ -68,7 +68,7 @@ class FeatureDrift:
         self.drifted: dict[str, int] = {}
         self._begun = 0
         self._stays: dict[str, int] = {}
-        # Rows of the windows before, for each number: one that came later has fewer.
+        # Rows of the earlier windows, for each number: a later feature has fewer.
         self._n_rows: Floats = np.zeros(len(numbers))
         self._sums: Floats = np.zeros((3, len(numbers)))
         self._reference: Floats = np.zeros((3, len(numbers)))
@@ -76,7 +76,7 @@ class FeatureDrift:
         self._references: list[Floats] = [np.zeros(0) for _ in categorical]
 
     def grow(self, numbers: Sequence[str], categorical: Sequence[str]) -> None:
-        """Watch the features, too, that were added behind the others; these are all names."""
+        """Watch the features that were added after the others, too. The arguments have all names."""
         n_new = len(numbers) - len(self._numbers)
         self._sums, self._reference = (
             np.concatenate([sums, np.zeros((3, n_new))], axis=1) for sums in (self._sums, self._reference)
@@ -87,33 +87,33 @@ class FeatureDrift:
         self._numbers, self._categorical = list(numbers), list(categorical)
 
     def count(self, categories: Sequence[Ints]) -> None:
-        """Take in the codes of rows that were learned: for each column of categories (n,), below 0 where there is none.
+        """Count the codes of learned rows: for each column of categories (n,), below 0 where there is none.
 
-        They are only counted: how they are cut means nothing.
+        Only the counts matter, not the grouping into calls.
         """
         for column, codes in enumerate(categories):
             counted = np.bincount(np.maximum(codes, -1) + 1)
             self._counts[column] = _added(self._counts[column], counted)
 
-    def look(self, rows: int, moments: Moments | None, border: int) -> tuple[list[str], list[str]]:
+    def look(self, rows: int, moments: Moments | None, boundary: int) -> tuple[list[str], list[str]]:
         """End a window.
 
         Parameters
         ----------
         rows
-            How many were learned.
-        moments, border
-            Those of the numbers, and which of their borders is here; ``None`` where they are not scaled.
+            Number of rows learned.
+        moments, boundary
+            Moments of the numbers, and the index of the present boundary. ``None`` where numbers are not scaled.
 
         Returns
         -------
         drifted, settled : list[str]
-            Names of the features that have drifted since the window before, the furthest first, and of those that have
-            settled again.
+            Names of the features that have newly drifted, the largest index first, and of those that have settled
+            again.
         """
         n_rows = float(rows - self._begun)
         counts, self._counts = self._counts, [np.zeros(0) for _ in self._counts]
-        sums = moments.sums[:, :, border] if moments is not None else self._sums
+        sums = moments.sums[:, :, boundary] if moments is not None else self._sums
         window, self._sums = sums - self._sums, sums.copy()
         if self._begun:
             self.psi = {}
@@ -123,12 +123,12 @@ class FeatureDrift:
                 self.psi.update(zip(self._numbers, psi.tolist(), strict=True))
             for name, now, before in zip(self._categorical, counts, self._references, strict=True):
                 self.psi[name] = float(_psi_of_counts(now, before))
-        # Older windows fade, so that slow change becomes the usual.
+        # Older windows fade, so the reference follows a slow change.
         self._reference = _KEEP * self._reference + window
         self._references = [_added(_KEEP * old, new) for old, new in zip(self._references, counts, strict=True)]
         self._n_rows = _KEEP * self._n_rows + n_rows
         self._begun, self.mark = rows, next_mark(rows)
-        # Two thresholds: a feature near one of them would drift and settle by turns.
+        # Two thresholds: with one, a feature near it would drift and settle in turn.
         settled = [name for name in self.drifted if self.psi.get(name, 0.0) < SETTLED]
         drifted = [name for name in self.furthest(DRIFTED) if name not in self.drifted]
         for name in settled:
@@ -138,9 +138,9 @@ class FeatureDrift:
         return drifted, settled
 
     def _get_used(self, window: Floats, n_rows: float, counts: Sequence[Floats]) -> None:
-        """Let a feature that has drifted for long be compared with what it is now.
+        """Compare a feature that has drifted for long with its present distribution from now on.
 
-        One wild value makes a variance that nothing is far from for hundreds of windows.
+        One extreme value makes a large variance. Without this, no later drift would show for hundreds of windows.
         """
         for name in self.drifted:
             self._stays[name] = self._stays.get(name, 0) + 1
@@ -154,7 +154,7 @@ class FeatureDrift:
                 self._reference[:, column], self._n_rows[column] = window[:, column], n_rows
 
     def furthest(self, least: float) -> list[str]:
-        """Return the features that moved by so much or more in the last window, the furthest first."""
+        """Return the features whose index was at least ``least`` in the last window, the largest first."""
         return sorted((name for name, psi in self.psi.items() if psi >= least), key=lambda name: -self.psi[name])
 
     def state_dict(self) -> StateDict:
@@ -170,22 +170,22 @@ class FeatureDrift:
         return StateDict(arrays, {"begun": self._begun, "psi": [*map(list, self.psi.items())], "drifted": drifted})
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Take over a state.
+        """Restore the state that :meth:`state_dict` returned.
 
         Raises
         ------
         CheckpointError
-            If it is none that a job comes to, or of other columns.
+            If no job can have this state, or it is of other columns.
         """
         arrays, rest = state.arrays, state.values
         for name, array in self.state_dict().arrays.items():
             found = arrays[name]
-            is_long = name.startswith(("counts", "references"))  # as many categories as there were
+            is_long = name.startswith(("counts", "references"))  # one entry for each category so far
             if found.dtype != np.float64 or (found.ndim != 1 if is_long else found.shape != array.shape):
-                raise CheckpointError(f"what watches the features has a {name} of shape {found.shape}")
+                raise CheckpointError(f"the state of the feature drift has {name} of wrong shape {found.shape}")
             least = found[[0, 2]] if name in {"sums", "reference"} else found  # a total may be below 0
             if not (np.abs(found) < _MOST).all() or (least < 0).any():
-                raise CheckpointError(f"what watches the features has a {name} that no job saves")
+                raise CheckpointError(f"the state of the feature drift has a value out of range in {name}")
         self._sums, self._reference = arrays["sums"].copy(), arrays["reference"].copy()
         self._n_rows = arrays["rows"].copy()
         for column in range(len(self._categorical)):
@@ -198,14 +198,14 @@ class FeatureDrift:
         self._stays = {str(name): _checked(n) for name, _, n in rest["drifted"]}
         names = {*self._numbers, *self._categorical}
         if not {*self.psi, *self.drifted} <= names or not all(0 <= psi <= _LARGEST for psi in self.psi.values()):
-            raise CheckpointError("what watches the features tells of other features, or of impossible figures")
+            raise CheckpointError("the state of the feature drift names other features, or has an index out of range")
 
 
 def _checked(value: Any) -> int:
-    """Return a count of a state; a CheckpointError if it is none."""
+    """Return a count of a state. Raise a CheckpointError if it is out of range."""
     count = operator.index(value)
     if not 0 <= count < 2**63:
-        raise CheckpointError("what watches for drift has a count that no job comes to")
+        raise CheckpointError(f"the state of the drift has a count out of range: {count}")
     return count
 
 
@@ -218,16 +218,16 @@ def _added(one: Floats, other: Floats | Ints) -> Floats:
 
 
 def _psi_of_numbers(window: Floats, n_rows: float, reference: Floats, n_before: Floats) -> Floats:
-    """Return for each number how far it moved, given count, total and squares (3, n) of a window and of those before.
+    """Return the index of each number, given count, total and squares (3, n) of a window and of the earlier ones.
 
-    The shares of what is missing are of all rows.
+    The shares of missing values are of all rows.
     """
-    sums = np.stack([window, reference])  # (2, 3, n): few numbers, so what counts is how often NumPy is called
+    sums = np.stack([window, reference])  # (2, 3, n): stacked, because with few numbers the NumPy calls are the cost
     counts = sums[:, 0]
     means, squares = (sums[:, 1:] / np.maximum(counts, 1)[:, None]).swapaxes(0, 1)
     variances = np.maximum(squares - means * means, 0)
     distance = (means[0] - means[1]) ** 2
-    # A constant has no deviation to measure by: a hundredth of what both have together is the least.
+    # A constant has no deviation to divide by: a hundredth of the joint variance is added.
     least = 0.005 * (variances.sum(axis=0) + distance / 2)
     v, w = variances + least
     psi = ((v + distance) / w + (w + distance) / v) / 2 - 1 - 2 * (1 / counts).sum(axis=0)
@@ -241,7 +241,7 @@ def _psi_of_numbers(window: Floats, n_rows: float, reference: Floats, n_before: 
 
 
 def _psi_of_counts(now: Floats, before: Floats) -> Any:
-    """Return how far frequencies moved, given counts (k, …) of both; more than chance alone lets expect."""
+    """Return the index between two frequencies, given counts (k, …) of both, minus what chance alone explains."""
     k = max(len(now), len(before))
     if not k:
         return np.zeros(1)[0]
@@ -249,6 +249,7 @@ def _psi_of_counts(now: Floats, before: Floats) -> Any:
     p[: len(now)], q[: len(before)] = now, before
     n, m = np.maximum(p.sum(axis=0), 1), np.maximum(q.sum(axis=0), 1)
     n_met = ((p > 0) | (q > 0)).sum(axis=0)
+    # Half a row is added to each category: the logarithm of an empty one would be infinite.
     p, q = (p + 0.5) / (n + 0.5 * k), (q + 0.5) / (m + 0.5 * k)
     psi = ((p - q) * np.log(p / q)).sum(axis=0) - np.maximum(n_met - 1, 0) * (1 / n + 1 / m)
     is_known = (n >= _FEW) & (m >= _FEW)

@@ -1,4 +1,4 @@
-"""Drift of a job: detectors of its error and of its features, and the events that they find."""
+"""Monitor the drift of a job: watch its error and its features, and report events."""
 
 import math
 from collections.abc import Sequence
@@ -14,23 +14,23 @@ from stream_bp.preprocessing.rows import Rows
 
 __all__ = ["DriftEvent", "DriftMonitor"]
 
-_TOLD = 20  # features of a window
-_NAMED = 8  # of them in a line
+_LOGGED = 20  # features of a window in feature_drift.csv, at most
+_NAMED = 8  # features in a line for the user, at most
 
 
 @dataclass(frozen=True, slots=True)
 class DriftEvent:
-    """That a drift was found.
+    """A drift that was found, or that is over.
 
     Attributes
     ----------
     row
-        Rows learned by then.
+        Number of rows learned by then.
     event
         ``error_drift``, ``feature_drift`` or ``feature_settled``.
     changes
-        Of each that drifted, ``error`` or a feature: its name, the figure before, the figure now. The error has its
-        mean, a drifted feature its population stability index; other figures are empty.
+        For each subject, ``error`` or a feature: its name, the figure before, and the figure now. The figure is the
+        mean error, or the population stability index of a drifted feature. Other figures are empty.
     """
 
     row: int
@@ -39,23 +39,23 @@ class DriftEvent:
 
 
 class DriftMonitor:
-    """The watch over a job, up to the last row learned.
+    """Monitor the error and the features of a job, up to the last row learned.
 
     Parameters
     ----------
     detector
-        What watches the error, one of :data:`~stream_bp.drift.detectors.DETECTORS`.
+        Detector of the error, one of :data:`~stream_bp.drift.detectors.DETECTORS`.
     encoder
-        Says which features there are, and what the target is.
+        Names the features and the targets.
     batch_size
-        Rows in a minibatch: windows end where one does.
+        Rows in a minibatch. Windows end at its boundaries.
 
     Attributes
     ----------
     errors, features
-        What watches them.
+        The parts that watch them.
     has_grown
-        Whether the error grew since this was last looked at, and set back.
+        Whether the error grew since this was last read and reset.
     """
 
     def __init__(self, detector: str, encoder: Encoder, batch_size: int) -> None:
@@ -68,23 +68,23 @@ class DriftMonitor:
         self._figures: list[tuple[int, str, float]] = []
 
     def grow(self) -> None:
-        """Watch the features, too, that were added behind the others."""
+        """Watch the features that were added after the others, too."""
         self.features.grow(*_names(self._encoder))
 
     def update(self, rows: Rows, start: int, errors: Floats, first_row: int) -> None:
-        """Take in rows that were learned.
+        """Add rows that were learned.
 
         Parameters
         ----------
         rows, start
-            They, from the one at a place on, where a minibatch begins.
+            The rows, and the index of the first one, where a minibatch starts.
         errors
-            Of each of them, shape (n,), NaN where it was not scored.
+            The error of each row, shape (n,), NaN where it was not scored.
         first_row
-            How many rows were learned before them.
+            Number of rows learned before them.
         """
         stop, at = start + len(errors), start
-        # Windows end at boundaries, wherever the stretches that are learned together do.
+        # Windows end at boundaries of minibatches, whatever rows are learned in one call: so a resume changes nothing.
         while (end := self._window_end(start, first_row)) <= stop:
             self.features.count([codes[at:end] for codes in rows.categories])
             self._look(first_row + end - start, rows, end)
@@ -93,52 +93,52 @@ class DriftMonitor:
         for row, before, now in self.errors.update(errors, first_row):
             self.has_grown = True
             change = "error", f"{before:.4g}", f"{now:.4g}"
-            self._tell(row, "error_drift", [change], f"the error grew from {before:.4g} to {now:.4g}")
+            self._report(row, "error_drift", [change], f"error drift: the error grew from {before:.4g} to {now:.4g}")
 
     def _window_end(self, start: int, first_row: int) -> int:
-        """Return the place of the border of a minibatch at which the present window ends, given one and its row."""
+        """Return the index of the minibatch boundary at which the present window ends, given one index and its row."""
         n_minibatches = -(-(self.features.mark - first_row) // self._batch_size)
         return start + max(n_minibatches, 0) * self._batch_size
 
     def _look(self, n_rows: int, rows: Rows, stop: int) -> None:
-        """Compare the features where a window ends: behind so many rows in all, the last of them at a place in some."""
-        drifted, settled = self.features.look(n_rows, rows.moments, rows.border(stop))
+        """Compare the features at the end of a window, after n_rows rows in all. ``stop`` is its end in ``rows``."""
+        drifted, settled = self.features.look(n_rows, rows.moments, rows.boundary(stop))
         psi = self.features.psi
         if drifted:
             named = _listed([f"{name} (PSI {psi[name]:.2g})" for name in drifted])
-            self._tell(
+            self._report(
                 n_rows, "feature_drift", [(name, "", f"{psi[name]:.4g}") for name in drifted], f"feature drift: {named}"
             )
         if settled:
             changes = [(name, "", "") for name in settled]
-            self._tell(n_rows, "feature_settled", changes, f"feature drift is over: {_listed(settled)}")
-        self._figures += [(n_rows, name, psi[name]) for name in self.features.furthest(SETTLED)[:_TOLD]]
+            self._report(n_rows, "feature_settled", changes, f"feature drift has ended: {_listed(settled)}")
+        self._figures += [(n_rows, name, psi[name]) for name in self.features.furthest(SETTLED)[:_LOGGED]]
 
-    def _tell(self, row: int, event: str, changes: Sequence[tuple[str, str, str]], words: str) -> None:
+    def _report(self, row: int, event: str, changes: Sequence[tuple[str, str, str]], words: str) -> None:
         self._lines.append(f"row {row:,}: {words}")
         self._events.append(DriftEvent(row, event, tuple(changes)))
 
     def take_events(self, row: float = math.inf) -> list[DriftEvent]:
-        """Return, once, the events up to a row, by their rows: features are looked at before errors."""
+        """Return, once, the events up to a row, ordered by row. Features come before errors."""
         self._events.sort(key=attrgetter("row"))
         due = [event for event in self._events if event.row <= row]
         self._events = self._events[len(due) :]
         return due
 
     def take_figures(self) -> list[tuple[int, str, float]]:
-        """Return, once, how far features moved: rows at the end of a window, the feature, its stability index."""
+        """Return, once, how far features moved: rows at the end of a window, the feature, and its index."""
         figures, self._figures = self._figures, []
         return figures
 
     @property
     def description(self) -> str | None:
-        """What a person is told of it, in a few words; nothing where there is nothing."""
-        told = [f"error grew at row {self.errors.last_row:,}"] if self.errors.last_row is not None else []
-        told += [f"{_listed([*self.features.drifted])} moved"] if self.features.drifted else []
-        return ", ".join(told) or None
+        """A few words on the present drift, or None."""
+        found = [f"error grew at row {self.errors.last_row:,}"] if self.errors.last_row is not None else []
+        found += [f"features {_listed([*self.features.drifted])}"] if self.features.drifted else []
+        return ", ".join(found) or None
 
     def lines(self) -> list[str]:
-        """Return what is to be said, once."""
+        """Return, once, the lines for the user."""
         lines, self._lines = self._lines, []
         return lines
 
@@ -150,12 +150,12 @@ class DriftMonitor:
         return state
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Take over a state.
+        """Restore the state that :meth:`state_dict` returned.
 
         Raises
         ------
         CheckpointError
-            If it is none, or of other columns.
+            If it is malformed, or of other columns.
         """
         self.errors.load_state_dict(state.nested("errors"))
         self.features.load_state_dict(state.nested("features"))

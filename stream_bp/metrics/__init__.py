@@ -1,6 +1,6 @@
 """Prequential evaluation: every row is scored before it is learned.
 
-What it exports is listed in ``__init__.pyi``, and imported when it is asked for.
+The exports are listed in ``__init__.pyi``. Each is imported at its first use.
 """
 
 import lazy_loader

@@ -1,9 +1,9 @@
-"""How good a classifier's predictions are: the metrics of labels, log loss, area under the ROC curve.
+"""Metrics of a classifier: those of labels, the log loss, and the area under the ROC curve.
 
-A row is stored as six float64 numbers, as :mod:`stream_bp.metrics.confusion` says: one array holds a window of rows.
+A row is stored as six float64 numbers, described in :mod:`stream_bp.metrics.confusion`. One array holds many rows.
 
-The metrics are those of River (https://riverml.xyz), read from the counts: a minibatch costs a few NumPy calls, a
-report a few more, and a job starts without River, which brings SciPy.
+The metrics are those of River (https://riverml.xyz), but computed from counts. So a minibatch costs a few NumPy calls,
+and a report a few more. A job starts without River, which would import SciPy.
 """
 
 from typing import Any, Self
@@ -32,43 +32,43 @@ __all__ = ["PREDICTED", "TRUE", "ClassificationMetrics", "log_loss_terms"]  # fi
 
 SMALLEST_PROBABILITY = 1e-15  # probabilities are clipped to [1e-15, 1 - 1e-15] before the logarithm, as River does
 N_THRESHOLDS = 200  # of the ROC curve; River's default of 10 is coarse
-# River's thresholds to the last bit: a score equal to one must fall on the same side here as there.
+# River's thresholds to the last bit: a score that equals one must fall on the same side as in River.
 THRESHOLDS = np.array([i / (N_THRESHOLDS - 1) for i in range(N_THRESHOLDS)])
 THRESHOLDS[0] -= 1e-7
 THRESHOLDS[-1] += 1e-7
 
 
 class ClassificationMetrics:
-    r"""Running counts over the scored rows of one target, and the metrics read from them.
+    r"""Metrics of a classifier, from running counts over the scored rows of one target.
 
     With :math:`n` rows, :math:`k_{ij}` of them of class :math:`i` and predicted as :math:`j`, row sums
-    :math:`k_{i\cdot}` and column sums :math:`k_{\cdot j}`, over the rows for which there was a prediction:
+    :math:`k_{i\cdot}` and column sums :math:`k_{\cdot j}`, over the rows that have a prediction:
 
     - ``accuracy`` :math:`= \sum_i k_{ii} / n`.
     - ``balanced_accuracy``: the mean of the recalls :math:`k_{ii} / k_{i\cdot}` over the classes with rows.
-    - ``macro_f1``: the mean of :math:`2 p_i r_i / (p_i + r_i)`, precision :math:`p_i = k_{ii} / k_{\cdot i}`, recall
-      :math:`r_i = k_{ii} / k_{i\cdot}`, over everything that occurred or was predicted; 0 where undefined.
-    - ``kappa`` (Cohen) :math:`= (p_o - p_e) / (1 - p_e)`, :math:`p_o` the accuracy and
-      :math:`p_e = \sum_i k_{i\cdot} k_{\cdot i} / n^2`; 0 where :math:`p_e = 1`.
-    - ``kappa_temporal`` :math:`= 1 - (1 - \mathrm{accuracy}) / (1 - \mathrm{accuracy\ of\ last\ label})`; None where
-      repeating the last label is never wrong.
-    - ``log_loss``: the mean of :math:`-\ln p`, :math:`p` the probability given to the true class, clipped to
-      [1e-15, 1 - 1e-15]; over the rows whose class was known to the learner and that were predicted at all.
-    - ``roc_auc``: for exactly two classes, the area under the ROC curve of the probability of class 1, trapezoids
-      between 200 thresholds evenly spaced over [0, 1]; a class not known yet has probability 0. None otherwise.
+    - ``macro_f1``: the mean of :math:`2 p_i r_i / (p_i + r_i)` over all classes that occurred or were predicted.
+      Precision is :math:`p_i = k_{ii} / k_{\cdot i}`, recall :math:`r_i = k_{ii} / k_{i\cdot}`. Undefined terms are 0.
+    - ``kappa`` (Cohen) :math:`= (p_o - p_e) / (1 - p_e)`, with the accuracy :math:`p_o` and
+      :math:`p_e = \sum_i k_{i\cdot} k_{\cdot i} / n^2`. It is 0 where :math:`p_e = 1`.
+    - ``kappa_temporal`` :math:`= 1 - (1 - \mathrm{accuracy}) / (1 - \mathrm{accuracy\ of\ no\_change})`. It is None
+      where ``no_change`` makes no error.
+    - ``log_loss``: the mean of :math:`-\ln p`. Here :math:`p` is the probability of the true class, clipped to
+      [1e-15, 1 - 1e-15]. Rows count if they have a prediction and the learner knew their class.
+    - ``roc_auc``: the area under the ROC curve of the probability of class 1, for exactly two classes. Trapezoids lie
+      between 200 thresholds, evenly spaced over [0, 1]. A class not known yet has probability 0. None otherwise.
 
-    All are None before the first row. The baselines are ``no_change``, the class of the previous scored row, and
-    ``prior``, the class most frequent in all rows before (the lowest code among equals). Neither predicts
-    the very first row. As in River, a row without a prediction, because nothing is known yet, is not scored.
+    All are None before the first row. There are two baselines. ``no_change`` predicts the class of the previous scored
+    row. ``prior`` predicts the most frequent class of all earlier rows, and the lowest code among equals. Neither
+    predicts the very first row. As in River, a row without a prediction is not scored.
 
     Parameters
     ----------
     n_classes
-        Number of classes of the stream if it is known to the caller: a window of rows shows fewer than there are.
+        Number of classes of the stream, if the caller knows it. A window of rows may show fewer.
 
     Notes
     -----
-    Memory is that of :class:`~stream_bp.metrics.confusion.ConfusionCounts`: it grows with the square of n_classes.
+    Memory grows with the square of n_classes, as in :class:`~stream_bp.metrics.confusion.ConfusionCounts`.
     """
 
     N_FIELDS = 6
@@ -83,14 +83,14 @@ class ClassificationMetrics:
 
     @property
     def n_classes(self) -> int:
-        """Classes known so far."""
+        """Number of classes known so far."""
         return self._counts.n_classes
 
     # From a minibatch to rows
 
     @staticmethod
     def check(y: NDArray[Any], prediction: NDArray[Any]) -> None:
-        """Refuse what is not one minibatch of codes and class probabilities.
+        """Refuse arrays that are not one minibatch of codes and class probabilities.
 
         Parameters
         ----------
@@ -105,13 +105,13 @@ class ClassificationMetrics:
             If the shapes disagree, or the codes are not integers.
         """
         if y.dtype.kind != "i":
-            raise ValueError(f"y holds {y.dtype}; class codes are signed integers, -1 where the label is missing")
+            raise ValueError(f"y: expected class codes as signed integers, -1 where missing, found {y.dtype}")
         if prediction.ndim != 2 or prediction.shape[1] != len(y):
-            raise ValueError(f"predictions have shape {prediction.shape}, expected (n_classes, {len(y)})")
+            raise ValueError(f"predictions: expected shape (n_classes, {len(y)}), found {prediction.shape}")
 
     @staticmethod
     def present(y: NDArray[Any]) -> NDArray[np.bool_]:
-        """Tell which rows have a label.
+        """Return which rows have a label.
 
         Parameters
         ----------
@@ -127,9 +127,10 @@ class ClassificationMetrics:
 
     @staticmethod
     def score(y: NDArray[Any], prediction: NDArray[Any], out: NDArray[np.float64]) -> None:
-        """Write what the metrics need of each row; the baselines' fields are left for :meth:`fill_baselines`.
+        """Write the fields of each row that its own prediction decides. :meth:`fill_baselines` writes the others.
 
-        The predicted class is the most probable one, the lowest code among equals; none where a probability is NaN.
+        The predicted class is the most probable one, and the lowest code among equals. It is -1 where a probability is
+        NaN.
 
         Parameters
         ----------
@@ -160,16 +161,16 @@ class ClassificationMetrics:
 
     @staticmethod
     def write_errors(rows: NDArray[np.float64], out: NDArray[np.float64]) -> None:
-        """Write for each row, shape (6, n), whether another class was predicted than the true one."""
+        """Write the error of each row, shape (6, n): 1 where the predicted class is not the true one, else 0."""
         np.not_equal(rows[PREDICTED], rows[TRUE], out=out, casting="unsafe")
 
     def fill_baselines(self, rows: NDArray[np.float64]) -> None:
-        """Write what the baselines predict for rows that follow the ones counted so far.
+        """Write the predictions of the baselines for the rows that come next.
 
         Parameters
         ----------
         rows
-            Shape (6, n); the last two fields are overwritten.
+            Shape (6, n). The last two fields are overwritten.
         """
         true = rows[TRUE].astype(np.int64)
         self._counts.grow(int(true.max()) + 1)
@@ -198,20 +199,20 @@ class ClassificationMetrics:
         self._add_scores(true, score)
 
     def could_have_counted(self, rows: NDArray[np.float64]) -> bool:
-        """Tell whether rows (6, n), complete or zero, may be among those counted: known codes, scores up to 1."""
+        """Return whether rows (6, n), complete or zero, may be among those counted: known codes, scores up to 1."""
         codes = rows[[TRUE, *PREDICTORS]]
         are_codes = (codes >= -1) & (codes < self.n_classes) & (codes == np.floor(codes))
         scores = rows[P_POSITIVE]
         return bool(are_codes.all() and (rows[TRUE] >= 0).all() and ((scores >= 0) & (scores <= 1)).all())
 
     def _add_log_loss(self, p_true: NDArray[np.float64]) -> None:
-        """Add −ln p where there is a p."""
+        """Add −ln p of each p that is not NaN."""
         terms = log_loss_terms(p_true)
         self._n_log_loss += len(terms)
         self._log_loss_sum = running_sum(self._log_loss_sum, terms)
 
     def _add_scores(self, true: NDArray[np.float64], score: NDArray[np.float64]) -> None:
-        """Count each score between its thresholds; forget them all once there is a third class."""
+        """Count each score between its thresholds. Clear the counts when a third class appears."""
         if self.n_classes > 2:
             self._histogram[:] = 0
             return
@@ -223,11 +224,11 @@ class ClassificationMetrics:
     # Reporting
 
     def fresh(self) -> Self:
-        """Return an empty tally of the same stream, to count a window with."""
+        """Return empty metrics of the same stream, to count a window with."""
         return type(self)(self.n_classes)
 
     def metrics(self) -> dict[str, float | None]:
-        """Return every metric of the class docstring, in its order."""
+        """Return every metric, in the order of the class docstring."""
         return {
             **self._counts.label_metrics(0),
             "kappa_temporal": self._counts.kappa_temporal(),
@@ -236,7 +237,7 @@ class ClassificationMetrics:
         }
 
     def baselines(self) -> dict[str, dict[str, float | None]]:
-        """Return, by baseline, the metrics that need no more than its labels: the first four."""
+        """Return, by baseline, the metrics that need labels only: the first four."""
         return {name: self._counts.label_metrics(predictor) for name, predictor in BASELINES.items()}
 
     def _roc_auc(self) -> float | None:
@@ -247,17 +248,17 @@ class ClassificationMetrics:
         n_above = self._histogram[:, ::-1].cumsum(axis=1)[:, -2::-1]
         return float(np.trapezoid(n_above[1, ::-1] / n_positives, n_above[0, ::-1] / n_negatives))
 
-    # Stopping and going on
+    # Saving and restoring
 
     def state_dict(self) -> StateDict:
-        """Return everything counted, a function of the rows alone."""
+        """Return all counts. They are a function of the rows alone."""
         running = np.array([self._log_loss_sum, self._n_log_loss, self._last_label], np.float64)
         arrays = {"confusion": self._counts.matrices(), "histogram": self._histogram.copy(), "running": running}
         return StateDict(arrays)
 
     @classmethod
     def from_state_dict(cls, state: StateDict) -> Self:
-        """Return the metrics that were saved; the arrays are of the right type and number of axes.
+        """Return the saved metrics. The arrays have the right dtype and number of axes.
 
         Raises
         ------
@@ -268,16 +269,17 @@ class ClassificationMetrics:
         confusion, histogram, running = arrays["confusion"], arrays["histogram"], arrays["running"]
         n_classes = confusion.shape[1]
         if confusion.shape != (len(PREDICTORS), n_classes, n_classes + 1):
-            raise CheckpointError(f"confusion has shape {confusion.shape}, expected (3, n_classes, n_classes + 1)")
+            raise CheckpointError(f"confusion: expected shape (3, n_classes, n_classes + 1), found {confusion.shape}")
         tally = cls(n_classes)
         if histogram.shape != tally._histogram.shape or running.shape != (3,):
-            raise CheckpointError(f"histogram, running have shapes {histogram.shape}, {running.shape}: (2, 201), (3,)")
+            found = f"{histogram.shape} and {running.shape}"
+            raise CheckpointError(f"histogram, running: expected shapes (2, 201) and (3,), found {found}")
         support = confusion.sum(axis=2)
         if confusion.min(initial=0) < 0 or (support != support[0]).any():
-            raise CheckpointError("the confusion matrices of the predictor and its baselines count different rows")
+            raise CheckpointError("confusion: the matrices of the learner and its baselines count different rows")
         tally.n_rows = int(support[0].sum())
         if not (0 <= running[1] <= tally.n_rows and -1 <= running[2] < n_classes):
-            raise CheckpointError(f"running is {running}: impossible after {tally.n_rows} rows of {n_classes} classes")
+            raise CheckpointError(f"running: {running} is impossible after {tally.n_rows} rows of {n_classes} classes")
         tally._counts, tally._histogram = ConfusionCounts.of(confusion), histogram.copy()
         tally._log_loss_sum = float(running[0])
         tally._n_log_loss, tally._last_label = int(running[1]), int(running[2])
@@ -285,17 +287,17 @@ class ClassificationMetrics:
 
 
 def log_loss_terms(p_true: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return −ln p of every p that is a number, p clipped to [1e-15, 1 − 1e-15].
+    """Return −ln p of every p that is not NaN, with p clipped to [1e-15, 1 − 1e-15].
 
     Parameters
     ----------
     p_true
-        Probability given to the true class, NaN where there was none, shape (n,).
+        Probability of the true class, NaN where there was none, shape (n,).
 
     Returns
     -------
     NDArray[np.float64]
-        Natural logarithms, negated, shape (at most n,).
+        Negated natural logarithms, shape (at most n,).
     """
     is_nothing = np.isnan(p_true)
     p = p_true[~is_nothing] if is_nothing.any() else p_true
@@ -303,7 +305,7 @@ def log_loss_terms(p_true: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _thresholds_below(score: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how many thresholds are < each score (n,), as River compares; only near one must it be looked up."""
+    """Return how many thresholds are < each score (n,), as River compares. Only a score near one needs a look-up."""
     place = score * (N_THRESHOLDS - 1)
     n_below = np.ceil(place)
     is_near = np.abs(place - np.rint(place)) < 1e-9

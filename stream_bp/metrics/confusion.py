@@ -1,8 +1,8 @@
-"""How often each true class met each predicted one: confusion matrices, and the metrics read from them.
+"""Confusion matrices: how often each true class met each predicted one, and the metrics of labels.
 
-There are three matrices of one shape: that of the learner, and those of two baselines. The rows come as arrays of six
-float64 numbers each, in the order of the constants below; class codes are exact in a float64. Codes count classes in
-the order in which they first appeared; -1 stands for "no prediction".
+There are three matrices of one shape: for the learner and for two baselines. Rows come as arrays of six float64 numbers
+each, in the order of the constants below. Class codes are exact in a float64. They number classes in order of their
+first appearance, and -1 means "no prediction".
 """
 
 import math
@@ -18,21 +18,21 @@ PREDICTORS = [PREDICTED, NO_CHANGE, PRIOR]
 BASELINES = {"no_change": 1, "prior": 2}  # name → place in PREDICTORS
 
 FEW = 8
-"""Classes: up to here a pass over the rows for each of them is faster than indexing row by row."""
+"""Number of classes up to which one pass over the rows for each class is faster than indexing row by row."""
 
 
 class ConfusionCounts:
-    """Confusion matrices of a learner and of its baselines, with room for classes that are still to come.
+    """Confusion matrices of a learner and of its baselines, with spare room for new classes.
 
     Parameters
     ----------
     n_classes
-        Classes known from the start.
+        Number of classes known from the start.
 
     Attributes
     ----------
     n_classes
-        Classes known so far.
+        Number of classes known so far.
 
     Notes
     -----
@@ -41,34 +41,35 @@ class ConfusionCounts:
 
     def __init__(self, n_classes: int = 0) -> None:
         self.n_classes = n_classes
-        # Axes: predictor, true code, predicted code + 1; column 0 is "no prediction". Larger than n_classes: see grow.
+        # Axes: predictor, true code, predicted code + 1. Column 0 is "no prediction". It may be larger than n_classes:
+        # grow() makes spare room.
         self._confusion = np.zeros((len(PREDICTORS), n_classes, n_classes + 1), np.int64)
         self._support = np.zeros(n_classes, np.int64)
 
     @classmethod
     def of(cls, confusion: NDArray[Any]) -> Self:
-        """Return counts that go on from what :meth:`matrices` returned, shape (3, n_classes, n_classes + 1)."""
+        """Return counts that continue from a result of :meth:`matrices`, shape (3, n_classes, n_classes + 1)."""
         counts = cls(confusion.shape[1])
         counts._confusion, counts._support = confusion.copy(), confusion[0].sum(axis=1)
         return counts
 
     def matrices(self) -> NDArray[np.int64]:
-        """Return a copy of the counts, shape (3, n_classes, n_classes + 1); column 0 counts rows not predicted."""
+        """Return a copy of the counts, shape (3, n_classes, n_classes + 1). Column 0 is "no prediction"."""
         return np.ascontiguousarray(self._confusion[:, : self.n_classes, : self.n_classes + 1]).copy()
 
     def majority_before(self, true: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the most frequent class before each of the rows that come next, given their codes, shape (n,)."""
+        """Return the most frequent class before each of the next rows, given their codes, shape (n,)."""
         return _majority_before(true, self._support[: self.n_classes])
 
     def add(self, rows: NDArray[np.float64]) -> None:
-        """Count complete rows, shape (6, n), whose codes there is room for."""
+        """Count complete rows, shape (6, n). There must be room for their codes."""
         if len(self._support) <= FEW:
             self._add_jointly(rows)
         else:
             self._add_singly(rows)
 
     def _add_jointly(self, rows: NDArray[np.float64]) -> None:
-        """Count how often a true class meets three that were predicted; each matrix sums over two of them."""
+        """Count the combinations of a true class and three predicted ones. Each matrix sums over two of them."""
         n_true, n_predicted = self._confusion.shape[1:]
         place = rows[TRUE].copy()
         for predictor in PREDICTORS:
@@ -83,16 +84,16 @@ class ConfusionCounts:
         self._support += counts[0].sum(axis=1)
 
     def _add_singly(self, rows: NDArray[np.float64]) -> None:
-        """Count row by row: a count of each of n_classes² places would take longer than the rows."""
+        """Count row by row. A count for each of n_classes² places would take longer than the rows."""
         true = rows[TRUE].astype(np.int64)
         self._support += np.bincount(true, minlength=len(self._support))
         n_predicted = self._confusion.shape[2]
         for predictor, confusion in zip(PREDICTORS, self._confusion, strict=True):
             place = true * n_predicted + 1 + rows[predictor].astype(np.int64)
-            np.add.at(confusion.reshape(-1), place, 1)  # a view: it is contiguous
+            np.add.at(confusion.reshape(-1), place, 1)  # a view, as it is contiguous
 
     def grow(self, n_classes: int) -> None:
-        """Make room for classes; by a quarter at least, so that 1000 classes arriving singly are not 1000 copies."""
+        """Make room for classes, by a quarter at least. So 1000 classes that arrive singly do not cause 1000 copies."""
         if n_classes <= self.n_classes:
             return
         self.n_classes = n_classes
@@ -105,7 +106,7 @@ class ConfusionCounts:
             self._support = np.concatenate((self._support, np.zeros(room - old, np.int64)))
 
     def label_metrics(self, predictor: int) -> dict[str, float | None]:
-        """Return the metrics that need labels alone, of the predictor at a place; None each before the first row."""
+        """Return the metrics of labels, for the predictor at a place. Each is None before the first row."""
         if not self._confusion[predictor, :, 1:].any():
             return dict.fromkeys(("accuracy", "balanced_accuracy", "macro_f1", "kappa"))
         confusion = self._confusion[predictor, : self.n_classes, 1 : self.n_classes + 1]
@@ -122,7 +123,7 @@ class ConfusionCounts:
         }
 
     def kappa_temporal(self) -> float | None:
-        """Return how much better the learner is than the last label; None where that is never wrong."""
+        """Return how much better the learner is than ``no_change``. None where that makes no error."""
         predicted = self._confusion[:, :, 1:]
         n_predicted = predicted.sum(axis=(1, 2))
         n_wrong = n_predicted - np.trace(predicted, axis1=1, axis2=2)
@@ -133,12 +134,12 @@ class ConfusionCounts:
 
 
 def highest_code(of: NDArray[Any]) -> NDArray[np.int64]:
-    """Return the lowest code with the highest figure of each row, given (n_classes, n); any where one is NaN."""
+    """Return for each row the lowest code with the highest value, given (n_classes, n). Any code where one is NaN."""
     leader: NDArray[np.int64]
     if len(of) > max(FEW, of.shape[1]):
         leader = of.argmax(axis=0)
         return leader
-    # A pass over the rows for each class: an argmax along the first axis takes four times as long.
+    # One pass over the rows for each class. An argmax along the first axis takes four times as long.
     highest, leader = of[0].copy(), np.zeros(of.shape[1], np.int64)
     for code, figure in enumerate(of[1:], start=1):
         np.putmask(leader, figure > highest, code)
@@ -147,18 +148,18 @@ def highest_code(of: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def _majority_before(true: NDArray[np.int64], support: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the most frequent class before each row, the lowest code among equals, -1 before the first.
+    """Return the most frequent class before each row: the lowest code among equals, -1 before the first.
 
-    Few classes are counted one by one. Of many, after a row, the highest count of any class is ``highest``. The
-    leaders change only in rows whose own class reaches it: they take the lead if they raise it, and share it if they
-    equal it. So each such row gets the key
-    ``code - highest * n_classes``; a raised ``highest`` makes all later keys smaller, a lower code does so among
-    equals, and the running minimum of the keys is the leader. The cost does not depend on the number of classes.
+    Few classes are counted one by one. Many classes work as follows. After a row, ``highest`` is the highest count of
+    any class. The leaders change only in rows whose own class reaches it. Such a class leads alone if it raises
+    ``highest``, and shares the lead if it equals it. Each such row gets the key ``code - highest * n_classes``. A
+    raised ``highest`` makes all later keys smaller. So does a lower code among equals. So the running minimum of the
+    keys is the leader. The cost does not depend on the number of classes.
     """
     n_classes, start = len(support), int(support.max())
     n_in_block = np.bincount(true, minlength=n_classes)
     leader = int(support.argmax())
-    if np.count_nonzero(support + n_in_block >= start) == 1 and start:  # nobody catches up within these rows
+    if np.count_nonzero(support + n_in_block >= start) == 1 and start:  # no other class can catch up within these rows
         return np.full(len(true), leader)
     if n_classes <= FEW:
         leaders = _argmax_before(true, support)

@@ -1,15 +1,14 @@
 """Prequential evaluation: every row is scored before it is learned from.
 
-Each metric is told over all rows so far and over the last ``window`` of them, and beside it what two baselines reach
-that need no learning at all: on some streams repeating the last label is right 9999 times in 10,000, and an accuracy
-means little until one knows.
+Each metric covers all rows so far, and the last ``window`` rows. Two baselines without learning stand beside it. On
+some streams, repeating the last label is right 9999 times in 10,000. An accuracy means little without that figure.
 
-How it stays cheap and exact: :meth:`Evaluation.update` only notes what the metrics need of each row; the rows are
-counted a block at a time. Nothing grows with the stream, and everything is a function of the rows alone, to the last
-bit, however they were cut into minibatches and wherever a run was stopped and resumed. One assumption is NumPy's: that
-an element of ``np.log`` does not depend on its place in the array, which holds for its scalar and vector loops alike.
+:meth:`PrequentialEvaluator.update` only notes the numbers that the metrics need. The rows are counted a block at a
+time. Memory does not grow with the stream. Every figure is a function of the rows alone, to the last bit. Neither the
+cut into minibatches nor a resume changes it. This relies on one property of NumPy: an element of ``np.log`` does not
+depend on its place in the array. It holds for scalar and vector loops.
 
-The metrics themselves are defined in :mod:`stream_bp.metrics.classification` and :mod:`stream_bp.metrics.regression`.
+The metrics are defined in :mod:`stream_bp.metrics.classification` and :mod:`stream_bp.metrics.regression`.
 """
 
 import math
@@ -30,22 +29,22 @@ __all__ = ["PrequentialEvaluator"]
 
 Metrics = dict[str, float | None]
 
-# Rows noted before they are counted: enough that the cost of counting is per row, not per call, and still small
-# enough for the second-level cache.
+# Rows noted before they are counted. With so many, counting costs per row, not per call, and the block still fits into
+# the second-level cache.
 BLOCK_ROWS = 4096
 
 
 class PrequentialEvaluator:
-    """Score predictions over a stream, for one target or several of the same kind.
+    """Score the predictions for a stream, for one target or several of the same kind.
 
     Parameters
     ----------
     task
-        What the targets are: classes or numbers.
+        ``classification`` or ``regression``.
     n_targets
         Number of targets.
     window
-        Number of most recent scored rows that :meth:`rolling` looks at.
+        Number of most recent scored rows that :meth:`rolling` covers.
 
     Raises
     ------
@@ -65,9 +64,9 @@ class PrequentialEvaluator:
         self, task: Literal["classification", "regression"], n_targets: int = 1, *, window: int = 1000
     ) -> None:
         if task not in TALLIES:
-            raise ConfigError(f"task is {task!r}, expected one of {', '.join(TALLIES)}")
+            raise ConfigError(f"task: expected one of {', '.join(TALLIES)}, found {task!r}")
         if n_targets < 1 or window < 1:
-            raise ConfigError(f"n_targets is {n_targets} and window {window}: both are at least 1")
+            raise ConfigError(f"n_targets, window: expected at least 1 each, found {n_targets} and {window}")
         self.task = task
         self.window = window
         self._n_rows = 0
@@ -75,7 +74,7 @@ class PrequentialEvaluator:
 
     @property
     def n_rows(self) -> int:
-        """Number of rows given to :meth:`update`, those with a missing target included."""
+        """Number of rows given to :meth:`update`, including those with a missing target."""
         return self._n_rows
 
     def update(self, y: NDArray[Any], predictions: Sequence[NDArray[Any]] | NDArray[Any]) -> Floats:
@@ -84,33 +83,34 @@ class PrequentialEvaluator:
         Parameters
         ----------
         y
-            The truth, shape (n_targets, n). Classification: int64 codes in order of first appearance, -1 where
-            missing. Regression: float64 in the unit of the target, NaN where missing. Missing rows are not scored.
+            The truth, shape (n_targets, n). Classification: int64 codes in order of first appearance, -1 where missing.
+            Regression: float64 in the unit of the target, NaN where missing. Missing rows are not scored.
         predictions
-            What the learner said before it learned these rows, float32 or float64. Classification: per target the
-            probabilities of the classes it knew, shape (n_classes, n); a column with a NaN predicts nothing, and a
-            row of a class not yet known is an error without a log loss. Regression: shape (n_targets, n), finite.
+            The learner's predictions from before it learned these rows, float32 or float64. Classification: for each
+            target the probabilities of the classes it knew, shape (n_classes, n). A column with a NaN predicts nothing.
+            A row of a class not yet known is an error without a log loss. Regression: shape (n_targets, n), finite.
 
         Returns
         -------
         Floats
-            The error of each row, shape (n,), NaN where it was not scored: 0 or 1 of a class, the distance of a
-            value; of several targets the mean.
+            The error of each row, shape (n,), NaN where it was not scored. It is 0 or 1 for a class, the distance for a
+            value, and the mean over several targets.
 
         Raises
         ------
         ValueError
-            If a shape or type is wrong or a number of the regression is not finite; then nothing was counted.
+            If a shape or dtype is wrong, or a number of a regression is not finite. Nothing is counted then.
 
         Notes
         -----
-        The arrays are read, not kept. Memory beyond them is constant.
+        The arrays are read, not kept. Other memory is constant.
         """
         if y.ndim != 2 or not len(y) == len(predictions) == len(self._scorecards):
             raise ValueError(
-                f"y has shape {y.shape} and there are predictions of {len(predictions)} targets: "
-                f"expected ({len(self._scorecards)}, n) and {len(self._scorecards)}"
+                f"expected y of shape ({len(self._scorecards)}, n) and predictions of {len(self._scorecards)} targets, "
+                f"found {y.shape} and {len(predictions)}"
             )
+        # All targets are checked before any is counted, so an error leaves no row half counted.
         for scorecard, truth, prediction in zip(self._scorecards, y, predictions, strict=True):
             scorecard.tally.check(truth, prediction)
         errors = np.empty(y.shape)
@@ -120,7 +120,7 @@ class PrequentialEvaluator:
         if len(errors) == 1:
             only: Floats = errors[0]
             return only
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore"):  # 0 / 0 is NaN where no target of a row was scored
             mean: Floats = np.nansum(errors, axis=0) / (~np.isnan(errors)).sum(axis=0)
             return mean
 
@@ -130,22 +130,22 @@ class PrequentialEvaluator:
         Returns
         -------
         dict[str, float | None]
-            By metric, always in the same order, the unweighted mean over the targets where it has a value; None
-            where no target has one.
+            By metric, always in the same order: the unweighted mean over the targets that have a value. None where no
+            target has one.
 
         Notes
         -----
-        A report costs some 0.05 ms for two classes and 3 ms for a thousand.
+        A report takes about 0.05 ms for two classes and 3 ms for a thousand.
         """
         return _mean(self.by_target())
 
     def rolling(self) -> Metrics:
-        """Return the metrics of :meth:`metrics` over the last ``window`` scored rows of each target.
+        """Return the same metrics over the last ``window`` scored rows of each target.
 
         Returns
         -------
         dict[str, float | None]
-            As :meth:`metrics`.
+            As for :meth:`metrics`.
         """
         return _mean(self.by_target(rolling=True))
 
@@ -155,23 +155,22 @@ class PrequentialEvaluator:
         Parameters
         ----------
         rolling
-            Whether to look at the window only.
+            Whether to use the window only.
 
         Returns
         -------
         list[dict[str, float | None]]
-            One dictionary per target, in the order of the definition; None where a metric is undefined or not finite.
+            One dictionary for each target, in order. A metric is None where it is undefined or not finite.
         """
         return [_finite(scorecard.counted(rolling=rolling).metrics()) for scorecard in self._scorecards]
 
     def baselines(self, *, rolling: bool = False) -> dict[str, Metrics]:
-        """Return what is reached without learning, mean over the targets.
+        """Return the metrics of the baselines, which do not learn. They are means over the targets.
 
         Parameters
         ----------
         rolling
-            Whether to look at the window only; the baselines themselves always see all rows before the one they
-            predict.
+            Whether to use the window only. The baselines always see all rows before the one they predict.
 
         Returns
         -------
@@ -182,7 +181,7 @@ class PrequentialEvaluator:
         return {name: _mean([_finite(target[name]) for target in by_target]) for name in by_target[0]}
 
     def state_dict(self) -> StateDict:
-        """Return everything that later reports depend on; arrays are named like ``confusion.0``, by target."""
+        """Return everything that later reports depend on. Arrays have names like ``confusion.0``, by target."""
         arrays = {
             f"{name}.{number}": array
             for number, scorecard in enumerate(self._scorecards)
@@ -198,12 +197,12 @@ class PrequentialEvaluator:
 
     @classmethod
     def from_state_dict(cls, state: StateDict) -> Self:
-        """Return the evaluator that was saved; its arrays are copies.
+        """Return the saved evaluator. Its arrays are copies.
 
         Raises
         ------
         CheckpointError
-            If anything is missing, of a wrong type or shape, or contradicts the rest.
+            If anything is missing, has a wrong type or shape, or contradicts the rest.
         """
         arrays, rest = state.arrays, state.values
         try:
@@ -216,14 +215,13 @@ class PrequentialEvaluator:
             like = scorecard.state_dict().arrays
             scorecard.load_state_dict(StateDict(_arrays_of(number, arrays, like=like)))
             if scorecard.tally.n_rows > evaluation.n_rows:
-                raise CheckpointError(
-                    f"target {number}: {scorecard.tally.n_rows} rows scored of {evaluation.n_rows} rows seen"
-                )
+                scored = scorecard.tally.n_rows
+                raise CheckpointError(f"target {number}: found {scored} scored rows among {evaluation.n_rows} rows")
         return evaluation
 
 
 class _Tally(Protocol):
-    """What :class:`ClassificationMetrics` and :class:`RegressionMetrics` have in common; they document it."""
+    """The common interface of :class:`ClassificationMetrics` and :class:`RegressionMetrics`, which document it."""
 
     N_FIELDS: int
     n_rows: int
@@ -251,10 +249,10 @@ TALLIES: dict[str, type[_Tally]] = {"classification": ClassificationMetrics, "re
 
 
 class _Scorecard:
-    """One target: rows noted, then counted in the tally and kept in the ring of the last ``window`` rows.
+    """One target. Its rows are noted, then counted, and the last ``window`` rows stay in a ring.
 
-    Row number i of the target (missing ones not numbered) sits in slot i mod window of the ring. No caller sees the
-    difference between noted and counted rows: whatever reads the tally or the ring counts first.
+    Row number i of the target, without missing ones, is in slot i mod window of the ring. Callers cannot distinguish
+    noted from counted rows: every method that reads the counts or the ring counts first.
     """
 
     def __init__(self, tally: _Tally, window: int) -> None:
@@ -264,7 +262,7 @@ class _Scorecard:
         self._ring = np.zeros((tally.N_FIELDS, window))
 
     def update(self, y: NDArray[Any], prediction: NDArray[Any], errors: NDArray[np.float64]) -> None:
-        """Note the rows whose target is present, counting whenever a block is full; write the error of each."""
+        """Note the rows whose target is present, and write their errors. Count whenever a block is full."""
         present = self.tally.present(y)
         if not present.all():
             errors[:] = np.nan
@@ -292,12 +290,13 @@ class _Scorecard:
         self.tally.fill_baselines(rows)
         self.tally.add(rows)
         window = self._ring.shape[1]
+        # A block may be longer than the window. Only its last rows stay.
         latest = rows[:, -window:]
         slots = np.arange(self.tally.n_rows - latest.shape[1], self.tally.n_rows) % window
         self._ring[:, slots] = latest
 
     def counted(self, *, rolling: bool) -> _Tally:
-        """Return the tally of all rows, or a new one of the rows in the window, oldest first."""
+        """Return the metrics of all rows, or new ones of the rows in the window, oldest first."""
         self._count()
         if not rolling or not self.tally.n_rows:
             return self.tally
@@ -307,33 +306,34 @@ class _Scorecard:
         return recent
 
     def state_dict(self) -> StateDict:
-        """Return the tally's arrays and the ring."""
+        """Return the arrays of the metrics and the ring."""
         self._count()
         return StateDict({**self.tally.state_dict().arrays, "ring": self._ring.copy()})
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Take over a state; CheckpointError if it does not fit."""
+        """Restore a state. Raise a CheckpointError if it does not fit."""
         arrays = state.arrays
         if arrays["ring"].shape != self._ring.shape:
-            raise CheckpointError(f"ring has shape {arrays['ring'].shape}, expected {self._ring.shape}")
+            raise CheckpointError(f"ring: expected shape {self._ring.shape}, found {arrays['ring'].shape}")
         self._ring = arrays["ring"].copy()
         self.tally = self.tally.from_state_dict(state)
         if self.tally.n_rows and not self.tally.could_have_counted(self._ring):
-            raise CheckpointError("ring holds rows that cannot have been scored")
+            raise CheckpointError("ring: it has rows that cannot have been scored")
 
 
 def _refuse_misfits(arrays: Mapping[str, NDArray[Any]], n_targets: int, window: int) -> None:
-    """Refuse rings that are not of the size that the rest claims, before one of that size is made."""
+    """Refuse rings of another size than the settings say, before memory for them is allocated."""
     for number in range(n_targets):
         ring = arrays.get(f"ring.{number}")
         if ring is None or not ring.size or ring.shape[1:] != (window,):
-            raise ValueError(f"ring.{number} is missing, or not of {window} rows")
+            found = "nothing" if ring is None else f"shape {ring.shape}"
+            raise ValueError(f"ring.{number}: expected {window} rows, found {found}")
 
 
 def _arrays_of(
     number: int, arrays: Mapping[str, NDArray[Any]], *, like: Mapping[str, NDArray[Any]]
 ) -> dict[str, NDArray[Any]]:
-    """Pick one target's arrays, of the types and numbers of axes of ``like``."""
+    """Return the arrays of one target, with the dtypes and numbers of axes of ``like``."""
     found = {}
     for name, pattern in like.items():
         array = arrays.get(f"{name}.{number}")
@@ -345,7 +345,7 @@ def _arrays_of(
 
 
 def _finite(metrics: Metrics) -> Metrics:
-    """Replace NaN and infinity, which JSON cannot hold, by None."""
+    """Replace NaN and infinity by None, because JSON cannot hold them."""
     return {name: value if value is not None and math.isfinite(value) else None for name, value in metrics.items()}
 
 

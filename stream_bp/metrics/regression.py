@@ -1,6 +1,6 @@
-"""What a regressor's predictions are worth: mean absolute error, root mean squared error, R².
+"""Metrics of a regressor: mean absolute error, root mean squared error and R².
 
-A row is stored as four float64 numbers, in the order of the constants below, all in the unit of the target.
+A row is stored as four float64 numbers, in the order of the constants below. All are in the unit of the target.
 """
 
 from typing import Any, Self
@@ -18,23 +18,23 @@ BASELINES = {"no_change": 1, "mean": 2}  # name → place among the predictors, 
 
 
 class RegressionMetrics:
-    r"""Running sums over the scored rows of one target, and the metrics read from them.
+    r"""Metrics of a regressor, from running sums over the scored rows of one target.
 
     With :math:`n` rows of target :math:`y` and prediction :math:`\hat y`:
 
     - ``mae`` :math:`= \sum |y - \hat y| / n`, in the unit of the target.
     - ``rmse`` :math:`= \sqrt{\sum (y - \hat y)^2 / n}`, in the unit of the target.
-    - ``r2`` :math:`= 1 - \sum (y - \hat y)^2 / \sum (y - \bar y)^2`, :math:`\bar y` the mean of these :math:`n` rows;
-      0 where the denominator is 0 or there is one row, as River has it.
+    - ``r2`` :math:`= 1 - \sum (y - \hat y)^2 / \sum (y - \bar y)^2`, with the mean :math:`\bar y` of these :math:`n`
+      rows. As in River, it is 0 where the denominator is 0 or there is one row.
 
-    All are None before the first row. The baselines are ``no_change``, the target of the previous scored row, and
-    ``mean``, the mean of all rows before; the very first row, for which neither has a prediction, costs them nothing.
+    All are None before the first row. There are two baselines. ``no_change`` predicts the target of the previous scored
+    row, ``mean`` the mean of all earlier rows. The very first row has no prediction, and adds no error to either.
 
     Notes
     -----
-    The total sum of squares is Welford's: :math:`\sum_t (y_t - \bar y_{t-1})(y_t - \bar y_t)`, whose terms are never
-    negative, so that nothing cancels however far the target lies from 0. The means come from sums of
-    :math:`y - y_0`, for the same reason. A sum beyond 1.8e308 makes its metric None.
+    The total sum of squares is Welford's: :math:`\sum_t (y_t - \bar y_{t-1})(y_t - \bar y_t)`. Its terms are never
+    negative, so nothing cancels however far the target lies from 0. The means come from sums of :math:`y - y_0`, for
+    the same reason. A sum beyond 1.8e308 makes its metric None.
     """
 
     N_FIELDS = 4
@@ -51,7 +51,7 @@ class RegressionMetrics:
 
     @staticmethod
     def check(y: NDArray[Any], prediction: NDArray[Any]) -> None:
-        """Refuse what is not one minibatch of numbers.
+        """Refuse arrays that are not one minibatch of numbers.
 
         Parameters
         ----------
@@ -66,7 +66,7 @@ class RegressionMetrics:
             If the shapes disagree, a prediction is not finite, or a target is infinite.
         """
         if prediction.shape != y.shape:
-            raise ValueError(f"predictions have shape {prediction.shape}, expected {y.shape}")
+            raise ValueError(f"predictions: expected shape {y.shape}, found {prediction.shape}")
         if not np.isfinite(prediction).all():
             raise ValueError("a prediction is NaN or infinite: it cannot be scored")
         if np.isinf(y).any():
@@ -74,7 +74,7 @@ class RegressionMetrics:
 
     @staticmethod
     def present(y: NDArray[Any]) -> NDArray[np.bool_]:
-        """Tell which rows have a target.
+        """Return which rows have a target.
 
         Parameters
         ----------
@@ -91,7 +91,7 @@ class RegressionMetrics:
 
     @staticmethod
     def score(y: NDArray[Any], prediction: NDArray[Any], out: NDArray[np.float64]) -> None:
-        """Write what the metrics need of each row; the baselines' fields are left for :meth:`fill_baselines`.
+        """Write the fields of each row that its own prediction decides. :meth:`fill_baselines` writes the others.
 
         Parameters
         ----------
@@ -107,16 +107,16 @@ class RegressionMetrics:
 
     @staticmethod
     def write_errors(rows: NDArray[np.float64], out: NDArray[np.float64]) -> None:
-        """Write for each row, shape (4, n), how far its prediction is from its target."""
+        """Write the error of each row, shape (4, n): the distance of its prediction from its target."""
         np.abs(np.subtract(rows[PREDICTED], rows[TRUE], out=out), out=out)
 
     def fill_baselines(self, rows: NDArray[np.float64]) -> None:
-        """Write what the baselines predict for rows that follow the ones counted so far.
+        """Write the predictions of the baselines for the rows that come next.
 
         Parameters
         ----------
         rows
-            Shape (4, n); the last two fields are overwritten.
+            Shape (4, n). The last two fields are overwritten.
         """
         y = rows[TRUE]
         rows[NO_CHANGE, 0] = self._last if self.n_rows else y[0]
@@ -130,8 +130,8 @@ class RegressionMetrics:
     def add(self, rows: NDArray[np.float64]) -> None:
         """Count complete rows.
 
-        Every sum grows strictly one row after the other: ``np.sum`` adds in pairs, so its last bits depend on how the
-        rows were cut into minibatches; ``np.add.accumulate`` goes from left to right and starts from the sum so far.
+        Every sum grows strictly one row after the other. ``np.sum`` adds in pairs, so its last bits depend on the cut
+        into minibatches. ``np.add.accumulate`` adds from left to right, and starts from the sum so far.
 
         Parameters
         ----------
@@ -152,30 +152,30 @@ class RegressionMetrics:
         self.n_rows += len(y)
 
     def _means(self, y: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-        """Return the mean of all rows so far, before and after each of y, shape (n + 1,), and the new Σ (y - shift)."""
+        """Return the mean of all rows, before and after each of y, shape (n + 1,), and the new Σ (y - shift)."""
         shift = self._shift if self.n_rows else float(y[0])
         with np.errstate(over="ignore", invalid="ignore"):
             deviation = np.add.accumulate(np.concatenate(([self._deviation], y - shift)))
-            # Before the first row the count is 0: any mean will do there, and 0 / 1 avoids 0 / 0.
+            # Before the first row the count is 0. The mean has no use there, and 0 / 1 avoids 0 / 0.
             count = np.maximum(np.arange(self.n_rows, self.n_rows + len(y) + 1), 1)
             return shift + deviation / count, float(deviation[-1])
 
     # Reporting
 
     def could_have_counted(self, rows: NDArray[np.float64]) -> bool:
-        """Tell whether rows may be among those counted: whatever overflowed was refused."""
+        """Return whether rows may be among those counted: all values are finite."""
         return not np.isinf(rows).any()
 
     def fresh(self) -> Self:
-        """Return an empty tally, to count a window with."""
+        """Return empty metrics, to count a window with."""
         return type(self)()
 
     def metrics(self) -> dict[str, float | None]:
-        """Return every metric of the class docstring, in its order."""
+        """Return every metric, in the order of the class docstring."""
         return self._error_metrics(0)
 
     def baselines(self) -> dict[str, dict[str, float | None]]:
-        """Return the same metrics by baseline."""
+        """Return the same metrics, by baseline."""
         return {name: self._error_metrics(predictor) for name, predictor in BASELINES.items()}
 
     def _error_metrics(self, predictor: int) -> dict[str, float | None]:
@@ -189,16 +189,16 @@ class RegressionMetrics:
             "r2": 1.0 - squared / self._total_squares if is_r2_defined else 0.0,
         }
 
-    # Stopping and going on
+    # Saving and restoring
 
     def state_dict(self) -> StateDict:
-        """Return every sum, a function of the rows alone."""
+        """Return all sums. They are a function of the rows alone."""
         running = [self.n_rows, self._shift, self._last, self._deviation, self._total_squares]
         return StateDict({"errors": self._errors.copy(), "running": np.array(running, np.float64)})
 
     @classmethod
     def from_state_dict(cls, state: StateDict) -> Self:
-        """Return the metrics that were saved; the arrays are of the right type and number of axes.
+        """Return the saved metrics. The arrays have the right dtype and number of axes.
 
         Raises
         ------
@@ -207,9 +207,10 @@ class RegressionMetrics:
         """
         errors, running = state.arrays["errors"], state.arrays["running"]
         if errors.shape != (2, 3) or running.shape != (5,):
-            raise CheckpointError(f"errors, running have shapes {errors.shape}, {running.shape}, not (2, 3), (5,)")
+            found = f"{errors.shape} and {running.shape}"
+            raise CheckpointError(f"errors, running: expected shapes (2, 3) and (5,), found {found}")
         if not (running[0] >= 0 and float(running[0]).is_integer()):
-            raise CheckpointError(f"a number of rows is {running[0]}")
+            raise CheckpointError(f"running: expected a number of rows, found {running[0]}")
         tally = cls()
         tally.n_rows = int(running[0])
         tally._shift, tally._last, tally._deviation, tally._total_squares = running[1:].tolist()

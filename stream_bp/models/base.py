@@ -16,21 +16,21 @@ __all__ = ["PredictionBatch", "StreamModel", "refuse_excess"]
 
 @dataclass(frozen=True, slots=True)
 class PredictionBatch:
-    """The predictions for some minibatches, made before these were learned.
+    """The predictions for some minibatches, from before they were learned.
 
     Attributes
     ----------
     y
-        The truth, shape (n_targets, n), as in :class:`~stream_bp.preprocessing.encoder.Encoded`. It is missing also
-        where nothing could be predicted.
+        The truth, shape (n_targets, n), as in :class:`~stream_bp.preprocessing.encoder.Encoded`. It is also missing
+        where no prediction was possible.
     predictions
-        For each target: probabilities (n_classes, n) of the classes known, or values (n,) in the target's own units.
+        For each target: probabilities (n_classes, n) of the known classes, or values (n,) in the target's unit.
     loss
         Sum of the loss over the rows of each minibatch, shape (T,).
     count
         Rows with a target in each minibatch, shape (T,).
     unpredicted
-        Which values had no unit to be predicted in yet, shape (n_targets, n); ``None`` for none.
+        Values that had no unit to be predicted in yet, shape (n_targets, n), or ``None``.
     """
 
     y: Array
@@ -41,7 +41,7 @@ class PredictionBatch:
 
 
 def refuse_excess(encoder: Encoder, output: str, y: Array) -> None:
-    """Refuse the codes y (n_targets, n) of a minibatch with a class too many, before anything of it is learned.
+    """Refuse codes y (n_targets, n) with a class too many, before anything of their minibatch is learned.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def refuse_excess(encoder: Encoder, output: str, y: Array) -> None:
         first, second, third = labels.values[:3]
         raise DataError(
             f"target column {column.name!r} has a third class {third!r} beside {first!r} and {second!r}; "
-            "a sigmoid output tells two apart (one target of many classes: --output softmax)"
+            "a sigmoid output has only two; for one target, give --output softmax"
         )
 
 
@@ -71,20 +71,20 @@ class StreamModel(Protocol):
 
     @property
     def is_resumable(self) -> bool:
-        """Whether it has a :meth:`state_dict`: a job of a model without one writes no checkpoint."""
+        """Whether it has a :meth:`state_dict`. Without one, a job writes no checkpoint."""
 
     @property
     def description(self) -> str:
-        """One line for people that says what it is."""
+        """One line that describes the model to the user."""
 
     @property
     def digest(self) -> str | None:
-        """A digest of its parameters, where it has one."""
+        """A digest of its parameters, or None."""
 
     def preparation(self, batch_size: int) -> Callable[[Any], Rows]:
-        """Return a function that turns the next record batches, of whole minibatches, into rows to learn.
+        """Return a function that turns record batches of whole minibatches into rows to learn.
 
-        It may be called from another thread than the one that learns, and runs ahead of it.
+        It runs ahead of the learner, and may run in another thread.
         """
 
     def learn(self, rows: Any, start: int, stop: int) -> Iterator[PredictionBatch]:
@@ -94,7 +94,7 @@ class StreamModel(Protocol):
         """Add features, which were missing in all rows so far."""
 
     def on_drift(self, how: str) -> None:
-        """React to a drift of the error: ``boost-learning-rate``, ``reset-optimizer``, ``reset-head``."""
+        """React to a drift of the error: ``boost-learning-rate``, ``reset-optimizer`` or ``reset-head``."""
 
     def counters(self) -> dict[str, float]:
         """Return its columns of the history."""

@@ -1,7 +1,7 @@
-"""A network that predicts and does not learn: its job writes predictions for rows as they arrive.
+"""A network that predicts but does not learn. Its job writes predictions for rows as they arrive.
 
-A job treats it like any other model, so position, decisions, quarantine, parts of predictions and checkpoints are those
-of any job. Its checkpoints hold the network as it was loaded, and the position that the job has reached.
+To a job it is a model like any other. So positions, decisions, bad rows, prediction files and checkpoints are those of
+any job. Its checkpoints hold the network as it was loaded, and the position of the job.
 """
 
 import hashlib
@@ -27,14 +27,14 @@ __all__ = ["FrozenModel"]
 
 
 class FrozenModel:
-    """The network of a checkpoint, used for predictions only.
+    """The network of a checkpoint, for predictions only.
 
     Parameters
     ----------
     snapshot
         The checkpoint.
     columns
-        Columns of the source. Without all of the targets nothing is scored.
+        Columns of the source. Rows are scored only if all targets are among them.
 
     Attributes
     ----------
@@ -44,14 +44,14 @@ class FrozenModel:
     Raises
     ------
     DataError
-        If nothing can be predicted yet.
+        If it cannot predict yet.
     CheckpointError
-        If the checkpoint does not fit together.
+        If the parts of the checkpoint contradict each other.
 
     Notes
     -----
     A row is predicted as if it came next, minibatch by minibatch. The size of a call does not change the result. A
-    category that the network does not know counts as missing. A class that it does not know still counts as a truth.
+    category that the network does not know counts as missing. A class that it does not know still counts in the score.
     """
 
     is_resumable = True
@@ -61,7 +61,7 @@ class FrozenModel:
         self.encoder = encoder = model.encoder
         _refuse_untaught(encoder.targets, model.labels)
         state = model.state_dict()
-        # Of everything that a prediction depends on: a run that resumes must ask the same network.
+        # Of everything that a prediction depends on: a resumed run must predict with the same network.
         self.fingerprint = hashlib.sha256(encode(Snapshot(0, state.arrays, state.values))).hexdigest()
         if encoder.missing in {"drop-row", "error"}:
             encoder.columns.missing = "mean"  # every row is predicted
@@ -70,41 +70,41 @@ class FrozenModel:
         self._batch_size = 1
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Take over which classes the rows of an earlier run of the same job had.
+        """Restore the classes of the rows of an earlier run of the same job.
 
         Raises
         ------
         CheckpointError
-            If that predicted with another network, or with other columns.
+            If that run predicted with another network, or with other columns.
         """
         with loading("the state of a model that does not learn"):
             saved = state.nested(FROZEN).values
             if saved["fingerprint"] != self.fingerprint:
                 raise CheckpointError(
                     "the run directory holds predictions of another checkpoint, or of this one before it learned more; "
-                    "give the same, or another --run-dir and --output"
+                    "give the same checkpoint, or another --run-dir and --output"
                 )
             if saved["is_labelled"] != self.encoder.columns.is_labelled:
                 raise CheckpointError(
-                    "the target is in the source of one run, and not in that of another; give another --run-dir and "
-                    "--output"
+                    "only one of the runs in this run directory has the target in its source; give another --run-dir "
+                    "and --output"
                 )
             columns = self.encoder.state_dict()
             columns.values["labels"] = saved["labels"]
             met = Encoder.from_state_dict(columns).labels
             for words, labels in zip(self.encoder.labels, met, strict=True):
                 if labels.values[: len(words)] != words.values:
-                    raise CheckpointError("the classes that its rows had are not those that the network knows")
+                    raise CheckpointError("the classes of its rows do not match those of the network")
                 words.extend(labels.values[len(words) :])
             self._met = list(map(len, met))
 
     def add_columns(self, columns: Sequence[Column]) -> None:
         """Refuse: a model that does not learn cannot use further features."""
-        raise DataError(f"column {columns[0].name!r} is new, and a network that does not learn cannot learn it")
+        raise DataError(f"column {columns[0].name!r} is new, but this job only predicts and cannot learn it")
 
     @property
     def description(self) -> str:
-        """The sizes of the layers, and that they are not learned."""
+        """The sizes of the layers, and that they do not learn."""
         return f"{self._model.description}, not learned"
 
     @property
@@ -131,27 +131,27 @@ class FrozenModel:
         Yields
         ------
         PredictionBatch
-            All of them in one. There is no loss, as nothing is learned.
+            All minibatches in one batch. There is no loss, as nothing is learned.
 
         Raises
         ------
         DataError
-            If a target has more classes than can be distinguished.
+            If a target has more classes than the output can distinguish.
         """
         y = rows.y[:, start:stop]
         refuse_excess(self.encoder, "softmax", y)
-        borders = [*range(start, stop, self._batch_size), stop]
-        said = [self._model.predict(_cut(rows, first, last)) for first, last in pairwise(borders)]
+        boundaries = [*range(start, stop, self._batch_size), stop]
+        said = [self._model.predict(_cut(rows, first, last)) for first, last in pairwise(boundaries)]
         predictions: list[Floats] = [np.concatenate(pieces, axis=-1) for pieces in zip(*said, strict=True)]
         self._met = [max(met, int(codes.max()) + 1) for met, codes in zip(self._met, y, strict=False)]
         nothing = np.zeros(len(said))
         yield PredictionBatch(y, predictions, nothing, nothing)
 
     def on_drift(self, how: str) -> None:
-        """Do nothing: settings that ask for it are refused."""
+        """Do nothing. Settings that ask for a reaction are refused."""
 
     def counters(self) -> dict[str, float]:
-        """Return the number of steps that the network has learned."""
+        """Return the number of steps that the network had learned."""
         return {"step": self._model.learner.step}
 
     def layers(self) -> list[dict[str, float]]:
@@ -159,7 +159,7 @@ class FrozenModel:
         return []
 
     def state_dict(self) -> StateDict:
-        """Return the network as it was loaded, and which classes the rows had."""
+        """Return the network as it was loaded, and the classes of the rows so far."""
         state = self._model.state_dict()
         labels = [words.values[:met] for words, met in zip(self.encoder.labels, self._met, strict=False)]
         mine = {"fingerprint": self.fingerprint, "is_labelled": self.encoder.columns.is_labelled, "labels": labels}

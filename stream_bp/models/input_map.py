@@ -1,4 +1,4 @@
-"""Which input of a network belongs to which number, to which category and to which gap."""
+"""The map from numbers, categories and gaps to inputs of a network."""
 
 import operator
 from collections.abc import Iterator, Sequence
@@ -16,22 +16,22 @@ __all__ = ["InputMap"]
 
 
 class InputMap:
-    """The inputs of a network in order: first the numbers, then categories and gaps in order of appearance.
+    """The inputs of a network: first the numbers, then categories and gaps in order of appearance.
 
-    A category has an input from the first minibatch on that contains it, and a feature has an indicator from the
-    first minibatch on in which it is missing (under the policy ``mean-indicator``).
+    A category gets an input in the first minibatch that contains it. With the policy ``mean-indicator``, a feature gets
+    an indicator in the first minibatch in which it is missing.
 
     Parameters
     ----------
     encoder
-        Columns and vocabularies. They may be ahead of this map: rows are encoded before they are learned.
+        Columns and vocabularies. They may be ahead of this map, because rows are encoded before they are learned.
     dtype
-        Type of the inputs.
+        Dtype of the inputs.
 
     Attributes
     ----------
     n_inputs : int
-        Inputs so far, n_0.
+        Number of inputs so far, n_0.
     """
 
     def __init__(self, encoder: Encoder, dtype: "np.dtype[np.floating[Any]]") -> None:
@@ -41,12 +41,12 @@ class InputMap:
         self.n_inputs = self._n_numbers
         # For each column of categories, the input of each code.
         self._inputs: list[list[int]] = [[] for _ in encoder.categorical]
-        # For each feature the input that says that it is missing, -1 as long as it never was.
+        # For each feature the input that indicates a gap, -1 as long as it was never missing.
         self._indicators = [-1] * len(encoder.features)
 
     @property
     def categories(self) -> list[list[Any]]:
-        """For each column of categories, the values that have an input, by code."""
+        """For each column of categories, the values with an input, by code."""
         columns = zip(self._encoder.categories, self._inputs, strict=True)
         return [words.values[: len(inputs)] for words, inputs in columns]
 
@@ -60,12 +60,12 @@ class InputMap:
         categories
             For each column of categories its codes (T, b).
         missing
-            Where features are missing, (n_features, T, b); ``None`` where none is.
+            Where features are missing, (n_features, T, b), or ``None``.
 
         Returns
         -------
         Floats
-            X (T, n_0, b): the numbers, a 1 for each category that has an input, and one for what is missing. Without
+            X (T, n_0, b): the numbers, then a 1 for each category with an input, and for each missing feature. Without
             categories and indicators it is ``numbers`` itself.
         """
         n_minibatches, n_numbers, b = numbers.shape
@@ -83,7 +83,7 @@ class InputMap:
         return X
 
     def first_new(self, rows: Encoded, start: int, stop: int) -> int | None:
-        """Return the first of rows[start:stop] with a category or a gap that has no input; ``None`` for none."""
+        """Return the first of rows[start:stop] with a category or a gap that has no input, or ``None``."""
         found = [
             words.first_beyond(len(inputs), codes[start:stop])
             for codes, inputs, words in zip(rows.categories, self._inputs, self._encoder.categories, strict=True)
@@ -92,7 +92,7 @@ class InputMap:
         return min((start + first for first in found if first is not None), default=None)
 
     def _new_gaps(self, rows: Encoded, start: int, stop: int) -> Iterator[tuple[int, Mask]]:
-        """Yield each feature that is missing for the first time, and in which of rows[start:stop] it is, (n,)."""
+        """Yield each feature that is missing for the first time, and where it is missing in rows[start:stop], (n,)."""
         if rows.missing is None or self._encoder.missing != "mean-indicator":
             return
         for feature, (indicator, missing) in enumerate(zip(self._indicators, rows.missing, strict=True)):
@@ -105,7 +105,7 @@ class InputMap:
         Returns
         -------
         list of str
-            The names of the new inputs. Their weights start as these say.
+            The names of the new inputs. Their initial weights follow from the names.
         """
         names: list[str] = []
         columns = zip(rows.categories, self._inputs, self._encoder.categorical, self._encoder.categories, strict=True)
@@ -120,7 +120,7 @@ class InputMap:
         return names
 
     def add_columns(self) -> None:
-        """Take in the columns that the encoder got since: their numbers come after the others, before the words."""
+        """Add the encoder's new columns. Their numbers come after the other numbers, before categories and gaps."""
         encoder = self._encoder
         n_new = len(encoder.numbers) - self._n_numbers
         self._inputs = [[i + n_new for i in inputs] for inputs in self._inputs]
@@ -147,12 +147,12 @@ class InputMap:
         return StateDict({}, {"inputs": [list(column) for column in self._inputs], "indicators": [*self._indicators]})
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Take a state over; the encoder has exactly the categories that have an input in it.
+        """Restore a state. The encoder must have exactly the categories with an input in it.
 
         Raises
         ------
         CheckpointError
-            If it does not fit the columns and their vocabularies.
+            If the state does not fit the columns and their vocabularies.
         """
         with loading("the inputs of the first layer"):
             self._inputs = [list(map(operator.index, column)) for column in state.values["inputs"]]
@@ -164,16 +164,16 @@ class InputMap:
                 words.has_overflown = len(inputs) > words.limit
                 if len(words) != len(inputs):
                     raise CheckpointError(
-                        f"column {column.name!r} has {len(words)} categories, and {len(inputs)} inputs"
+                        f"column {column.name!r} has {len(words)} categories, but {len(inputs)} inputs"
                     )
             named = sorted(i for i, _ in self._named())
         self.n_inputs = self._n_numbers + len(named)
         if named != list(range(self._n_numbers, self.n_inputs)):
-            raise CheckpointError("the categories and the inputs of the first layer do not belong together")
+            raise CheckpointError("the categories and the inputs of the first layer do not match")
 
     @staticmethod
     def n_named(state: StateDict) -> int:
-        """Return the number of inputs for categories and gaps that a state claims, before anything is made of it."""
+        """Return the number of inputs for categories and gaps in a state, before memory for them is allocated."""
         with loading("the inputs of the first layer"):
             n_categories = sum(map(len, state.values["inputs"]))
             return n_categories + sum(1 for i in state.values.get("indicators", []) if i >= 0)

@@ -1,8 +1,8 @@
 """The network of a job: encoder, scaling and learner as one model.
 
-Two rules need all three. A new category or class grows the network at the start of the minibatch that contains it,
-never earlier, so the weights are a function of the rows alone. And a prediction is made among the classes known
-*before* its minibatch: a class that could not be known is not scored.
+Two rules need all three. First, a new category or class grows the network at the start of its minibatch, never earlier.
+So the weights are a function of the rows alone. Second, a prediction is made among the classes known *before* its
+minibatch. A class that could not be known is not scored.
 """
 
 import itertools
@@ -28,11 +28,11 @@ from stream_bp.preprocessing.vocabulary import Value
 
 __all__ = ["MLPModel", "new_model"]
 
-_OUTPUTS = 1 << 19  # of rows that are learned at once: arrays of them stay in the cache
+_OUTPUTS = 1 << 19  # outputs of all rows in one call of the learner: such arrays stay in the cache
 
 
 class MLPModel:
-    """Turn rows into predictions, learn them, and grow with them.
+    """Turn rows into predictions, learn them, and grow for new categories, classes and columns.
 
     Parameters
     ----------
@@ -41,10 +41,10 @@ class MLPModel:
     output
         ``softmax``, ``sigmoid`` or ``identity``.
     scale_features, scale_target
-        Whether numbers, and the values to predict, are standardised. If not, they are used as they are, and a missing
-        one is 0.
+        Whether to standardise numbers, and the target values. If not, they are used as they are, and a missing number
+        is 0.
     fan_in
-        Expected number of features in a row, which scales the first weights. Default: the number of columns.
+        Expected number of features in a row, which scales the initial weights. Default: the number of columns.
     settings
         Keyword arguments of :class:`~stream_bp.nn.learner.Learner`, except ``inputs``, ``n_outputs`` and ``output``.
     """
@@ -65,7 +65,7 @@ class MLPModel:
         self.output = output
         self.scale_features = scale_features
         self.scale_target = scale_target
-        # A row has its numbers, and one input of each column of categories.
+        # In a row, all numbers are active, and one input of each column of categories.
         self.fan_in = len(encoder.numbers) + len(encoder.categorical) if fan_in is None else fan_in
         self.scaler = Scaler(len(encoder.numbers))
         self.target_scaler = Scaler(len(encoder.targets) if encoder.task == "regression" else 0)
@@ -90,21 +90,21 @@ class MLPModel:
         Parameters
         ----------
         rows
-            A batch of which the rows before ``start`` were learned.
+            A batch. The rows before ``start`` were learned.
         start, stop
-            Which rows; both are boundaries of minibatches.
+            Which rows to learn. Both are boundaries of minibatches.
 
         Yields
         ------
         PredictionBatch
-            Of one or several minibatches, in order. Their grouping does not change the result.
+            One or several minibatches, in order. Their grouping does not change the result.
 
         Raises
         ------
         DivergenceError
             If a loss or a weight is no longer finite.
         DataError
-            If a target has more classes than its output can distinguish, before their minibatch is learned.
+            If a target has more classes than its output can distinguish. Its minibatch is not learned then.
         """
         while start < stop:
             b = min(rows.batch_size, stop - start)
@@ -117,15 +117,16 @@ class MLPModel:
                 yield self._learn(rows, start, end, b)
                 start = end
             if newcomer is not None:
+                # The classes from before: the network grows now, but must not predict a class that it did not know.
                 known = self.classes.known
                 self.grow(rows.rows, start, start + b)
                 yield self._learn(rows, start, start + b, b, known)
                 start += b
 
     def predict(self, rows: Encoded) -> list[Floats]:
-        """Return predictions without learning, as in :class:`PredictionBatch`, each row as if it came next.
+        """Return predictions without learning, as in :class:`PredictionBatch`. Each row is scaled as if it came next.
 
-        A category or a gap that the learner does not know counts as missing.
+        A category or a gap without an input counts as missing.
         """
         missing = None if rows.missing is None else rows.missing[:, None]
         numbers, categories = self.preview(rows.numbers)[None], [codes[None] for codes in rows.categories]
@@ -137,7 +138,7 @@ class MLPModel:
         return list(self.target_scaler.moments().unscale(output[:, None, :])[:, 0])
 
     def preview(self, numbers: Floats) -> Floats:
-        """Scale some rows (n_numbers, n), each as if it came next; a single one into the scaler's own room."""
+        """Scale rows (n_numbers, n), each as if it came next. One row comes in the scaler's own buffer."""
         return self.scaler.preview(numbers) if self.scale_features else unscaled(numbers, self.learner.theta.dtype)
 
     def _learn(
@@ -147,18 +148,20 @@ class MLPModel:
         X = self.inputs.assemble(*rows.tiles(start, stop, b))  # (T, n_0, b)
         y = rows.y[:, start:stop]
         if rows.moments is not None:
-            self.scaler.stand(rows.moments, rows.border(stop))
+            self.scaler.stand(rows.moments, rows.boundary(stop))
         if rows.targets is not None and rows.target_moments is not None:
-            self.target_scaler.stand(rows.target_moments, rows.border(stop))
+            self.target_scaler.stand(rows.target_moments, rows.boundary(stop))
             targets = minibatches(rows.targets, len(y), start, stop, b)
-            return self._learn_values(X, y, targets, rows.target_moments.between(rows.border(start), rows.border(stop)))
+            return self._learn_values(
+                X, y, targets, rows.target_moments.between(rows.boundary(start), rows.boundary(stop))
+            )
         Y, weights = self.classes.one_hot(y.reshape(-1, len(X), b), self.learner.theta.dtype)
         learned = self.learner.learn(X, Y, _unless_all(weights))
         output = learned.output.swapaxes(0, 1).reshape(-1, stop - start)
         return PredictionBatch(y, self.classes.probabilities(output, known), learned.loss.sum(axis=1), learned.count)
 
     def _learn_values(self, X: Floats, y: Floats, Y: Floats, moments: Moments) -> PredictionBatch:
-        """Learn values y (n_targets, n), given also as minibatches (T, n_targets, b), in units of their deviation."""
+        """Learn values y (n_targets, n). ``Y`` (T, n_targets, b) has the same values in units of their deviation."""
         weights = ~np.isnan(y).reshape(len(y), len(X), -1).swapaxes(0, 1)  # (T, n_targets, b)
         learned = self.learner.learn(X, Y, _unless_all(weights))
         values: Floats = learned.output.swapaxes(0, 1).astype(np.float64)
@@ -169,12 +172,12 @@ class MLPModel:
         return PredictionBatch(y, predictions, learned.loss.sum(axis=1), learned.count, unpredicted)
 
     def _first_new(self, rows: Encoded, start: int, stop: int) -> int | None:
-        """Return the first row with a category, a class or a gap that the learner has not grown to."""
+        """Return the first row with a category, a class or a gap that has no input or output yet."""
         found = self.inputs.first_new(rows, start, stop), self.classes.first_new(rows, start, stop)
         return min((first for first in found if first is not None), default=None)
 
     def add_columns(self, columns: Sequence[Column]) -> None:
-        """Add features, which were missing in all rows so far; the initial weights follow from their names."""
+        """Add features, which were missing in all rows so far. Their initial weights follow from their names."""
         at = self.scaler.n
         for column in columns:
             self.encoder.add(column)
@@ -197,13 +200,13 @@ class MLPModel:
         Raises
         ------
         DataError
-            If a target has more classes than its output can distinguish; then nothing was changed.
+            If a target has more classes than its output can distinguish. Nothing changes then.
         """
         refuse_excess(self.encoder, self.output, rows.y[:, start:stop])
         self.learner.grow(self.inputs.grow(rows, start, stop), self.classes.grow(rows.y[:, start:stop]))
 
     def state_dict(self) -> StateDict:
-        """Return everything but the settings; the words of rows that were encoded and not learned are left out."""
+        """Return everything except the settings. Words of rows that were encoded but not learned are left out."""
         state = self.encoder.state_dict()
         state.values |= self.inputs.state_dict().values
         state.values |= {"categories": self.inputs.categories, "labels": self.labels}
@@ -215,36 +218,36 @@ class MLPModel:
 
     @classmethod
     def from_state_dict(cls, state: StateDict, **settings: Any) -> "MLPModel":
-        """Return the model that was saved.
+        """Return the saved model.
 
         Parameters
         ----------
         state
-            What :meth:`state_dict` returned.
+            The result of :meth:`state_dict`.
         settings
-            Those it was made with.
+            The settings that the model was made with.
 
         Raises
         ------
         CheckpointError
-            If the state does not fit together, or not the settings.
+            If the parts of the state do not fit each other, or the settings.
         """
         with loading("the model"):
             encoder = Encoder.from_state_dict(state)
             _refuse_misfits(state, encoder, settings["hidden_layers"])
-            # Those of release 0.1.0 had all their columns from the start.
+            # Models of release 0.1.0 had all their columns from the start.
             fan_in = operator.index(state.values.get("fan_in", len(encoder.features)))
             model = cls(encoder, state.values["output"], fan_in=fan_in, **settings)
         model.load_state_dict(state)
         return model
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Take a state over; the model learned nothing yet, and its encoder is already that of the state.
+        """Restore a state. The model has learned nothing yet, and its encoder already has this state.
 
         Raises
         ------
         CheckpointError
-            If the state is not that of such a model.
+            If the state does not fit such a model.
         """
         with loading("the model"):
             self.inputs.load_state_dict(state)
@@ -255,7 +258,7 @@ class MLPModel:
 
     @property
     def description(self) -> str:
-        """The sizes of the layers, as ``layers 9-32-2``; ? before the first class."""
+        """The sizes of the layers, as ``layers 9-32-2``, with ``?`` before the first class."""
         return f"layers {'-'.join(str(n or '?') for n in self.learner.network.layer_sizes)}"
 
     @property
@@ -264,27 +267,27 @@ class MLPModel:
         return self.learner.weights_sha256
 
     def counters(self) -> dict[str, float]:
-        """Return the step k, and the learning rate η of the next one."""
+        """Return the step k, and the learning rate η of the next step."""
         return {"step": self.learner.step, "learning_rate": self.learner.learning_rate}
 
     def layers(self) -> list[dict[str, float]]:
-        """Return the size of δ and of the gradient, layer by layer."""
+        """Return the sizes of δ and of the gradient, layer by layer."""
         return self.learner.diagnostics.report()
 
     @property
     def labels(self) -> list[list[Value]]:
-        """For each target of a classification, the classes the learner knows, by code."""
+        """For each target of a classification, the learned classes, by code."""
         return self.classes.labels
 
 
 def _refuse_misfits(state: StateDict, encoder: Encoder, hidden_layers: Sequence[int]) -> None:
-    """Refuse weights whose sizes contradict the rest, before any memory of these sizes is allocated."""
+    """Refuse weights whose sizes contradict the rest, before memory for them is allocated."""
     output, labels = state.values["output"], state.values["labels"]
     outputs = {"identity"} if encoder.task == "regression" else {"softmax", "sigmoid"}
     if output not in outputs:
-        raise CheckpointError(f"output {output!r} does not go with {encoder.task}")
+        raise CheckpointError(f"output {output!r} does not fit a {encoder.task}")
     if output == "sigmoid" and any(len(known) > 2 for known in labels):
-        raise CheckpointError("a sigmoid output tells two classes apart, and there are more")
+        raise CheckpointError("a sigmoid output distinguishes two classes, but a target has more")
     n_inputs = len(encoder.numbers) + InputMap.n_named(state)
     n_outputs = sum(map(len, labels)) if output == "softmax" else len(encoder.targets)
     sizes = (n_inputs, *hidden_layers, n_outputs)
@@ -296,9 +299,9 @@ def _refuse_misfits(state: StateDict, encoder: Encoder, hidden_layers: Sequence[
 
 
 def _in_unit(y: Floats, moments: Moments) -> tuple[Floats, Mask | None]:
-    """Return which values y (n_targets, n) can be scored, NaN for the others, and where those are.
+    """Return the values y (n_targets, n) that can be scored, with NaN for the others, and where those others are.
 
-    Before the first target of all there is no unit to predict in.
+    Before its first value, a target has no unit to predict in.
     """
     has_unit = moments.count[:, :-1, None] > 0  # (n_targets, T, 1)
     tiles = y.reshape(len(y), has_unit.shape[1], -1)
@@ -307,12 +310,12 @@ def _in_unit(y: Floats, moments: Moments) -> tuple[Floats, Mask | None]:
 
 
 def _unless_all(weights: Mask) -> Mask | None:
-    """Return None where nothing is missing: this saves the learner a product."""
+    """Return None where nothing is missing. This saves the learner a product."""
     return None if weights.all() else weights
 
 
 def new_model(config: JobConfig, encoder: Encoder) -> MLPModel:
-    """Return an untrained model for a job, its output function chosen where the settings say ``auto``."""
+    """Return an untrained model for a job. If the settings say ``auto``, its output function is chosen here."""
     output = config.output
     if output == "auto":
         several = len(encoder.targets) > 1

@@ -16,14 +16,14 @@ def restore_model(snapshot: Snapshot, backend: str | None = None) -> MLPModel:
     Parameters
     ----------
     snapshot
-        What was loaded.
+        The loaded checkpoint.
     backend
-        Backend to compute with. Default: the one that it was learned with.
+        Backend to compute with. Default: the one it was trained with.
 
     Raises
     ------
     CheckpointError
-        If it does not fit together.
+        If the parts of the checkpoint do not fit each other.
     """
     config = saved_config(snapshot)
     settings = config.model_copy(update={"backend": backend or config.backend}).model_settings
@@ -32,12 +32,12 @@ def restore_model(snapshot: Snapshot, backend: str | None = None) -> MLPModel:
 
 
 def model_state(snapshot: Snapshot) -> StateDict:
-    """Return the state of the model in a checkpoint; a CheckpointError if there is none."""
+    """Return the state of the model in a checkpoint. Raise a CheckpointError if there is none."""
     return StateDict(snapshot.tensors, snapshot.state).nested("model", prefix="")
 
 
 def restore_evaluation(snapshot: Snapshot) -> PrequentialEvaluator:
-    """Return the evaluation in a checkpoint; a CheckpointError if it does not fit together."""
+    """Return the evaluation in a checkpoint. Raise a CheckpointError if its parts do not fit."""
     with fitting():
         evaluation = PrequentialEvaluator.from_state_dict(
             StateDict(snapshot.tensors, snapshot.state).nested("evaluation")
@@ -45,5 +45,5 @@ def restore_evaluation(snapshot: Snapshot) -> PrequentialEvaluator:
         columns, rest = snapshot.state["model"]["columns"], snapshot.state["evaluation"]
         found, expected = (rest["task"], rest["n_targets"]), (columns["task"], len(columns["targets"]))
         if found != expected:
-            raise CheckpointError(f"the evaluation is of {found} targets, expected {expected}")
+            raise CheckpointError(f"the evaluation: expected task and targets {expected}, found {found}")
         return evaluation

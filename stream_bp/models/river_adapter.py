@@ -1,7 +1,7 @@
-"""A model of somebody else as the learner of a job: any River classifier or regressor, or a pipeline that ends in one.
+"""A River model as the learner of a job: any classifier or regressor, or a pipeline that ends in one.
 
-Rows are handed to it one by one, however the job cuts its minibatches: predicted, scored, learned. It cannot be
-resumed: what it holds can be saved by a pickle alone, and none of those enters a checkpoint.
+Rows are predicted, scored and learned one by one, whatever the size of a minibatch. The job cannot be resumed. Only a
+pickle could save the state of such a model, and a checkpoint never contains a pickle.
 """
 
 import contextlib
@@ -25,13 +25,13 @@ from stream_bp.preprocessing.vocabulary import Value
 __all__ = ["RiverAdapter", "refuse_settings"]
 
 Answer: TypeAlias = Mapping[Any, float] | float | None
-"""Probabilities by label, or a value; None or {} where nothing is predicted."""
+"""Probabilities by label, or a value. None or {} means no prediction."""
 
 _LONGEST = 120  # characters of a model's own description
 
 
 def refuse_settings(config: JobConfig) -> None:
-    """Refuse settings that would mean nothing.
+    """Refuse settings that have no effect on a River model.
 
     Raises
     ------
@@ -40,27 +40,26 @@ def refuse_settings(config: JobConfig) -> None:
     """
     for name in NETWORK:
         if name in config.model_fields_set:
-            raise ConfigError(f"{name} is a setting of the network; leave it out where another model is given")
+            raise ConfigError(f"{name} is a setting of the network; leave it out if you give another model")
 
 
 class RiverAdapter:
-    """A River estimator with the surface that a job asks of its model (:class:`~stream_bp.models.base.StreamModel`).
+    """A River estimator with the interface of a job's model (:class:`~stream_bp.models.base.StreamModel`).
 
-    It is given numbers as float, booleans as bool, categories as str and labels as they stand in the source; what is
-    missing is left out of the row, and so is a category beyond those that a column has room for. A column of times is
-    given as its parts.
+    It receives numbers as float, booleans as bool, categories as str, and labels as in the source. A column of times
+    becomes its parts. Missing values are left out of the row. So are categories for which a column has no room.
 
     Parameters
     ----------
     encoder
         Columns and vocabularies.
     estimator
-        A classifier or a regressor, as the task asks. It is learned in place.
+        A classifier or a regressor, depending on the task. It is trained in place.
 
     Raises
     ------
     ConfigError
-        If it is of another kind, or there are several targets.
+        If the estimator is of another kind, or there are several targets.
     """
 
     is_resumable = False
@@ -74,21 +73,22 @@ class RiverAdapter:
         if not isinstance(estimator, kind):
             found = type(estimator).__name__ if not isinstance(estimator, base.Base) else self.description
             raise ConfigError(
-                f"the model is {found}, and a {encoder.task} takes a River {kind.__name__.lower()} (or a pipeline that "
-                "ends in one); give such a model, or another task"
+                f"the model is {found}, but a {encoder.task} needs a River {kind.__name__.lower()}, or a pipeline with "
+                "one at its end"
             )
         if len(encoder.targets) > 1:
-            raise ConfigError(f"{self.description} predicts one target, and there are {len(encoder.targets)}; name one")
+            raise ConfigError(f"{self.description} predicts one target, found {len(encoder.targets)}; name one")
         self._rows = 0
         self._batch_size = 1
-        # Classes met so far; of a regression, whether there was a target. It goes by rows learned, not rows read ahead.
+        # Number of classes so far, or 1 after the first target of a regression. It counts learned rows only, not rows
+        # that were read ahead.
         self._known = 0
         self._codes: dict[Value, int] = {}
         self._predict = self._probabilities if encoder.task == "classification" else self._value
 
     @property
     def description(self) -> str:
-        """What the estimator calls itself, as ``StandardScaler | LogisticRegression``."""
+        """The estimator's own description, as ``StandardScaler | LogisticRegression``."""
         words = " ".join(str(self.estimator).split())
         return words if len(words) <= _LONGEST else f"{words[: _LONGEST - 1]}…"
 
@@ -98,10 +98,10 @@ class RiverAdapter:
             self.encoder.add(column)
 
     def on_drift(self, how: str) -> None:
-        """Do nothing: settings that ask for it are refused."""
+        """Do nothing. Settings that ask for a reaction are refused."""
 
     def counters(self) -> dict[str, float]:
-        """Return nothing: whether it counts steps is not known."""
+        """Return nothing: a River model need not count steps."""
         return {}
 
     def layers(self) -> list[dict[str, float]]:
@@ -109,83 +109,83 @@ class RiverAdapter:
         return []
 
     def state_dict(self) -> StateDict:
-        """Refuse.
+        """Refuse to save.
 
         Raises
         ------
         CheckpointError
             Always.
         """
-        raise CheckpointError(f"{self.description} cannot be saved: it is not ours, and nothing is pickled")
+        raise CheckpointError(f"{self.description} cannot be saved: only a pickle could, and checkpoints contain none")
 
     def preparation(self, batch_size: int) -> Callable[[Any], Encoded]:
-        """Return what encodes the rows that come next; so many count as a minibatch, and nothing else depends on it."""
+        """Return the function that encodes the next rows. Only the count of minibatches depends on ``batch_size``."""
         self._batch_size = batch_size
         return self.encoder.encode
 
     def learn(self, rows: Encoded, start: int, stop: int) -> Iterator[PredictionBatch]:
-        """Predict, then learn, each row of rows[start:stop] for itself.
+        """Predict, then learn, each row of rows[start:stop].
 
         Parameters
         ----------
         rows
             Encoded rows.
         start, stop
-            Which of them.
+            Which rows.
 
         Yields
         ------
         PredictionBatch
-            Up to each row that brings a new class, and to the last one. The loss is the network's: there is none.
-            A row without a target is predicted, and neither scored nor learned. Nothing is predicted for a row where
-            the estimator says nothing, or a label not met so far; nothing is scored before the first target.
+            The rows up to each new class, then those up to the end. The loss is that of the network, so there is none.
+            A row without a target is predicted, but neither scored nor learned. A row has no prediction if the
+            estimator gives none, or a label not seen so far. Nothing is scored before the first target.
 
         Raises
         ------
         DataError
-            If the estimator fails, whose own error is its cause; what was learned before is yielded first.
+            If the estimator fails. Its own error is the cause. The rows learned before are yielded first.
         DivergenceError
-            If it predicts what is not a finite number.
+            If a prediction is not finite.
         """
         y = rows.y[:, start:stop]
         n = y.shape[1]
         codes: Ints = np.where(np.isnan(y[0]), -1, 0) if self.encoder.task == "regression" else y[0]
-        told = self._told(rows, start, stop)
-        told_rows = 0
-        for border in self._borders(codes):
+        predicted = self._predict_and_learn(rows, start, stop)
+        n_done = 0
+        for boundary in self._boundaries(codes):
             answers: list[Answer] = []
             failure: StreamBPError | None = None
-            try:  # what was told before a failure stays in the list
-                answers.extend(itertools.islice(told, border - told_rows))
+            try:  # rows predicted before a failure stay in the list, so they still count
+                answers.extend(itertools.islice(predicted, boundary - n_done))
             except StreamBPError as error:
                 failure = error
-            end = told_rows + len(answers)
-            # A minibatch counts once its last row is told.
+            end = n_done + len(answers)
+            # A minibatch counts after its last row.
             b = self._batch_size
             whole = -(-end // b) if end == n else end // b
-            loss = np.zeros(whole - told_rows // b)
-            yield PredictionBatch(*self._scored(y[:, told_rows:end], answers), loss, loss)
+            loss = np.zeros(whole - n_done // b)
+            yield PredictionBatch(*self._scored(y[:, n_done:end], answers), loss, loss)
             if failure is not None:
                 raise failure
-            self._know(int(codes[told_rows:end].max()) + 1)
-            told_rows = end
+            self._know(int(codes[n_done:end].max()) + 1)
+            n_done = end
 
-    def _borders(self, codes: Ints) -> list[int]:
-        """Return the end of each stretch of rows in which nothing new is met, but for its last row."""
+    def _boundaries(self, codes: Ints) -> list[int]:
+        """Return the end of each stretch of rows. Only the last row of a stretch may bring a new class."""
         highest = np.maximum.accumulate(np.maximum(codes, self._known - 1))
         newcomers = np.flatnonzero(np.diff(highest, prepend=self._known - 1)) + 1
         return sorted({*newcomers.tolist(), len(codes)})
 
     def _know(self, known: int) -> None:
-        """Know so many classes from now on, if they are more than before."""
+        """Set the number of known classes, if it is larger than before."""
         if known <= self._known:
             return
         self._known = known
         if self.encoder.labels:
             self._codes = {label: code for code, label in enumerate(self.encoder.labels[0].values[:known])}
 
-    def _told(self, rows: Encoded, start: int, stop: int) -> Iterator[Answer]:
-        """Predict a row, then learn it; then the next."""
+    def _predict_and_learn(self, rows: Encoded, start: int, stop: int) -> Iterator[Answer]:
+        """Predict each row, then learn it."""
         for x, y in zip(self._features(rows, start, stop), self._targets(rows, start, stop), strict=True):
             with self._blamed():
                 answer = self._predict(x)
@@ -195,7 +195,7 @@ class RiverAdapter:
             yield answer
 
     def _features(self, rows: Encoded, start: int, stop: int) -> Iterator[dict[str, Any]]:
-        """Yield rows as River takes them, columns in the order of the source."""
+        """Yield rows as River takes them, with columns in the order of the source."""
         numbers = iter(rows.numbers[:, start:stop].tolist())
         codes = iter(codes[start:stop].tolist() for codes in rows.categories)
         words = iter(self.encoder.categories)
@@ -207,7 +207,7 @@ class RiverAdapter:
                 columns.append([met[code] if code >= 0 else None for code in next(codes)])
                 names.append(column.name)
                 continue
-            # River's encoders tell a boolean from a number by its type.
+            # River's encoders distinguish booleans from numbers by their type.
             kind = bool if column.kind == "bool" else float
             for name in column.inputs:
                 columns.append([kind(value) if value == value else None for value in next(numbers)])  # noqa: PLR0124
@@ -216,7 +216,7 @@ class RiverAdapter:
             yield {name: value for name, value in zip(names, values, strict=True) if value is not None}
 
     def _targets(self, rows: Encoded, start: int, stop: int) -> list[Any]:
-        """Return labels or values as they stand in the source, None where missing."""
+        """Return labels or values as in the source, None where missing."""
         targets = rows.y[0, start:stop].tolist()
         if self.encoder.task == "regression":
             return [None if math.isnan(value) else value for value in targets]
@@ -226,11 +226,13 @@ class RiverAdapter:
     def _probabilities(self, x: dict[str, Any]) -> Answer:
         try:
             shares = self.estimator.predict_proba_one(x) or {}
-        except NotImplementedError:  # so River says that a classifier knows labels alone
+        except NotImplementedError:  # River's sign that a classifier has labels but no probabilities
             self._predict = self._label
             return self._label(x)
         if not all(map(math.isfinite, shares.values())):
-            raise DivergenceError(f"{self._here}: a probability is not finite; scale its inputs, or lower its rate")
+            raise DivergenceError(
+                f"{self._here}: a probability is not finite; scale its inputs, or lower its learning rate"
+            )
         return shares
 
     def _label(self, x: dict[str, Any]) -> Answer:
@@ -249,17 +251,17 @@ class RiverAdapter:
 
     @contextlib.contextmanager
     def _blamed(self) -> Iterator[None]:
-        """Turn whatever the estimator raises into one line that names it and the row."""
+        """Turn any error of the estimator into one line that names it and the row."""
         try:
             yield
         except (StreamBPError, MemoryError):
             raise
         except Exception as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-            raise DataError(f"{self._here} failed: {reason}; mend the model, or what it is given") from error
+            raise DataError(f"{self._here} failed: {reason}; fix the model, or its input") from error
 
     def _scored(self, y: Array, answers: list[Answer]) -> tuple[Array, list[Floats]]:
-        """Return what to compare, and the predictions, of rows in which no new class was met."""
+        """Return the targets and the predictions of rows without a new class."""
         if self.encoder.task == "regression":
             values = np.array([math.nan if answer is None else answer for answer in answers], np.float64)
             # Before the first target there is no unit to predict in: such a row is not scored.
@@ -269,7 +271,7 @@ class RiverAdapter:
         return y, [np.array(columns, np.float64).reshape(len(answers), self._known).T]
 
     def _column(self, answer: Any) -> list[float]:
-        """Return the probability of each class met so far, NaN where the estimator's own choice is none of them."""
+        """Return the probability of each class so far, or NaN where the most probable label is not among them."""
         chosen = self._codes.get(max(answer, key=answer.get)) if answer else None
         if chosen is None:
             return [math.nan] * self._known
@@ -277,7 +279,8 @@ class RiverAdapter:
         for label, share in answer.items():
             if (code := self._codes.get(label)) is not None:
                 column[code] = share
-        # Among equals River takes the one that the estimator names first, and the evaluation the first that was met.
+        # Among equals, River takes the label that the estimator names first, but the evaluation takes the lowest code.
+        # The next larger number makes both agree.
         if column.index(max(column)) != chosen:
             column[chosen] = math.nextafter(column[chosen], math.inf)
         return column

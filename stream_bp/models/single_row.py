@@ -1,7 +1,7 @@
 """Predict and learn one row at a time, without computing anything twice.
 
-A row that is predicted and then learned is propagated once: the intermediate results stay in the buffers of learner and
-scaler until the weights change. The arithmetic is bit for bit that of minibatches of one row.
+A row that is predicted and then learned is propagated once. The intermediate results stay in the buffers of learner and
+scaler until the weights change. The bits are those of minibatches of one row.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from stream_bp.nn.reproducibility import single_thread
 
 __all__ = ["SingleRowLearner"]
 
-# Parameters from which on the BLAS may take a second thread for a row, and then end in other bits than a job's.
+# From so many parameters on, the BLAS may use a second thread for a row, and its bits would differ from a job's.
 _WIDE = 5_000
 
 
@@ -25,7 +25,7 @@ class SingleRowLearner:
     Parameters
     ----------
     model
-        The model that predicts and learns. After it has grown, or has learned in another way, a new object is needed.
+        The model that predicts and learns. Make a new object after it has grown, or has learned in another way.
     """
 
     def __init__(self, model: MLPModel) -> None:
@@ -58,8 +58,8 @@ class SingleRowLearner:
         Returns
         -------
         list of float
-            ŷ: a probability of each class (of the second, under a sigmoid), or the value in the target's own unit;
-            empty before the first class is known.
+            ŷ: a probability of each class (of the second, under a sigmoid), or the value in the target's own unit.
+            Empty before the first class is known.
 
         Raises
         ------
@@ -76,26 +76,23 @@ class SingleRowLearner:
             if not self._learner.n_outputs:
                 return []
             output = self._learner.propagate(X)[:, 0].tolist()
-        # Where one of them is not a number none is, after a softmax.
+        # One output is enough: after a softmax, all are NaN if one is.
         if not -np.inf < output[0] < np.inf:
-            raise DivergenceError(
-                f"the prediction is not finite after step {self._learner.step}; the learner blew up: lower the "
-                "learning rate, or bound the gradient with clip_norm"
-            )
+            raise DivergenceError.of(f"the prediction is not finite after step {self._learner.step}")
         if self._is_regression:
             mean, deviation = self._unit
             return [mean + output[0] * deviation]
         return output
 
     def learn_class(self, code: int, weight: float = 1.0) -> None:
-        """Learn the row that :meth:`propagate` was last given.
+        """Learn the row that :meth:`propagate` last received.
 
         Parameters
         ----------
         code
-            Of its class.
+            Code of its class.
         weight
-            What its loss is multiplied by.
+            Factor of its loss.
         """
         if self._model.output == "sigmoid":
             self._Y[0] = code == 1
@@ -106,7 +103,7 @@ class SingleRowLearner:
         self._learn(weight)
 
     def learn_value(self, value: float, weight: float = 1.0) -> None:
-        """Learn the row that :meth:`propagate` was last given; ``value`` is in the target's own unit."""
+        """Learn the row that :meth:`propagate` last received. ``value`` is in the target's own unit."""
         scaler, target = self._model.target_scaler, np.array([[value]])
         scaled = scaler.preview(target)
         scaler.accept()
@@ -116,7 +113,7 @@ class SingleRowLearner:
         self._learn(weight)
 
     def pass_by(self) -> None:
-        """Take in the features of the row that :meth:`propagate` was last given, which has no target."""
+        """Count the row that :meth:`propagate` last received in the scaling. It has no target."""
         if self._model.scale_features:
             self._model.scaler.accept()
         self._learner.rows += 1

@@ -1,10 +1,10 @@
 """The numeric core: forward, backward and update of a network, in NumPy alone.
 
-:class:`Learner` is the network. :class:`Scaler` standardises its inputs. What a learner may be made of is in
-:data:`ACTIVATIONS`, :data:`LOSSES`, :data:`OPTIMIZERS`, :data:`SCHEDULES` and :data:`BACKENDS`; each has a method
-``register``, which takes a subclass of :class:`Activation`, :class:`Loss` or :class:`Optimizer`, or a decay.
+:class:`Learner` is the network, and :class:`Scaler` standardises its inputs. Five registries hold the choices:
+:data:`ACTIVATIONS`, :data:`LOSSES`, :data:`OPTIMIZERS`, :data:`SCHEDULES` and :data:`BACKENDS`. Add your own with
+``register``: a subclass of :class:`Activation`, :class:`Loss` or :class:`Optimizer`, or a decay function.
 
-What it exports is listed in ``__init__.pyi``, and imported when it is asked for.
+The exports are listed in ``__init__.pyi``. Each is imported at its first use.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""Activation functions ψ of the hidden layers: in place forward, and ψ′ from the layer's own output (§5.6).
+"""Activation functions ψ of the hidden layers (§5.6): ψ in place, and ψ′ from the layer's own output.
 
 | name     | ψ(a)             | ψ′ from z = ψ(a)      | saturates |
 |----------|------------------|-----------------------|-----------|
@@ -7,8 +7,8 @@
 | tanh     | tanh a           | 1 - z²                | yes       |
 | identity | a                | 1                     | no        |
 
-The source's eq. 56 has the two values of the ReLU derivative the wrong way round; at a = 0 it is 0 here. Where ψ
-saturates, δ shrinks from layer to layer towards the input: the vanishing gradient.
+Eq. 56 of the source swaps the two values of the ReLU derivative. Here ψ′(0) = 0 for ReLU. Where ψ saturates, δ shrinks
+from layer to layer towards the input. This is the vanishing gradient.
 """
 
 from abc import ABC, abstractmethod
@@ -25,7 +25,7 @@ __all__ = ["ACTIVATIONS", "Activation", "Identity", "ReLU", "Scratch", "Sigmoid"
 
 @dataclass(slots=True)
 class Scratch:
-    """Room for the intermediate values of one layer, made once: a step allocates nothing.
+    """Work room for the intermediate values of one layer. It is allocated once, so a step allocates nothing.
 
     Parameters
     ----------
@@ -47,22 +47,43 @@ class Scratch:
 
 
 class Activation(ABC):
-    """ψ and ψ′, elementwise and in place."""
+    """An activation function ψ and its derivative ψ′, elementwise and in place.
+
+    Derive from it to add your own to :data:`ACTIVATIONS`.
+    """
 
     gain = 1.0
-    """Variance of a starting weight times its fan-in (He: 2 for ReLU; Glorot: 1)."""
+    """Variance of an initial weight times its fan-in: 2 for ReLU (He), 1 otherwise (Glorot)."""
 
     @abstractmethod
     def forward(self, a: Floats, scratch: Scratch) -> None:
-        """Replace a by ψ(a), shape (n_l, b)."""
+        """Replace a by ψ(a).
+
+        Parameters
+        ----------
+        a
+            Shape (n_l, b), overwritten.
+        scratch
+            Work room of the layer.
+        """
 
     @abstractmethod
     def backward(self, delta: Floats, z: Floats, scratch: Scratch) -> None:
-        """Multiply δ by ψ′, taken from the layer's output z; all of shape (n_l, b) (eq. 52)."""
+        """Multiply δ by ψ′ (eq. 52), computed from the layer's output z.
+
+        Parameters
+        ----------
+        delta
+            Shape (n_l, b), overwritten.
+        z
+            ψ(a), same shape.
+        scratch
+            Work room of the layer.
+        """
 
 
 class ReLU(Activation):
-    """max(a, 0)."""
+    """The rectifier max(a, 0)."""
 
     gain = 2.0
 
@@ -78,7 +99,7 @@ class ReLU(Activation):
 
 
 class Sigmoid(Activation):
-    """1 / (1 + exp(-a))."""
+    """The logistic function 1 / (1 + exp(-a))."""
 
     def forward(self, a: Floats, scratch: Scratch) -> None:
         """Replace a by 1 / (1 + exp(-a))."""
@@ -92,7 +113,7 @@ class Sigmoid(Activation):
 
 
 class Tanh(Activation):
-    """tanh(a)."""
+    """The hyperbolic tangent tanh(a)."""
 
     def forward(self, a: Floats, scratch: Scratch) -> None:
         """Replace a by tanh(a)."""
@@ -106,25 +127,25 @@ class Tanh(Activation):
 
 
 class Identity(Activation):
-    """a itself: a linear layer."""
+    """The identity: a linear layer."""
 
     def forward(self, a: Floats, scratch: Scratch) -> None:
-        """Leave a as it is."""
+        """Leave a unchanged."""
 
     def backward(self, delta: Floats, z: Floats, scratch: Scratch) -> None:
-        """Leave δ as it is."""
+        """Leave δ unchanged."""
 
 
 ACTIVATIONS: Choices[Activation] = choices.ACTIVATIONS
-"""The activation functions by name; :meth:`~stream_bp.choices.Choices.register` adds one."""
+"""Activation functions by name. :meth:`~stream_bp.choices.Choices.register` adds one."""
 
 
 def sigmoid(a: Floats, out: Floats) -> None:
-    """Write 1 / (1 + exp(-a)) to ``out``; ``a`` and ``out`` may be the same array.
+    """Write 1 / (1 + exp(-a)) to ``out``. ``a`` and ``out`` may be the same array.
 
     Notes
     -----
-    Written as ½ (1 + tanh(a/2)), which cannot overflow at any a.
+    It is computed as ½ (1 + tanh(a/2)), which cannot overflow.
     """
     np.multiply(a, 0.5, out=out)
     np.tanh(out, out=out)

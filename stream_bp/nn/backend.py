@@ -1,4 +1,4 @@
-"""What a learner asks of what computes."""
+"""The interface between a learner and the backend that computes for it."""
 
 import math
 from collections.abc import Callable
@@ -20,12 +20,12 @@ __all__ = ["BACKENDS", "Backend", "UpdateConfig"]
 
 @dataclass(frozen=True, slots=True)
 class UpdateConfig:
-    """How a network computes and learns, by the names of the command line.
+    """How a network computes and learns. Names are those of the command line.
 
     Attributes
     ----------
     activation, output, optimizer
-        ψ, g with its loss, and the update.
+        Names of ψ, of g with its loss, and of the update.
     schedule
         Step t → η⁽ᵗ⁾.
     clip_norm
@@ -33,7 +33,7 @@ class UpdateConfig:
     weight_decay
         λ.
     restarted
-        The step at which the optimiser began with empty slots.
+        The step at which the optimiser last started with empty slots.
     """
 
     activation: str
@@ -56,14 +56,14 @@ class UpdateConfig:
         clip_norm: float | None,
         weight_decay: float,
     ) -> Self:
-        """Return a rule whose names and rate were checked.
+        """Check the settings and return the configuration.
 
         Parameters
         ----------
         activation, output, optimizer, clip_norm, weight_decay
-            As they are kept.
+            The attributes of the same name.
         learning_rate
-            η, > 0; ``None`` takes the optimiser's default for the loss.
+            η, > 0. ``None`` takes the optimiser's default for the loss.
         schedule
             Its name, ``decay_steps`` and ``warmup_steps``.
 
@@ -76,6 +76,7 @@ class UpdateConfig:
         LOSSES.pick(output)
         rule = OPTIMIZERS.pick(optimizer)
         SCHEDULES.pick(schedule[0])
+        # Squared error curves more than the cross-entropies, so it has its own default (see nn.optimizers.SGD).
         default = rule.default_learning_rate_of_values if output == "identity" else rule.default_learning_rate
         rate = default if learning_rate is None else learning_rate
         if not 0 < rate < math.inf:
@@ -87,48 +88,56 @@ class UpdateConfig:
 
 
 class Backend(Protocol):
-    """What a learner asks for. The arrays are of the learner's dtype, samples are columns."""
+    """The computations that a learner needs. Arrays have the learner's dtype, and samples are columns."""
 
     def predict(self, X: Floats) -> Floats:
-        """Return ŷ (n_K, n) of rows (n_0, n); no room is kept for their number."""
+        """Return ŷ (n_K, n) of rows (n_0, n). No buffers are kept for their number."""
 
     def propagate(self, X: Floats) -> Floats:
-        """Return ŷ (n_K, b) of a minibatch, in room that the next one of this width takes; what is between is kept."""
+        """Return ŷ (n_K, b) of a minibatch, and keep the intermediate values.
+
+        The result is a buffer. The next minibatch of the same width overwrites it.
+        """
 
     def propagate_row(self, x: Floats, row: NextRow) -> Floats:
-        """Scale a row x (n_0, 1), float64, as if it came next, and return its ŷ (n_K, 1), as :meth:`propagate` does."""
+        """Scale a row x (n_0, 1), float64, as if it came next, and propagate it.
+
+        Returns ŷ (n_K, 1), as :meth:`propagate` does.
+        """
 
     def backward(self, Y: Floats, mask: Floats | None, step: int) -> None:
         """Write the gradient sum of the minibatch that was propagated last, given its targets (n_K, b)."""
 
     def apply(self, count: float, step: int) -> None:
-        """Change θ by the gradient sum over so many rows."""
+        """Change θ by the gradient sum over ``count`` rows."""
 
     def learn_propagated(self, Y: Floats, mask: Floats | None, step: int) -> None:
-        """Learn the minibatch that was propagated last, all of whose targets (n_K, b) are there."""
+        """Learn the minibatch that was propagated last. None of its targets (n_K, b) is missing."""
 
     def learn(
         self, X: Floats, Y: Floats, masks: Floats | None, counts: Floats, *, step: int, a: Floats, y_hat: Floats
     ) -> int:
-        """Predict, then learn, T minibatches in turn; one without a target is no step.
+        """Predict, then learn, T minibatches in turn. A minibatch without a target is not a step.
 
         Parameters
         ----------
         X, Y
-            (T, n_0, b), (T, n_K, b).
-        masks, counts
-            What δ is multiplied by, (T, n_K or 1, b) or ``None``; rows with a target, (T,).
+            Inputs (T, n_0, b) and targets (T, n_K, b).
+        masks
+            Factors of δ, (T, n_K or 1, b), or ``None``.
+        counts
+            Rows with a target, (T,).
         step
-            t of the first.
+            t of the first minibatch.
         a, y_hat
             Receive a⁽ᴷ⁾ and ŷ from before each update, (T, n_K, b).
 
         Returns
         -------
         int
-            t after the last.
+            t after the last minibatch.
         """
 
 
 BACKENDS: Choices[Callable[..., Backend]] = choices.BACKENDS
-"""The backends by name. The compiled one imports Numba when it is asked for."""
+"""Backends by name. Numba is imported when ``compiled`` is first used."""

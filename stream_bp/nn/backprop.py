@@ -1,9 +1,10 @@
-"""Forward (eq. 1-7) and backward (eq. 29-54), side by side, on buffers made once for each minibatch width.
+"""The forward pass (eq. 1-7) and the backward pass (eq. 29-54), on buffers for one minibatch width.
 
-Samples are columns. Z⁽⁰⁾ = (X, 1) and every Z⁽ˡ⁾, l < K, is (n_l + 1, b) with a last row of ones that is never
-written again, so that A⁽ˡ⁾ = W⁽ˡ⁾ Z⁽ˡ⁻¹⁾ is one matrix product and the bias needs no code of its own. Three slips
-of the source are mended: z⁽⁰⁾ carries its 1 too (eq. 7), δ⁽ˡ⁻¹⁾ takes ψ′ of layer l-1 (Algorithm 1 has l), and no
-δ⁽⁰⁾ is made.
+Samples are columns. Z⁽⁰⁾ = (X, 1). Every Z⁽ˡ⁾, l < K, is (n_l + 1, b), and its last row of ones is never overwritten.
+So A⁽ˡ⁾ = W⁽ˡ⁾ Z⁽ˡ⁻¹⁾ is one matrix product, bias included.
+
+Three slips of the source are corrected. The input z⁽⁰⁾ has its 1, too (eq. 7). The step to δ⁽ˡ⁻¹⁾ takes ψ′ of layer l-1
+(Algorithm 1 has l). There is no δ⁽⁰⁾.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ __all__ = ["Buffers", "backward", "forward"]
 
 
 class Buffers:
-    """The arrays that one minibatch of width b needs between its forward and its backward pass.
+    """The arrays that a minibatch of width b needs between its forward and its backward pass.
 
     Parameters
     ----------
@@ -32,7 +33,7 @@ class Buffers:
     Attributes
     ----------
     Z0 : Floats
-        Room for Z⁽⁰⁾, (n_0 + 1, b), last row 1.
+        Buffer for Z⁽⁰⁾, (n_0 + 1, b), last row 1.
     Z : list of Floats
         Z⁽¹⁾ … Z⁽ᴷ⁻¹⁾, each (n_l + 1, b), last row 1.
     hidden : list of Floats
@@ -42,13 +43,13 @@ class Buffers:
     scratch : list of Scratch
         Work room of the hidden layers.
     a, output : Floats
-        Room for a⁽ᴷ⁾ and ŷ, each (n_K, b).
+        Buffers for a⁽ᴷ⁾ and ŷ, each (n_K, b).
     row : Floats
         Work room (1, b) of the output function.
 
     Notes
     -----
-    A partial minibatch has buffers of its own width: a slice of wider ones would not be contiguous.
+    A short minibatch gets buffers of its own width. A slice of wider ones would not be contiguous.
     """
 
     def __init__(self, network: ParameterLayout, b: int, dtype: np.dtype[np.floating]) -> None:
@@ -103,13 +104,13 @@ def backward(
     W
         W⁽¹⁾ … W⁽ᴷ⁾.
     inner
-        The transposes of W⁽²⁾ … W⁽ᴷ⁾ without their bias columns, as views (the constant 1 has derivative 0).
+        Transposes of W⁽²⁾ … W⁽ᴷ⁾ without their bias columns, as views. The constant 1 has derivative 0.
     Z0
         Z⁽⁰⁾, as given to :func:`forward`.
     buffers
-        Holds Z⁽ˡ⁾ and, in ``delta[-1]``, δ⁽ᴷ⁾; receives Δ⁽ᴷ⁻¹⁾ … Δ⁽¹⁾.
+        Holds Z⁽ˡ⁾ and, in ``delta[-1]``, δ⁽ᴷ⁾. It receives Δ⁽ᴷ⁻¹⁾ … Δ⁽¹⁾.
     grad
-        Receives Σ over the minibatch of ∂L/∂W⁽ˡ⁾, the shapes of ``W``: ñ times eq. 30 and 54.
+        Receives Σ ∂L/∂W⁽ˡ⁾ over the minibatch, in the shapes of ``W``: ñ times eq. 30 and 54.
     psi
         Activation function of the hidden layers.
     """

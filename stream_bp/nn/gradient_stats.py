@@ -1,4 +1,4 @@
-"""How large δ and the gradient are, layer by layer: running figures that show a vanishing or exploding gradient."""
+"""Running sizes of δ and of the gradient, layer by layer. They show a vanishing or exploding gradient."""
 
 import math
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from stream_bp._state import StateDict
 __all__ = ["KEEP", "SAMPLED_EVERY", "GradientStats"]
 
 SAMPLED_EVERY = 16
-"""Steps between two samples: often enough to follow the figures, seldom enough to cost nothing."""
+"""Steps between two samples. The figures stay current, and the cost is negligible."""
 
 KEEP = 0.99
-"""What a sample leaves of the figures before it."""
+"""The weight of all earlier samples when a new one is added."""
 
 
 class GradientStats:
@@ -27,17 +27,17 @@ class GradientStats:
 
     Notes
     -----
-    Each figure is the root of an exponential mean (factor 0.99 a sample, corrected for its start) of mean squares.
-    Which steps are sampled depends on the step alone, so the figures resume exactly.
+    Each figure is the root of an exponential mean of mean squares. A sample keeps 0.99 of the mean before it, and the
+    start at zero is corrected. The step alone decides which steps are sampled. So the figures resume exactly.
     """
 
     def __init__(self, n_layers: int) -> None:
-        # Plain floats: of a few layers they cost a fraction of what small arrays do.
+        # Plain floats: for a few layers they cost a fraction of what small arrays do.
         self._squares = [[0.0] * n_layers, [0.0] * n_layers]
         self._weights = [0.0, 0.0]
 
     def observe_delta(self, delta: Sequence[Floats], factor: float = 1) -> None:
-        """Take one sample of Δ⁽¹⁾ … Δ⁽ᴷ⁾, each (n_l, b), given these divided by a factor."""
+        """Take one sample of Δ⁽¹⁾ … Δ⁽ᴷ⁾, each (n_l, b). The arrays hold these divided by ``factor``."""
         self._observe(0, delta, factor * factor)
 
     def observe_gradient(self, grad: Sequence[Floats]) -> None:
@@ -51,7 +51,7 @@ class GradientStats:
         self._weights[figure] += (1 - KEEP) * (1 - self._weights[figure])
 
     def report(self) -> list[dict[str, float]]:
-        """Return ``{"delta_rms": …, "gradient_rms": …}`` for layers 1 … K; zeros before the first sample."""
+        """Return ``{"delta_rms": …, "gradient_rms": …}`` for layers 1 … K. All are zero before the first sample."""
         figures = [
             [math.sqrt(square / (weight or 1)) for square in squares]
             for squares, weight in zip(self._squares, self._weights, strict=True)
@@ -59,12 +59,12 @@ class GradientStats:
         return [{"delta_rms": delta, "gradient_rms": grad} for delta, grad in zip(*figures, strict=True)]
 
     def state_dict(self) -> StateDict:
-        """Return the running means of squares, layer by layer, and how much of their weight they have."""
+        """Return the running means of squares of each layer, and the sum of their weights so far."""
         squares, weights = [list(layers) for layers in self._squares], [[weight] for weight in self._weights]
         return StateDict(values={"squares": squares, "weights": weights})
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Take over a state."""
+        """Restore the state that :meth:`state_dict` returned."""
         squares = np.array(state.values["squares"], dtype=float).reshape(np.shape(self._squares))
         self._squares = squares.tolist()
         self._weights = np.array(state.values["weights"], dtype=float).reshape(2).tolist()

@@ -1,12 +1,12 @@
-"""Layer sizes → the layout of θ; every W⁽ˡ⁾ a view of it; where weights start; how the layout grows.
+"""The layout of θ: layer sizes, the views W⁽ˡ⁾, initial weights, and growth.
 
-θ is one vector. W⁽ˡ⁾ of shape (n_l, n_{l-1}+1) follows W⁽ˡ⁻¹⁾ without a gap, row after row, its last column the
-bias. The gradient and every optimiser slot have the same layout::
+θ is one vector. W⁽ˡ⁾ of shape (n_l, n_{l-1}+1) follows W⁽ˡ⁻¹⁾ without a gap. It is stored row by row, and its last
+column is the bias. The gradient and every optimiser slot have the same layout::
 
     θ = [ W⁽¹⁾ row 0 | W⁽¹⁾ row 1 | … | W⁽²⁾ row 0 | … | W⁽ᴷ⁾ row n_K - 1 ]
 
-A column of W⁽¹⁾ starts from the seed and the *name* of its input, so the order in which inputs are listed, or are
-met, never matters. The rows of W⁽ᴷ⁾ start at zero: a class that was never seen says nothing.
+The initial weights of a column of W⁽¹⁾ follow from the seed and the *name* of its input. So the order of the inputs
+does not matter. The rows of W⁽ᴷ⁾ start at zero.
 """
 
 import hashlib
@@ -23,12 +23,12 @@ __all__ = ["ParameterLayout", "initial_columns", "initial_theta"]
 
 @dataclass(frozen=True, slots=True)
 class ParameterLayout:
-    """The sizes of the layers, and what follows from them.
+    """The sizes of the layers, and the layout of θ that follows from them.
 
     Parameters
     ----------
     layer_sizes
-        (n_0, n_1, …, n_K): inputs, hidden units layer by layer, outputs.
+        (n_0, n_1, …, n_K): inputs, units of each hidden layer, outputs.
 
     Examples
     --------
@@ -59,14 +59,14 @@ class ParameterLayout:
 
         Notes
         -----
-        The views share memory with ``theta``. A copy of ``theta`` has no views: take them anew.
+        The views share memory with ``theta``. They do not follow a copy of it.
         """
         ends = list(itertools.accumulate(rows * columns for rows, columns in self.shapes))
         starts = [0, *ends[:-1]]
         return [theta[a:z].reshape(shape) for a, z, shape in zip(starts, ends, self.shapes, strict=True)]
 
     def regrow(self, vector: Floats, grown: "ParameterLayout", at: int) -> Floats:
-        """Lay a vector of this network out for a wider one; what is new is zero.
+        """Copy a vector of this network into the layout of a wider one. New entries are zero.
 
         Parameters
         ----------
@@ -75,20 +75,21 @@ class ParameterLayout:
         grown
             The same hidden layers with at least as many inputs and outputs. New outputs come after the old rows.
         at
-            The place of the first new input, 0 to n_0: the old ones from there on, and the bias, come behind the new.
+            The place of the first new input, 0 to n_0. Old inputs from there on, and the bias, move after the new ones.
 
         Returns
         -------
         Floats
-            Shape (grown.n_parameters,); a new array.
+            Shape (grown.n_parameters,), a new array.
         """
         wide = np.zeros(grown.n_parameters, vector.dtype)
         for old, new in zip(self.views(vector), grown.views(wide), strict=True):
             first = new[: len(old)]
-            n_behind = old.shape[1] - at
+            # The bias is the last column, so it moves together with the old inputs after the new ones.
+            n_after = old.shape[1] - at
             first[:, :at] = old[:, :at]
-            first[:, first.shape[1] - n_behind :] = old[:, at:]
-            at = 0  # the layers behind the first have no new inputs
+            first[:, first.shape[1] - n_after :] = old[:, at:]
+            at = 0  # only the first layer has new inputs
         return wide
 
 
@@ -101,7 +102,7 @@ def initial_theta(
     seed: int,
     dtype: np.dtype[np.floating],
 ) -> Floats:
-    """Draw θ at step 0: He's or Glorot's normal start, biases and the output layer at zero.
+    """Draw θ at step 0: normal weights (He or Glorot), with biases and the output layer at zero.
 
     Parameters
     ----------
@@ -112,7 +113,7 @@ def initial_theta(
     gain
         Variance of a weight times the number of values that feed its unit: 2 for ReLU, 1 otherwise.
     fan_in
-        How many inputs are active at once: the number of columns of the source (a category counts once).
+        Inputs that are active at once: the number of source columns. A category counts once.
     seed
         Seed of the draw.
     dtype
@@ -149,13 +150,14 @@ def initial_columns(inputs: Sequence[str], n_units: int, *, gain: float, fan_in:
     Returns
     -------
     Floats
-        Shape (n_1, n), float64. A column depends on nothing but its name, the seed and the scale.
+        Shape (n_1, n), float64. A column depends only on its name, the seed and the scale.
     """
     columns = [_normal(f"{seed}/input {name}", (n_units,)) for name in inputs]
     return np.stack(columns, axis=1) * np.sqrt(gain / max(fan_in, 1)) if columns else np.empty((n_units, 0))
 
 
 def _normal(key: str, shape: tuple[int, ...]) -> Floats:
-    """Draw standard normal values that are a function of a text alone (a hash of it seeds the generator)."""
+    """Draw standard normal values that are a function of a text. A hash of the text seeds the generator."""
     digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+    # 16 bytes, the size of a Philox key.
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little"))).standard_normal(shape)

@@ -1,7 +1,7 @@
-"""The learner: predict, gradient, apply, learn; one minibatch at a time, on the state it inherits.
+"""The learner: predict, compute gradients, apply them and learn, one minibatch at a time.
 
-The forward pass of a learning step is made before its update, so its output is the test-then-train prediction of
-those rows: :meth:`Learner.learn` returns it, and scoring costs nothing more.
+The forward pass of a learning step precedes its update. So its output is the test-then-train prediction of those rows.
+:meth:`Learner.learn` returns it, and scoring needs no second pass.
 """
 
 from collections.abc import Sequence
@@ -19,19 +19,19 @@ from stream_bp.nn.scaler import NextRow
 
 __all__ = ["Learner", "StepOutput"]
 
-_WIDEST = 1024  # columns that predict() propagates at once
+_WIDEST = 1024  # columns that predict() propagates at once: this limits the memory of its buffers
 
 
 @dataclass(frozen=True, slots=True)
 class StepOutput:
-    """What one call of :meth:`Learner.learn` found, row by row, before it learned them.
+    """Predictions and losses of one call of :meth:`Learner.learn`, from before its updates.
 
     Attributes
     ----------
     output
         ŷ, shape (T, n_K, b): probabilities, or values.
     loss
-        L of every row, shape (T, b); 0 where the row had no target.
+        L of every row, shape (T, b). It is 0 where the row had no target.
     count
         Rows that had a target, shape (T,).
     """
@@ -49,31 +49,31 @@ class Learner(LearnerState):
     inputs
         Names of the inputs, shape (n_0,), or their number.
     n_outputs
-        n_K. It may be 0 until the first class is met.
+        n_K. It may be 0 until the first class appears.
     hidden_layers
-        Units of the hidden layers; ``()`` gives a (generalised) linear model.
+        Units of the hidden layers. ``()`` gives a (generalised) linear model.
     activation
         ψ of every hidden layer: one of :data:`~stream_bp.nn.ACTIVATIONS`.
     output
-        g, and with it the loss: one of :data:`~stream_bp.nn.LOSSES`.
+        g with its loss: one of :data:`~stream_bp.nn.LOSSES`.
     optimizer
         One of :data:`~stream_bp.nn.OPTIMIZERS`.
     learning_rate
-        η, > 0; ``None`` takes the optimiser's default, which for most is shorter for squared error.
+        η, > 0. ``None`` takes the optimiser's default. With most optimisers it is smaller for squared error.
     lr_schedule, decay_steps, warmup_steps
         See :mod:`stream_bp.nn.schedules`.
     clip_norm
-        Largest Euclidean norm of the mean gradient, over all layers; ``None`` does not clip.
+        Largest Euclidean norm of the mean gradient, over all layers. ``None`` does not clip.
     weight_decay
-        λ: every step also multiplies the weights (never the biases) by 1 - η λ.
+        λ. Every step also multiplies the weights, but not the biases, by 1 - η λ.
     fan_in
-        How many inputs are active at once, where that is not their number (one-hot categories).
+        Inputs that are active at once. Give it where that is not their number, as with one-hot categories.
     dtype
-        ``float32`` or ``float64``: of θ and of every product.
+        ``float32`` or ``float64``, for θ and for every product.
     backend
-        ``numpy``, or ``compiled``, which needs Numba: faster in small minibatches, in other bits.
+        ``numpy``, or ``compiled``, which needs Numba. The latter is faster in small minibatches; its last bits differ.
     seed
-        Seed of the start of θ.
+        Seed of the initial weights.
 
     Raises
     ------
@@ -121,7 +121,7 @@ class Learner(LearnerState):
             weight_decay=weight_decay,
         )
         if any(units < 1 for units in hidden_layers):
-            raise ConfigError(f"hidden_layers: every hidden layer needs at least 1 unit, found {list(hidden_layers)}")
+            raise ConfigError(f"hidden_layers: expected at least 1 unit in each layer, found {list(hidden_layers)}")
         self._loss = LOSSES[output]
         names = [f"x{i}" for i in range(inputs)] if isinstance(inputs, int) else list(inputs)
         super().__init__(
@@ -148,11 +148,11 @@ class Learner(LearnerState):
             return output
         with np.errstate(over="ignore", invalid="ignore"):
             for start in range(0, n, _WIDEST):
-                output[:, start : start + _WIDEST] = self._engine.predict(X[:, start : start + _WIDEST])
+                output[:, start : start + _WIDEST] = self._backend.predict(X[:, start : start + _WIDEST])
         return output
 
     def propagate(self, X: Floats) -> Floats:
-        """Return ŷ of one minibatch, and keep what :meth:`learn_propagated` needs to learn it.
+        """Return ŷ of one minibatch, and keep what :meth:`learn_propagated` needs.
 
         Parameters
         ----------
@@ -162,53 +162,55 @@ class Learner(LearnerState):
         Returns
         -------
         Floats
-            Shape (n_K, b): the learner's own buffer, valid until the next minibatch of this width.
+            Shape (n_K, b). It is the learner's own buffer: the next minibatch of this width overwrites it.
         """
         self._is_propagated = True
-        return self._engine.propagate(X)
+        return self._backend.propagate(X)
 
     def propagate_row(self, x: Floats, row: NextRow) -> Floats:
-        """Scale one row as if it came next, and do with it as :meth:`propagate` does.
+        """Scale one row as if it came next, then propagate it as :meth:`propagate` does.
 
         Parameters
         ----------
         x
             Shape (n_0, 1), float64, NaN where missing.
         row
-            The room of the scaler.
+            The buffers of the scaler.
 
         Returns
         -------
         Floats
-            Shape (n_K, 1): the learner's own buffer, valid until the next minibatch of this width.
+            Shape (n_K, 1). It is the learner's own buffer: the next minibatch of this width overwrites it.
         """
         self._is_propagated = True
-        return self._engine.propagate_row(x, row)
+        return self._backend.propagate_row(x, row)
 
     def learn_propagated(self, Y: Floats, weights: Floats | None = None) -> None:
-        """Learn the minibatch that :meth:`propagate` was last given, which is the one it was given since θ changed.
+        """Learn the minibatch that :meth:`propagate` last received.
 
         Parameters
         ----------
         Y
             Targets, shape (n_K, b), none missing.
         weights
-            What the loss of each row is multiplied by, shape (1, b); ``None`` if by 1.
+            Factor of the loss of each row, shape (1, b). ``None`` means 1.
 
         Raises
         ------
         RuntimeError
-            If there is no such minibatch.
+            If no minibatch was propagated since θ last changed.
         """
         if not self._is_propagated:
-            raise RuntimeError("there is no minibatch that was propagated since the weights changed")
-        self._engine.learn_propagated(Y, weights, self.step)
+            raise RuntimeError("no minibatch was propagated since the weights changed; call propagate first")
+        self._backend.learn_propagated(Y, weights, self.step)
         self.rows += Y.shape[1]
         self.step += 1
         self._is_propagated = False
 
     def learn(self, X: npt.ArrayLike, Y: npt.ArrayLike, weights: Floats | Mask | None = None) -> StepOutput:
         """Predict, then learn, one minibatch or several in turn.
+
+        A minibatch without any target changes nothing and is not a step.
 
         Parameters
         ----------
@@ -217,25 +219,25 @@ class Learner(LearnerState):
         Y
             Targets, shape (n_K, b) or (T, n_K, b): one-hot, 0/1 labels, or values.
         weights
-            1 for a target that is present, 0 for one that is missing, shape of ``Y``, or with one row for all outputs
-            together; ``None`` if all are present.
-            A minibatch without any target changes nothing and is not a step.
+            1 where a target is present, 0 where it is missing. It has the shape of ``Y``, or one row for all outputs.
+            ``None`` means that all are present.
 
         Returns
         -------
-        Learned
+        StepOutput
             Predictions and losses from before each update.
 
         Raises
         ------
         DivergenceError
-            If a loss or a weight is no longer finite. The learner is then of no further use.
+            If a loss or a weight is no longer finite. Do not use the learner after that.
         """
         X, Y = np.asarray(X), np.asarray(Y)
         if X.ndim == 2:
             X, Y = X[None], Y[None]
             weights = None if weights is None else weights[None]
         n_minibatches, _, b = X.shape
+        # Before the first class there is nothing to learn, but the rows count.
         if not self.n_outputs:
             self.rows += n_minibatches * b
             return StepOutput(np.empty((n_minibatches, 0, b)), np.zeros((n_minibatches, b)), np.zeros(n_minibatches))
@@ -245,8 +247,9 @@ class Learner(LearnerState):
         masks = None if weights is None else weights.astype(self._dtype, copy=False)
         count = np.full(n_minibatches, float(b)) if weights is None else weights.any(axis=1).sum(axis=1, dtype=float)
         first_step, self._is_propagated = self.step, False
+        # No warnings here: diverged training is one error below.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            self.step = self._engine.learn(X, Y, masks, count, step=self.step, a=logits, y_hat=output)
+            self.step = self._backend.learn(X, Y, masks, count, step=self.step, a=logits, y_hat=output)
             terms = self._loss.terms(logits, Y)
             loss = (terms if weights is None else np.where(weights > 0, terms, 0)).sum(axis=1, dtype=np.float64)
         _refuse_divergence(loss, self.theta, first_step, self.rows, self.step - 1)
@@ -254,7 +257,7 @@ class Learner(LearnerState):
         return StepOutput(output, loss, count)
 
     def gradient(self, X: Floats, Y: Floats, weights: Floats | Mask | None = None) -> int:
-        """Put the gradient *sum* of one minibatch into ``grad``, and return how many rows it sums over.
+        """Write the gradient *sum* of one minibatch to ``grad``, and return its number of rows.
 
         Parameters
         ----------
@@ -264,11 +267,11 @@ class Learner(LearnerState):
         Returns
         -------
         int
-            Rows with a target. Several workers can add their sums and their counts, then :meth:`apply` once.
+            Rows with a target. Several workers can add their sums and their counts, then call :meth:`apply` once.
         """
         self.propagate(X)
         mask = None if weights is None else weights.astype(self._dtype, copy=False)
-        self._engine.backward(Y.astype(self._dtype, copy=False), mask, self.step)
+        self._backend.backward(Y.astype(self._dtype, copy=False), mask, self.step)
         return X.shape[1] if weights is None else int(weights.any(axis=0).sum())
 
     def apply(self, count: float) -> None:
@@ -277,24 +280,23 @@ class Learner(LearnerState):
         Parameters
         ----------
         count
-            Rows that the sum is over, > 0.
+            Rows in the sum, > 0.
 
         Notes
         -----
         ``grad`` is overwritten.
         """
-        self._engine.apply(count, self.step)
+        self._backend.apply(count, self.step)
         self.step += 1
         self._is_propagated = False
 
 
 def _refuse_divergence(loss: Floats, theta: Floats, first_step: int, first_row: int, last_step: int) -> None:
-    """Raise a DivergenceError if a loss, (T, b), or a weight is not finite; it says where."""
-    way_out = "the learner blew up: lower the learning rate, or bound the gradient with clip_norm"
+    """Raise a DivergenceError if a loss (T, b) or a weight is not finite. The message names the step and the row."""
     bad = np.flatnonzero(~np.isfinite(loss))
     if bad.size:
         step, row = first_step + int(bad[0]) // loss.shape[1], first_row + int(bad[0])
-        raise DivergenceError(f"the loss is not finite at step {step}, row {row}; {way_out}")
+        raise DivergenceError.of(f"the loss is not finite at step {step}, row {row}")
     if not np.isfinite(theta).all():
         row = first_row + loss.size - 1
-        raise DivergenceError(f"a weight is not finite after step {last_step}, row {row}; {way_out}")
+        raise DivergenceError.of(f"a weight is not finite after step {last_step}, row {row}")

@@ -1,7 +1,7 @@
-"""What a learner is between two minibatches: θ, the optimiser's slots, the step; how it grows, begins anew, is saved.
+"""The state of a learner between two minibatches: θ, the optimiser's slots, and the step.
 
-Everything that a checkpoint of the network holds is here. What is derived from it (views, gradient, backend) is made
-again whenever θ is another array.
+A checkpoint of the network holds exactly this. The views, the gradient and the backend are derived from it. They are
+made anew whenever θ becomes another array.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ __all__ = ["LearnerState"]
 
 
 class LearnerState:
-    """The state of a :class:`~stream_bp.nn.learner.Learner`, and all that changes it but learning.
+    """The state of a :class:`~stream_bp.nn.learner.Learner`, and all changes to it except learning.
 
     Parameters
     ----------
@@ -35,22 +35,22 @@ class LearnerState:
     sizes
         n_1 … n_K.
     rule
-        How it computes and learns.
+        How the network computes and learns.
     fan_in, dtype, backend, seed
         As for :class:`~stream_bp.nn.learner.Learner`.
 
     Attributes
     ----------
     step, rows
-        t of the next step; rows that were learned.
+        t of the next step, and the number of learned rows.
     theta, grad
-        θ, and room for its gradient, each (n_parameters,).
+        θ and the buffer for its gradient, each (n_parameters,).
     W : list of Floats
         W⁽¹⁾ … W⁽ᴷ⁾, views of θ, each (n_l, n_{l-1}+1).
     network
         The layer sizes.
     diagnostics
-        How large δ and the gradient are.
+        Running sizes of δ and of the gradient.
     """
 
     def __init__(
@@ -85,21 +85,21 @@ class LearnerState:
         self._lay_out(theta, np.zeros((self._optimizer.n_slots, theta.size), self._dtype))
 
     def _lay_out(self, theta: Floats, slots: Floats) -> None:
-        """Take θ and the optimiser's slots, and derive every view and the engine from them."""
+        """Take θ and the optimiser's slots. Derive every view and the backend from them."""
         self.theta = theta
-        # Made with θ, and kept: a step allocates nothing that grows with the network.
+        # Allocated with θ: a step then allocates nothing that grows with the network.
         self.grad = np.zeros_like(theta)
         self._slots = np.vstack([slots, np.zeros_like(theta)])  # the last row is the optimiser's work room
         self.W = self.network.views(theta)
         make = BACKENDS[self._backend_name]
-        self._engine: Backend = make(
+        self._backend: Backend = make(
             self.network, self._rule, self.diagnostics, theta=theta, grad=self.grad, slots=self._slots
         )
         self._is_propagated = False
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what is derived from θ: a copied view would be a view of nothing."""
-        derived = ("W", "_engine", "_is_propagated", "grad")
+        """Leave out what is derived from θ. A copied view would not be a view of the copied θ."""
+        derived = ("W", "_backend", "_is_propagated", "grad")
         return {name: value for name, value in self.__dict__.items() if name not in derived}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -123,7 +123,7 @@ class LearnerState:
 
     @property
     def weights_sha256(self) -> str:
-        """SHA-256 of θ's bytes (little-endian), hexadecimal: two learners with the same digest predict the same."""
+        """SHA-256 of θ's bytes (little-endian), hexadecimal. The same digest and layers give the same predictions."""
         return hashlib.sha256(self.theta.astype(self._dtype.newbyteorder("<")).tobytes()).hexdigest()
 
     def grow(self, inputs: Sequence[str] = (), n_outputs: int = 0, *, at: int | None = None) -> None:
@@ -134,13 +134,13 @@ class LearnerState:
         inputs
             Names of the new inputs.
         n_outputs
-            How many outputs to add, after the old ones; their weights start at zero.
+            Number of outputs to add, after the old ones. Their weights start at zero.
         at
-            The place of the first new input among the old ones; after them if it is not given.
+            The place of the first new input among the old ones. Default: after them.
 
         Notes
         -----
-        What was learned is not disturbed: with the new inputs at 0, the old outputs' a⁽ᴷ⁾ stay as they were.
+        The old outputs' a⁽ᴷ⁾ do not change as long as the new inputs are 0.
         """
         n_in, *hidden, n_out = self.network.layer_sizes
         at = n_in if at is None else at
@@ -154,17 +154,17 @@ class LearnerState:
         self._lay_out(theta, np.array(slots, self._dtype).reshape(len(slots), theta.size))
 
     def boost_learning_rate(self) -> None:
-        """Let the learning rate be higher for a while (:data:`~stream_bp.nn.schedules.BOOST`)."""
+        """Raise the learning rate for a while (:data:`~stream_bp.nn.schedules.BOOST`)."""
         self._rule = replace(self._rule, schedule=replace(self._rule.schedule, boosted=self.step))
         self._lay_out(self.theta, self._slots[:-1])
 
     def reset_optimizer(self) -> None:
-        """Let the optimiser begin anew, with empty slots; the schedule goes on."""
+        """Restart the optimiser with empty slots. The schedule continues."""
         self._rule = replace(self._rule, restarted=self.step)
         self._lay_out(self.theta, np.zeros_like(self._slots[:-1]))
 
     def reset_head(self) -> None:
-        """Let the output layer begin anew, at zero, and the optimiser with it; the layers below stay as they are."""
+        """Set the output layer to zero and restart the optimiser. The layers below keep their weights."""
         self.W[-1][:] = 0
         self.reset_optimizer()
 
@@ -179,25 +179,25 @@ class LearnerState:
         return state
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Take over the state of a learner with the same settings.
+        """Restore the state of a learner with the same settings.
 
         Raises
         ------
         CheckpointError
-            If the arrays do not have the shapes and the type of this learner.
+            If the arrays do not have the shapes and the dtype of this learner.
         """
         expected = {f"W{layer}": shape for layer, shape in enumerate(self.network.shapes, start=1)}
         weights = [state.array(name, shape, self._dtype) for name, shape in expected.items()]
         slots = state.array("optimizer", (self._optimizer.n_slots, self.theta.size), self._dtype)
         theta = np.concatenate([W.ravel() for W in weights])
         if not np.isfinite(theta).all():
-            raise CheckpointError("a weight is not finite; no job saves such a checkpoint")
+            raise CheckpointError("a weight is not finite: the checkpoint is invalid")
         self.step, self.rows = (operator.index(state.values[name]) for name in ("step", "rows"))
         # Release 0.1.0 had no reactions to drift.
         boosted = operator.index(state.values.get("boosted", -1))
         restarted = operator.index(state.values.get("restarted", 0))
         if not 0 <= restarted <= self.step < 2**63 or not 0 <= self.rows < 2**63 or not -1 <= boosted <= self.step:
-            raise CheckpointError("the learner has a number of steps, or of rows, that no job comes to")
+            raise CheckpointError("the learner's number of steps or rows is out of range: the checkpoint is invalid")
         schedule = replace(self._rule.schedule, boosted=boosted)
         self._rule = replace(self._rule, schedule=schedule, restarted=restarted)
         self._lay_out(theta, slots)

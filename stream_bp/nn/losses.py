@@ -1,4 +1,4 @@
-"""Output function g and loss L, in the three pairs whose δ⁽ᴷ⁾ is ŷ - y (eq. 16-23).
+"""Output functions g and their losses L, in three pairs with δ⁽ᴷ⁾ = ŷ - y (eq. 16-23).
 
 | output   | loss                 | value for one row                              | target y         |
 |----------|----------------------|------------------------------------------------|------------------|
@@ -6,10 +6,10 @@
 | sigmoid  | binary cross-entropy | Σ_k max(a_k, 0) - a_k y_k + log1p(exp(-|a_k|)) | 0 or 1 per label |
 | identity | squared error        | ½ ‖a - y‖²                                     | real vector      |
 
-δ⁽ᴷ⁾ = ŷ - y in all three (eq. 22, 50): changing the pair changes ŷ and the value of the loss, nothing else. The
-values are in nats (cross-entropies) or squared target units, and cannot overflow at any finite a.
+All three have δ⁽ᴷ⁾ = ŷ - y (eq. 22, 50), so the pair changes ŷ and the value of the loss only. Cross-entropies are in
+nats, squared errors in squared target units. No value overflows at a finite a.
 
-Arrays may have any number of leading axes: outputs are axis -2, rows of the stream are axis -1.
+Arrays may have any number of leading axes. Outputs are axis -2, rows of the stream are axis -1.
 """
 
 import math
@@ -29,7 +29,10 @@ _FEW = 10  # classes
 
 
 class Loss(ABC):
-    """One output function with the loss that goes with it."""
+    """An output function with its loss.
+
+    Derive from it to add your own to :data:`LOSSES`.
+    """
 
     @abstractmethod
     def output(self, a: Floats, out: Floats, work: Floats) -> None:
@@ -40,14 +43,14 @@ class Loss(ABC):
         a
             a⁽ᴷ⁾, shape (n_K, b).
         out
-            Shape (n_K, b); may be ``a`` itself.
+            Shape (n_K, b). It may be ``a`` itself.
         work
-            Shape (1, b), overwritten.
+            Work room of shape (1, b), overwritten.
         """
 
     @abstractmethod
     def terms(self, a: Floats, Y: Floats) -> Floats:
-        """Return what each output adds to the loss of each row, shape (…, n_K, b).
+        """Return the share of each output in the loss of each row, shape (…, n_K, b).
 
         Parameters
         ----------
@@ -66,6 +69,7 @@ class CrossEntropy(Loss):
         if a.size <= _FEW and a.shape[1] == 1:
             out[:, 0] = _softmax_of_one(a[:, 0].tolist())
             return
+        # Without the maximum, exp overflows for large a. The softmax is the same.
         np.maximum.reduce(a, axis=0, keepdims=True, out=work)
         np.subtract(a, work, out=out)
         np.exp(out, out=out)
@@ -73,7 +77,7 @@ class CrossEntropy(Loss):
         np.divide(out, work, out=out)
 
     def terms(self, a: Floats, Y: Floats) -> Floats:
-        """Return y_k (log Σ exp a - a_k): the sum over k is eq. 19."""
+        """Return y_k (log Σ exp a - a_k). The sum over k is eq. 19."""
         shifted = a - a.max(axis=-2, keepdims=True)
         log_sum = np.log(np.exp(shifted).sum(axis=-2, keepdims=True))
         terms: Floats = Y * (log_sum - shifted)
@@ -81,7 +85,7 @@ class CrossEntropy(Loss):
 
 
 def _softmax_of_one(a: list[float]) -> list[float]:
-    """Return the softmax of one row: with few classes NumPy's calls cost four times as much as the arithmetic."""
+    """Return the softmax of one row. With few classes, NumPy's calls cost four times as much as the arithmetic."""
     highest = max(a)
     powers = [math.exp(value - highest) for value in a]
     total = sum(powers)
@@ -114,4 +118,4 @@ class SquaredError(Loss):
 
 
 LOSSES: Choices[Loss] = choices.LOSSES
-"""The pairs by the name of their output function; :meth:`~stream_bp.choices.Choices.register` adds one."""
+"""Output functions by name, each with its loss. :meth:`~stream_bp.choices.Choices.register` adds one."""

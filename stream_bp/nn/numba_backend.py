@@ -1,11 +1,11 @@
-"""The second engine: whole minibatches, row after row, in compiled code (Numba), where NumPy's cost is its calls.
+"""The second backend: whole minibatches, row after row, in code compiled by Numba.
 
-The arithmetic is that of :mod:`stream_bp.nn.backprop`, :mod:`stream_bp.nn.losses` and
-:mod:`stream_bp.nn.optimizers`, which are the reference it is tested against. Its sums run
-in another order, so its bits are its own; on one machine they are always the same. One kernel serves every layer,
-activation, output and optimiser: which it is decides outside the loops over weights, and costs nothing there.
+It is for small minibatches, where the calls of NumPy cost more than the arithmetic. The arithmetic is that of
+:mod:`stream_bp.nn.backprop`, :mod:`stream_bp.nn.losses` and :mod:`stream_bp.nn.optimizers`. They are the reference in
+its tests. Its sums run in another order, so its last bits differ from theirs. On one machine they are always the same.
+One kernel serves every layer, activation, output and optimiser. It branches outside the loops over weights.
 
-Numba keeps the compiled code beside this file, or in the user's cache folder where that cannot be written.
+Numba caches the compiled code beside this file, or in the user's cache folder if it cannot write there.
 """
 
 import math
@@ -26,16 +26,16 @@ from stream_bp.nn.schedules import BOOST, BOOST_STEPS, Schedule
 
 __all__ = ["NumbaBackend", "describe", "prepare"]
 
-# Places in arrays are unsigned: of a signed one compiled code asks whether it counts from the end, each time.
+# Indices are unsigned. With signed ones, compiled code checks at each access whether they count from the end.
 _U = np.uint64
 _0, _1, _2, _3, _4 = map(_U, range(5))
 
 _FORWARD, _BACKWARD, _UPDATE = 1, 2, 4  # phases
-_Schedule = tuple[int, bool, float, int, int, int, int]  # that of a rule, and where its optimiser began
+_Schedule = tuple[int, bool, float, int, int, int, int]  # the fields of a schedule, and the optimiser's first step
 
-# The compiled forms. A branch of the kernel asks for one of these codes; stream_bp.choices says which choices have a
-# branch. A code is not kept there: Numba's cache follows changes of this file alone, and a kernel from the cache with
-# other codes would run another optimiser.
+# The compiled forms. The kernel branches on these codes. stream_bp.choices lists the choices that have a branch, but
+# not their codes. Numba's cache notices changes of this file only. If the codes were there and changed, a cached kernel
+# would run another optimiser.
 _RELU, _SIGMOID, _TANH, _LINEAR = range(4)
 _PSI = {"relu": _RELU, "sigmoid": _SIGMOID, "tanh": _TANH, "identity": _LINEAR}
 _SOFTMAX, _LABELS, _VALUES = range(3)
@@ -54,29 +54,29 @@ _OPTIMIZER = {
 
 
 def describe() -> str:
-    """Say what decides the bits of compiled code: the compiler, and the processor that it compiles for."""
+    """Return what decides the bits of compiled code: the compiler and the target processor."""
     return f"numba {version('numba')}, llvmlite {version('llvmlite')}, {llvmlite.binding.get_host_cpu_name()}"
 
 
 def prepare(dtype: str) -> None:
-    """Compile what learns a block of rows, or load it from the cache: it takes some seconds, or a fifth of one."""
+    """Compile the kernel that learns rows, or load it from the cache. This takes seconds, or a fifth of one."""
     network = ParameterLayout((1, 1))
     theta = np.zeros(network.n_parameters, dtype)
     rule = UpdateConfig("identity", "identity", "sgd", Schedule("constant", 1.0), None, 0.0)
-    engine = NumbaBackend(network, rule, GradientStats(1), theta=theta, grad=theta.copy(), slots=theta[None].copy())
+    backend = NumbaBackend(network, rule, GradientStats(1), theta=theta, grad=theta.copy(), slots=theta[None].copy())
     X, Y, a, y_hat = np.zeros((4, 1, 1, 1), dtype)
-    engine.learn(X, Y, None, np.ones(1), step=0, a=a, y_hat=y_hat)
+    backend.learn(X, Y, None, np.ones(1), step=0, a=a, y_hat=y_hat)
 
 
-# No fastmath: where the compiler may neither reorder a sum nor fuse a product into it, code that this process compiled
-# and code from the cache end in the same bits. (With it they differed in the last one.)
+# No fastmath. The compiler may then neither reorder a sum nor fuse a product into it, so fresh code and cached code
+# give the same bits. With fastmath they differed in the last bit.
 _part_of_kernel = njit(error_model="numpy", nogil=True)
 
 
 def _kernel(function: Any) -> Any:
     try:
         return njit(cache=True, error_model="numpy", nogil=True)(function)
-    except RuntimeError:  # no folder for a cache can be written: every process compiles anew
+    except RuntimeError:  # no cache folder is writable, so every process compiles anew
         return _part_of_kernel(function)
 
 
@@ -97,7 +97,7 @@ def _forward(
     X
         Inputs, (T, n_0, b).
     Z
-        Receives Z⁽⁰⁾ … Z⁽ᴷ⁻¹⁾ of each row, one after the other, each with its last 1: b Σ (n_l + 1) numbers.
+        Receives Z⁽⁰⁾ … Z⁽ᴷ⁻¹⁾ of each row in turn, each with its last 1. It has b Σ (n_l + 1) numbers.
     a, y_hat
         Receive a⁽ᴷ⁾ and ŷ, (T, n_K, b).
     """
@@ -115,7 +115,7 @@ def _forward(
             Z[above - _1] = one
             is_last = layer + _1 == n_layers
             i = _0
-            while i + _4 <= n_out:  # four sums at a time do not wait for each other
+            while i + _4 <= n_out:  # four independent sums: the processor adds them in parallel
                 first, second, third, fourth = zero, zero, zero, zero
                 w1, w2, w3 = at + n_in, at + n_in * _2, at + n_in * _3
                 for j in range(n_in):
@@ -145,6 +145,7 @@ def _forward(
                 break
             if psi == _RELU:
                 for j in range(n_out):
+                    # NaN must stay NaN, or a diverged network would look finite.
                     Z[above + j] = Z[above + j] if Z[above + j] > zero or Z[above + j] != Z[above + j] else zero
             elif psi == _SIGMOID:
                 for j in range(n_out):
@@ -184,22 +185,22 @@ def _backward(
     work: Floats,
     squares: Floats,
 ) -> None:
-    """Propagate δ⁽ᴷ⁾ back (eq. 22, 50, 52) and write the gradient sums (eq. 29-54) of minibatch t, divided by a count.
+    """Propagate δ⁽ᴷ⁾ back (eq. 22, 50, 52). Write the gradient sums (eq. 29-54) of minibatch t, divided by ``count``.
 
     Parameters
     ----------
     theta, sizes, psi, t, Z, y_hat
-        As :func:`_forward` was given them, and left them.
+        The arguments of :func:`_forward`, after its call.
     grad
-        Receives the sums, of θ's layout.
+        Receives the sums, in θ's layout.
     Y
         Targets, (T, n_K, b).
     masks
-        What δ⁽ᴷ⁾ is multiplied by, (T, n_K or 1, b); of no minibatch where it is not.
+        Factors of δ⁽ᴷ⁾, (T, n_K or 1, b). T = 0 means no mask.
     count
-        What δ⁽ᴷ⁾ is divided by.
+        Divisor of δ⁽ᴷ⁾.
     work
-        Room for two δ, twice max n_l + 1 numbers.
+        Work room for two δ: twice max n_l + 1 numbers.
     squares
         Receives the sum of the squares of each Δ⁽ˡ⁾, (K,).
     """
@@ -228,7 +229,7 @@ def _backward(
             for i in range(n_out):
                 d = work[delta + i]
                 square += d * d
-                if r == _0:
+                if r == _0:  # the first row writes, so no pass sets the gradient to zero
                     for j in range(n_in):
                         grad[at + j] = d * Z[below + j]
                 else:
@@ -266,6 +267,7 @@ def _clip(grad: Floats, most: float) -> None:
     for i in range(len(grad)):
         square += np.float64(grad[i]) * np.float64(grad[i])
     norm = math.sqrt(square)
+    # Squares may have underflowed or overflowed in a float64: scale them first, as nn.optimizers.clip does.
     if not 1e-15 < norm < np.inf:
         largest = 0.0
         for i in range(len(grad)):
@@ -380,30 +382,36 @@ def _run(
     mean_squares: Floats,
     sampled: Floats,
 ) -> int:
-    """Predict, then learn, T minibatches in turn, and return the step after them.
+    """Predict, then learn, T minibatches in turn. Return the step after them.
 
     Parameters
     ----------
     phases
-        Which parts of it: the sum of some of the constants above.
+        The phases to run: a sum of the constants ``_FORWARD``, ``_BACKWARD`` and ``_UPDATE``.
     theta, slots
-        Changed in place, once a minibatch that has a target.
+        Changed in place, once for each minibatch with a target.
     grad
-        Receives the gradient sum; a change of θ overwrites it.
+        Receives the gradient sum. A change of θ overwrites it.
     sizes, codes
-        n_0 … n_K; codes of the activation, the output function and the optimiser.
-    schedule, clip_norm, decay
-        As for :func:`_rate`; largest norm of the gradient, infinity if it is not clipped; λ.
-    X, Y, masks, counts
-        (T, n_0, b), (T, n_K, b), (T, n_K or 1, b) or of no minibatch where nothing is missing, (T,).
+        n_0 … n_K, and the codes of the activation, the output function and the optimiser.
+    schedule
+        As for :func:`_rate`.
+    clip_norm
+        Largest norm of the gradient. Infinity does not clip.
+    decay
+        λ.
+    X, Y
+        (T, n_0, b) and (T, n_K, b).
+    masks, counts
+        (T, n_K or 1, b) and (T,). Masks have T = 0 where nothing is missing.
     room
-        Z and two δ, as :func:`_backward` wants them.
+        Z and two δ, as for :func:`_backward`.
     a, y_hat
         Receive a⁽ᴷ⁾ and ŷ from before each update, (T, n_K, b).
     step
-        t of the first.
+        t of the first minibatch.
     mean_squares, sampled
-        Running figures of :class:`~stream_bp.nn.gradient_stats.GradientStats`, (2, K) and (2,), which are gone on with.
+        Running figures of :class:`~stream_bp.nn.gradient_stats.GradientStats`, (2, K) and (2,), updated in place.
     """
     psi, g, optimizer = codes
     Z, work = room
@@ -457,9 +465,9 @@ def _propagate_row(
     a: Floats,
     y_hat: Floats,
 ) -> bool:
-    """Scale a row, as :meth:`stream_bp.nn.scaler.NextRow.scale` does, to the same bits, and propagate it.
+    """Scale a row and propagate it. The bits are those of :meth:`stream_bp.nn.scaler.NextRow.scale`.
 
-    Returns whether it could: whether every value is there and none is the first of its column.
+    Returns False, and propagates nothing, if a value is missing or is the first of its column.
 
     Parameters
     ----------
@@ -488,7 +496,7 @@ def _propagate_row(
 
 
 class NumbaBackend:
-    """An :class:`~stream_bp.nn.backend.Backend` of compiled steps.
+    """A :class:`~stream_bp.nn.backend.Backend` of compiled steps.
 
     Parameters
     ----------
@@ -509,7 +517,7 @@ class NumbaBackend:
         self._theta = theta
         self._sizes = np.array(network.layer_sizes, np.uint64)
         self._codes = _PSI[rule.activation], _OUTPUT[rule.output], _OPTIMIZER[rule.optimizer]
-        # What stays the same in every call of _run, in its order.
+        # The arguments that are the same in every call of _run, in its order.
         self._settings = (
             theta,
             grad,
@@ -566,7 +574,7 @@ class NumbaBackend:
         self._part(_BACKWARD, self._last, Y=Y, mask=mask, count=1, step=step)
 
     def apply(self, count: float, step: int) -> None:
-        """Change θ by the gradient sum over so many rows."""
+        """Change θ by the gradient sum over ``count`` rows."""
         self._part(_UPDATE, self._last, count=count, step=step)
 
     def learn_propagated(self, Y: Floats, mask: Floats | None, step: int) -> None:
@@ -584,7 +592,7 @@ class NumbaBackend:
         count: float = 0,
         step: int = 0,
     ) -> None:
-        """Run some phases of one minibatch."""
+        """Run some phases on one minibatch."""
         none = self._none
         X = none if X is None else self._plain(X)[None]
         Y = none if Y is None else self._plain(Y)[None]
@@ -608,7 +616,7 @@ class NumbaBackend:
         return int(after)
 
     def _lent(self) -> tuple[Floats, Floats]:
-        """Return the running figures of the diagnostics as arrays that the kernel goes on with."""
+        """Return the running figures of the diagnostics as arrays. The kernel updates them."""
         state = self._diagnostics.state_dict().values
         return np.array(state["squares"]), np.array(state["weights"]).ravel()
 
@@ -616,14 +624,14 @@ class NumbaBackend:
         self._diagnostics.load_state_dict(StateDict(values={"squares": figures[0], "weights": figures[1]}))
 
     def _plain(self, array: Floats) -> Floats:
-        """Return an array as the kernel is compiled for it: one type, one layout."""
+        """Return an array in the one dtype and layout that the kernel is compiled for."""
         flags = array.flags
         if array.dtype == self._theta.dtype and flags.c_contiguous and flags.writeable:
-            return array  # require() takes as long as the kernel for a row
+            return array  # np.require would take as long as the kernel takes for a row
         return np.require(array, self._theta.dtype, ["C", "W"])
 
     def _room(self, b: int) -> "_Room":
-        """Return the room of minibatches of b rows, made once."""
+        """Return the buffers for minibatches of b rows. They are made once."""
         room = self._rooms.get(b)
         if room is None:
             room = self._rooms[b] = self._new_room(b)
@@ -636,7 +644,7 @@ class NumbaBackend:
 
 
 class _Room(NamedTuple):
-    """What one minibatch needs between its phases: Z and two δ; a⁽ᴷ⁾ and ŷ, each (1, n_K, b)."""
+    """The buffers of one minibatch, kept between its phases: Z and two δ; a⁽ᴷ⁾ and ŷ, each (1, n_K, b)."""
 
     rows: tuple[Floats, Floats]
     a: Floats

@@ -1,8 +1,7 @@
-"""What a learner computes with: the steps of the method on θ, the gradient and the optimiser's slots.
+"""The reference backend: the steps of the method as NumPy calls, one operation at a time.
 
-An engine holds no state of its own beside work room: it changes the arrays that it was given. This one calls NumPy, an
-operation at a time, and is the reference; :mod:`stream_bp.nn.numba_backend` runs whole minibatches as one compiled
-function.
+A backend has no state of its own except work room. It changes the arrays that it was given: θ, the gradient and the
+optimiser's slots. The other backend, :mod:`stream_bp.nn.numba_backend`, runs whole minibatches in compiled code.
 """
 
 import numpy as np
@@ -21,7 +20,7 @@ __all__ = ["NumPyBackend"]
 
 
 class NumPyBackend:
-    """Steps of NumPy calls, on buffers made once for each minibatch width.
+    """A :class:`~stream_bp.nn.backend.Backend` of NumPy calls, on buffers made once for each minibatch width.
 
     Parameters
     ----------
@@ -32,7 +31,7 @@ class NumPyBackend:
     diagnostics
         Takes samples of δ and of the gradient.
     theta, grad, slots
-        θ, room for its gradient, and the optimiser's slots with a last row of work room.
+        θ, the buffer for its gradient, and the optimiser's slots. The last row of slots is work room.
     """
 
     def __init__(
@@ -48,6 +47,7 @@ class NumPyBackend:
         self._network = network
         self._theta, self._grad, self._slots = theta, grad, slots
         self._W = network.views(theta)
+        # Views made once, so a step makes none.
         self._inner = [W[:, :-1].T for W in self._W[1:]]
         self._grad_views = network.views(grad)
         self._psi, self._loss = ACTIVATIONS[rule.activation], LOSSES[rule.output]
@@ -60,6 +60,7 @@ class NumPyBackend:
 
     def predict(self, X: Floats) -> Floats:
         """Return ŷ of rows."""
+        # Not kept: callers predict any number of rows, and each number would keep its own buffers.
         buffers = Buffers(self._network, X.shape[1], self._theta.dtype)
         buffers.Z0[:-1] = X
         self._forward(buffers.Z0, buffers.a, buffers.output, buffers)
@@ -101,7 +102,7 @@ class NumPyBackend:
         return step
 
     def _buffers_of(self, b: int) -> Buffers:
-        """Return the buffers of minibatches of b rows, made once."""
+        """Return the buffers for minibatches of b rows. They are made once."""
         buffers = self._buffers.get(b)
         if buffers is None:
             buffers = self._buffers[b] = Buffers(self._network, b, self._theta.dtype)
@@ -131,9 +132,9 @@ class NumPyBackend:
         count: float,
         step: int,
     ) -> None:
-        """Fill every δ and the gradient sums, both divided by a count; the buffers hold what the forward pass left.
+        """Fill every δ and the gradient sums, both divided by ``count``. The buffers hold the forward pass.
 
-        Dividing δ⁽ᴷ⁾ by ñ makes all gradients means, and is a pass over n_K b numbers instead of over θ.
+        Dividing δ⁽ᴷ⁾ by ñ makes all gradients means. It is a pass over n_K b numbers instead of over θ.
         """
         delta = buffers.delta[-1]
         np.subtract(y_hat, Y, out=delta)  # eq. 22, 50

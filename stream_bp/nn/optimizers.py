@@ -1,6 +1,6 @@
-"""Optimisers: pure updates of θ on flat vectors, with all their state in slots of the same layout.
+"""Optimisers: updates of θ on flat vectors. Their whole state is in slots with θ's layout.
 
-Each takes the mean gradient g = ∂J̃/∂θ and the learning rate η and changes θ in place:
+Each takes the mean gradient g = ∂J̃/∂θ and the learning rate η, and changes θ in place:
 
 | name     | slots | update                                                                            |
 |----------|-------|-----------------------------------------------------------------------------------|
@@ -11,8 +11,7 @@ Each takes the mean gradient g = ∂J̃/∂θ and the learning rate η and chang
 | rmsprop  | s     | s ← 0.99 s + 0.01 g²;  θ ← θ - η g / (√s + 1e-8)                                  |
 | adam     | m, s  | m ← 0.9 m + 0.1 g;  s ← 0.999 s + 0.001 g²;  θ ← θ - η m̂ / (√ŝ + 1e-8)            |
 
-with m̂ = m / (1 - 0.9ᵗ⁺¹), ŝ = s / (1 - 0.999ᵗ⁺¹) at step t. A slot starts at zero, and is zero for a weight that
-grows later.
+with m̂ = m / (1 - 0.9ᵗ⁺¹), ŝ = s / (1 - 0.999ᵗ⁺¹) at step t. Slots start at zero, also for weights that grow later.
 """
 
 import math
@@ -30,20 +29,31 @@ __all__ = ["OPTIMIZERS", "SGD", "AdaGrad", "Adam", "Momentum", "Nesterov", "Opti
 
 _BETA = 0.9
 _EPSILON = 1e-8
-_SMALLEST_SQUARE = 1e-30  # of a norm that has not lost digits, in either dtype
+_SMALLEST_SQUARE = 1e-30  # below it a squared norm may have lost digits, in either dtype
 
 
 class Optimizer(ABC):
-    """A rule that turns a gradient into a change of θ."""
+    """A rule that turns a gradient into a change of θ.
+
+    Examples
+    --------
+    >>> class SignSGD(Optimizer):
+    ...     def update(self, theta, grad, slots, learning_rate, step):
+    ...         theta -= learning_rate * np.sign(grad)
+    >>> OPTIMIZERS.register("sign-sgd", SignSGD())
+    >>> "sign-sgd" in OPTIMIZERS
+    True
+    >>> OPTIMIZERS.unregister("sign-sgd")
+    """
 
     n_slots = 0
-    """How many vectors of θ's length it keeps."""
+    """Number of vectors of θ's length that it keeps."""
 
     default_learning_rate = 0.03
-    """A rate that learns classes on standardised features; used when the user gives none."""
+    """Default rate for classes on standardised features."""
 
     default_learning_rate_of_values = 0.03
-    """The same for squared error."""
+    """Default rate for squared error."""
 
     @abstractmethod
     def update(self, theta: Floats, grad: Floats, slots: Floats, learning_rate: float, step: int) -> None:
@@ -54,21 +64,21 @@ class Optimizer(ABC):
         theta
             Shape (n_parameters,).
         grad
-            Mean gradient, same shape; overwritten.
+            Mean gradient, same shape. It is overwritten.
         slots
             Shape (n_slots + 1, n_parameters): the state, and a last row of work room.
         learning_rate
             η⁽ᵗ⁾.
         step
-            t, from 0 where the slots were empty.
+            t, counted from 0 where the slots were empty.
         """
 
 
 class SGD(Optimizer):
     """Plain stochastic gradient descent."""
 
-    # The curvature of squared error along a is 1, that of the cross-entropies at most 1/4: a stable step is four times
-    # as short.
+    # The curvature of squared error along a is 1, that of the cross-entropies at most 1/4. So its stable steps are four
+    # times smaller.
     default_learning_rate_of_values = 0.0075
 
     def update(self, theta: Floats, grad: Floats, slots: Floats, learning_rate: float, step: int) -> None:
@@ -78,7 +88,7 @@ class SGD(Optimizer):
 
 
 class Momentum(Optimizer):
-    """Gradient descent with (heavy-ball) momentum 0.9."""
+    """Gradient descent with heavy-ball momentum 0.9."""
 
     n_slots = 1
     default_learning_rate = 0.003
@@ -110,7 +120,7 @@ class Nesterov(Optimizer):
 
 
 class AdaGrad(Optimizer):
-    """A rate per weight, falling with the sum of its squared gradients."""
+    """A rate per weight that falls with the sum of its squared gradients."""
 
     n_slots = 1
 
@@ -123,7 +133,7 @@ class AdaGrad(Optimizer):
 
 
 class RMSProp(Optimizer):
-    """A rate per weight, from a running mean of its squared gradients."""
+    """A rate per weight from a running mean of its squared gradients."""
 
     n_slots = 1
     default_learning_rate = 0.005
@@ -159,7 +169,7 @@ class Adam(Optimizer):
 
 
 OPTIMIZERS: Choices[Optimizer] = choices.OPTIMIZERS
-"""The optimisers by name; :meth:`~stream_bp.choices.Choices.register` adds one. They hold no state: the slots do."""
+"""Optimisers by name. :meth:`~stream_bp.choices.Choices.register` adds one. They have no state: the slots do."""
 
 
 def clip(grad: Floats, max_norm: float) -> None:
@@ -174,7 +184,7 @@ def clip(grad: Floats, max_norm: float) -> None:
 
     Notes
     -----
-    Where squares would overflow or vanish, the norm is taken of g / max|g|.
+    Where squares would overflow or underflow, the norm is computed from g / max|g|.
     """
     square = _squared_norm(grad)
     if _SMALLEST_SQUARE < square < np.inf:
@@ -189,7 +199,7 @@ def clip(grad: Floats, max_norm: float) -> None:
 
 
 def _squared_norm(grad: Floats) -> float:
-    if grad.itemsize == 8:  # beyond 1e154 it may warn of an overflow
+    if grad.itemsize == 8:  # NumPy may warn of an overflow beyond 1e154
         return float(grad.dot(grad))
     with np.errstate(over="ignore"):
         return float(grad.dot(grad))
@@ -202,7 +212,7 @@ def _constant(value: float, dtype: npt.DTypeLike) -> Floats:
 
 
 def _like(array: Floats, value: float) -> Floats:
-    """Return a constant of an array's dtype: an operand that is no array costs as much as the operation itself."""
+    """Return a constant in an array's dtype. A Python number as operand costs as much as the operation."""
     return _constant(value, array.dtype)
 
 

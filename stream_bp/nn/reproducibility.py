@@ -1,9 +1,9 @@
-"""What decides the bits of a result, besides the program and its input.
+"""What decides the last bits of a result, besides the program and its input.
 
-The same additions in another order, or an exponential by another instruction, end in another last bit, and a network
-learned for a million steps carries it everywhere. A :func:`fingerprint` names what decides: the versions of NumPy, of
-its BLAS and of the C library, the kernel that the BLAS chose for this CPU, its threads, the vector instructions that
-NumPy found, the machine and the dtype. A job keeps it in every checkpoint and asks :func:`difference` when it resumes.
+Additions in another order, or another instruction for an exponential, change the last bit. A network carries this bit
+through all later steps. A :func:`fingerprint` names the causes: the versions of NumPy, its BLAS and the C library, the
+BLAS kernel for this CPU and its threads, NumPy's vector instructions, the machine and the dtype. A job keeps it in
+every checkpoint and calls :func:`difference` when it resumes.
 """
 
 import platform
@@ -26,18 +26,19 @@ def fingerprint(dtype: DTypeLike, backend: str = "numpy") -> dict[str, Any]:
     Parameters
     ----------
     dtype
-        The dtype that the network is learned in.
+        The dtype of the network.
     backend
         ``numpy`` or ``compiled``.
 
     Returns
     -------
     dict
-        Call it within :func:`single_thread` if that is how the learner runs: the BLAS tells its threads of the moment.
+        Versions, libraries, instructions and dtype.
 
     Notes
     -----
-    The version of Python is left out: it decides no bit. Costs about a millisecond.
+    Call it within :func:`single_thread` if the learner runs there: the BLAS reports its present number of threads.
+    Python's version is left out, because it does not change any bit. A call takes about a millisecond.
 
     Examples
     --------
@@ -47,7 +48,7 @@ def fingerprint(dtype: DTypeLike, backend: str = "numpy") -> dict[str, Any]:
     return {
         "blas": _blas(threadpoolctl.threadpool_info()),
         "dtype": np.dtype(dtype).name,
-        "backend": _engine(backend),
+        "backend": _backend(backend),
         "libc": " ".join(platform.libc_ver()),
         "machine": platform.machine(),
         "numpy": np.__version__,
@@ -56,7 +57,7 @@ def fingerprint(dtype: DTypeLike, backend: str = "numpy") -> dict[str, Any]:
 
 
 def difference(saved: dict[str, Any], present: dict[str, Any]) -> str | None:
-    """Name in one line what differs between two fingerprints.
+    """Describe in one line how two fingerprints differ.
 
     Parameters
     ----------
@@ -80,7 +81,7 @@ def difference(saved: dict[str, Any], present: dict[str, Any]) -> str | None:
 
 
 def describe(fingerprint: dict[str, Any]) -> str:
-    """Tell a person in a few words what computes.
+    """Describe in a few words the software that computes.
 
     Examples
     --------
@@ -99,18 +100,18 @@ def describe(fingerprint: dict[str, Any]) -> str:
 
 
 def _with_backend(saved: dict[str, Any]) -> dict[str, Any]:
-    """Return a fingerprint of any release: 0.1.0 wrote the backend as its ``engine``, or left out the only one."""
+    """Return a fingerprint in today's form. Release 0.1.0 called the backend ``engine``, or left out the only one."""
     return {"backend": saved.get("engine", "numpy"), **{key: saved[key] for key in saved if key != "engine"}}
 
 
 @contextmanager
 def single_thread() -> Iterator[None]:
-    """Let the BLAS use one thread only: two share a sum in another order than one.
+    """Limit the BLAS to one thread. Two threads add in another order than one.
 
     Notes
     -----
-    Holds for the whole process until it is left; networks of a streaming size are also faster so. Costs some
-    microseconds; the first time, when the libraries are looked for, some milliseconds.
+    The limit holds for the whole process until the context ends. Networks of a streaming size also run faster. Entering
+    takes some microseconds. The first time takes some milliseconds, to find the libraries.
     """
     with _controller().limit(limits=1, user_api="blas"):
         yield
@@ -118,14 +119,14 @@ def single_thread() -> Iterator[None]:
 
 @cache
 def _controller() -> threadpoolctl.ThreadpoolController:
-    """Look for the BLAS that NumPy has loaded; one that is loaded later decides no bit of ours."""
+    """Find the BLAS that NumPy has loaded. A BLAS that is loaded later does not change any of our bits."""
     return threadpoolctl.ThreadpoolController()
 
 
 def _blas(pools: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Describe the BLAS that NumPy calls, given all thread pools of the process."""
     libraries = [pool for pool in pools if pool["user_api"] == "blas"]
-    # SciPy's wheel brings a BLAS of its own, there or not by what else was imported: it decides no bit of ours.
+    # SciPy's wheel brings its own BLAS. Whether it is loaded depends on other imports, and it changes none of our bits.
     bundled = [pool for pool in libraries if Path(pool["filepath"]).parent.name in {"numpy.libs", ".dylibs"}]
     return [
         {
@@ -138,17 +139,17 @@ def _blas(pools: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _engine(name: str) -> str:
-    """Describe what computes; code is compiled for one processor, by one compiler."""
+def _backend(name: str) -> str:
+    """Describe a backend. Compiled code depends on the compiler and on the processor."""
     if name != "compiled":
         return name
-    from stream_bp.nn import numba_backend  # noqa: PLC0415 - it takes Numba
+    from stream_bp.nn import numba_backend  # noqa: PLC0415 - it imports Numba
 
     return numba_backend.describe()
 
 
 def _simd() -> list[str]:
-    # exp and tanh take another path, and end in other bits, with AVX-512 than without.
+    # With AVX-512, exp and tanh take another path, and their last bits differ.
     config: Mapping[str, Any] = np.show_config(mode="dicts")
     extensions = config.get("SIMD Extensions", {})
     return sorted([*extensions.get("baseline", []), *extensions.get("found", [])])

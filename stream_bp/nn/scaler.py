@@ -1,11 +1,10 @@
-"""Running mean and variance of every column, and with them the standardisation of a stream that is read once.
+"""Standardise a stream that is read once, by the running mean and variance of every column.
 
-Minibatch t is scaled by the mean and the deviation of all rows up to and including its own: never of a later one. A row
-that is only predicted is scaled as if it came next: by what was seen so far, and itself.
+Minibatch t is scaled by the mean and the deviation of all rows up to its own last row, never of a later one. A row
+that is only predicted is scaled as if it came next: by the rows before, and itself.
 
-The sums are taken about each column's first value (no cancellation when a mean is large), for each minibatch apart,
-and carried from minibatch to minibatch in order: every figure is a function of the row index alone, whatever the
-blocks that the rows came in.
+The sums are taken about each column's first value, so nothing cancels when a mean is large. They are formed for each
+minibatch separately, then added in order. So every figure is a function of the row index, whatever the block sizes.
 """
 
 import math
@@ -21,10 +20,10 @@ from stream_bp.errors import CheckpointError
 __all__ = ["CLIP", "LEAST_VARIANCE", "Moments", "NextRow", "Scaler"]
 
 CLIP = 8.0
-"""Scaled values are kept within ±8 deviations: one wild row must not throw the weights."""
+"""Scaled values are limited to ±8 deviations. One extreme row cannot spoil the weights."""
 
 _STATE = ("count", "shift", "total", "squares")
-# A constant is at distance 0 from its mean, exactly: divided by this it stays there.
+# A constant has distance 0 from its mean, exactly. Divided by this it stays 0, where division by 0 would give NaN.
 _LEAST_DIVISOR = 1e-150
 LEAST_VARIANCE = _LEAST_DIVISOR**2
 _LARGEST_ROOM = 1 << 20  # float64 that a scaler keeps to work in
@@ -33,15 +32,15 @@ _HIGHEST, _LOWEST, _LOWEST_VARIANCE = np.array(CLIP), np.array(-CLIP), np.array(
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """What is known of n columns at the borders of T minibatches.
+    """The moments of n columns at the boundaries of T minibatches.
 
     Attributes
     ----------
     sums
-        Count, total and squares about the shift, shape (3, n, T+1), float64: ``[…, t]`` is from *before* minibatch t,
-        ``[…, t+1]`` includes its rows.
+        Count, total and squares about the shift, shape (3, n, T+1), float64. Index t is *before* minibatch t, and index
+        t+1 includes its rows.
     shift
-        First value of each column, shape (n,); NaN before there is one.
+        First value of each column, shape (n,). It is NaN before there is one.
     """
 
     sums: Floats
@@ -55,13 +54,13 @@ class Moments:
 
     @property
     def mean(self) -> Floats:
-        """The mean at the borders, shape (n, T+1); 0 where there was no row."""
+        """The mean at the boundaries, shape (n, T+1). It is 0 where there was no row."""
         about, _ = self._about_and_divisor()
         return np.where(self.count > 0, self.shift[:, None] + about, 0)
 
     @property
     def deviation(self) -> Floats:
-        """The deviation at the borders, shape (n, T+1); 0 until a second value differs."""
+        """The deviation at the boundaries, shape (n, T+1). It is 0 until a second value differs."""
         _, divisor = self._about_and_divisor()
         return np.where(divisor > _LEAST_DIVISOR, divisor, 0)
 
@@ -69,15 +68,15 @@ class Moments:
         return _write_moments(np.maximum(self.count, 1), self.sums[1:], np.empty((2, *self.count.shape)))
 
     def between(self, start: int, stop: int) -> "Moments":
-        """Return those of the minibatches start … stop - 1, as views."""
+        """Return the moments of minibatches start … stop - 1, as views."""
         return Moments(self.sums[:, :, start : stop + 1], self.shift)
 
     def joined(self, later: "Moments") -> "Moments":
-        """Return those of these minibatches and of the ones that follow."""
+        """Return the moments of these minibatches and of the later ones together."""
         return Moments(np.concatenate([self.sums, later.sums[:, :, 1:]], axis=2), later.shift)
 
     def unscale(self, z: Floats) -> Floats:
-        """Undo the scaling, each minibatch by the moments from *before* it: those known when it was predicted.
+        """Undo the scaling of each minibatch, with the moments from *before* it: those known when it was predicted.
 
         Parameters
         ----------
@@ -93,7 +92,7 @@ class Moments:
 
 
 class Scaler:
-    """Running moments of n columns.
+    """Running moments of n columns, and the standardisation by them.
 
     Parameters
     ----------
@@ -112,7 +111,7 @@ class Scaler:
         self._lay_out(np.zeros((3, n)), np.full(n, np.nan))
 
     def _lay_out(self, sums: Floats, shift: Floats) -> None:
-        """Take the sums (count, total, squares), each (n,), and the shifts, and derive the room for one row."""
+        """Take the sums (count, total, squares), each (n,), and the shifts. Derive the buffers for one row."""
         self._sums = sums
         self._shift = shift
         self.next_row = NextRow(sums[:, :, None], shift[:, None])
@@ -124,27 +123,27 @@ class Scaler:
         return len(self._shift)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the rooms: views would be views of nothing."""
+        """Leave out the buffers. Copied views would not be views of the copied sums."""
         return {"_sums": self._sums, "_shift": self._shift}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._lay_out(state["_sums"], state["_shift"])
 
     def observe(self, x: Floats) -> tuple[Floats, Moments]:
-        """Take T minibatches in, and standardise each by the moments that include it.
+        """Add T minibatches, and standardise each by the moments that include it.
 
         Parameters
         ----------
         x
-            Shape (n, T, b), float64, NaN where missing; no infinities.
+            Shape (n, T, b), float64, NaN where missing, without infinities.
 
         Returns
         -------
         z : Floats
-            Same shape, within ±:data:`CLIP`. A missing value becomes 0, which is the mean; so does a constant. It is
-            the scaler's own room: valid until the next call.
+            Same shape, within ±:data:`CLIP`. A missing value becomes 0, which is the mean. So does a constant. The
+            array is the scaler's own buffer: the next call overwrites it.
         moments : Moments
-            The moments at the borders.
+            The moments at the boundaries.
         """
         z, squares = self._work(x.shape)
         sums = np.empty((3, len(x), x.shape[1] + 1))
@@ -153,7 +152,7 @@ class Scaler:
         np.multiply(z, z, squares)
         _sum_rows(squares, sums[2, :, 1:])
         present = None
-        # One sum tells whether anything is missing: a mask of every value would cost as much as the scaling.
+        # One sum shows whether any value is missing. A mask of all values would cost as much as the scaling.
         if np.isfinite(sums[2].sum()):
             sums[0, :, 1:] = x.shape[2]
         else:  # a value is missing, or is the first one of its column
@@ -165,9 +164,9 @@ class Scaler:
             _sum_rows(squares, sums[2, :, 1:])
             _sum_rows(present, sums[0, :, 1:])
         _sum_rows(z, sums[1, :, 1:])
-        # Added in order, so blocks do not show in the rounding.
+        # Added in order, so the rounding does not depend on the blocks.
         np.add.accumulate(sums, axis=2, out=sums)
-        # In place: the room for the next row is a view of it.
+        # In place: the buffers of the next row are views of it.
         self._sums[:] = sums[:, :, -1]
         about, divisor = _write_moments(np.maximum(sums[0, :, 1:], 1), sums[1:, :, 1:], np.empty((2, *x.shape[:2])))
         _standardise(z, about[:, :, None], divisor[:, :, None], z)
@@ -176,9 +175,9 @@ class Scaler:
         return z, Moments(sums, self._shift.copy())
 
     def _work(self, shape: tuple[int, ...]) -> Floats:
-        """Return room for two arrays, kept for the next blocks: to ask the system for it costs as much as to use it."""
+        """Return two work arrays of a shape, reused between blocks. Fresh memory costs as much as the arithmetic."""
         size = 2 * math.prod(shape)
-        # Not kept: a single wide block would hold its memory for good.
+        # Not kept: one wide block would occupy its memory until the end of the job.
         if size > _LARGEST_ROOM:
             return np.empty((2, *shape))
         if size > self._room.size:
@@ -186,12 +185,12 @@ class Scaler:
         return self._room[:size].reshape(2, *shape)
 
     def moments(self) -> Moments:
-        """Return the present moments, as of one minibatch that changed nothing."""
+        """Return the present moments, in the form for one empty minibatch."""
         return Moments(np.repeat(self._sums[:, :, None], 2, axis=2), self._shift.copy())
 
-    def stand(self, moments: Moments, border: int) -> None:
-        """Be as it was at one of the borders of what another scaler observed."""
-        self._sums[:] = moments.sums[:, :, border]
+    def stand(self, moments: Moments, boundary: int) -> None:
+        """Set the state to one of the boundaries that another scaler observed."""
+        self._sums[:] = moments.sums[:, :, boundary]
         self._shift[:] = np.where(self._sums[0] > 0, moments.shift, np.nan)
 
     def copy(self) -> "Scaler":
@@ -201,7 +200,7 @@ class Scaler:
         return twin
 
     def preview(self, x: Floats) -> Floats:
-        """Scale each of some rows as if it came next, alone; nothing is taken in.
+        """Scale rows, each as if it alone came next. The state does not change.
 
         Parameters
         ----------
@@ -211,23 +210,23 @@ class Scaler:
         Returns
         -------
         Floats
-            Same shape. Of one row it is the scaler's own room: valid until the next call.
+            Same shape. For one row it is the scaler's own buffer: the next call overwrites it.
         """
-        # The usual case of an estimator: no room is made for it.
+        # The usual case of an estimator: it needs no new buffers.
         if x.shape[1] == 1:
             return self.next_row.scale(x)
         return NextRow(self._sums[:, :, None], self._shift[:, None], x.shape[1]).scale(x)
 
     def accept(self) -> None:
-        """Take in the one row that :meth:`preview` was last given."""
+        """Add the one row that :meth:`preview` last received."""
         self.next_row.accept()
 
     def accepted_unit(self) -> tuple[float, float]:
-        """Return mean and deviation of the first column, with the row that was last accepted."""
+        """Return mean and deviation of the first column, including the row that was last accepted."""
         return self.next_row.unit()
 
     def grow(self, n: int) -> None:
-        """Add columns that no row had, after the others."""
+        """Add columns without any value so far, after the others."""
         sums = np.concatenate([self._sums, np.zeros((3, n))], axis=1)
         self._lay_out(sums, np.concatenate([self._shift, np.full(n, np.nan)]))
 
@@ -237,26 +236,27 @@ class Scaler:
         return StateDict({"count": count, "shift": self._shift.copy(), "total": total, "squares": squares})
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Take a state over.
+        """Restore the state that :meth:`state_dict` returned.
 
         Raises
         ------
         CheckpointError
-            If a vector is missing or of another length.
+            If a vector is missing or has another length.
         """
         for name in _STATE:
             vector = state.arrays.get(name)
             if vector is None or vector.shape != self._shift.shape:
-                raise CheckpointError(f"the scaler's {name} is missing or not of shape {self._shift.shape}")
+                found = "nothing" if vector is None else f"shape {vector.shape}"
+                raise CheckpointError(f"the scaler's {name}: expected shape {self._shift.shape}, found {found}")
             is_possible = np.isfinite(vector) & ((vector >= 0) | (name in {"shift", "total"}))
-            is_possible |= np.isnan(vector) & (name == "shift")  # a column without a value has no first one
+            is_possible |= np.isnan(vector) & (name == "shift")  # NaN: a column without a value has no first value
             if not is_possible.all():
-                raise CheckpointError(f"the scaler's {name} holds what no job saves: a figure below 0, or not finite")
+                raise CheckpointError(f"the scaler's {name} has a value out of range: the checkpoint is invalid")
         sums = np.array([state.arrays[name] for name in ("count", "total", "squares")], np.float64)
         self._lay_out(sums, state.arrays["shift"].astype(np.float64))
 
     def _choose_shifts(self, x: Floats, present: Mask) -> None:
-        """Let the first value of a column be the point its sums are taken about."""
+        """Use the first value of a column as its shift."""
         for i in np.flatnonzero(np.isnan(self._shift)):
             first = np.flatnonzero(present[i])
             if first.size:
@@ -264,7 +264,7 @@ class Scaler:
 
 
 class NextRow:
-    """Room to scale k rows, each as if it came next.
+    """Buffers to scale k rows, each as if it came next.
 
     Parameters
     ----------
@@ -278,8 +278,8 @@ class NextRow:
     Attributes
     ----------
     sums, shift, after
-        The sums and the shifts of the scaler, and the sums with the row, (3, n, k): whoever scales a (single) row
-        without :meth:`scale` writes these, and says so by :meth:`scaled_elsewhere`.
+        The sums and the shifts of the scaler, and the sums with the row, (3, n, k). Code that scales a single row
+        without :meth:`scale` writes ``after``, then calls :meth:`scaled_elsewhere`.
     """
 
     def __init__(self, sums: Floats, shift: Floats, k: int = 1) -> None:
@@ -301,7 +301,7 @@ class NextRow:
         # The sum of squares is NaN where any value is missing, or is its column's first.
         if not self._flat.dot(self._flat) < np.inf:
             self._present = ~np.isnan(x)
-            distance[np.isnan(distance)] = 0  # missing, or the first value: at no distance from itself
+            distance[np.isnan(distance)] = 0  # missing, or the first value, which is its own shift
             self._added[0] = self._present
             self._x = x.copy()
         elif self._present is not None:
@@ -318,21 +318,21 @@ class NextRow:
         return self._z
 
     def scaled_elsewhere(self) -> None:
-        """Let :attr:`after` be the sums with a row that has every value, none the first of its column."""
+        """Note that :attr:`after` holds the sums with a row that has every value, none the first of its column."""
         if self._present is not None:
             self._added[0] = 1
             self._present = None
 
     def accept(self) -> None:
-        """Let the scaler's sums be those with the (one) row."""
+        """Set the scaler's sums to those with the (one) row."""
         self.sums[:] = self.after
         if self._present is not None:
-            # Sums about the first value stay small: squares of large values would lose their digits.
+            # Sums about the first value stay small. Squares of large values would lose digits.
             first = self._present & np.isnan(self.shift)
             self.shift[first] = self._x[first]
 
     def unit(self) -> tuple[float, float]:
-        """Return mean and deviation of the first column, the row included."""
+        """Return mean and deviation of the first column, including the row."""
         divisor = float(self._divisor[0, 0])
         return float(self.shift[0, 0] + self._about[0, 0]), divisor if divisor > _LEAST_DIVISOR else 0.0
 
@@ -348,7 +348,7 @@ def _write_moments(count: Floats, totals: Floats, out: Floats) -> Floats:
 
 
 def _standardise(distance: Floats, about: Floats, divisor: Floats, out: Floats) -> None:
-    """Write (distance - about) / divisor, within ±CLIP; NaN stays."""
+    """Write (distance - about) / divisor, within ±CLIP. NaN stays NaN."""
     np.subtract(distance, about, out)
     np.divide(out, divisor, out)
     np.minimum(out, _HIGHEST, out=out)
@@ -356,7 +356,7 @@ def _standardise(distance: Floats, about: Floats, divisor: Floats, out: Floats) 
 
 
 def _sum_rows(x: Floats | Mask, out: Floats) -> None:
-    """Sum (n, T, b) over the rows of each minibatch; b is contiguous, so each sum depends on its own rows only."""
+    """Sum (n, T, b) over the rows of each minibatch. As b is contiguous, a sum depends on its own rows only."""
     if x.shape[2] == 1:
         out[:] = x[:, :, 0]
     else:

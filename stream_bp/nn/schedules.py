@@ -1,15 +1,15 @@
-"""Schedules: step t → learning rate η⁽ᵗ⁾ (eq. 9 lets it depend on t).
+"""Schedules: step t → learning rate η⁽ᵗ⁾ (eq. 9).
 
 | name         | η⁽ᵗ⁾ / η                                                                |
 |--------------|-------------------------------------------------------------------------|
 | constant     | 1                                                                       |
 | inverse-time | 1 / (1 + t/d)                                                           |
 | inverse-sqrt | 1 / √(1 + t/d)                                                          |
-| cosine       | ½ (1 + cos(π min(t/d, 1))), never under 0.01: a stream goes on after d  |
+| cosine       | ½ (1 + cos(π min(t/d, 1))), at least 0.01: a stream continues after d   |
 
-d is ``decay_steps``. ``warmup-NAME`` climbs in a straight line over the first ``warmup_steps`` steps to η, then
-follows NAME from there. A *boost* at step t₀ multiplies all that by 1 + (:data:`BOOST` - 1) (1 - (t - t₀) /
-:data:`BOOST_STEPS`) until it has faded; η⁽ᵗ⁾ is a function of t and t₀ alone.
+Here d is ``decay_steps``. A schedule ``warmup-NAME`` first climbs linearly to η, over ``warmup_steps`` steps. From
+there it follows NAME. A *boost* at step t₀ multiplies the rate by 1 + (:data:`BOOST` - 1) (1 - (t - t₀) /
+:data:`BOOST_STEPS`) until it has faded. So η⁽ᵗ⁾ is a function of t and t₀.
 """
 
 import math
@@ -22,12 +22,12 @@ from stream_bp.choices import Schedules
 __all__ = ["BOOST", "BOOST_STEPS", "SCHEDULES", "Schedule", "constant", "cosine", "inverse_sqrt", "inverse_time"]
 
 BOOST, BOOST_STEPS = 4.0, 1_000
-"""By how much a boost multiplies the learning rate at first, and in how many steps that fades."""
+"""The first factor of a boost, and the number of steps until it has faded."""
 
 SCHEDULES: Schedules[Callable[[float], float]] = choices.SCHEDULES
-"""The decays by name; :meth:`~stream_bp.choices.Schedules.register` adds one, and its ``warmup-`` form."""
+"""Decays by name. :meth:`~stream_bp.choices.Schedules.register` adds one, and its ``warmup-`` form."""
 
-_FLOOR = 0.01
+_FLOOR = 0.01  # a stream continues after the decay, and the network must still learn
 
 
 def constant(u: float) -> float:
@@ -59,13 +59,13 @@ class Schedule:
     name
         One of :data:`SCHEDULES`.
     learning_rate
-        η, the rate at step 0 (after the warm-up, where there is one).
+        η, the rate at step 0, or after the warm-up.
     decay_steps
         d, in steps.
     warmup_steps
-        Length of the climb, in steps; used by the ``warmup-`` schedules.
+        Length of the climb, in steps. Only ``warmup-`` schedules use it.
     boosted
-        The step of the last boost; -1 where there was none.
+        The step of the last boost, or -1.
 
     Examples
     --------
@@ -82,12 +82,12 @@ class Schedule:
 
     @property
     def climbs(self) -> bool:
-        """Whether it begins with a climb."""
+        """Whether it starts with a warm-up."""
         return self.name.startswith(Schedules.WARMUP)
 
     @property
     def decay(self) -> str:
-        """The name of what it follows, after the climb if there is one."""
+        """The name of the decay, without ``warmup-``."""
         return self.name.removeprefix(Schedules.WARMUP)
 
     def __call__(self, step: int) -> float:
@@ -97,7 +97,7 @@ class Schedule:
         return self._unboosted(step)
 
     def _unboosted(self, step: int) -> float:
-        if self.name == "constant":  # the usual one, at every step
+        if self.name == "constant":  # the usual schedule, evaluated at every step: skip the look-up
             return self.learning_rate
         decay = SCHEDULES[self.decay]
         if not self.climbs:

@@ -1,3 +1,3 @@
-"""From records to arrays: columns, vocabularies, encoding, scaling by minibatch."""
+"""From records to arrays: columns, vocabularies, encoding, and scaling by minibatch."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""Arrow arrays to NumPy and back, by their buffers."""
+"""Convert Arrow arrays to NumPy and back, through their buffers."""
 
 import math
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ __all__ = [
     "value_array",
 ]
 
-LARGEST = 1e100  # beyond it squares leave the range of a float64
+LARGEST = 1e100  # the sums of squares of larger values could overflow a float64
 _UNITS_US = {"D": 86_400_000_000, "s": 1_000_000, "ms": 1_000, "us": 1}
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
@@ -37,7 +37,7 @@ def label_array(labels: Sequence[Value]) -> pa.Array:
     Raises
     ------
     DataError
-        If there is no type that holds them all: a whole number beyond 64 bits, text that is no UTF-8.
+        If no type holds them all, as with whole numbers beyond 64 bits, or text that is not valid UTF-8.
     """
     try:
         return pa.array(labels)
@@ -51,33 +51,33 @@ def distinct(array: pa.Array) -> list[Any]:
     return [value for value in pc.unique(array).to_pylist() if not _is_nothing(value)]
 
 
-# What follows reads and makes arrays by their buffers: wherever Arrow converts a value of Python or to NumPy, it
-# imports pandas if that is installed, which takes as long, and as much memory, as all the rest of a job.
+# The functions below read and make arrays through buffers. When Arrow converts Python values, or to NumPy, it imports
+# pandas if that is installed. This takes as much time and memory as the rest of a job.
 
 
 def number_matrix(columns: Sequence[pa.Array], n: int) -> Floats:
-    """Return columns of numbers as one array (n_columns, n) of float64, NaN where missing, or as good as infinite."""
+    """Return columns of numbers as one array (n_columns, n) of float64, NaN where missing or beyond ±1e100."""
     if not columns:
         return np.empty((0, n))
     floats = [column if pa.types.is_floating(column.type) else column.cast(pa.float64()) for column in columns]
     records = pa.record_batch(floats, [str(i) for i in range(len(floats))])
     matrix: Floats = records.to_tensor(null_to_nan=True, row_major=False).to_numpy().T.astype(np.float64, copy=False)
     if n and not -LARGEST <= matrix.min() <= matrix.max() <= LARGEST:
-        # Written so that NaN, too, fails the comparison.
+        # Negated, because NaN fails every comparison.
         matrix[~(np.abs(matrix) <= LARGEST)] = np.nan
     return matrix
 
 
 def category_codes(array: pa.Array, vocabulary: Vocabulary) -> Ints:
-    """Return the codes of a column, -1 where missing; new values enter the vocabulary in order of appearance.
+    """Return the codes of a column, -1 where missing. New values enter the vocabulary in order of appearance.
 
-    What finds it full has a code by its hash.
+    If it is full, the code of a new value follows from its hash.
     """
     if pa.types.is_floating(array.type):
         zeros = pa.py_buffer(np.zeros(len(array), array.type.to_pandas_dtype()))
         array = pc.add(array, pa.Array.from_buffers(array.type, len(array), [None, zeros]))  # there is one zero
     codes = pc.index_in(array, value_set=value_array(vocabulary.values, array.type), skip_nulls=True)
-    # A word that is not found is either new, or comes too late for a place of its own.
+    # A word that is not found is either new, or the vocabulary is full.
     if not vocabulary.is_full and codes.null_count > array.null_count:
         new = pc.unique(array.filter(pc.and_(pc.is_null(codes), pc.is_valid(array)))).to_pylist()
         vocabulary.extend([_plain(value) for value in new if not _is_nothing(value)])
@@ -104,7 +104,7 @@ def _buckets(strangers: pa.Array, vocabulary: Vocabulary) -> Ints:
 
 
 def is_blank(array: pa.Array) -> Mask | None:
-    """Tell where a column of words has none: null or empty; None for nowhere."""
+    """Return where a column of words has none, null or empty. Return None if all have one."""
     if not pa.types.is_string(array.type):
         return None if not array.null_count else ~is_valid(array)
     blank: Mask = _plain_values(pc.binary_length(array)) == 0
@@ -114,13 +114,13 @@ def is_blank(array: pa.Array) -> Mask | None:
 
 
 def indices_without(skipped: Mask) -> pa.Array:
-    """Return the indices of all rows, null for some: what is taken by them is null there."""
+    """Return the indices of all rows, with null for the skipped ones. Taking by a null gives null."""
     valid = pa.py_buffer(np.packbits(~skipped, bitorder="little"))
     return pa.Array.from_buffers(pa.int64(), len(skipped), [valid, pa.py_buffer(np.arange(len(skipped)))])
 
 
 def as_seconds(array: pa.Array) -> pa.Array:
-    """Return a column of durations in seconds; any other one as it is."""
+    """Return a column of durations in seconds, and any other column unchanged."""
     if not pa.types.is_duration(array.type):
         return array
     seconds = _plain_values(array.view(pa.int64())) / _PER_SECOND[array.type.unit]
@@ -130,14 +130,14 @@ def as_seconds(array: pa.Array) -> pa.Array:
 
 
 def as_microseconds(array: pa.Array) -> Ints:
-    """Return moments in microseconds, those of the present calendar exactly; under a null it is anything."""
+    """Return moments in microseconds, exact in the present calendar. The value under a null is arbitrary."""
     unit = getattr(array.type, "unit", None) or ("ms" if pa.types.is_date64(array.type) else "D")
     raw = _plain_values(array.view(f"int{array.type.bit_width}")).astype(np.int64)
     return raw // 1_000 if unit == "ns" else raw * _UNITS_US[unit]
 
 
 def _plain_values(array: pa.Array) -> Array:
-    """Return what the buffer of an array of numbers holds, without a copy; under a null that is anything."""
+    """Return the values in the buffer of an array of numbers, without a copy. The value under a null is arbitrary."""
     whole = pa.Array.from_buffers(array.type, len(array), [None, array.buffers()[1]], 0, array.offset)
     values: Array = np.from_dlpack(whole)
     return values
@@ -169,11 +169,11 @@ def value_array(values: Sequence[Value], type_: pa.DataType) -> pa.Array:
 
 
 def _is_nothing(value: Any) -> bool:
-    """Whether a value is none: null, NaN, infinite, or the empty string, which CSV cannot tell from null."""
+    """Return whether a value is missing: null, NaN, infinite, or "", which in CSV is the same as null."""
     return value is None or value == "" or (isinstance(value, float) and not math.isfinite(value))
 
 
 def _plain(value: Value) -> Value:
-    """Write the label 1.0 as 1: a column of whole numbers with a gap is read as floats."""
+    """Return the label 1.0 as 1. A column of whole numbers with a gap is read as floats."""
     is_whole = isinstance(value, float) and value.is_integer() and abs(value) <= 2**53
     return int(value) if is_whole else value

@@ -1,4 +1,4 @@
-"""Encode and standardise rows ahead of the learner: everything that does not depend on the weights."""
+"""Prepare rows ahead of the learner: encode and standardise them, without the weights."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -17,22 +17,22 @@ _Scale = Callable[[Floats], tuple[Floats, Moments | None]]
 
 @dataclass(frozen=True, slots=True)
 class TrainingBatch:
-    """Rows that are encoded and standardised minibatch by minibatch, ready to be learned.
+    """Rows that are encoded and standardised by minibatch, ready to be learned.
 
     Attributes
     ----------
     rows
         The encoded rows, without their numbers, which are not kept.
     batch_size
-        Rows in a minibatch; only the last one may be shorter.
+        Rows in a minibatch. Only the last one may be shorter.
     numbers
         The scaled numbers (n_numbers, b) of each minibatch in turn, in one vector of the learner's dtype.
     moments
-        Those of the numbers; ``None`` where they are not scaled.
+        Moments of the numbers, or ``None`` where they are not scaled.
     targets, target_moments
-        The same of the values to predict, in one vector of float64; ``None`` where the target is a class.
+        The same for the target values, in one vector of float64. ``None`` where the target is a class.
     clipped
-        Which numbers were clipped to ±:data:`~stream_bp.nn.scaler.CLIP`, shape (n_numbers, n); ``None`` where none was.
+        Which numbers were clipped to ±:data:`~stream_bp.nn.scaler.CLIP`, shape (n_numbers, n), or ``None``.
     """
 
     rows: Encoded
@@ -48,17 +48,17 @@ class TrainingBatch:
 
     @property
     def y(self) -> Array:
-        """The targets, as they were encoded."""
+        """The encoded targets."""
         return self.rows.y
 
     @property
     def categories(self) -> list[Ints]:
-        """The codes of categories, as they were encoded."""
+        """The encoded categories."""
         return self.rows.categories
 
     @property
     def missing(self) -> Mask | None:
-        """Where features are missing, as they were encoded."""
+        """Where features are missing."""
         return self.rows.missing
 
     @property
@@ -76,15 +76,15 @@ class TrainingBatch:
         categories : list of Ints
             For each column of categories its codes, shape (T, b).
         missing : Mask or None
-            Where features are missing, shape (n_features, T, b); ``None`` where none is.
+            Where features are missing, shape (n_features, T, b), or ``None``.
         """
         n_numbers, n_minibatches = self.numbers.size // len(self), (stop - start) // b
         categories = [codes[start:stop].reshape(n_minibatches, b) for codes in self.categories]
         missing = None if self.missing is None else self.missing[:, start:stop].reshape(-1, n_minibatches, b)
         return minibatches(self.numbers, n_numbers, start, stop, b), categories, missing
 
-    def border(self, row: int) -> int:
-        """Return the number of minibatches in the first rows, which end one."""
+    def boundary(self, row: int) -> int:
+        """Return the number of minibatches in the first ``row`` rows, which must end a minibatch."""
         return -(-row // self.batch_size)
 
 
@@ -98,12 +98,12 @@ class BatchPreparer:
     batch_size
         Rows in a minibatch.
     dtype
-        Of the learner's weights.
+        Dtype of the learner's weights.
     scaler
-        It is copied: the model's own scaler covers the rows that were *learned*, the copy here those that were
-        *prepared*. ``None`` leaves numbers as they are.
+        It is copied. The model's own scaler covers the *learned* rows, the copy here the *prepared* ones. ``None``
+        leaves numbers unchanged.
     target_scaler, scale_target
-        The same of the values to predict, and whether they are scaled.
+        The same for the target values, and whether to scale them.
     """
 
     def __init__(
@@ -122,31 +122,32 @@ class BatchPreparer:
         self._target_scaler, self._scale_target = target_scaler.copy(), scale_target
 
     def __call__(self, records: Any) -> TrainingBatch:
-        """Prepare a record batch of whole minibatches; only the last one of all may be short.
+        """Prepare a record batch of whole minibatches. Only the last one of all may be short.
 
         Raises
         ------
         MissingValueError
-            If a row lacks a value that must be there; then nothing was changed.
+            If a row lacks a required value. Nothing changes then.
         """
         return self.prepare(self.encoder.encode(records))
 
     def prepare(self, rows: Encoded) -> TrainingBatch:
-        """Prepare rows that are encoded."""
+        """Prepare rows that are already encoded."""
         numbers, moments = self._by_minibatch(rows.numbers, self._scale, self._dtype)
         targets = target_moments = None
         if self.encoder.task == "regression":
             targets, target_moments = self._by_minibatch(rows.y, self._observe_targets, np.dtype(np.float64))
+        # The unscaled numbers have no use now: drop them while the batch waits for the learner.
         kept = replace(rows, numbers=np.empty((0, len(rows))))
         clipped = self._clipped(numbers, rows.numbers.shape) if moments is not None else None
         return TrainingBatch(kept, self._batch_size, numbers, moments, targets, target_moments, clipped)
 
     def _clipped(self, vector: Floats, shape: tuple[int, ...]) -> Mask | None:
-        """Tell which numbers (n, N) reached the bound, of those scaled in :meth:`_by_minibatch`."""
+        """Return which numbers (n, N) reached the bound. They were scaled in :meth:`_by_minibatch`."""
         n, n_rows = shape
         if not n or -CLIP < vector.min() <= vector.max() < CLIP:
             return None
-        # Only where a value reached the bound: most blocks have none, and are not looked at one by one.
+        # Only where a value reached the bound. Most blocks have none, and need no mask for each minibatch.
         at_bound, clipped = np.abs(vector) >= CLIP, np.empty(shape, bool)
         for start, stop, b in self._stretches(n_rows):
             tiles = minibatches(at_bound, n, start, stop, b)
@@ -164,14 +165,14 @@ class BatchPreparer:
         return self._scaler.observe(x) if self._scaler is not None else (unscaled(x, self._dtype), None)
 
     def _observe_targets(self, y: Floats) -> tuple[Floats, Moments]:
-        """Return values (n_targets, T, b) as they are learned, and their moments, which are known in any case."""
+        """Return values (n_targets, T, b) as they are learned, and their moments, which are always computed."""
         z, moments = self._target_scaler.observe(y)
         return (z if self._scale_target else np.nan_to_num(y)), moments
 
     def _by_minibatch(self, x: Floats, scale: _Scale, dtype: "np.dtype[np.floating]") -> tuple[Floats, Moments | None]:
-        """Return x (n, N), scaled, minibatch after minibatch in one vector, and the moments at all boundaries."""
+        """Return x (n, N), scaled by minibatch, in one vector, and the moments at all boundaries."""
         n, n_rows = x.shape
-        # One vector in the order of learning: each minibatch is contiguous, and no copy is made of it.
+        # One vector in the order of learning: each minibatch is contiguous, so the learner needs no copy.
         vector, found = np.empty(n * n_rows, dtype), []
         for start, stop, b in self._stretches(n_rows):
             z, moments = scale(x[:, start:stop].reshape(n, (stop - start) // b, b))
@@ -187,5 +188,5 @@ def minibatches(vector: Array, n: int, start: int, stop: int, b: int) -> Array:
 
 
 def unscaled(numbers: Floats, dtype: "np.dtype[np.floating[Any]]") -> Floats:
-    """Return numbers as they are, 0 where one is missing, or beyond the learner's dtype."""
+    """Return numbers unscaled, with 0 where one is missing or beyond the learner's dtype."""
     return np.where(np.abs(numbers) <= np.finfo(dtype).max, numbers, 0)

@@ -1,13 +1,13 @@
-"""Which columns of a source are learned from, which are predicted, and how each is read.
+"""The plan of a job's columns: which are features, which are targets, and how each is read.
 
-A value is missing if it is null, empty, NaN, infinite or beyond ±1e100. The policy says what happens then:
+A value is missing if it is null, empty, NaN, infinite or beyond ±1e100. The policy decides what happens then:
 
 | policy           | a number         | a category | also                                                       |
 |------------------|------------------|------------|------------------------------------------------------------|
-| `mean-indicator` | the running mean | none       | an indicator input, for each column with a missing value   |
+| `mean-indicator` | the running mean | none       | an indicator input for each column with a missing value    |
 | `mean`           | the running mean | none       |                                                            |
 | `drop-row`       |                  |            | the row is not learned, and does not count in any mean     |
-| `error`          |                  |            | the job ends, before the row                               |
+| `error`          |                  |            | the job ends before the row                                |
 """
 
 import operator
@@ -26,7 +26,7 @@ __all__ = ["ColumnPlan", "Missing"]
 
 Missing = Literal["mean-indicator", "mean", "drop-row", "error"]
 
-# State keeps the words of release 0.1.0: a digest of it identifies the model of a `predict --follow` job.
+# The state keeps the words of release 0.1.0, because a digest of it identifies the model of a `predict --follow` job.
 _STATE_WORDS = {"mean-indicator": "impute", "drop-row": "skip"}
 _POLICIES: dict[str, Missing] = {"impute": "mean-indicator", "skip": "drop-row"}
 
@@ -41,9 +41,9 @@ class ColumnPlan:
     targets
         Columns to predict.
     task
-        What the targets are.
+        ``classification`` or ``regression``.
     max_categories, hash_buckets
-        Room for the words of a column, and for those that come when it is full.
+        Room for the words of a column, and number of buckets for later words.
     missing
         The policy for missing features.
 
@@ -52,13 +52,13 @@ class ColumnPlan:
     numeric, categorical : list of Column
         The features that are numbers or become numbers, and those that are words.
     number_features, word_features : Ints
-        Which of the features these are, shapes (n_numeric,) and (n_categorical,).
+        Their indices among the features, shapes (n_numeric,) and (n_categorical,).
     first_number : Ints
-        For each numeric column the row of its first number, shape (n_numeric,): a column of times has several.
+        For each numeric column the row of its first number, shape (n_numeric,). A column of times has several numbers.
     single : list of int
-        Which of the numeric columns are one number as it is.
+        Indices of the numeric columns that are one number without conversion.
     is_labelled : bool
-        Whether rows have targets, unless something else is asked for.
+        Whether rows have targets, unless a call says otherwise.
     """
 
     is_labelled = True
@@ -99,11 +99,11 @@ class ColumnPlan:
         schema
             Natural types of the source.
         targets, task
-            Names of the columns to predict, and what they are.
+            Names of the columns to predict, and the task.
         max_categories, hash_buckets, missing
-            As of the class.
+            As for the class.
         named
-            As of :func:`~stream_bp.preprocessing.schema.choose`, which also says what is raised.
+            As for :func:`~stream_bp.preprocessing.schema.choose`, which also describes the errors.
         """
         features = choose(schema, targets, **named)
         return cls(
@@ -116,7 +116,7 @@ class ColumnPlan:
         )
 
     def _sort_out(self) -> None:
-        """Derive from the features which are numbers, which are words, and where the numbers of each stand."""
+        """Derive from the features which are numbers, which are words, and the rows of each feature's numbers."""
         self.numeric = [column for column in self.features if column.kind != "string"]
         self.categorical = [column for column in self.features if column.kind == "string"]
         self.first_number = np.cumsum([0, *(len(column.inputs) for column in self.numeric)])[:-1]
@@ -125,41 +125,41 @@ class ColumnPlan:
         self.number_features, self.word_features = np.flatnonzero(is_number), np.flatnonzero(~is_number)
 
     def add(self, column: Column) -> None:
-        """Let rows have a further feature, after the others."""
+        """Add a feature after the others."""
         self.features.append(column)
         self._sort_out()
 
     def widen(self, name: Any) -> None:
-        """Let a column of booleans be one of numbers: it has values that are neither 0 nor 1."""
+        """Change a column of booleans to numbers, because it has values other than 0 and 1."""
         self.features[:] = [
             replace(column, kind="number") if column.name == name else column for column in self.features
         ]
         self._sort_out()
 
     def rename(self, names: Sequence[Any]) -> None:
-        """Call the features by other names, in their order; those of dicts need not be strings."""
+        """Give the features other names, in their order. Names of dicts need not be strings."""
         self.features = [replace(column, name=name) for column, name in zip(self.features, names, strict=True)]
         self._sort_out()
 
     @property
     def numbers(self) -> list[str]:
-        """The names of the numbers of a row, in their order: several for a column of times."""
+        """The names of the numbers of a row, in order. A column of times has several."""
         return [name for column in self.numeric for name in column.inputs]
 
     @property
     def schema(self) -> pa.Schema:
-        """The columns and types to ask a source for, targets last."""
+        """The columns and types to request from a source, targets last."""
         return self.schema_in(pa.schema([]))
 
     def schema_in(self, source: pa.Schema, *, is_labelled: bool | None = None) -> pa.Schema:
-        """Return the columns and types to ask a certain source for: its single floats and times are left as they are.
+        """Return the columns and types to request from a certain source. Single floats and times keep their types.
 
         Parameters
         ----------
         source
             Its natural types.
         is_labelled
-            Whether the targets are wanted, after the features; as rows have them, if it is not given.
+            Whether to add the targets after the features. Default: :attr:`is_labelled`.
         """
         is_labelled = self.is_labelled if is_labelled is None else is_labelled
         found = {field.name: field.type for field in source}
@@ -168,7 +168,7 @@ class ColumnPlan:
 
     @property
     def target_schema(self) -> pa.Schema:
-        """The targets alone."""
+        """The targets only."""
         return pa.schema([(column.name, type_in(column, None)) for column in self.targets])
 
     def state_dict(self) -> StateDict:
@@ -187,18 +187,18 @@ class ColumnPlan:
 
     @classmethod
     def from_state_dict(cls, state: StateDict) -> "ColumnPlan":
-        """Return the plan that was saved; see :meth:`load_state_dict`."""
+        """Return the saved plan; see :meth:`load_state_dict`."""
         plan = cls([], [], "classification")
         plan.load_state_dict(state)
         return plan
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Take a state over.
+        """Restore the state that :meth:`state_dict` returned.
 
         Raises
         ------
         CheckpointError
-            If it is not that of columns.
+            If it does not describe columns.
         """
         # The first checkpoints had neither buckets nor inputs for missing values.
         values = {"max_categories": 1_000, "hash_buckets": 0, "missing": "mean", **state.values}
@@ -207,7 +207,7 @@ class ColumnPlan:
             features, targets = ([Column(**column) for column in values[role]] for role in ("features", "targets"))
             max_categories, hash_buckets = (operator.index(values[name]) for name in ("max_categories", "hash_buckets"))
         if any(type(column.name) is not str for column in [*features, *targets]):
-            raise CheckpointError("the name of a column is not a string")
+            raise CheckpointError("the name of a column is not a string: the checkpoint is invalid")
         for name, choices in (("task", get_args(Task)), ("missing", get_args(Missing))):
             if values.get(name) not in choices:
                 raise CheckpointError(f"{name}: expected one of {', '.join(choices)}, found {values.get(name)!r}")

@@ -1,4 +1,4 @@
-"""Moments → numbers: what columns of times become; :data:`~stream_bp.preprocessing.schema.PARTS` says why."""
+"""Convert moments to numbers, as :data:`~stream_bp.preprocessing.schema.PARTS` describes."""
 
 import numpy as np
 
@@ -13,14 +13,14 @@ _TURN = 2 * np.pi
 
 
 def parts_of(kind: str, moments: Ints) -> Floats:
-    """Return the parts of some moments.
+    """Return the parts of moments.
 
     Parameters
     ----------
     kind
         ``timestamp``, ``date`` or ``time``.
     moments
-        Microseconds since 1970 began, or since the day did, shape (n,), int64.
+        Microseconds since 1970 began, or since the day began, shape (n,), int64.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Predictions → record batches: labels and values in the user's words."""
+"""Convert predictions to record batches, with the user's labels and values."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ __all__ = ["decode"]
 
 
 def decode(encoder: Encoder, predictions: Sequence[Floats]) -> pa.RecordBatch:
-    """Put predictions into the user's words.
+    """Convert predictions to a record batch with the user's labels and values.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def decode(encoder: Encoder, predictions: Sequence[Floats]) -> pa.RecordBatch:
         else:
             columns += _class_columns(column.name, encoder.labels[i].values[: len(prediction)], prediction)
     arrays = dict(columns)
-    if len(arrays) < len(columns):
+    if len(arrays) < len(columns):  # a dict has each name once
         raise DataError("two columns of the predictions would have the same name; rename a target")
     return pa.RecordBatch.from_pydict(arrays)
 
@@ -50,7 +50,7 @@ def decode(encoder: Encoder, predictions: Sequence[Floats]) -> pa.RecordBatch:
 def _class_columns(name: str, labels: Sequence[Value], probabilities: Floats) -> list[tuple[str, pa.Array]]:
     """Return the columns of one target, given the probabilities (n_classes, n) of its labels."""
     if not labels:
-        raise DataError(f"nothing can be predicted yet: no label of {name!r} was learned")
+        raise DataError(f"nothing can be predicted yet: no label of {name!r} was learned; train on rows with a label")
     best = label_array(labels).take(pa.array(probabilities.argmax(axis=0)))
     shares = zip(labels, probabilities, strict=True)
     return [(name, best), *((f"{name}={label}", _floats(share)) for label, share in shares)]

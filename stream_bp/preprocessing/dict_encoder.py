@@ -1,6 +1,6 @@
-"""Dicts of features → numbers: what :mod:`stream_bp.preprocessing.encoder` is to record batches, of the same columns.
+"""Convert dicts of features to numbers, as :mod:`stream_bp.preprocessing.encoder` converts record batches.
 
-Each value says what it is:
+The type of a value decides:
 
 | value                        | as a feature                                                       |
 |------------------------------|--------------------------------------------------------------------|
@@ -10,7 +10,7 @@ Each value says what it is:
 | None, or no such key         | missing                                                            |
 | anything else                | refused by name                                                    |
 
-A feature keeps its kind: a word where there were numbers, or a number where there were words, is refused.
+A feature keeps its kind. A word after numbers, or a number after words, is refused.
 """
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
@@ -30,23 +30,23 @@ from stream_bp.preprocessing.vocabulary import NO_PLACE
 __all__ = ["DictEncoder", "Features", "is_missing", "plain"]
 
 Features: TypeAlias = Mapping[Any, Any]
-"""Names, of any hashable type, and values of one row."""
+"""Values of one row by name. Names may have any hashable type."""
 
 _SUMS = frozenset({float, int, np.float64})
-_MISSING = frozenset({"NAType", "NaTType"})  # of pandas, which need not be here
+_MISSING = frozenset({"NAType", "NaTType"})  # types of pandas, by name because pandas need not be installed
 
 
 class DictEncoder:
-    """Turn dicts of features into arrays of an encoder's columns.
+    """Convert dicts of features to arrays of an encoder's columns.
 
     Parameters
     ----------
     encoder
-        The columns and their vocabularies. After a column was added, :meth:`lay_out` has to be called.
+        The columns and their vocabularies. Call :meth:`lay_out` after a column was added.
 
     Notes
     -----
-    A row of plain numbers in the order of the columns, the usual case, costs a microsecond or two.
+    A row of plain numbers in the order of the columns, the usual case, takes one or two microseconds.
     """
 
     def __init__(self, encoder: Encoder) -> None:
@@ -54,7 +54,7 @@ class DictEncoder:
         self.lay_out()
 
     def lay_out(self) -> None:
-        """Derive from the columns where a feature goes."""
+        """Derive from the columns the place of each feature."""
         self._names = tuple(column.name for column in self.encoder.numeric)
         self._numeric = {name: i for i, name in enumerate(self._names)}
         self._categorical = {column.name: i for i, column in enumerate(self.encoder.categorical)}
@@ -65,7 +65,7 @@ class DictEncoder:
         self._no_codes = [-1] * len(self._codes)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what follows from the columns."""
+        """Leave out what :meth:`lay_out` derives from the columns."""
         return {"encoder": self.encoder}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -73,7 +73,7 @@ class DictEncoder:
         self.lay_out()
 
     def new_columns(self, x: Features) -> list[Column]:
-        """Return the columns of those features that have a value and no column yet, in their order.
+        """Return the columns of those features that have a value but no column yet, in their order.
 
         Raises
         ------
@@ -89,18 +89,19 @@ class DictEncoder:
         Parameters
         ----------
         x
-            Its features; those without a column are left out.
+            Its features. Those without a column are left out.
         is_learned
             Whether new categories enter the vocabularies.
 
         Returns
         -------
         numbers
-            Shape (n_numbers, 1), float64, NaN where missing: the encoder's own room, valid until the next row.
+            Shape (n_numbers, 1), float64, NaN where missing. It is the encoder's own buffer: the next row overwrites
+            it.
         codes
-            For each column of categories its code; -1 where missing, -2 where unknown.
+            For each column of categories its code: -1 where missing, -2 where unknown.
         is_known
-            Whether the row has nothing that the columns and their vocabularies do not know.
+            Whether the columns and their vocabularies know everything in the row.
 
         Raises
         ------
@@ -119,20 +120,21 @@ class DictEncoder:
         return self._room, codes, is_known
 
     def _no_bools(self, numbers: Floats) -> list[int]:
-        """Return which columns of booleans have values (n_numbers, n) that are neither 0, 1 nor missing."""
+        """Return the columns of booleans with values (n_numbers, n) other than 0, 1 and missing."""
         values = numbers[self._bools]
         return [i for i, row in zip(self._bools, values, strict=True) if not np.isin(row[~np.isnan(row)], (0, 1)).all()]
 
     def _widen(self, columns: list[int]) -> None:
-        """Let columns of booleans be numbers: their values are other than 0 and 1."""
+        """Change columns of booleans to numbers, because they have values other than 0 and 1."""
         for i in columns:
             self.encoder.columns.widen(self._names[i])
         self._bools = [i for i in self._bools if i not in columns]
 
     def _are_plain(self, values: Collection[Any]) -> bool:
-        """Put values into the room, if they are numbers, none missing and none beyond the range."""
+        """Write values to the buffer if all are numbers, none missing and none beyond the range."""
         try:
             total = sum(map(abs, values))  # a value that is not a number raises
+            # Sums of other types, as of decimals or arrays, take the general path. NaN fails the comparison.
             if type(total) not in _SUMS or not total <= LARGEST:
                 return False
             self._flat[:] = list(values)
@@ -141,8 +143,8 @@ class DictEncoder:
         return True
 
     def _encode_mixed(self, x: Features, *, is_learned: bool) -> tuple[list[int], bool]:
-        """Read any row into the room, and return its codes, and whether all that it has is known."""
-        # What the row does not have is missing.
+        """Read any row into the buffer. Return its codes, and whether everything in it is known."""
+        # Features that the row does not have are missing.
         self._flat.fill(np.nan)
         codes, is_known = [-1] * len(self._codes), True
         for name, value in x.items():
@@ -172,30 +174,31 @@ class DictEncoder:
         Returns
         -------
         Floats or list
-            Numbers, shape (n,), NaN where missing; or words, None where missing.
+            Numbers, shape (n,), NaN where missing, or words, None where missing.
 
         Raises
         ------
         DataError
-            If one is neither a number nor a word, or they are not of one kind, or not of that of their column.
+            If a value is neither a number nor a word. If the values are of several kinds, or not of their column's
+            kind.
         """
         read = [self._parse_one(name, value) for value in values]
         kinds = {kind for kind, value in read if value is not None}
         if "string" in kinds or (not kinds and name in self._categorical):
             if len(kinds) > 1:
-                raise DataError(f"feature {name!r} has words and numbers in one frame; make it one kind of value")
+                raise DataError(f"feature {name!r} has words and numbers in one frame; convert it to one kind")
             return [None if value is None else str(value) for _, value in read]
         return np.array([np.nan if value is None else value for _, value in read], np.float64)
 
     def encode_many(self, x: Mapping[Hashable, Array | list[str | None]], n: int, *, is_learned: bool) -> Encoded:
-        """Put several rows into the columns.
+        """Write several rows to the columns.
 
         Parameters
         ----------
         x
-            For each feature what :meth:`parse` made of it, or floats.
+            For each feature the result of :meth:`parse`, or floats.
         n
-            Rows.
+            Number of rows.
         is_learned
             As in :meth:`encode_one`.
 
@@ -213,27 +216,26 @@ class DictEncoder:
             elif name in self._categorical:
                 column = self._categorical[name]
                 codes[column][:] = [self._code(column, word, is_learned=is_learned) for word in values]
-        # Written so that NaN, too, fails the comparison.
+        # Negated, because NaN fails every comparison.
         numbers[~(np.abs(numbers) <= LARGEST)] = np.nan
         if is_learned and self._bools:
             self._widen(self._no_bools(numbers))
         return Encoded(numbers, codes, np.empty((0, n)), self.encoder.missing_in(numbers, [c == -1 for c in codes]))
 
     def is_word(self, name: Hashable) -> bool:
-        """Tell whether a feature had words so far."""
+        """Return whether a feature had words so far."""
         return name in self._categorical
 
     def _has(self, name: Hashable) -> bool:
         return name in self._numeric or name in self._categorical
 
     def _parse_one(self, name: Hashable, value: Any) -> tuple[str, float | str | None]:
-        """Return the kind and the value of a feature; refuse a kind that is not its column's."""
+        """Return the kind and the value of a feature. Refuse a kind other than its column's."""
         kind, read = _read(name, value)
         if read is not None and name in (self._numeric if kind == "string" else self._categorical):
             before, now = ("numbers", "a word") if kind == "string" else ("words", "a number")
             raise DataError(
-                f"feature {name!r} had {before} so far, and now {now}, {value!r}; give it another name, or make it one "
-                "kind of value"
+                f"feature {name!r} had {before} so far, and now {now}, {value!r}; convert it, or give it another name"
             )
         return kind, read
 
@@ -253,27 +255,27 @@ class DictEncoder:
         return codes[word]
 
     def _has_input(self, column: int, code: int) -> bool:
-        """Tell whether a word needs no further input: it has one, or will never have one."""
+        """Return whether a word needs no new input: it has one, or never gets one."""
         vocabulary = self.encoder.categories[column]
         return code < len(vocabulary) and (code >= 0 or vocabulary.is_full)
 
 
 def is_missing(value: Any) -> bool:
-    """Tell whether a value is none: None, NaN, or what pandas writes for them."""
+    """Return whether a value is missing: None, NaN, or the values of pandas for them."""
     if isinstance(value, float | np.floating | Decimal):
         return bool(value != value)  # noqa: PLR0124 - true of NaN alone
     return value is None or type(value).__name__ in _MISSING
 
 
 def plain(value: Any) -> Any:
-    """Return a name or label of NumPy as an equal value of Python; times stay, as nanoseconds are not an integer."""
+    """Return a name or label of NumPy as an equal Python value. Times stay, or they would become integers."""
     if isinstance(value, np.generic) and not isinstance(value, np.datetime64 | np.timedelta64):
         return value.item()
     return value
 
 
 def _read(name: Hashable, value: Any) -> tuple[str, float | str | None]:
-    """Return the kind of a value, and the value as a float or a string; None where it is missing."""
+    """Return the kind of a value, and the value as a float or a string, or None where it is missing."""
     match value:
         case float() | int() | np.floating() | np.integer() | Real() | Decimal():
             return "bool" if value is True or value is False else "number", _in_range(value)
@@ -284,8 +286,8 @@ def _read(name: Hashable, value: Any) -> tuple[str, float | str | None]:
         case _ if is_missing(value):
             return "number", None
     raise DataError(
-        f"feature {name!r} is a {type(value).__name__}; expected a number, a boolean, a string or None: turn it into "
-        "one, or leave it out"
+        f"feature {name!r} is a {type(value).__name__}; expected a number, a boolean, a string or None; "
+        "convert it, or leave it out"
     )
 
 

@@ -1,8 +1,8 @@
-"""Record batches → numbers: feature values, category codes, labels.
+"""Convert record batches to numbers: feature values, category codes and labels.
 
-:mod:`stream_bp.preprocessing.column_plan` says which columns are read, and how missing values are handled. A column of
-words has room for ``max_categories`` of them, in order of appearance. A later word shares one of ``hash_buckets``,
-chosen by its hash. A target has room for :data:`MAX_CLASSES` classes; a further one is refused.
+:mod:`stream_bp.preprocessing.column_plan` decides which columns are read, and how missing values are handled. A column
+of words has room for ``max_categories`` words, in order of appearance. A later word shares one of ``hash_buckets``,
+chosen by its hash. A target has room for :data:`MAX_CLASSES` classes. A further class is refused.
 """
 
 from collections.abc import Sequence
@@ -44,14 +44,14 @@ class Encoded:
     numbers
         Shape (n_numbers, n), float64, NaN where missing.
     categories
-        For each column of categories its codes, shape (n,), -1 where missing, -2 where it has no place.
+        For each column of categories its codes, shape (n,): -1 where missing, -2 where a word has no place.
     y
         Classification: codes (n_targets, n), int64, -1 where missing. Regression: values (n_targets, n), float64, NaN
         where missing. Shape (0, n) where the rows have no target.
     missing
-        Where a feature is missing, shape (n_features, n); ``None`` where none is.
+        Where a feature is missing, shape (n_features, n), or ``None``.
     skipped
-        Which rows are not to be learned, shape (n,); all of them is missing then. ``None`` where none is.
+        Rows that are not to be learned, shape (n,), or ``None``. All their values are missing.
     """
 
     numbers: Floats
@@ -60,25 +60,25 @@ class Encoded:
     missing: Mask | None = None
     skipped: Mask | None = None
 
-    clipped = moments = None  # nothing was scaled yet
+    clipped = moments = None  # nothing is scaled yet
 
     def __len__(self) -> int:
         return int(self.numbers.shape[1])
 
-    def border(self, row: int) -> int:
-        """Return that no minibatch is known."""
+    def boundary(self, row: int) -> int:
+        """Return 0: before scaling, no minibatch is known."""
         return 0
 
 
 class Encoder:
-    """Turn record batches of one schema into arrays.
+    """Convert record batches of one schema to arrays.
 
     Parameters
     ----------
     columns
         Which columns are read, and how.
     categories, labels
-        Vocabularies to start with: one for each string feature, one for each target of a classification.
+        Initial vocabularies: one for each string feature, one for each target of a classification.
     """
 
     def __init__(
@@ -96,9 +96,9 @@ class Encoder:
         return len(self.targets) if self.task == "classification" else 0
 
     def _start(self, categories: Sequence[Sequence[Value]], labels: Sequence[Sequence[Value]]) -> None:
-        """Start with vocabularies."""
+        """Start with given vocabularies."""
         self.categories = [self._vocabulary(values) for values in categories]
-        # One more than allowed: the first class beyond the bound is found and refused, not lost.
+        # One more than allowed: so the first class too many gets a code and is refused, not lost.
         self.labels = [Vocabulary(values, limit=MAX_CLASSES + 1) for values in labels]
 
     def _vocabulary(self, values: Sequence[Value] = ()) -> Vocabulary:
@@ -116,7 +116,7 @@ class Encoder:
 
     @property
     def task(self) -> Task:
-        """What the targets are."""
+        """The task: ``classification`` or ``regression``."""
         return self.columns.task
 
     @property
@@ -140,13 +140,13 @@ class Encoder:
         return self.columns.numbers
 
     def add(self, column: Column) -> None:
-        """Let rows have a further feature, after the others; it had no value so far."""
+        """Add a feature after the others. It had no value so far."""
         self.columns.add(column)
         if column.kind == "string":
             self.categories.append(self._vocabulary())
 
     def encode(self, records: pa.RecordBatch) -> Encoded:
-        """Turn rows into arrays; new values enter the vocabularies.
+        """Convert rows to arrays. New values enter the vocabularies.
 
         Parameters
         ----------
@@ -156,13 +156,13 @@ class Encoder:
         Raises
         ------
         MissingValueError
-            If a feature is missing and the policy is ``error``; then no value has entered a vocabulary.
+            If a feature is missing and the policy is ``error``. No value has entered a vocabulary then.
         """
         numbers = self._numbers(records)
         words = [records.column(column.name) for column in self.categorical]
         missing = self.missing_in(numbers, [is_blank(column) for column in words])
         skipped: Mask | None = None
-        # Before the vocabularies: a row that is refused must not leave its words in them.
+        # Before the vocabularies: a refused row must not leave its words in them.
         if missing is not None and self.missing == "error":
             row = int(np.argmax(missing.any(axis=0)))
             raise MissingValueError(row, self.features[int(np.argmax(missing[:, row]))].name)
@@ -175,21 +175,21 @@ class Encoder:
         return Encoded(numbers, categories, self._encode_targets(records), missing, skipped)
 
     def missing_in(self, numbers: Floats, blanks: Sequence[Mask | None]) -> Mask | None:
-        """Tell where features are missing.
+        """Return where features are missing.
 
         Parameters
         ----------
         numbers
             Shape (n_numbers, n), NaN where missing.
         blanks
-            For each column of words where it has none, shape (n,); ``None`` for nowhere.
+            For each column of words where it has none, shape (n,), or ``None`` if nowhere.
 
         Returns
         -------
         Mask or None
-            Shape (n_features, n); ``None`` where none is.
+            Shape (n_features, n), or ``None`` if none is missing.
         """
-        # The sum of what has a NaN is one; ±LARGEST cannot add up to an infinity.
+        # A sum with a NaN is NaN. Values within ±LARGEST cannot add up to an infinity.
         is_whole = not np.isnan(numbers.sum())
         if is_whole and all(blank is None for blank in blanks):
             return None
@@ -228,7 +228,7 @@ class Encoder:
         return np.array([category_codes(column, words) for column, words in zip(columns, self.labels, strict=True)])
 
     def state_dict(self) -> StateDict:
-        """Return the columns, and the vocabularies as far as rows were encoded."""
+        """Return the columns, and the vocabularies of the rows encoded so far."""
         vocabularies = {"categories": self.categories, "labels": self.labels}
         state = StateDict({}, {name: [[*words.values] for words in each] for name, each in vocabularies.items()})
         state.nest("columns", self.columns.state_dict())
@@ -236,18 +236,18 @@ class Encoder:
 
     @classmethod
     def from_state_dict(cls, state: StateDict) -> "Encoder":
-        """Return the encoder that was saved; see :meth:`load_state_dict`."""
+        """Return the saved encoder; see :meth:`load_state_dict`."""
         encoder = cls(ColumnPlan([], [], "classification"))
         encoder.load_state_dict(state)
         return encoder
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Take a state over, columns included.
+        """Restore a state, including the columns.
 
         Raises
         ------
         CheckpointError
-            If columns and vocabularies do not belong together.
+            If columns and vocabularies do not fit each other.
         """
         self.columns.load_state_dict(state.nested("columns"))
         with loading("the vocabularies"):
@@ -256,5 +256,5 @@ class Encoder:
             pairs += zip(self.targets[: self._n_labelled], labels, strict=True)
             for column, values in pairs:
                 if any(type(value) not in _VALUES[column.kind] for value in values) or len(set(values)) < len(values):
-                    raise CheckpointError(f"column {column.name!r} has values of another kind, or one of them twice")
+                    raise CheckpointError(f"column {column.name!r} has values of another kind, or a duplicate value")
             self._start(categories, labels)

@@ -1,4 +1,4 @@
-"""Rows as a model learns them."""
+"""The protocol of rows that a model learns."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -10,14 +10,14 @@ __all__ = ["Rows"]
 
 
 class Rows(Protocol):
-    """Rows as a model learns them, and which of their values are missing, clipped or skipped."""
+    """Rows that a model learns, and which of their values are missing, clipped or skipped."""
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of rows."""
 
     @property
     def y(self) -> Array:
-        """Targets, shape (n_targets, n); -1 or NaN where missing."""
+        """Targets, shape (n_targets, n), with -1 or NaN where missing."""
 
     @property
     def categories(self) -> Sequence[Ints]:
@@ -25,19 +25,19 @@ class Rows(Protocol):
 
     @property
     def moments(self) -> Moments | None:
-        """Moments of the numbers at the boundaries of minibatches; ``None`` where they are not scaled."""
+        """Moments of the numbers at the boundaries of minibatches, or ``None`` where they are not scaled."""
 
-    def border(self, row: int) -> int:
-        """Return which of these boundaries comes after so many rows."""
+    def boundary(self, row: int) -> int:
+        """Return the index of the boundary after the first ``row`` rows."""
 
     @property
     def missing(self) -> Mask | None:
-        """Where features are missing, shape (n_features, n); ``None`` for nowhere."""
+        """Where features are missing, shape (n_features, n), or ``None``."""
 
     @property
     def skipped(self) -> Mask | None:
-        """Which rows are not to be learned, shape (n,); ``None`` for none."""
+        """Rows that are not to be learned, shape (n,), or ``None``."""
 
     @property
     def clipped(self) -> Mask | None:
-        """Which numbers were beyond the bound, shape (n_numbers, n); ``None`` for none, or where none is scaled."""
+        """Numbers that were clipped, shape (n_numbers, n), or ``None``. It is ``None``, too, where none is scaled."""

@@ -1,6 +1,6 @@
-"""Which columns of a source are learned from, and as what.
+"""Choose the features among the columns of a source, and decide how each is read.
 
-What a column may be, and what becomes of it:
+The types of columns, and their use:
 
 | type                     | as a feature                                                    | as a target            |
 |--------------------------|-----------------------------------------------------------------|------------------------|
@@ -11,8 +11,8 @@ What a column may be, and what becomes of it:
 | string, or a dictionary  | a category                                                      | a class                |
 | anything else            | refused by name                                                 | refused by name        |
 
-Structs and lists of a fixed size are columns of their own by then: ``place.city``, ``pixel[0]`` … (`connectors`). A
-name that stands for such a group stands for all its columns.
+The connectors split structs and lists of a fixed size into columns: ``place.city``, ``pixel[0]`` … A name of such a
+group stands for all its columns.
 """
 
 from collections.abc import Iterable, Sequence
@@ -51,9 +51,9 @@ PARTS: dict[str, tuple[str, ...]] = {
 }
 """The numbers that a column of times becomes, each an input ``COLUMN:PART``.
 
-``days`` since 1970 began, with their fraction; and where a moment stands in the year (of 365.2425 days), in the week
-(from Monday) and in the day, each as a point on a circle, so that the end of one lies beside the beginning of the next.
-Moments are those of UTC; a timestamp without a zone is taken as it is written.
+``days`` counts the days since 1970 began, with their fraction. The others give the place of a moment in the year (of
+365.2425 days), in the week (from Monday) and in the day. Each is a point on a circle, so the end of a period lies next
+to its beginning. Moments are in UTC. A timestamp without a zone is taken as written.
 """
 
 _TYPES = {
@@ -71,7 +71,7 @@ _LABELS = {"number", "integer", "bool", "string"}
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the source and how it is read.
+    """A column of the source, and how it is read.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class Column:
     kind
         ``number``, ``integer``, ``bool``, ``string``, ``timestamp``, ``date``, ``time`` or ``duration``.
     zone
-        That of a timestamp, which text is to name.
+        Time zone of a timestamp. A timestamp as text must name it.
     """
 
     name: str
@@ -89,11 +89,11 @@ class Column:
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
-            raise ValueError(f"there is no column {self.name!r} of kind {self.kind!r}")
+            raise ValueError(f"column {self.name!r}: expected a kind among {get_args(Kind)}, found {self.kind!r}")
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The names of the numbers it becomes; none for a category."""
+        """The names of the numbers that it becomes. A category has none."""
         if self.kind == "string":
             return ()
         return tuple(f"{self.name}:{part}" for part in PARTS[self.kind]) if self.kind in PARTS else (self.name,)
@@ -115,9 +115,9 @@ def choose(
     schema
         Natural types of the source.
     targets, features, ignore
-        Names of columns, or of groups of them; no ``features`` takes every column that is neither target nor ignored.
+        Names of columns, or of groups of them. Default features: every column that is neither target nor ignored.
     categorical, numeric
-        Features to read as words, and as numbers, whatever their type is.
+        Features to read as words, and as numbers, whatever their type.
 
     Returns
     -------
@@ -127,24 +127,24 @@ def choose(
     Raises
     ------
     ConfigError
-        If a named column is not in the source, is named for two purposes, or no feature is left.
+        If a named column is not in the source, or is named for two purposes. If no feature is left.
     DataError
-        If a column's type cannot be learned from.
+        If the type of a column cannot be learned from.
     """
     given = {"target": targets, "ignored": ignore, "feature": features, "categorical": categorical, "numeric": numeric}
     named = {role: _expand(role, names, schema.names) for role, names in given.items()}
     left_out = {*named["target"], *named["ignored"]}
     for role in ("feature", "categorical", "numeric"):
         if clash := left_out.intersection(named[role]):
-            raise ConfigError(f"column {min(clash)!r} is a feature, and also a target or ignored: choose one")
+            raise ConfigError(f"column {min(clash)!r} is a feature, but also a target or ignored; choose one")
     if clash := {*named["categorical"]}.intersection(named["numeric"]):
-        raise ConfigError(f"column {min(clash)!r} is to be categorical, and also numeric: choose one")
+        raise ConfigError(f"column {min(clash)!r} is both categorical and numeric; choose one")
     chosen = [name for name in (named["feature"] or schema.names) if name not in left_out]
     if not chosen:
-        raise ConfigError(f"no feature column is left: the source has only {', '.join(map(repr, schema.names))}")
+        raise ConfigError(f"no feature is left; the source has only the columns {', '.join(map(repr, schema.names))}")
     if unused := {*named["categorical"], *named["numeric"]}.difference(chosen):
         raise ConfigError(
-            f"column {min(unused)!r} is said to be categorical or numeric, and is no feature; name it one"
+            f"column {min(unused)!r} is categorical or numeric, but not among the features; add it to --features"
         )
     return [
         Column(name, "string")
@@ -157,15 +157,16 @@ def choose(
 
 
 def learnable(schema: pa.Schema) -> list[Column]:
-    """Return those of some columns that can be learned from."""
+    """Return the columns that can be learned from."""
     return [_feature(field) for field in schema if _kind(field.type) is not None]
 
 
 def _expand(role: str, names: Iterable[str], found: Sequence[str]) -> list[str]:
-    """Return the columns that names stand for: themselves, or those of a struct or a list."""
+    """Return the columns that names stand for: the columns themselves, or those of a struct or a list."""
     columns = []
     for name in names:
         group = _group(name, found)
+        # A target is one column, never a group.
         if not group or (role == "target" and name not in found):
             hint = nearest(name, found) or _listed(found)
             raise ConfigError(f"{role} column {name!r} is not in the source{hint}")
@@ -178,7 +179,7 @@ def _group(name: str, found: Sequence[str]) -> list[str]:
 
 
 def present(names: Iterable[str], found: Sequence[str]) -> list[str]:
-    """Return those of some names that stand for columns which are there."""
+    """Return those names that stand for columns in the source."""
     return [name for name in names if _group(name, found)]
 
 
@@ -200,34 +201,36 @@ def target_columns(schema: pa.Schema, targets: Sequence[str], task: Task) -> lis
 
 
 def kept_columns(schema: pa.Schema, names: Sequence[str], targets: Sequence[str]) -> list[str]:
-    """Return the columns that are to be copied beside predictions.
+    """Return the columns to copy next to predictions.
 
     Raises
     ------
     ConfigError
         If one is not in the source, or is a target.
     """
-    kept = list(dict.fromkeys(_expand("kept", names, schema.names)))
+    kept = list(dict.fromkeys(_expand("passthrough", names, schema.names)))
     if clash := {*targets}.intersection(kept):
-        raise ConfigError(f"kept column {min(clash)!r} is a target, and the predictions have a column of that name")
+        raise ConfigError(
+            f"passthrough column {min(clash)!r} is a target, and the predictions have a column with that name"
+        )
     return kept
 
 
 def with_kept(schema: pa.Schema, source: pa.Schema, kept: Sequence[str]) -> pa.Schema:
-    """Return what to ask a source for, and after it the columns to keep that are not among it, in their own types."""
+    """Return the columns to request from a source: ``schema``, then the columns to copy, in their own types."""
     return pa.schema([*schema, *(source.field(name) for name in kept if name not in schema.names)])
 
 
 def beside(records: pa.RecordBatch, kept: Sequence[str], answer: pa.RecordBatch) -> pa.RecordBatch:
-    """Return some columns of rows, and after them those of an answer; a ConfigError if two have the same name."""
+    """Return columns of rows, then those of predictions. Raise a ConfigError if two have the same name."""
     if clash := {*kept}.intersection(answer.schema.names):
-        raise ConfigError(f"column {min(clash)!r} is predicted, and cannot be kept under the same name; rename it")
+        raise ConfigError(f"passthrough column {min(clash)!r} has the name of a predicted column; rename it")
     fields = [*(records.schema.field(name) for name in kept), *answer.schema]
     return pa.record_batch([*(records.column(name) for name in kept), *answer.columns], schema=pa.schema(fields))
 
 
 def type_in(column: Column, found: pa.DataType | None) -> pa.DataType:
-    """Return the type to ask a source for, of which a column has another one: what needs no conversion stays."""
+    """Return the type to request for a column with the type ``found``. Types that need no conversion stay."""
     is_times = column.kind not in _LABELS and found is not None and _kind(found) == column.kind
     if is_times or (found == pa.float32() and column.kind == "number"):
         return found
@@ -235,12 +238,12 @@ def type_in(column: Column, found: pa.DataType | None) -> pa.DataType:
 
 
 def is_number(type_: pa.DataType) -> bool:
-    """Whether values of a type could be a quantity."""
+    """Return whether values of a type can be quantities."""
     return _kind(type_) in {"number", "integer"}
 
 
 def _kind(type_: pa.DataType) -> Kind | None:
-    """Return the kind of column that an Arrow type makes, or None if it makes none."""
+    """Return the kind of column for an Arrow type, or None."""
     if pa.types.is_dictionary(type_):
         return _kind(type_.value_type)
     kinds: dict[Kind, bool] = {
@@ -270,7 +273,7 @@ def _feature(field: pa.Field) -> Column:
 def _number(field: pa.Field) -> Column:
     kind = _kind(field.type)
     if kind not in _LABELS:
-        raise DataError(f"feature column {field.name!r} is of type {field.type}, which cannot be read as one number")
+        raise DataError(f"numeric column {field.name!r} is of type {field.type}, which cannot be read as one number")
     return Column(field.name, "number")
 
 

@@ -1,4 +1,4 @@
-"""Values met in a stream, numbered in the order of their first appearance; beyond a bound, by their hash."""
+"""Number the values of a stream in order of their first appearance. Beyond a limit, number them by hash."""
 
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -12,7 +12,7 @@ __all__ = ["NO_PLACE", "Value", "Vocabulary", "hash_words"]
 Value: TypeAlias = str | int | float | bool
 
 NO_PLACE = -2
-"""The code of a value that a vocabulary has no place for; -1 is that of a missing one."""
+"""The code of a value without a place in the vocabulary. The code of a missing value is -1."""
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
@@ -20,26 +20,26 @@ _SHIFTS = (np.uint64(30), np.uint64(27), np.uint64(31))
 
 
 class Vocabulary:
-    """A list of distinct values that only grows, up to a bound; what comes later shares a fixed number of buckets.
+    """A list of distinct values that only grows, up to a limit. Later values share a fixed number of buckets.
 
     Parameters
     ----------
     values
         Those known at the start, in the order of their codes.
     limit
-        Most values it takes.
+        Largest number of values.
     n_buckets
-        Codes, after those of the values, for words that found no place.
+        Number of codes after those of the values, for words without a place.
 
     Attributes
     ----------
     has_overflown : bool
-        Whether there was such a word; set by the code that looks words up. The first one creates all buckets.
+        Whether there was such a word. The code that looks words up sets it. The first one creates all buckets.
 
     Notes
     -----
-    Encoding runs ahead of learning, so a vocabulary may know values from rows that were not learned yet. Whoever
-    saves it saves the prefix that was learned: reading the rest of the stream again finds the rest again.
+    Encoding runs ahead of learning, so a vocabulary may have values from rows that were not learned yet. A checkpoint
+    saves only the learned prefix. After a resume, the rest of the stream adds the other values again.
 
     Examples
     --------
@@ -55,12 +55,12 @@ class Vocabulary:
         self.has_overflown = False
 
     def __len__(self) -> int:
-        """Return the number of codes that have been given."""
+        """Return the number of codes that exist."""
         return self.limit + self.n_buckets if self.has_overflown else len(self.values)
 
     @property
     def is_full(self) -> bool:
-        """Whether a further value has no place."""
+        """Whether there is no room for another value."""
         return len(self.values) >= self.limit
 
     def extend(self, values: Sequence[Value]) -> None:
@@ -68,49 +68,49 @@ class Vocabulary:
         self.values.extend(values[: self.limit - len(self.values)])
 
     def buckets(self, text: Array, offsets: Ints) -> Ints:
-        """Return the codes of n words that have no place; see :func:`hash_words`."""
-        # Without buckets a late word has no input, as in release 0.1.0.
+        """Return the codes of n words without a place; see :func:`hash_words`."""
+        # Without buckets, a late word has no input, as in release 0.1.0.
         if not self.n_buckets:
             return np.full(len(offsets) - 1, NO_PLACE)
         return self.limit + (hash_words(text, offsets) % np.uint64(self.n_buckets)).astype(np.int64)
 
     def bucket(self, word: str) -> int:
-        """Return the code of one word that has no place."""
-        # A label from Python may hold half of a surrogate pair, which strict UTF-8 refuses.
+        """Return the code of one word without a place."""
+        # A Python string may contain half of a surrogate pair, which strict UTF-8 refuses.
         text = word.encode("utf-8", "surrogatepass")
         return int(self.buckets(np.frombuffer(text, np.uint8), np.array([0, len(text)]))[0])
 
     def grown(self, highest: int) -> int:
-        """Return how many codes have an input once the highest one has: with one bucket, all have."""
+        """Return how many codes have an input, given the highest one that has. If one bucket has an input, all have."""
         return self.limit + self.n_buckets if highest >= self.limit else highest + 1
 
     def first_beyond(self, n: int, codes: Ints) -> int | None:
-        """Return where the first of some codes (m,) stands that is not among the first n codes; ``None`` for none."""
+        """Return the index of the first of codes (m,) that is not among the first n codes, or ``None``."""
         if len(self) <= n:
             return None
-        # Codes only grow, so most blocks are decided by the line above.
+        # Codes only grow, so for most blocks the line above decides.
         is_beyond = codes >= n
         return int(np.argmax(is_beyond)) if is_beyond.any() else None
 
     def name(self, code: int) -> str:
-        """Return what a code stands for: ``=value``, or ``#3``, a bucket."""
+        """Return the meaning of a code: ``=value``, or ``#3``, a bucket."""
         return f"={self.values[code]}" if code < self.limit else f"#{code - self.limit}"
 
 
 def hash_words(text: Array, offsets: Ints) -> Array:
-    """Return a hash of each of n words: the same on every machine, in every run.
+    """Return a hash of each of n words. It is the same on every machine and in every run.
 
     Parameters
     ----------
     text
-        Their UTF-8, one after the other, uint8.
+        Their UTF-8 bytes, one word after the other, uint8.
     offsets
-        Where each begins, and where the last one ends, shape (n + 1,); no word is empty.
+        The start of each word, and the end of the last one, shape (n + 1,). No word is empty.
 
     Returns
     -------
     Array
-        Shape (n,), uint64: Σ (byte + 1)·p^position mod 2^64, stirred as splitmix64 does.
+        Shape (n,), uint64: Σ (byte + 1)·p^position mod 2^64, mixed as in splitmix64.
     """
     starts, lengths = offsets[:-1], np.diff(offsets)
     powers = np.full(lengths.max(initial=0), _BASE)

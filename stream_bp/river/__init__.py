@@ -1,6 +1,6 @@
-"""Estimators of River: a classifier and a regressor that learn row by row.
+"""Estimators for River: a classifier and a regressor that learn row by row.
 
-What it exports is listed in ``__init__.pyi``, and imported when it is asked for.
+The exports are listed in ``__init__.pyi``. Each is imported at its first use.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""The base of the estimators of :mod:`stream_bp.river`: settings, columns, files, the pending row."""
+"""The base of the estimators of :mod:`stream_bp.river`: settings, columns, files, and the pending row."""
 
 import copy
 import inspect
@@ -18,6 +18,7 @@ from stream_bp.errors import ConfigError, DataError
 from stream_bp.models.mlp import MLPModel
 from stream_bp.nn.reproducibility import single_thread
 from stream_bp.persistence import checkpoints
+from stream_bp.preprocessing.arrow_buffers import LARGEST
 from stream_bp.preprocessing.column_plan import ColumnPlan
 from stream_bp.preprocessing.dict_encoder import DictEncoder, Features, is_missing
 from stream_bp.preprocessing.encoder import Encoded, Encoder
@@ -25,19 +26,19 @@ from stream_bp.preprocessing.schema import Column, Task
 from stream_bp.river import files
 from stream_bp.river.pending_row import PendingRow
 
-__all__ = ["MLP", "as_weight"]
+__all__ = ["MLP", "as_value", "as_weight"]
 
-_HEAVIEST = 1e30  # times a gradient, it stays within float32
-_TARGET = "target"  # what is predicted has no name in River
+_HEAVIEST = 1e30  # its product with a gradient stays within float32
+_TARGET = "target"  # River does not name the target
 
 
 class MLP(base.Estimator):
-    """A network that is fed with dicts and data frames; what it predicts of them its subclasses say.
+    """The common base of the estimators: a network that learns from dicts and data frames.
 
     Parameters
     ----------
     settings
-        As of :class:`~stream_bp.river.MLPClassifier`: words of the command line.
+        As for :class:`~stream_bp.river.MLPClassifier`, with the names of the command line.
     """
 
     _task: ClassVar[Task]
@@ -67,42 +68,48 @@ class MLP(base.Estimator):
         self._take(Encoder(ColumnPlan([], [target], self._task, missing=self._config.missing)), None)
 
     def _unit_test_skips(self) -> set[str]:
-        # A minibatch is one step along its mean gradient, and a loop of learn_one is a step for each row: of one row
-        # they are the same. River's own linear models name this check too.
+        # A minibatch is one step along its mean gradient, but a loop of learn_one takes a step for each row. They agree
+        # for one row only. River's own linear models skip this check, too.
         return {"check_learn_many_matches_learn_one"}
 
     def _get_params(self) -> dict[str, Any]:
-        # River looks into a tuple for a class and its parameters, even into one that is empty.
+        # A list: River reads a tuple as a class with its parameters, even an empty one.
         return {**super()._get_params(), "hidden_layers": list(self.hidden_layers)}
 
     def _take(self, encoder: Encoder, model: MLPModel | None) -> None:
-        """Go on with columns and a model; without one before the first row is learned."""
+        """Continue with columns and a model. The model is None before the first row is learned."""
         self._encoder = encoder
         self._model = model
         self._dicts = DictEncoder(encoder)
         self._renew_pending()
 
     def _renew_pending(self) -> None:
-        """Start without a pending row: the model has changed."""
+        """Start without a pending row, because the model has changed."""
         self._pending = PendingRow(self._dicts, self._model)
 
     def clone(self, new_params: dict[str, Any] | None = None, include_attributes: bool = False) -> Self:
-        """Return an estimator of the same settings, on request with all that was learned.
+        """Return an estimator with the same settings.
 
-        River copies each attribute for itself, and model and columns would be of different copies.
+        Parameters
+        ----------
+        new_params
+            Settings to change.
+        include_attributes
+            Whether to copy the learned state, too.
         """
         clone = super().clone(new_params)
         if include_attributes:
             params = self._get_params()
+            # One copy of all: River would copy each attribute by its own, and split the model from its columns.
             clone.__dict__.update(
                 copy.deepcopy({name: value for name, value in self.__dict__.items() if name not in params})
             )
         return clone
 
     def _grow(self, x: Features, y: Array) -> PendingRow:
-        """Grow to what a row brings, and return it as the pending one; nothing is changed if it cannot be read.
+        """Grow for a row that has something new, and return it as the pending one.
 
-        ``y`` is the code of its class, or its value, shape (1, 1).
+        ``y`` is the code of its class, or its value, shape (1, 1). Nothing changes if the row cannot be read.
         """
         model = self._with_columns(self._dicts.new_columns(x), len(x))
         numbers, codes, _ = self._dicts.encode_one(x, is_learned=True)
@@ -113,7 +120,7 @@ class MLP(base.Estimator):
         return self._pending
 
     def _with_columns(self, new: list[Column], n_features: int) -> MLPModel:
-        """Return the model, made or widened for new columns; the first row says how many features to expect."""
+        """Return the model, made or widened for new columns. The first row gives the expected number of features."""
         if self._model is None:
             for column in new:
                 self._encoder.add(column)
@@ -125,10 +132,13 @@ class MLP(base.Estimator):
         return self._model
 
     def _read_frame(self, X: Any, n_targets: int | None = None) -> Encoded:
-        """Read a data frame: of pandas, polars, pyarrow, or what else River takes; to learn it, with its targets."""
+        """Read a data frame of pandas, polars, pyarrow, or another kind that River takes.
+
+        ``n_targets`` is the number of targets, given only to learn the frame.
+        """
         frame, is_learned = dataframe.into_frame(X), n_targets is not None
         if is_learned and len(frame) != n_targets:
-            raise DataError(f"X has {len(frame)} rows and y {n_targets}; give as many targets as rows")
+            raise DataError(f"X has {len(frame)} rows, but y has {n_targets} targets; give one target for each row")
         columns: dict[Hashable, Any] = {}
         first: dict[Hashable, Any] = {}
         values: Any
@@ -154,60 +164,94 @@ class MLP(base.Estimator):
         self._renew_pending()
 
     def _predict_minibatch(self, X: Any) -> Floats | None:
-        """Return what is predicted for the rows of a frame, as a model does; None if nothing can be."""
+        """Return the predictions for the rows of a frame, as a model does, or None before anything was learned."""
         rows = self._read_frame(X)
-        self._pending.forget()  # a frame of one row is scaled in the room of the pending row
+        self._pending.forget()  # a frame of one row is scaled in the buffers of the pending row
         if self._model is None or not self._model.learner.n_outputs:
             return None
         with single_thread():
             return self._model.predict(rows)[0]
 
     def save(self, path: str | Path, *, target: str | None = None) -> None:
-        """Save everything that predicting and learning on need, durably, as a checkpoint of stream-bp.
+        """Save the estimator as a checkpoint of stream-bp. The file survives a power cut.
 
         Parameters
         ----------
         path
-            The file; replaced if it is there.
+            The file. An existing one is replaced.
         target
-            Name of the column to predict, for the command line; if it is not given, that of the job that this was
-            loaded from, or ``target``.
+            Name of the target column, for the command line. Default: that of the job this was loaded from, or
+            ``target``.
 
         Raises
         ------
         CheckpointError
-            If nothing was learned yet, a weight is not finite, or a feature's name or a label cannot be written as
-            JSON; a DiskError if the file cannot be written.
+            If nothing was learned yet, or a weight is not finite. If JSON cannot hold a feature's name or a label.
+        DiskError
+            If the file cannot be written.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from stream_bp.river import MLPRegressor
+        >>> model = MLPRegressor()
+        >>> model.learn_one({"x": 1.0}, 2.0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(f"{folder}/model.safetensors")
+        ...     copy = MLPRegressor.load(f"{folder}/model.safetensors")
+        >>> copy.predict_one({"x": 1.0}) == model.predict_one({"x": 1.0})
+        True
         """
         checkpoints.save(files.pack(self._model, self._config, target), path)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Open a checkpoint, of an estimator or of a job: it predicts and learns as the saved one would have.
+        """Open the checkpoint of an estimator or of a job. It predicts and learns as the saved one would have.
 
         Parameters
         ----------
         path
-            The file, or a run directory, whose newest valid checkpoint is taken.
+            The file, or a run directory, from which the newest valid checkpoint is taken.
+
+        Returns
+        -------
+        MLPClassifier or MLPRegressor
+            An estimator of this class.
 
         Raises
         ------
         CheckpointError
-            If it is damaged, of the other task, or of several targets.
+            If the checkpoint is damaged, has another task, or has several targets.
         """
         config, model = files.unpack(checkpoints.load(path), cls._task)
         estimator = cls(**{name: getattr(config, name) for name in inspect.signature(cls).parameters})
+        # The constructor has only some of the settings. The others must survive the next save, too.
         estimator._config = config
         estimator._take(model.encoder, model)
         return estimator
 
 
 def as_weight(w: Any) -> float:
-    """Return the weight of a row as a float; refuse one that would make the network's weights infinite or NaN."""
+    """Return the weight of a row as a float. Refuse one that could make the network's weights infinite or NaN."""
     try:
         weight = float(w)
     except (TypeError, ValueError, OverflowError):
         weight = math.nan
     if not abs(weight) <= _HEAVIEST:
-        raise DataError(f"the weight {w!r} is not a number within ±1e30")
+        raise DataError(f"weight: expected a number within ±1e30, found {w!r}")
     return weight
+
+
+def as_value(y: Any) -> float:
+    """Return a target as a float, NaN where it is missing."""
+    if is_missing(y):
+        return np.nan
+    try:
+        value = None if isinstance(y, str) else float(y)
+    except OverflowError:
+        return np.nan
+    except (TypeError, ValueError):
+        value = None
+    if value is None:
+        raise DataError(f"target: expected a number or None, found {y!r}, a {type(y).__name__}")
+    return value if abs(value) <= LARGEST else np.nan

@@ -1,12 +1,13 @@
-"""The network as estimators of River: :class:`MLPClassifier` and :class:`MLPRegressor`.
+"""The estimators for River: :class:`MLPClassifier` and :class:`MLPRegressor`.
 
-They are the job's own model, fed with dicts: ``learn_one`` learns a minibatch of one row, ``learn_many`` one of as many
-rows as the frame has. Rows in the order of a source end in the weights and the predictions of a job over that source,
-with that ``batch_size``, to the last bit, if the first of them has every feature: it decides their order.
+They are the job's own model, fed with dicts. ``learn_one`` learns a minibatch of one row. ``learn_many`` learns all
+rows of a frame as one minibatch. Rows in the order of a source give the weights and predictions of a job over that
+source with the same ``batch_size``, to the last bit. The first row must have every feature, because it decides their
+order.
 
-Features may appear, vanish and return. One that appears gets weights that its name decides, from the next row that is
-learned on; one that is away is missing, and a missing number is the mean. A checkpoint of a job opens as an estimator,
-and the command line opens what an estimator saves.
+Features may appear, vanish and return. A new feature gets an input at the first row that is learned with it. Its
+initial weights follow from its name. An absent feature is missing, and a missing number is the mean. The estimators
+open checkpoints of jobs, and the command line opens their files.
 """
 
 from collections.abc import Hashable
@@ -20,54 +21,53 @@ from stream_bp._arrays import DType, Ints
 from stream_bp.errors import DataError
 from stream_bp.models.base import refuse_excess
 from stream_bp.models.mlp import MLPModel
-from stream_bp.preprocessing.arrow_buffers import LARGEST
 from stream_bp.preprocessing.dict_encoder import Features, is_missing, plain
 from stream_bp.preprocessing.encoder import Encoder
-from stream_bp.river.base import MLP, as_weight
+from stream_bp.river.base import MLP, as_value, as_weight
 from stream_bp.river.pending_row import PendingRow
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
 
 
 class MLPClassifier(MLP, base.MiniBatchClassifier):
-    """A neural network for classification, learned by backpropagation from one row, or one frame, at a time.
+    """A neural network for classification, trained by backpropagation on one row or one frame at a time.
 
-    Labels may be of any hashable type; a class that is met late gets an output then. Before the first row is learned
-    there is nothing to predict: ``predict_proba_one`` is empty, ``predict_one`` is None. Every feature's name makes an
-    input: names that hold an identifier, or the time, make the network grow without end.
+    Labels may have any hashable type, and new classes may appear at any time. Before the first row is learned,
+    ``predict_proba_one`` returns an empty dict and ``predict_one`` returns None. Each feature name becomes an input.
+    Names with identifiers or times in them make the network grow without limit.
 
     Parameters
     ----------
     hidden_layers
-        Units of each hidden layer; ``()`` for a linear model.
+        Units of each hidden layer. ``()`` gives a linear model.
     activation
-        Of the hidden layers: ``relu``, ``sigmoid``, ``tanh`` or ``identity``.
+        Activation function of the hidden layers: ``relu``, ``sigmoid``, ``tanh`` or ``identity``.
     optimizer
         ``sgd``, ``momentum``, ``nesterov``, ``adagrad``, ``rmsprop`` or ``adam``.
     learning_rate
-        Step size, > 0; None takes the optimiser's own.
+        Step size, > 0. None takes the optimiser's default.
     lr_schedule
-        How the learning rate changes with the step: ``constant``, ``inverse-time``, ``inverse-sqrt`` or ``cosine``, or
-        one of these after ``warmup-``.
+        Schedule of the learning rate: ``constant``, ``inverse-time``, ``inverse-sqrt`` or ``cosine``. Each also exists
+        with a warm-up, as ``warmup-constant``.
     decay_steps
         Steps in which the schedule decays.
     warmup_steps
-        Steps in which a ``warmup-…`` schedule climbs.
+        Steps of the warm-up of a ``warmup-…`` schedule.
     clip_norm
-        Largest Euclidean norm of the gradient; None does not clip.
+        Largest Euclidean norm of the gradient. None does not clip.
     weight_decay
-        Pull of every weight (not bias) towards 0, per step and rate.
+        Decay rate of every weight (not bias) towards 0, per step and unit of learning rate.
     scale_features
-        Whether numbers are standardised by their running mean and deviation; else they are taken as they are, a
-        missing one as 0.
+        Whether to standardise numbers by their running mean and deviation. If not, a missing number is 0.
     missing
-        ``mean``: a missing value becomes the mean; ``mean-indicator``: each feature with gaps also gets an indicator.
+        ``mean``: a missing value becomes the mean. ``mean-indicator``: a feature with gaps also gets an indicator
+        input.
     dtype
-        ``float64``, or ``float32`` for half the memory; probabilities then sum to 1 within 1e-6.
+        ``float64``, or ``float32`` for half the memory. Probabilities then sum to 1 within 1e-6.
     backend
-        What computes: ``numpy``, ``compiled`` (faster, needs Numba), or ``auto`` for the latter where it is installed.
+        ``numpy``, ``compiled`` (faster, needs Numba), or ``auto``: compiled if Numba is installed.
     seed
-        Of the initial weights.
+        Seed of the initial weights.
 
     Raises
     ------
@@ -127,7 +127,7 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
         self._index_labels()
 
     def _index_labels(self) -> None:
-        """Let the labels be those that the model has an output for; others were met in rows that were refused."""
+        """Keep the labels that the model has an output for. Others came with rows that were refused."""
         n_known = len(self._model.labels[0]) if self._model is not None else 0
         del self._labels[n_known:]
         self._codes.update(
@@ -148,16 +148,16 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
         Parameters
         ----------
         x
-            Its features: numbers, booleans, strings; None or NaN where missing.
+            Features: numbers, booleans or strings. None or NaN is missing.
         y
-            Its label; with None or NaN only the features are taken in.
+            Label. With None or NaN, the row only counts in the scaling of its features.
         w
-            Weight: what its loss is multiplied by, within ±1e30.
+            Weight of the row, a factor of its loss, within ±1e30.
 
         Raises
         ------
         DataError
-            If a feature, the label or the weight cannot be read; then nothing is changed.
+            If a feature, the label or the weight cannot be read. Nothing changes then.
         DivergenceError
             If training has diverged.
         """
@@ -174,11 +174,11 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
             single.learn_class(code, w)
 
     def predict_proba_one(self, x: Features) -> dict[Any, float]:  # type: ignore[override]
-        """Return the probability of each class that was learned, given the features of a row."""
+        """Return the probability of each learned class, given the features of a row."""
         return dict(zip(self._labels, self._shares(x), strict=True))
 
     def predict_one(self, x: Features) -> Any:  # type: ignore[override]
-        """Return the most probable class of a row, the first that was met among equals; None before any was learned."""
+        """Return the most probable class of a row, and the earliest among equals. None before any class was learned."""
         output = self._shares(x)
         return self._labels[output.index(max(output))] if output else None
 
@@ -188,9 +188,9 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
         Parameters
         ----------
         X
-            A data frame (pandas, polars, pyarrow), a column for each feature.
+            A data frame of pandas, polars or pyarrow, with a column for each feature.
         y
-            A series of labels, as long.
+            A series of labels, one for each row.
         """
         series = dataframe.into_series(y)
         labels, words = series.to_list(), self._encoder.labels[0]
@@ -206,13 +206,13 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
             self._index_labels()
 
     def predict_proba_many(self, X: Any) -> Any:
-        """Return a frame with the probability of each class (a column) of each row of a data frame."""
+        """Return a frame with the probability of each class (a column) for each row of a data frame."""
         shares = self._predict_minibatch(X)
         columns = {} if shares is None else dict(zip(self._labels, shares.astype(np.float64), strict=False))
         return dataframe.to_native_frame(columns, like=dataframe.into_frame(X))
 
     def predict_many(self, X: Any) -> Any:
-        """Return a series of the most probable class of each row of a data frame; None before any was learned."""
+        """Return a series with the most probable class of each row, None before any was learned."""
         shares, frame = self._predict_minibatch(X), dataframe.into_frame(X)
         if shares is None or not len(shares):
             best = [None] * len(frame)
@@ -221,32 +221,32 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
         return dataframe.to_native_series(best, name=self._y_name, like=frame)
 
     def _refuse_excess(self, y: Ints) -> None:
-        """Refuse a class too many before columns and words are taken in."""
+        """Refuse a class too many before any column or word is added."""
         refuse_excess(self._encoder, self._output if self._model is None else self._model.output, y)
 
     def _shares(self, x: Features) -> list[float]:
-        """Return the probability of each class that was learned, in the order of the labels."""
+        """Return the probability of each learned class, in the order of the labels."""
         output = self._pending.propagate(x)
         if len(output) != 1:
             return output
-        # With one class its probability is 1; with two, a sigmoid gives that of the second.
+        # One class has probability 1. With two, a sigmoid gives that of the second.
         n_classes = len(self._labels)
         return [1 - output[0], output[0]] if n_classes > 1 else [1.0] * n_classes
 
     def _code(self, y: Hashable) -> int:
-        """Return the code of a label; -1 of a missing one, the next that is free of a new one."""
+        """Return the code of a label: -1 for a missing one, the next free code for a new one."""
         try:
             code = self._codes.get(y)
         except TypeError:
-            raise DataError(f"label {y!r} is a {type(y).__name__}, which is not hashable; expected a class") from None
+            raise DataError(f"label: expected a hashable value, found {y!r}, a {type(y).__name__}") from None
         if code is not None:
             return code
         return -1 if is_missing(y) else len(self._codes)
 
     def _grow_class(self, x: Features, y: Hashable, code: int) -> PendingRow:
-        """Grow to a row of a new class, or with something else new, and return it as the pending one."""
+        """Grow for a row with a new class, or another novelty, and return it as the pending one."""
         if code == len(self._codes):
-            self._dicts.new_columns(x)  # a feature that cannot be read is refused before the label is known
+            self._dicts.new_columns(x)  # refuses an unreadable feature before the label is added
             self._encoder.labels[0].extend([plain(y)])
         try:
             self._refuse_excess(np.array([[code]]))
@@ -256,18 +256,18 @@ class MLPClassifier(MLP, base.MiniBatchClassifier):
 
 
 class MLPRegressor(MLP, base.MiniBatchRegressor):
-    """A neural network that predicts a value, learned by backpropagation from one row, or one frame, at a time.
+    """A neural network for regression, trained by backpropagation on one row or one frame at a time.
 
-    Before the first value is learned it predicts 0.
+    It predicts 0 before the first value is learned.
 
     Parameters
     ----------
     hidden_layers, activation, optimizer, learning_rate, lr_schedule, decay_steps, warmup_steps, clip_norm, weight_decay
         As for :class:`MLPClassifier`.
-    scale_features
-        Whether numbers are standardised by their running mean and deviation.
+    scale_features, missing
+        As for :class:`MLPClassifier`.
     scale_target
-        Whether the target is, while it is learned; predictions are in its own unit either way.
+        Whether to standardise the target for learning. Predictions are in its own unit in both cases.
     dtype, backend, seed
         As for :class:`MLPClassifier`.
 
@@ -336,23 +336,23 @@ class MLPRegressor(MLP, base.MiniBatchRegressor):
         Parameters
         ----------
         x
-            Its features: numbers, booleans, strings; None or NaN where missing.
+            Features: numbers, booleans or strings. None or NaN is missing.
         y
-            Its value; with None, NaN or what is beyond ±1e100 only the features are taken in.
+            Value. With None, NaN or a value beyond ±1e100, the row only counts in the scaling of its features.
         w
-            Weight: what its loss is multiplied by, within ±1e30.
+            Weight of the row, a factor of its loss, within ±1e30.
 
         Raises
         ------
         DataError
-            If a feature, the value or the weight cannot be read; then nothing is changed.
+            If a feature, the value or the weight cannot be read. Nothing changes then.
         DivergenceError
             If training has diverged.
         """
         w = as_weight(w)
         pending = self._pending
         pending.propagate(x)
-        value = _value(y)
+        value = as_value(y)
         if not pending.is_known:
             pending = self._grow(x, np.array([[value]]))
         single = pending.take()
@@ -362,7 +362,7 @@ class MLPRegressor(MLP, base.MiniBatchRegressor):
             single.learn_value(value, w)
 
     def predict_one(self, x: Features) -> float:
-        """Return the value that is expected of a row, given its features."""
+        """Return the predicted value of a row, given its features."""
         output = self._pending.propagate(x)
         return output[0] if output else 0.0
 
@@ -372,33 +372,18 @@ class MLPRegressor(MLP, base.MiniBatchRegressor):
         Parameters
         ----------
         X
-            A data frame (pandas, polars, pyarrow), a column for each feature.
+            A data frame of pandas, polars or pyarrow, with a column for each feature.
         y
-            A series of numbers, as long.
+            A series of numbers, one for each row.
         """
         series = dataframe.into_series(y)
-        values = np.array([[_value(value) for value in series.to_list()]], np.float64)
+        values = np.array([[as_value(value) for value in series.to_list()]], np.float64)
         self._learn_minibatch(self._read_frame(X, values.shape[1]), values)
         self._y_name = series.name
 
     def predict_many(self, X: Any) -> Any:
-        """Return a series of the values that are expected of the rows of a data frame."""
+        """Return a series with the predicted value of each row of a data frame."""
         frame, values = dataframe.into_frame(X), self._predict_minibatch(X)
         return dataframe.to_native_series(
             np.zeros(len(frame)) if values is None else values, name=self._y_name, like=frame
         )
-
-
-def _value(y: Any) -> float:
-    """Return a target as a float, NaN where it is missing."""
-    if is_missing(y):
-        return np.nan
-    try:
-        value = None if isinstance(y, str) else float(y)
-    except OverflowError:
-        return np.nan
-    except (TypeError, ValueError):
-        value = None
-    if value is None:
-        raise DataError(f"the target {y!r} is a {type(y).__name__}; expected a number, or None")
-    return value if abs(value) <= LARGEST else np.nan

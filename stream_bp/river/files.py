@@ -1,7 +1,7 @@
-"""A model as a checkpoint of its own, without a job around it: what an estimator saves and opens.
+"""Save a model as a checkpoint without a job, and open a checkpoint as a model.
 
-The file is that of :mod:`stream_bp.persistence.snapshot`; its state holds ``version``, ``config`` and ``model``,
-as a job's does, and ``names``: what the features are called where that is no string.
+The file has the format of :mod:`stream_bp.persistence.snapshot`. Its state holds ``version``, ``config`` and ``model``,
+like that of a job. It also holds ``names``, the names of the features, which need not be strings.
 """
 
 from typing import Any
@@ -31,34 +31,34 @@ def pack(model: MLPModel | None, config: JobConfig, target: str | None = None) -
     Parameters
     ----------
     model
-        What to save.
+        The model, or None before the first row is learned.
     config
-        The settings that it was made with.
+        Its settings.
     target
-        What to call the column to predict; as the model does, if it is not given.
+        Name for the target column. Default: the model's own.
 
     Raises
     ------
     CheckpointError
-        If there is no model yet, a weight is not finite, or a name or a label cannot be written as JSON and read back
-        the same.
+        If there is no model yet, or a weight is not finite. If JSON cannot hold a name or a label without change.
     """
     if model is None:
-        raise CheckpointError("nothing was learned yet: there is nothing to save")
+        raise CheckpointError("cannot save: nothing was learned yet; learn a row first")
     if not np.isfinite(model.learner.theta).all():
-        raise CheckpointError("a weight is not finite: the network blew up, and no such checkpoint could be opened")
+        raise CheckpointError("cannot save: training diverged, and a weight is not finite; load an earlier checkpoint")
     state, encoder = model.state_dict(), model.encoder
     names = [column.name for column in encoder.features]
     for name in names:
         if type(name) not in _NAMES:
             raise CheckpointError(
-                f"feature {name!r} is called by a {type(name).__name__}; expected a string or a number"
+                f"cannot save: the name of feature {name!r} is a {type(name).__name__}; expected a string or a number"
             )
     name = target or encoder.targets[0].name
+    # As strings, since a checkpoint has only those: the names 1 and "1" would become one column.
     called = [*map(str, names), name]
     if twice := sorted({word for word in called if called.count(word) > 1}):
-        way_out = "name the target otherwise: save(…, target=…)" if name in twice else "rename a feature"
-        raise CheckpointError(f"two columns would be called the same, {', '.join(twice)}; {way_out}")
+        way_out = "give another name: save(…, target=…)" if name in twice else "rename a feature"
+        raise CheckpointError(f"cannot save: two columns would have the same name, {', '.join(twice)}; {way_out}")
     labels = model.labels[0] if encoder.task == "classification" else None
     kind = encoder.targets[0].kind if labels is None else _kind(labels)
     columns = state.values["columns"]
@@ -78,30 +78,32 @@ def pack(model: MLPModel | None, config: JobConfig, target: str | None = None) -
 
 
 def unpack(loaded: LoadedCheckpoint, task: Task) -> tuple[JobConfig, MLPModel]:
-    """Return the settings and the model of a checkpoint, of an estimator or of a job.
+    """Return the settings and the model in the checkpoint of an estimator or of a job.
 
     Raises
     ------
     CheckpointError
-        If it is not of one target, of another task, or of columns of times.
+        If it has several targets, another task, or columns of times.
     """
     config, model = saved_config(loaded.snapshot), restore_model(loaded.snapshot)
     encoder = model.encoder
     if encoder.task != task or len(encoder.targets) != 1:
         names = ", ".join(column.name for column in encoder.targets)
         raise CheckpointError(
-            f"checkpoint {loaded.path} is a {encoder.task} of {names}; expected a {task} of one target"
+            f"checkpoint {loaded.path}: expected a {task} of one target, found a {encoder.task} of {names}"
         )
     names = loaded.snapshot.state.get("names", [column.name for column in encoder.features])
     if [str(name) for name in names] != [column.name for column in encoder.features]:
-        raise CheckpointError(f"checkpoint {loaded.path}: its names are not those of its columns")
+        raise CheckpointError(f"checkpoint {loaded.path}: its names and its columns do not match")
     if len(set(names)) < len(names):
-        raise CheckpointError(f"checkpoint {loaded.path}: two features are called the same")
+        raise CheckpointError(f"checkpoint {loaded.path}: two features have the same name")
     encoder.columns.rename(names)
     for column in encoder.numeric:
         if column.kind in PARTS:
-            raise CheckpointError(f"checkpoint {loaded.path}: {column.name!r} is a {column.kind}, which no dict has")
-    if encoder.missing in {"drop-row", "error"}:  # a caller with single rows can skip them itself
+            raise CheckpointError(
+                f"checkpoint {loaded.path}: feature {column.name!r} is a {column.kind}, which dicts cannot hold"
+            )
+    if encoder.missing in {"drop-row", "error"}:  # a caller with single rows can skip rows without these policies
         encoder.columns.missing = "mean"
         config = config.model_copy(update={"missing": "mean"})
     return config, model
@@ -112,7 +114,7 @@ def _kind(labels: list[Any]) -> str:
     if kinds not in _KINDS and not (kinds and kinds <= {int, float}):
         found = ", ".join(sorted(kind.__name__ for kind in kinds)) or "none"
         raise CheckpointError(
-            f"labels of these types cannot be saved together: {found}; expected strings, booleans or numbers"
+            f"cannot save: found labels of types {found}; expected strings, booleans or numbers alone"
         )
     try:
         label_array(labels)

@@ -11,27 +11,27 @@ __all__ = ["PendingRow"]
 
 
 class PendingRow:
-    """What is known of the row that was predicted last: it is computed once, however often it is asked for.
+    """The row that was predicted last. It is computed once, however often it is predicted.
 
-    It is in one of three states. ``empty``: no row was predicted since the model last changed. ``known``: a row was
-    predicted, and can be learned as it is. ``new``: a row was predicted, and the model has to grow before it can learn
-    it. :meth:`propagate` leads to one of the last two, :meth:`take` and :meth:`forget` lead back to the first. After
-    the model has grown, or has learned otherwise, a new object takes the place of this one.
+    It has three states. ``empty``: no row was predicted since the model last changed. ``known``: a row was predicted
+    and can be learned as it is. ``new``: a row was predicted, but the model must grow before it can learn it. A call of
+    :meth:`propagate` leads to ``known`` or ``new``. Calls of :meth:`take` and :meth:`forget` lead back to ``empty``.
+    Make a new object after the model has grown, or has learned in another way.
 
     Parameters
     ----------
     dicts
         Reads the features.
     model
-        Predicts and learns; ``None`` before the first row was learned, when every row stays ``empty``.
+        Predicts and learns. It is ``None`` before the first row is learned, and every row then stays ``empty``.
 
     Attributes
     ----------
     is_known : bool
-        Whether the state is ``known``; an attribute, as it is read for every row that is learned.
+        Whether the state is ``known``. It is an attribute, because it is read for every row that is learned.
     """
 
-    # Slots are read faster than a dict, and this object is asked twice for every row of a stream.
+    # Slots are faster than a dict, and every row of a stream reads this object twice.
     __slots__ = ("_dicts", "_model", "_output", "_single", "_x", "is_known")
 
     def __init__(self, dicts: DictEncoder, model: MLPModel | None) -> None:
@@ -46,7 +46,7 @@ class PendingRow:
         self.is_known = False
 
     def __getstate__(self) -> tuple[DictEncoder, MLPModel | None]:
-        """Leave out the row: it may be predicted again."""
+        """Leave out the row: it can be predicted again."""
         return self._dicts, self._model
 
     def __setstate__(self, state: tuple[DictEncoder, MLPModel | None]) -> None:
@@ -55,29 +55,30 @@ class PendingRow:
 
     @property
     def state(self) -> Literal["empty", "known", "new"]:
-        """In which state it is."""
+        """The present state."""
         if self._x is None:
             return "empty"
         return "known" if self.is_known else "new"
 
     def propagate(self, x: Features) -> list[float]:
-        """Return ŷ of a row, and hold that row; nothing is computed for the row that is held already.
+        """Return ŷ of a row, and hold that row. Nothing is computed if it is held already.
 
         Raises
         ------
         DataError
-            If a feature cannot be read; then it is empty.
+            If a feature cannot be read. The state is ``empty`` then.
         DivergenceError
-            If the prediction is not finite; then it is empty.
+            If the prediction is not finite. The state is ``empty`` then.
         """
         if self._x is not None:
             try:
                 if self._x == x:
                     return self._output
-            except ValueError:  # an array among the features is compared element by element; reading it refuses it
+            except ValueError:  # an array among the features compares by element; reading the row refuses it below
                 pass
         if self._model is None:
             return []
+        # Released first: if this row cannot be read, the buffers no longer belong to the held one.
         self._x, self.is_known = None, False
         numbers, codes, is_known = self._dicts.encode_one(x)
         if self._single is None:
@@ -87,7 +88,7 @@ class PendingRow:
         return self._output
 
     def take(self) -> SingleRowLearner:
-        """Return what learns the row that is held, and be empty: a row is learned once.
+        """Return the learner for the held row, and release the row: it is learned once.
 
         Raises
         ------
@@ -95,10 +96,10 @@ class PendingRow:
             If no row is held.
         """
         if self._x is None or self._single is None:
-            raise RuntimeError("no row was propagated")
+            raise RuntimeError("no row is held; call propagate first")
         self._x, self.is_known = None, False
         return self._single
 
     def forget(self) -> None:
-        """Be empty: the model was asked for other rows since, and their numbers overwrote those of this one."""
+        """Release the row. Call this before the model predicts other rows, which overwrite the buffers."""
         self._x, self.is_known = None, False

@@ -51,16 +51,16 @@ def test_gradient_is_the_slope_of_the_loss(
     activation: str,
     output: str,
     dtype: DType,
-    engine: str,
-    hidden: list[int],
+    backend: str,
+    hidden_layers: list[int],
     sizes: tuple[int, int, int],
     seed: int,
 ) -> None:
     """Every component of the gradient sum is the central difference of the summed loss along that component."""
     n_inputs, n_outputs, b = sizes
     random = np.random.default_rng(seed)
-    settings: dict[str, Any] = {"hidden_layers": hidden, "activation": activation, "output": output}
-    learner = Learner(n_inputs, n_outputs, dtype=dtype, backend=engine, **settings)
+    settings: dict[str, Any] = {"hidden_layers": hidden_layers, "activation": activation, "output": output}
+    learner = Learner(n_inputs, n_outputs, dtype=dtype, backend=backend, **settings)
     learner.theta[:] = random.normal(size=learner.theta.size) * 0.8
     X, Y = random.normal(size=(n_inputs, b)), targets(output, n_outputs, b, random)
     assert learner.gradient(X, Y) == b

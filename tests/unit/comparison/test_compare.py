@@ -147,7 +147,7 @@ def test_a_model_that_fails_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None
     comparison = run("stops", "logistic")
     assert [score.name for score in comparison.scores] == ["logistic"]
     assert comparison.failures == {
-        "stops": "_Stops at row 100 of the run failed: RuntimeError: enough; mend the model, or what it is given"
+        "stops": "_Stops at row 100 of the run failed: RuntimeError: enough; fix the model, or its input"
     }
     with pytest.raises(DataError, match="enough"):
         run("stops")

@@ -296,8 +296,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"predictions_dir": None, "passthrough_columns": ["n"]},
         "name a folder with --predictions-dir",
     ),
-    "a column that is not there": ({"passthrough_columns": ["valu"]}, "kept column 'valu' is not in the source"),
-    "a target": ({"passthrough_columns": ["label"]}, "kept column 'label' is a target"),
+    "a column that is not there": ({"passthrough_columns": ["valu"]}, "passthrough column 'valu' is not in the source"),
+    "a target": ({"passthrough_columns": ["label"]}, "passthrough column 'label' is a target"),
 }
 
 
@@ -374,6 +374,6 @@ def test_predict_refuses_a_column_that_it_predicts(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is a target"):
         predict(loaded, open_source(rows(10)), tmp_path / "new.csv", ["label"])
     table = rows(10).append_column("label=up", pa.array([0.5] * 10))
-    with pytest.raises(ConfigError, match="column 'label=up' is predicted"):
+    with pytest.raises(ConfigError, match="column 'label=up' has the name of a predicted column"):
         predict(loaded, open_source(table), tmp_path / "new.csv", ["label=up"])
     assert not (tmp_path / "new.csv").exists()

@@ -86,7 +86,7 @@ def test_the_target_may_be_absent(tmp_path: Path) -> None:
     found = read(other)
     assert found["label"].null_count == 600
     assert found.drop_columns(["label"]).equals(with_truth.drop_columns(["label"]))
-    with pytest.raises(CheckpointError, match="the target is in the source of one run, and not in that of another"):
+    with pytest.raises(CheckpointError, match="only one of the runs in this run directory has the target"):
         ask(other, table)
 
 

@@ -131,10 +131,10 @@ def test_an_overflown_vocabulary_is_known_by_its_inputs() -> None:
         ({"inputs": [[2.0]]}, "TypeError"),
         ({"inputs": []}, "ValueError"),
         ({"inputs": [[2]], "indicators": [-1]}, "ValueError"),
-        ({"inputs": [[2, 3]]}, "'colour' has 1 categories, and 2 inputs"),
-        ({"inputs": [[5]]}, "do not belong together"),
-        ({"inputs": [[0]]}, "do not belong together"),
-        ({"inputs": [[2]], "indicators": [2, -1, -1]}, "do not belong together"),
+        ({"inputs": [[2, 3]]}, "'colour' has 1 categories, but 2 inputs"),
+        ({"inputs": [[5]]}, "do not match"),
+        ({"inputs": [[0]]}, "do not match"),
+        ({"inputs": [[2]], "indicators": [2, -1, -1]}, "do not match"),
     ],
 )
 def test_a_state_that_does_not_fit_is_refused(values: dict[str, Any], message: str) -> None:

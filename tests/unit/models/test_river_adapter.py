@@ -351,15 +351,15 @@ def test_a_prediction_that_is_not_finite_is_divergence() -> None:
 
 
 REFUSED: dict[str, tuple[dict[str, Any], Any, str]] = {
-    "a regressor for classes": ({}, linear_model.LinearRegression(), "is LinearRegression, and a classification takes"),
+    "a regressor for classes": ({}, linear_model.LinearRegression(), "is LinearRegression, but a classification needs"),
     "a classifier for values": (
         {"target": "value"},
         preprocessing.StandardScaler() | linear_model.LogisticRegression(),
-        "the model is StandardScaler | LogisticRegression, and a regression takes a River regressor",
+        "the model is StandardScaler | LogisticRegression, but a regression needs a River regressor",
     ),
-    "a transformer": ({}, preprocessing.StandardScaler(), "the model is StandardScaler, and a classification takes"),
-    "anything": ({}, 3, "the model is int, and a classification takes a River classifier"),
-    "several targets": ({"target": ["label", "word"]}, softmax(), "predicts one target, and there are 2; name one"),
+    "a transformer": ({}, preprocessing.StandardScaler(), "the model is StandardScaler, but a classification needs"),
+    "anything": ({}, 3, "the model is int, but a classification needs a River classifier"),
+    "several targets": ({"target": ["label", "word"]}, softmax(), "predicts one target, found 2; name one"),
     "a network's setting": (
         {"hidden_layers": [3]},
         softmax(),

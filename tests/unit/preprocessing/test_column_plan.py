@@ -72,7 +72,7 @@ def test_the_columns_of_the_first_release_have_its_defaults() -> None:
         ({"features": [{"name": "x"}]}, "TypeError"),
         ({"targets": None}, "TypeError"),
         ({"task": "ranking"}, "task: expected one of classification, regression, found 'ranking'"),
-        ({"missing": "zero"}, "missing: expected one of impute, mean, skip, error, found 'zero'"),
+        ({"missing": "zero"}, "missing: expected one of mean-indicator, mean, drop-row, error, found 'zero'"),
         ({"max_categories": "many"}, "TypeError"),
     ],
 )

@@ -112,10 +112,10 @@ def test_a_name_may_stand_for_a_group() -> None:
     ("settings", "words"),
     [
         ({"ignore": ["w"]}, "ignored column 'w' is not in the source"),
-        ({"categorical": ["x"], "ignore": ["x"]}, "'x' is a feature, and also a target or ignored"),
-        ({"categorical": ["x"], "numeric": ["x"]}, "'x' is to be categorical, and also numeric"),
-        ({"categorical": ["x"], "features": ["z"]}, "'x' is said to be categorical or numeric, and is no feature"),
-        ({"numeric": ["label"]}, "'label' is a feature, and also a target"),
+        ({"categorical": ["x"], "ignore": ["x"]}, "'x' is a feature, but also a target or ignored"),
+        ({"categorical": ["x"], "numeric": ["x"]}, "'x' is both categorical and numeric"),
+        ({"categorical": ["x"], "features": ["z"]}, "'x' is categorical or numeric, but not among the features"),
+        ({"numeric": ["label"]}, "'label' is a feature, but also a target"),
     ],
 )
 def test_contradictions_are_named(settings: dict[str, list[str]], words: str) -> None:

@@ -133,10 +133,10 @@ def test_names_that_are_no_strings_come_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("features", "label", "said"),
     [
-        ({("a", 1): 1.0}, "x", "is called by a tuple"),
-        ({"1": 1.0, 1: 2.0}, "x", "two columns would be called the same"),
-        ({"target": 1.0}, "x", "two columns would be called the same"),
-        ({"a": 1.0}, (1, 2), "labels of these types cannot be saved together: tuple"),
+        ({("a", 1): 1.0}, "x", r"the name of feature \('a', 1\) is a tuple"),
+        ({"1": 1.0, 1: 2.0}, "x", "two columns would have the same name"),
+        ({"target": 1.0}, "x", "two columns would have the same name"),
+        ({"a": 1.0}, (1, 2), "found labels of types tuple"),
     ],
 )
 def test_what_cannot_be_saved_is_refused(tmp_path: Path, features: Any, label: Any, said: str) -> None:
@@ -196,11 +196,13 @@ def test_nothing_learned_is_nothing_to_save(tmp_path: Path) -> None:
 def test_other_checkpoints_are_refused(tmp_path: Path) -> None:
     """A regression is no classifier, and two targets are not one."""
     trained(MLPRegressor, 10).save(tmp_path / "model")
-    with pytest.raises(CheckpointError, match="is a regression of target; expected a classification of one target"):
+    with pytest.raises(CheckpointError, match="expected a classification of one target, found a regression of target"):
         MLPClassifier.load(tmp_path / "model")
     two = table([({**x, "other": 1.5 * y}, y) for x, y in numbers()])
     Job(open_source(two), target=["target", "other"], run_dir=str(tmp_path / "run")).run()
-    with pytest.raises(CheckpointError, match="is a regression of target, other; expected a regression of one target"):
+    with pytest.raises(
+        CheckpointError, match="expected a regression of one target, found a regression of target, other"
+    ):
         MLPRegressor.load(tmp_path / "run")
 
 
@@ -244,10 +246,10 @@ def cut_outputs(state: Any, tensors: Any, output: str, labels: list[str]) -> Non
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda s, t: cut_outputs(s, t, "sigmoid", ["p", "q", "r"]), "tells two classes apart"),
-        (lambda s, t: cut_outputs(s, t, "identity", ["p", "q"]), "does not go with classification"),
-        (lambda s, t: rename(s, ["1", "1.0"], [1, 1.0]), "two features are called the same"),
-        (lambda s, t: rename(s, ["x", "x"], ["x", "x"]), "two features are called the same"),
+        (lambda s, t: cut_outputs(s, t, "sigmoid", ["p", "q", "r"]), "distinguishes two classes"),
+        (lambda s, t: cut_outputs(s, t, "identity", ["p", "q"]), "does not fit a classification"),
+        (lambda s, t: rename(s, ["1", "1.0"], [1, 1.0]), "two features have the same name"),
+        (lambda s, t: rename(s, ["x", "x"], ["x", "x"]), "two features have the same name"),
     ],
 )
 def test_a_forged_estimator_is_refused(tmp_path: Path, change: Any, said: str) -> None:

@@ -42,7 +42,7 @@ def test_a_known_row_is_taken_once(pending: PendingRow) -> None:
     assert state_of(pending) == "known"
     assert isinstance(pending.take(), SingleRowLearner)
     assert state_of(pending) == "empty"
-    with pytest.raises(RuntimeError, match="no row was propagated"):
+    with pytest.raises(RuntimeError, match="no row is held"):
         pending.take()
 
 

@@ -43,7 +43,7 @@ def test_a_pipeline_by_name_with_new_parameters() -> None:
     """``compose.Pipeline`` and ``clone(new_params)``: settings reach the network."""
     model = compose.Pipeline(("scale", preprocessing.MinMaxScaler()), ("net", MLPClassifier()))
     changed = model.clone({"net": {"hidden_layers": (5,), "learning_rate": 0.1}})
-    assert changed["net"].hidden == (5,)
+    assert changed["net"].hidden_layers == (5,)
     assert changed["net"].learning_rate == 0.1
     assert accuracy(changed) > 0.75
 
