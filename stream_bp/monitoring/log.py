@@ -123,7 +123,7 @@ def _line(status: Status) -> str:
     evaluation = training.evaluation
     parts.append(headline(evaluation.task, evaluation.metrics(), evaluation.baselines()))
     recent = headline(evaluation.task, evaluation.rolling(), evaluation.baselines(rolling=True))
-    parts.append(f"last {evaluation.window}: {recent}")
+    parts.append(f"rolling {recent}")
     if training.stopping.loss is not None:
         parts.append(f"loss {show(training.stopping.loss)}")
     if status.checkpoint is not None:

@@ -1,8 +1,8 @@
-"""A running job's figures for Prometheus.
+"""The figures of a running job for Prometheus.
 
-Names and units follow Prometheus' conventions. Counters (``…_total``) count the work of this process, so a resumed job
-resets them; ``stream_bp_job_rows`` counts the rows of the job over all its runs. Every label takes few values, whatever
-the data hold.
+Names and units follow the conventions of Prometheus. Counters (``…_total``) count the work of this process, so a
+resumed job resets them. ``stream_bp_job_rows`` counts the rows of the job over all its runs. The number of values of a
+label is bounded for all data.
 """
 
 import os
@@ -42,7 +42,7 @@ _FEATURES, _LONGEST = 20, 100  # features that have a label of their own, and ch
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """A job at the last look of its observer. A scrape, in another thread, reads only this."""
+    """A copy of a job's figures. A scrape, in another thread, reads only this."""
 
     metrics: tuple[Metric, ...]
     work: RuntimeStats
@@ -52,7 +52,7 @@ class _Seen:
 
 
 class JobCollector(Collector):
-    """The figures of a job, as they were at the last look."""
+    """The figures of a job at the last copy."""
 
     def __init__(self) -> None:
         self._seen: _Seen | None = None
@@ -63,11 +63,11 @@ class JobCollector(Collector):
         self._exposition = make_wsgi_app(registry)
 
     def begin(self, training: JobState) -> None:
-        """Remember how far the job was before this process."""
+        """Remember the counts of the job before this process."""
         self._before = _counts(training)
 
     def look(self, status: Status) -> None:
-        """Take the figures down."""
+        """Copy the figures."""
         metrics = tuple(_of_training(status, self._before))
         self._seen = _Seen(metrics, status.stats, status.source, status.cursor, status.state.config.run_dir)
 
@@ -78,7 +78,7 @@ class JobCollector(Collector):
             "python": platform.python_version(),
             "numpy": np.__version__,
         }
-        yield InfoMetricFamily(_PREFIX + "build", "What runs.", versions)
+        yield InfoMetricFamily(_PREFIX + "build", "Versions of stream-bp, Python and NumPy.", versions)
         seen = self._seen
         if seen is not None:
             yield from seen.metrics
@@ -87,7 +87,7 @@ class JobCollector(Collector):
 
     def expose(self, request: Request) -> Answer:
         """Answer a scrape, in the format and compression that it accepts."""
-        # The client library negotiates both, in an application of WSGI alone. That one knows no HEAD.
+        # The client library negotiates both, but only inside of a WSGI application, which does not support HEAD.
         environ = {
             "REQUEST_METHOD": "GET",
             "PATH_INFO": "/metrics",
@@ -101,7 +101,7 @@ class JobCollector(Collector):
 
 
 def _counts(training: JobState) -> dict[str, int]:
-    """Return what counts up over all runs of a job."""
+    """Return the counters over all runs of a job."""
     return {
         "rows": training.rows,
         "minibatches": training.minibatches,
@@ -126,13 +126,13 @@ def _of_training(status: Status, before: dict[str, int]) -> Iterator[Metric]:
     for name, count, text in (
         ("rows", done["rows"], "Rows learned by this process."),
         ("minibatches", done["minibatches"], "Minibatches learned by this process."),
-        ("missing_values", done["missing"], "Features that were missing."),
-        ("clipped_values", done["clipped_values"], "Numbers beyond 8 deviations, cut off there."),
-        ("skipped_rows", done["skipped"], "Rows that were not learned since a feature was missing."),
+        ("missing_values", done["missing"], "Missing values of features."),
+        ("clipped_values", done["clipped_values"], "Values clipped at 8 standard deviations."),
+        ("skipped_rows", done["skipped"], "Rows that were not learned, since a feature was missing."),
         (
             "rows_without_target",
             done["rows_without_target"],
-            "Targets that were missing, in rows that were not skipped.",
+            "Missing targets, in rows that were not skipped.",
         ),
     ):
         yield CounterMetricFamily(_PREFIX + name, text, count)
@@ -140,12 +140,12 @@ def _of_training(status: Status, before: dict[str, int]) -> Iterator[Metric]:
     for kind in training.quality.bad:
         bad.add_metric([kind], done[f"bad {kind}"])
     yield bad
-    yield from _gauge("rows_per_second", "Rows learned in a second, over the last ten.", status.stats.rate.value)
-    yield from _gauge("progress_ratio", "Part of a source that ends which lies behind.", status.progress())
-    yield from _gauge("source_idle", "1 while a source without end has nothing for now.", status.is_idle)
-    yield from _gauge("loss", "Mean loss of a row over the last thousand or so.", training.stopping.loss)
+    yield from _gauge("rows_per_second", "Rows learned per second, over the last ten seconds.", status.stats.rate.value)
+    yield from _gauge("progress_ratio", "Finished part of the job, 0 to 1. Absent if unknown.", status.progress())
+    yield from _gauge("source_idle", "1 while an unbounded source has no rows, else 0.", status.is_idle)
+    yield from _gauge("loss", "Mean loss per row, over about the last 1,000 rows.", training.stopping.loss)
     rate = training.model.counters().get("learning_rate")
-    yield from _gauge("learning_rate", "Learning rate of the next step.", rate)
+    yield from _gauge("learning_rate", "Learning rate of the next update.", rate)
     yield _scores(training)
     yield from _layers(training)
     if training.drift is not None:
@@ -153,8 +153,8 @@ def _of_training(status: Status, before: dict[str, int]) -> Iterator[Metric]:
 
 
 def _scores(training: JobState) -> Metric:
-    """Return the prequential metrics, and those of the baselines."""
-    text = "Prequential metric, over all rows or the last 1000, of the model or a baseline that learns nothing."
+    """Return the prequential metrics of the model and of the baselines."""
+    text = "Prequential metric of the model or a baseline, over all rows or the last 1,000 (rolling)."
     family = GaugeMetricFamily(_PREFIX + "score", text, labels=["metric", "predictor", "window"])
     evaluation = training.evaluation
     for window in ("all", "rolling"):
@@ -168,11 +168,11 @@ def _scores(training: JobState) -> Metric:
 
 
 def _layers(training: JobState) -> Iterator[Metric]:
-    """Yield the size of δ and of the gradient, layer by layer."""
+    """Yield the size of δ and of the gradient, by layer."""
     layers = training.model.layers()
     for name, text in (
-        ("delta_rms", "Root mean square of delta, of each layer."),
-        ("gradient_rms", "Root mean square of the mean gradient, of each layer."),
+        ("delta_rms", "Root mean square of delta, by layer."),
+        ("gradient_rms", "Root mean square of the mean gradient, by layer."),
     ):
         family = GaugeMetricFamily(_PREFIX + name, text, labels=["layer"])
         for layer, sizes in enumerate(layers, start=1):
@@ -181,13 +181,13 @@ def _layers(training: JobState) -> Iterator[Metric]:
 
 
 def _drift(drift: DriftMonitor, count: int) -> Iterator[Metric]:
-    """Yield drifts of the error, and of the features that moved furthest."""
-    yield CounterMetricFamily(_PREFIX + "drifts", "How often the prequential error was found to have grown.", count)
-    text = "Features that are distributed in another way than before."
+    """Yield the count of error drifts, and the features that drifted most."""
+    yield CounterMetricFamily(_PREFIX + "drifts", "Error drifts: the prequential error has grown.", count)
+    text = "Number of features that have drifted."
     yield from _gauge("drifted_features", text, len(drift.features.drifted))
-    text = "Population stability index of the features that moved furthest in the last window; 0.25 is drift."
+    text = "Population stability index in the last window, of the features that drifted most; 0.25 is drift."
     family = GaugeMetricFamily(_PREFIX + "feature_psi", text, labels=["feature"])
-    told: dict[str, float] = {}  # of several that are cut to the same name, the one that moved furthest
+    told: dict[str, float] = {}  # names may be equal once cut; the feature that drifted most is kept
     for name in drift.features.furthest(0)[:_FEATURES]:
         told.setdefault(name[:_LONGEST], drift.features.psi[name])
     for name, psi in told.items():
@@ -196,33 +196,33 @@ def _drift(drift: DriftMonitor, count: int) -> Iterator[Metric]:
 
 
 def _of_work(work: RuntimeStats) -> Iterator[Metric]:
-    """Yield the work of this process, and the time it took."""
-    yield _histogram("step_seconds", "Time of a minibatch, each the mean of the stretch it was learned in.", work.steps)
-    text = "Time in which the reading thread made a chunk of rows, waiting for them included."
+    """Yield the work and timings of this process."""
+    yield _histogram("step_seconds", "Time per minibatch, as means over stretches of minibatches.", work.steps)
+    text = "Time of the reading thread per chunk of rows, waiting included."
     yield _histogram("read_seconds", text, work.reads)
-    yield from _gauge("queue_chunks", "Chunks of rows that were read ahead, and wait.", work.n_ready())
-    yield _histogram("checkpoint_seconds", "Time in which a checkpoint was written.", work.saves)
+    yield from _gauge("queue_chunks", "Chunks of rows that are read ahead.", work.n_ready())
+    yield _histogram("checkpoint_seconds", "Time to write a checkpoint.", work.saves)
     text = "Checkpoints that could not be written."
     yield CounterMetricFamily(_PREFIX + "checkpoint_failures", text, work.n_failed_saves)
     saved = work.saved
     if saved is not None:
         yield from _gauge("checkpoint_bytes", "Size of the last checkpoint.", saved.n_bytes)
-        text = "When the last checkpoint was complete; its age is time() less this."
+        text = "Time at which the last checkpoint was complete; its age is time() minus this."
         yield from _gauge("checkpoint_timestamp_seconds", text, saved.at)
 
 
 def _of_places(seen: _Seen) -> Iterator[Metric]:
     """Yield the sizes of the source and of the run directory."""
-    yield from _gauge("lag_bytes", "Bytes that lie in the source, and were not learned.", seen.source.lag(seen.cursor))
+    yield from _gauge("lag_bytes", "Bytes in the source that are not learned yet.", seen.source.lag(seen.cursor))
     if seen.run_dir is not None:
         with suppress(OSError):  # it is gone, or cannot be reached now
             free = shutil.disk_usage(seen.run_dir).free
-            yield from _gauge("run_directory_free_bytes", "Room on the disk of the run directory.", free)
+            yield from _gauge("run_directory_free_bytes", "Free space on the disk of the run directory.", free)
         yield from _gauge("run_directory_bytes", "Size of the files in the run directory.", _size(seen.run_dir))
 
 
 def _size(folder: str) -> int:
-    """Return the bytes of the files in a folder. Files may come and go meanwhile."""
+    """Return the bytes of the files in a folder. Files may appear and disappear meanwhile."""
     n_bytes = 0
     for root, _, names in os.walk(folder):
         for name in names:
