@@ -151,6 +151,7 @@ def compare(
             except (DataError, DivergenceError) as error:
                 failures[name] = error
                 continue
+        # Baselines and bad rows depend on the rows only, so those of the first model are valid for all.
         stop_reason, baselines = summary.stop_reason, baselines or summary.baselines
         bad_rows = bad_rows or summary.quality["bad_rows"]
         if stop_reason in signals.EXIT_CODES:

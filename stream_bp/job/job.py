@@ -126,9 +126,11 @@ class Job:
         A signal stops the job after a last checkpoint. An error of a River model becomes a DataError, with the
         original as its cause.
         """
+        # With another number of threads BLAS sums in another order, which changes the last bits.
         with reproducibility.single_thread(), contextlib.ExitStack() as stack:
             was_there = self._directory is not None and self._directory.is_ours
             if self._directory is not None and was_there:
+                # Locked before its checkpoint is read, so that no other job can replace it meanwhile.
                 stack.enter_context(self._directory)
             resumed = self._find_checkpoint()
             plan = ResumePlan(self.source, self.config, model=self._estimator, frozen=self._frozen, checkpoint=resumed)

@@ -73,10 +73,12 @@ class ChunkLearner:
                 self._events.record([notes.popleft()[1] for at, _ in tuple(notes) if at < stop])
                 self._look_up()
         except DataError:
+            # The minibatches before the failed one are learned, so the checkpoint must cover their events.
             self._events.record([note for at, note in notes if at < state.rows - before])
             self._checkpointing.save_and_wait()
             raise
         if excess is not None and not self._is_done():
+            # Saved before the excess is recorded: a job that resumes with a higher limit counts these rows again.
             self._checkpointing.save_and_wait()
             self._events.record([note for _, note in notes if note.row <= excess[0].row])
             self._checkpointing.sync()
@@ -106,6 +108,7 @@ class ChunkLearner:
                     predictions.write(chunk.kept, state.epoch, chunk.rows, at, outcome)
         except DataError:
             if state.rows > first_row:
+                # The failed minibatch is not learned, so the job resumes before it.
                 state.locate = partial(chunk.position, start + state.rows - first_row)
             raise
 
@@ -216,9 +219,10 @@ class Runner:
 
     def _finish_logs(self) -> None:
         """Write the last lines, which no checkpoint covers. A job that resumes cuts them off."""
+        # After a signal the stream has not ended: the resumed job writes the next lines.
         if self._signals.is_requested and self._checkpointing.is_resumable:
             return
-        self._is_closed = True
+        self._is_closed = True  # set first: an error below must not write these lines a second time
         self._quarantine.take(self._notes_at_end)
         if self._checkpointing.logs is not None:
             if not self._state.history.is_reported(self._state.rows):
@@ -244,6 +248,7 @@ class Runner:
     def _learn(self) -> None:
         """Learn the remaining epochs."""
         state = self._state
+        # A resumed job may have reached its limit already.
         state.stop_reason = state.stop_reason or state.limit_reached()
         while not self._is_done():
             position = state.locate()
@@ -306,7 +311,7 @@ class Runner:
         """Yield the chunks. If a row cannot be read, the rows before it stay learned and are saved."""
         try:
             yield from chunks
-        except NewColumnsError:
+        except NewColumnsError:  # not a failure: the job adds the columns and reads on
             raise
         except (ConnectorError, DataError):
             self._checkpointing.save_and_wait()

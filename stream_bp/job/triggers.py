@@ -53,6 +53,7 @@ class Triggers:
 
     def pace(self, seconds: float, n_minibatches: int) -> None:
         """Set the distance to the next check to about a tenth of a second, from a measured pace."""
+        # A stretch that something else cut short is no measure, so only a full one doubles the distance.
         if seconds < _GLANCE_S / 2 and n_minibatches == self._glance_minibatches:
             self._glance_minibatches *= 2
         elif seconds > _GLANCE_S * 2:

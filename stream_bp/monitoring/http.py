@@ -99,6 +99,7 @@ class Server:
         headers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         try:
+            # Only an IPv6 address has a colon.
             self._server = (_Listener6 if ":" in host else _Listener)((host, port), _Handler)
         except (OSError, OverflowError, TypeError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)

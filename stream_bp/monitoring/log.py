@@ -89,6 +89,7 @@ class JsonLog(Log):
 def json_line(event: str, message: str, **fields: Any) -> str:
     """Return a line of a JSON log: time (UTC), event, message, more fields."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    # ASCII only, so that standard error can take it in any encoding.
     return json.dumps({"time": now, "event": event, "message": message, **fields})
 
 

@@ -64,6 +64,7 @@ def telling_errors(watching: Watching, console: Console) -> Iterator[None]:
 
 
 def _progress(watching: Watching, console: Console, title: str) -> TerminalPanel | Log:
+    # A dumb terminal cannot move the cursor, so each redraw would add a panel below the last one.
     if watching.log_format == "text" and console.file.isatty() and not console.is_dumb_terminal:
         return TerminalPanel(console, title)
     log = JsonLog if watching.log_format == "json" else Log

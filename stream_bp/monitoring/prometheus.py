@@ -112,7 +112,7 @@ def _counts(training: JobState) -> dict[str, int]:
 
 
 def _gauge(name: str, text: str, value: float | None) -> Iterator[Metric]:
-    if value is not None:
+    if value is not None:  # Prometheus has no null, so the series is absent
         yield GaugeMetricFamily(_PREFIX + name, text, value)
 
 

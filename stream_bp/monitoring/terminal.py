@@ -101,7 +101,7 @@ class TerminalPanel(Observer):
 
     def _left(self, status: Status, progress: float) -> str:
         """Return the time left, at the pace of this process."""
-        if self._first is None:
+        if self._first is None:  # a resumed job starts beyond 0, so the pace counts from here
             self._first = status.seconds, progress
         began, first = self._first
         if progress <= first:

@@ -237,6 +237,7 @@ class AppendLog:
 
     def _create(self) -> int:
         fd = self._fd = self._disk.open_new(self.path)
+        # Otherwise a power cut could lose the name of a file that a checkpoint covers.
         self._disk.fsync_folder(self.path.parent)
         return fd
 
@@ -324,10 +325,10 @@ def _cell(value: object) -> str:
             return ""
         case str():
             return value
-        case bool() | np.bool_():
+        case bool() | np.bool_():  # before int, since bool is a subclass of it
             return "true" if value else "false"
         case int() | np.integer():
             return str(int(value))
         case float() | np.floating():
-            return repr(float(value))
+            return repr(float(value))  # the shortest text that reads back as the same double
     raise TypeError(f"cell {value!r} is a {type(value).__name__}, expected a string, number, boolean or None")

@@ -119,7 +119,7 @@ class PredictionParts:
 
     def mend(self, mark: PartsMark) -> None:
         """Rename the parts that a checkpoint names, and remove later ones."""
-        with self.failing("mend"):
+        with self.failing("restore"):
             make_folder(self._disk, self.folder)
             names = set(self._names())
             hidden = [name for name in mark["pending"] if name not in names]
@@ -185,6 +185,7 @@ def refuse_place(folder: Path, sources: Sequence[str]) -> None:
     for source in map(Path, sources):
         found = source.resolve()
         is_inside = place.is_relative_to(found) if found.is_dir() else found.parent == place
+        # The * of fnmatch also matches a slash, so the depth is compared too.
         is_as_deep = len(found.parts) == len(part.parts) or "**" in found.parts
         if is_inside or (is_as_deep and fnmatch(str(part), str(found))):
             raise ConfigError(f"predictions_dir: {folder} is in {source}, which is read from; choose another folder")

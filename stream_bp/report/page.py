@@ -123,6 +123,7 @@ def policy(*, is_live: bool) -> str:
     """Return the content policy: the page may run its two scripts, and may fetch from its own server, if it has one."""
     connecting = "'self'" if is_live else "'none'"
     hashes = " ".join(f"'sha256-{_digest(script)}'" for script in (_plotly(), _file("report.js")))
+    # Inline styles cannot be forbidden, since plotly sets them.
     return (
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; font-src data:; "
         f"connect-src {connecting}; base-uri 'none'; form-action 'none'"
@@ -171,6 +172,7 @@ def save(path: Path, content: bytes) -> None:
     """
     refuse_foreign(path)
     place = path.resolve()  # the target of a link, not the link
+    # In the same folder, since a file can be replaced in one step only within one file system.
     temporary = place.with_name(f".{place.name}.tmp-{os.getpid()}")
     try:
         try:

@@ -265,6 +265,7 @@ def _of_classes(name: str, labels: tuple[str, ...], arrays: dict[str, Any]) -> O
     n_rows, codes = int(confusion.sum()), [classification.TRUE, classification.PREDICTED]
     true, predicted = _recent(arrays["ring"], n_rows)[codes]
     labels = (*labels, *(f"class {code}" for code in range(len(labels), len(confusion))))
+    # The first column counts the rows without a prediction.
     return Outcomes(name, labels, confusion[:, 1:].astype(float), confusion.sum(axis=1).astype(float), true, predicted)
 
 
@@ -276,6 +277,7 @@ def _of_values(name: str, labels: tuple[str, ...], arrays: dict[str, Any]) -> Ou
 
 def _recent(ring: Floats, n_rows: int) -> Floats:
     """Return the rows in a ring, (n_fields, window), oldest first."""
+    # Row n is at n modulo the window, since new rows overwrite the oldest.
     window = ring.shape[1]
     return ring[:, np.arange(max(n_rows - window, 0), n_rows) % window]
 

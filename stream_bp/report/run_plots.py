@@ -175,7 +175,7 @@ def _process(record: Record) -> Iterator[Plot]:
     ):
         curves = Curves("timeline", rows)
         sizes = timeline.numbers(column)[kept]
-        if np.nanmax(np.append(sizes, 0)) > 0:
+        if np.nanmax(np.append(sizes, 0)) > 0:  # the 0 avoids a warning if all values are NaN
             curves.add(title.lower(), sizes, TEAL, connectgaps=True)
         y = {"title": "bytes", "rangemode": "tozero", "tickformat": ".3~s"}
         yield curves.plot(id_, title, sentence, "process", y)
@@ -229,8 +229,8 @@ def _progress(record: Record, moments: Floats, rows: Floats) -> Plot:
     y = {"title": "rows", "rangemode": "tozero"}
     layout = go.Layout(template="none", yaxis=y, xaxis={"type": "date", "title": "time (UTC)"}, hovermode="closest")
     sentence = (
-        "Rows over time. No process ran where the line is level. After a step down, rows are learned again, since a "
-        "process was killed. Checkpoints are shown at the next sample."
+        "Rows over time. The line is level while no row is learned. After a step down, rows are learned again, since "
+        "a process was killed. Checkpoints are shown at the next sample."
     )
     newest = zip(moments[-TELLING:], rows[-TELLING:], strict=True)
     told_rows = tuple((told_moment(moment), f"{n:,.0f}") for moment, n in newest)

@@ -64,6 +64,7 @@ class Live(Server):
 
     def wait(self, ready: Callable[[], None]) -> None:
         """Call `ready` and wait for SIGINT."""
+        # A shell starts background processes with SIGINT ignored. That must stay so.
         previous = signal.getsignal(signal.SIGINT)
         if previous is not signal.SIG_IGN:
             signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -84,6 +85,7 @@ class Live(Server):
         StreamBPError
             If a run directory is missing or cannot be read.
         """
+        # Each request has its own thread. Only one of them makes the page, the others wait for it.
         with self._lock:
             now = time.monotonic()
             if self._told and now - self._looked < _PATIENCE * self._took_s:
@@ -118,4 +120,5 @@ def _state(paths: Iterable[Path]) -> str:
             except OSError:  # a checkpoint that was rotated away
                 continue
             stats.append((file.name, stat.st_size, stat.st_mtime_ns))
+    # Hashes of text differ from process to process, but a tag is compared only within one.
     return f"{hash(tuple(stats)) & (2**64 - 1):016x}"

@@ -71,7 +71,7 @@ def facts(record: Record) -> list[tuple[str, str]]:
         memory = last(timeline.numbers("rss_bytes"))
         found += [("memory", show_bytes(memory))] if memory is not None else []
         lag = last(timeline.numbers("lag_bytes"))
-        found += [("unread", show_bytes(lag))] if lag else []
+        found += [("lag", show_bytes(lag))] if lag else []
     if record.saved is not None:
         content = record.saved.content
         n_weights = sum(math.prod(layer["shape"]) for layer in content["layers"])
@@ -92,6 +92,7 @@ def _state(record: Record) -> str:
     quiet_s = (record.read_at - moments[-1]) / 1000
     if quiet_s < -_SILENT_S:
         return f"last sample at {told_moment(moments[-1])}, which is in the future: clocks differ"
+    # Samples become rarer as a job gets older, so the limit depends on its age.
     if quiet_s > spacing((moments[-1] - moments[0]) / 1000) + _SILENT_S:
         return f"silent since {told_moment(moments[-1])}: killed, or its machine sleeps"
     return "running"

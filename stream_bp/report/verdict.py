@@ -119,6 +119,7 @@ def stretches(record: Record, column: str) -> Floats:
     history = record.history
     targets = 1 if record.saved is None else max(1, len(record.saved.outcomes))
     counts = history.numbers("rows") - np.nan_to_num(history.numbers("skipped"))
+    # The column is a sum over the targets, and the metric is their mean.
     counts = np.maximum(counts - np.nan_to_num(history.numbers("rows_without_target")) / targets, 0)
     sums = history.numbers(column) * counts
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -221,6 +222,7 @@ def _leads(task: str, scores: Scores) -> Iterator[_Lead]:
         if value is None or not found:
             continue
         best = max(found, key=lambda name: found[name] if metric == "accuracy" else -found[name])
+        # As if the two errors were independent: they are of the same rows, so this rather overstates the error.
         errors = [_error(metric, value, metrics), _error(metric, found[best], baselines[best])]
         yield _Lead(metric, value, best, found[best], math.hypot(*errors) / math.sqrt(max(n, 1)))
 
@@ -229,6 +231,7 @@ def _error(metric: str, value: float, metrics: Metrics) -> float:
     """Return the standard deviation of the values whose mean is the metric."""
     if metric == "accuracy":
         return math.sqrt(max(value * (1 - value), 0.0))
+    # The mean of the squares minus the square of the mean, of the absolute errors.
     rmse = metrics.get("rmse")
     return math.sqrt(max(rmse * rmse - value * value, 0.0)) if rmse is not None else 0.0
 
