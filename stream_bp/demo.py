@@ -1,8 +1,8 @@
-"""``make run``: the product on real rows, in a minute or two. Every step is a command that could be typed.
+"""``make run``: a demonstration on real rows, in a minute or two. It runs the commands of the command line.
 
-Two real streams that come with River are written out as files and learned row by row. Then a stream of a million rows
-that drifts, made by River's generators, is learned by a job that is killed twice and resumed; its weights, metrics and
-history end in the same bits as those of a job that was left alone.
+Two real streams of River are written to files and learned row by row. Then a drifting stream of a million rows, made by
+River's generators, is learned by a job that is killed twice and resumed. Its weights, metrics and history are
+bit-identical to those of an uninterrupted job.
 """
 
 import csv
@@ -48,9 +48,9 @@ def main() -> int:
 
 
 def _kill_and_resume(path: Path) -> int:
-    """Learn a stream undisturbed, and again with kills; compare to the last bit."""
+    """Learn a stream without interruption, and again with kills. Compare to the last bit."""
     train = ["train", str(path), "--target", "label", "--batch-size", "8", "--checkpoint-every", "10000"]
-    _title("Learned without a disturbance")
+    _title("The job without interruption")
     _run(*train, "--run-dir", str(_FOLDER / "undisturbed"))
     _title("The same job, killed twice (SIGKILL) and resumed")
     disturbed = _FOLDER / "killed"
@@ -60,8 +60,8 @@ def _kill_and_resume(path: Path) -> int:
     results = [_inspect(_FOLDER / name) for name in ("undisturbed", "killed")]
     histories = [(_FOLDER / name / "history.csv").read_bytes() for name in ("undisturbed", "killed")]
     is_same = results[0] == results[1] and histories[0] == histories[1]
-    verdict = "the same θ, metrics and history, to the last bit" if is_same else "NOT the same"
-    _title(f"{verdict}: θ {results[0]['weights_sha256'][:16]}… and {results[1]['weights_sha256'][:16]}…")
+    verdict = "weights, metrics and history are bit-identical" if is_same else "NOT identical"
+    _title(f"{verdict}: weights {results[0]['weights_sha256'][:16]}… and {results[1]['weights_sha256'][:16]}…")
     return 0 if is_same else 1
 
 
@@ -83,14 +83,14 @@ def _checkpoints(run_dir: Path) -> set[str]:
 
 
 def _inspect(run_dir: Path) -> dict[str, Any]:
-    """Return what must be equal of a run."""
+    """Return the figures of a run that must be equal."""
     command = _command("inspect", str(run_dir), "--json")
     content = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)  # noqa: S603
     return {key: content[key] for key in ("weights_sha256", "rows", "metrics", "rolling", "baselines", "layers")}
 
 
 def _write_river_stream(name: str, target: str) -> Path:
-    """Write a stream that ships with River as the CSV file that a user would have."""
+    """Write a stream of River's package to a CSV file."""
     from river import datasets  # noqa: PLC0415 - takes a second
 
     kind: Any = {"phishing": datasets.Phishing, "image_segments": datasets.ImageSegments}[name]
@@ -108,7 +108,7 @@ def _write_river_stream(name: str, target: str) -> Path:
 
 
 def _write_drifting_stream() -> Path:
-    """Write rows of River's SEA generator, whose concept changes every quarter, as Parquet."""
+    """Write rows of River's SEA generator to a Parquet file. The concept changes after each quarter of the rows."""
     path = _FOLDER / "drifting.parquet"
     began = time.monotonic()
     blocks = _sea_blocks(50_000)

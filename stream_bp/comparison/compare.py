@@ -1,4 +1,4 @@
-"""Models side by side: each learns the same rows of the same source, one after the other, and is scored alike."""
+"""Compares models on one stream: each learns the same rows, one model after the other."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -35,13 +35,13 @@ class Score:
     rows
         Rows learned.
     metrics, rolling
-        Prequential metrics over all rows, and over the last 1000.
+        Prequential metrics over all rows, and over the last 1,000 rows.
     rows_per_second
-        Reading, encoding and scoring included, which are the same for all; the curve excluded.
+        With reading, encoding and scoring, which are the same for all models; without the curve.
     memory_bytes
-        Of the model and its vocabularies at the end, as River counts.
+        Memory of the model and its vocabularies at the end, as River counts.
     curve
-        The rolling accuracy, or mean absolute error, after so many rows.
+        Pairs of a row count and the rolling accuracy, or rolling mean absolute error.
     """
 
     name: str
@@ -65,15 +65,15 @@ class Comparison:
     curve_metric
         The metric of the curves.
     scores
-        Of the models that finished, in the order of the request.
+        The scores of the finished models, in the order of the request.
     failures
-        Why others did not finish, by name.
+        The reasons why other models did not finish, by name.
     baselines
         The metrics of predictors that learn nothing, over all rows.
     bad_rows
-        Rows that could not be read, by kind; the same for each model.
+        Counts of bad rows, by kind. They are the same for each model.
     stop_reason
-        Why the last model stopped. A signal ends the comparison.
+        The reason why the last model stopped. A signal ends the comparison.
     """
 
     task: Task
@@ -96,18 +96,18 @@ def compare(
     models: Sequence[str],
     observe: Callable[[str], AbstractContextManager[Observer]],
 ) -> Comparison:
-    """Let models learn a source, each from its start.
+    """Compare models on a source. Each model learns it from the start.
 
     Parameters
     ----------
     source
         The rows. They are read once for each model.
     config
-        The settings. Those of the network apply to the network alone.
+        The settings. Those of the network apply to the network only.
     models
-        Names of models; empty for all that fit the task.
+        Names of models; empty for all models of the task.
     observe
-        Gives the observer of the model of that name.
+        Returns the observer for the name of a model.
 
     Returns
     -------
@@ -117,12 +117,12 @@ def compare(
     Raises
     ------
     ConfigError
-        If there are several targets, a model is unknown or does not fit the task, bad rows are to be kept, or several
-        models are to read a source that can be read only once.
+        If there are several targets, a model is unknown or does not fit the task, ``on_bad_row`` is ``quarantine``, or
+        a source that can be read only once is given with several models.
     DataError, DivergenceError
-        If the source cannot be learned from, or every model failed: the error of the first.
+        If the source cannot be learned from, or every model failed. Then it is the error of the first model.
     ConnectorError
-        If a row cannot be read, or too many cannot.
+        If a row cannot be read, or too many rows cannot be read.
     """
     if len(config.target) > 1:
         raise ConfigError(f"models are compared on one target; found {len(config.target)}: name one")
@@ -132,8 +132,8 @@ def compare(
     task, names = encoder.task, list(models) or river_models.names(encoder.task)
     river_models.check(names, task)
     if source.is_unbounded and len(names) > 1:
-        raise ConfigError(f"{source.description}: read once, for one model; write it to a file to compare {len(names)}")
-    import river.metrics  # noqa: F401, PLC0415 - it takes a second, which would count for the first model
+        raise ConfigError(f"{source.description} can be read only once; write it to a file to compare models")
+    import river.metrics  # noqa: F401, PLC0415 - takes a second, which would count in the rate of the first model
 
     every = -(-_POINT_ROWS // config.batch_size)
     scores: list[Score] = []
@@ -151,6 +151,7 @@ def compare(
             except (DataError, DivergenceError) as error:
                 failures[name] = error
                 continue
+        # Baselines and bad rows depend on the rows only, so those of the first model are valid for all.
         stop_reason, baselines = summary.stop_reason, baselines or summary.baselines
         bad_rows = bad_rows or summary.quality["bad_rows"]
         if stop_reason in signals.EXIT_CODES:
@@ -190,14 +191,14 @@ class _Watch(Observer):
         self._observer.on_start(training, resumed)
 
     def on_progress(self, status: Status) -> None:
-        """Record a point at a multiple of the step: at any other row the moment of a callback is chance."""
+        """Record a point at multiples of the step only: at other rows a callback comes by chance."""
         rows = status.state.rows
         if rows >= self._next and rows % self._step == 0:
             self._note()
         self._observer.on_progress(status)
 
     def curve(self) -> list[tuple[int, float | None]]:
-        """Return the points, the last one of the last row."""
+        """Return the points. The last one is at the last row."""
         if not self._points or self._points[-1][0] < self.training.rows:
             self._note()
         return self._points
@@ -210,16 +211,16 @@ class _Watch(Observer):
 
 
 def _settings(config: JobConfig, task: Task, name: str, every: int) -> JobConfig:
-    """Return the settings of one model's job, which calls its observer after `every` minibatches."""
+    """Return the settings of one model's job. It calls its observer after every `every` minibatches."""
     left_out = () if name == river_models.NETWORK else NETWORK
     settings = {key: getattr(config, key) for key in config.model_fields_set if key not in left_out}
-    # A job calls its observer where a checkpoint is due, even if it writes none.
+    # A job calls its observer when a checkpoint is due, even if it saves none.
     return JobConfig.of({**settings, "task": task, "checkpoint_every": str(every)})
 
 
 def _memory_bytes(model: object) -> int:
-    """Return the size of any object, as River measures its own models."""
-    from river.base import Base  # noqa: PLC0415 - not before a model has learned
+    """Return the size of an object, as River measures its own models."""
+    from river.base import Base  # noqa: PLC0415 - slow, and not needed before a model has learned
 
     count: Any = Base._raw_memory_usage
     return int(count.fget(model))

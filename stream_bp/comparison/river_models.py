@@ -1,9 +1,9 @@
-"""River models by name, each with the preprocessing that its users would give it.
+"""River models by name, each with its usual preprocessing.
 
-Missing values are left out of a row, which every model here takes: scaled, 0 is the mean. Trees that classify take
-categories as they are; for the others a category becomes an indicator.
+Missing values are omitted from a row, which every model here accepts: after scaling, 0 is the mean. Classification
+trees use categories directly. For all other models a category becomes an indicator.
 
-River takes a second to import, so each recipe imports what it needs.
+The import of River takes a second, so each recipe imports what it needs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["NETWORK", "build", "check", "names"]
 NETWORK = "mlp"
 """The name of the network of this package."""
 
-_NEIGHBORS = 1_000  # rows that nearest neighbours are looked for in
+_NEIGHBORS = 1_000  # rows in which to search for nearest neighbours
 
 
 def names(task: Task) -> list[str]:
@@ -34,7 +34,7 @@ def names(task: Task) -> list[str]:
 
 
 def check(wanted: list[str], task: Task) -> None:
-    """Refuse names that mean no model of the task.
+    """Refuse names that are not models of the task.
 
     Raises
     ------
@@ -45,9 +45,9 @@ def check(wanted: list[str], task: Task) -> None:
     everything = dict.fromkeys([*fitting, *(name for models in _ZOO.values() for name in models)])
     for name in wanted:
         if name not in everything:
-            raise ConfigError(f"there is no model {name!r}{nearest(name, fitting)}; for {task}: {', '.join(fitting)}")
+            raise ConfigError(f"unknown model {name!r}{nearest(name, fitting)}; for {task}: {', '.join(fitting)}")
         if name not in fitting:
-            raise ConfigError(f"model {name!r} is not for {task}; expected some of {', '.join(fitting)}")
+            raise ConfigError(f"model {name!r} is not for {task}; expected one of {', '.join(fitting)}")
         if wanted.count(name) > 1:
             raise ConfigError(f"model {name!r} is given twice")
 
@@ -62,13 +62,13 @@ def build(name: str, encoder: Encoder, seed: int) -> Estimator | None:
     encoder
         Task and columns.
     seed
-        Of the models that draw.
+        The seed of random models.
     """
     return None if name == NETWORK else _ZOO[encoder.task][name](encoder, seed)
 
 
 def _indicators(encoder: Encoder) -> Any:
-    """Leave numbers as they are, and make indicators of categories."""
+    """Keep numbers, and make indicators of categories."""
     from river import compose, preprocessing
 
     numbers: Any = compose.SelectType(float, bool)
@@ -88,7 +88,7 @@ def _scaled(encoder: Encoder) -> Any:
 def _logistic(encoder: Encoder, seed: int) -> Any:
     from river import linear_model
 
-    # River's logistic regression knows the labels False and True alone.
+    # River's logistic regression accepts only the labels False and True.
     is_bool = encoder.targets[0].kind == "bool"
     return _scaled(encoder) | (linear_model.LogisticRegression() if is_bool else linear_model.SoftmaxRegression())
 

@@ -1,4 +1,4 @@
-"""What becomes of rows that cannot be read: counted, kept with their bytes, and too many of them end the job."""
+"""Rows that cannot be read: they are counted, kept on request, and limited in number."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from stream_bp.persistence.journal import AppendLog
 
 __all__ = ["Quarantine", "escaped"]
 
-_FEW = 1_000  # records, before a share of them means something
+_FEW = 1_000  # records; a share of fewer is noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +35,16 @@ class Quarantine:
     Parameters
     ----------
     quality
-        Where they are counted.
+        The counts.
     config
-        Says what becomes of them.
+        The settings: how to handle bad rows, and their limit.
     journal
-        Where they are kept; ``None`` for nowhere.
+        The log of the bad rows; ``None`` if they are not kept.
 
     Notes
     -----
-    A bad row that lies just before row n is counted once row n is learned: what a checkpoint of n rows holds is all
-    that lies before its last row. What lies behind the last row of all is told at the end, behind the checkpoint.
+    A bad row just before row n is counted when row n is learned. So a checkpoint of n rows covers the bad rows before
+    its last row. Bad rows after the last row of the stream are counted at the end, after the last checkpoint.
     """
 
     def __init__(self, quality: DataQuality, config: JobConfig, journal: AppendLog | None) -> None:
@@ -54,8 +54,8 @@ class Quarantine:
         self._journal = journal if config.on_bad_row == "quarantine" else None
 
     def first_excess(self, notes: Sequence[SourceEvent]) -> tuple[BadRow, RowError] | None:
-        """Return the first bad row among the next notes that is one too many, and the error that says so."""
-        # Counted on from what the checkpoint holds, so that a resumed job ends where the first one would have.
+        """Return the first bad row that exceeds the limit, with its error; ``None`` if no row does."""
+        # The count starts from the checkpoint, so a resumed job stops at the same row as an uninterrupted one.
         n_bad = self._quality.n_bad
         for row in _bad(notes):
             n_bad += row.n_counted
@@ -64,12 +64,12 @@ class Quarantine:
         return None
 
     def excess_at_end(self, notes: Sequence[SourceEvent], n_rows: int) -> RowError | None:
-        """Return the error that there are too many bad rows, with those behind the last of all rows; None if not."""
+        """Return the error if the bad rows exceed the limit, those after the last row included; else ``None``."""
         if (excess := self.first_excess(notes)) is not None:
             return excess[1]
         n_bad = self._quality.n_bad + sum(row.n_counted for row in _bad(notes))
         if self._limit.is_passed(n_bad, n_rows, is_end=True):
-            return RowError(f"{n_bad:,} of {n_bad + n_rows:,} rows are bad, and --max-bad-rows allows for fewer")
+            return RowError(f"{n_bad:,} of {n_bad + n_rows:,} rows are bad, more than --max-bad-rows allows")
         return None
 
     def _excess(self, row: BadRow, n_bad: int) -> RowError:
@@ -77,11 +77,11 @@ class Quarantine:
         if self._policy == "error":
             return RowError(where)
         if not row.n_rows:
-            return RowError(f"{where}; nobody knows how many rows are lost, and --max-bad-rows sets a limit")
-        return RowError(f"{where}; this is bad row number {n_bad:,}, and --max-bad-rows allows for fewer")
+            return RowError(f"{where}; the number of lost rows is unknown, and --max-bad-rows sets a limit")
+        return RowError(f"{where}; this is bad row number {n_bad:,}, more than --max-bad-rows allows")
 
     def take(self, notes: Sequence[SourceEvent]) -> None:
-        """Count the bad rows among notes, and keep them."""
+        """Count the bad rows among source events, and write them to the log."""
         for row in _bad(notes):
             self._quality.count_bad(row.kind, row.n_counted)
             if self._journal is not None:
@@ -95,7 +95,7 @@ def _bad(notes: Sequence[SourceEvent]) -> Iterator[BadRow]:
 
 
 def escaped(content: bytes) -> str:
-    r"""Return bytes as text from which they can be had again: a backslash is doubled, what is no text is ``\xNN``.
+    r"""Return bytes as text without loss: a backslash is doubled, other bytes that are not text become ``\xNN``.
 
     Examples
     --------
@@ -107,7 +107,7 @@ def escaped(content: bytes) -> str:
 
 def _characters(text: str) -> Iterator[str]:
     for character in text:
-        # Control characters of a bad row would reach the terminal of whoever looks at the file.
+        # A bad row may hold control characters, which would reach the terminal of a person who prints the file.
         yield character if character.isprintable() or character in "\n\r\t" else _code(character)
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints written in the background: the learner's thread only copies."""
+"""Writes checkpoints in the background. The learning thread only copies the state."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -17,32 +17,32 @@ __all__ = ["AsyncCheckpointWriter"]
 
 
 class AsyncCheckpointWriter:
-    """One thread that writes one checkpoint at a time, at most one behind: the next one waits for it.
+    """One thread that writes one checkpoint at a time. The next one waits for it.
 
     Parameters
     ----------
     checkpointer
-        Where checkpoints go.
+        The checkpoint files.
     journals
-        What a checkpoint vouches for; they are synced first. Others may go on adding rows to them.
+        The logs that a checkpoint covers. They are synced first. Other threads may append rows meanwhile.
     newest
-        The checkpoint that the job goes on from, if there is one.
+        The checkpoint that the job resumes from, if any.
     predictions
-        Parts that a checkpoint vouches for, if there are any: synced first, and given their names afterwards.
+        The prediction parts that a checkpoint covers, if any. They are synced before it, and renamed after it.
     work
-        Is told how long each took.
+        Records how long each checkpoint took.
 
     Attributes
     ----------
     newest
-        The last checkpoint that was acknowledged: a power cut cannot undo it.
+        The last acknowledged checkpoint. A power cut cannot undo it.
     acknowledged
-        Who is to be told of each that is, in the saver's thread.
+        Functions that are called with each acknowledged snapshot, in the writer's thread.
 
     Notes
     -----
-    A context manager. Leaving it waits for the checkpoint in hand, whose failure is then told, unless another is
-    already on its way.
+    A context manager. Leaving it waits for the pending checkpoint, and raises its error unless another error is
+    already raised.
     """
 
     def __init__(
@@ -63,31 +63,31 @@ class AsyncCheckpointWriter:
         self._in_hand: Future[None] | None = None
 
     def save(self, snapshot: Snapshot, marks: Mapping[str, Any]) -> None:
-        """Hand a snapshot over, once the one before is on the medium.
+        """Submit a snapshot, after the one before is on the medium.
 
         Parameters
         ----------
         snapshot
-            A copy: whatever learns on must not change it.
+            A copy of the state. Learning must not change it.
         marks
-            How far the journals, and the predictions, are to be synced first.
+            How far to sync the logs and the predictions first.
 
         Raises
         ------
         CheckpointError
-            If the one before could not be saved.
+            If the snapshot before could not be saved.
         """
-        # At most one behind: a copy of θ waits in memory for as long as the disk takes.
+        # One pending checkpoint at most: each holds a copy of the weights in memory until the disk is done.
         self.wait()
         self._in_hand = self._thread.submit(self._save, snapshot, marks)
 
     def check(self) -> None:
-        """Raise the error of the checkpoint in hand, if it is known by now to have failed."""
+        """Raise the error of the pending checkpoint, if it has already failed."""
         if self._in_hand is not None and self._in_hand.done():
             self.wait()
 
     def wait(self) -> None:
-        """Wait for the checkpoint in hand; raise what it failed with."""
+        """Wait for the pending checkpoint, and raise its error."""
         if self._in_hand is not None:
             self._in_hand.result()
             self._in_hand = None
@@ -106,13 +106,13 @@ class AsyncCheckpointWriter:
             hear(snapshot)
 
     def _write(self, snapshot: Snapshot, marks: Mapping[str, Any]) -> Path:
-        # The checkpoint vouches for the logs, so they are on the medium before it is.
+        # The checkpoint covers the logs, so they must be on the medium first.
         self._journals.sync(marks)
         if self._predictions is not None:
             self._predictions.sync(marks["predictions"])
         self.newest = path = self._checkpointer.save(snapshot)
         if self._predictions is not None:
-            # Parts get their names last: a reader never sees a row that a crash takes back.
+            # Parts are renamed last: a reader never sees a row that a crash takes back.
             self._predictions.publish(marks["predictions"])
         return path
 
@@ -123,6 +123,6 @@ class AsyncCheckpointWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._thread.shutdown()
-        # An error that is on its way is the one to tell.
+        # An error that is already raised matters more than that of the checkpoint.
         if error is None:
             self.wait()

@@ -1,4 +1,4 @@
-"""What of a job outlives its process: its logs, its predictions and its checkpoints, and when each is written."""
+"""The files of a job that outlive its process: logs, predictions, checkpoints."""
 
 import contextlib
 from collections import deque
@@ -25,7 +25,7 @@ __all__ = ["Checkpointing"]
 
 
 class Checkpointing:
-    """The files of a job, and its checkpoints; without a run directory, neither.
+    """The logs and checkpoints of a job. Without a run directory there are none.
 
     Parameters
     ----------
@@ -34,24 +34,24 @@ class Checkpointing:
     config
         The job's settings.
     source
-        Where its rows come from.
+        The source of its rows.
     fingerprint
-        The numerics that decide its bits.
+        The numerics that decide the bits of the result.
     predictions
-        What writes predictions, if they are kept.
+        Writes the predictions, if they are kept.
     work
-        Hears how long each checkpoint took.
+        Records how long each checkpoint took.
 
     Attributes
     ----------
     logs
-        The history and the other files that grow with the job; ``None`` where there is no run directory.
+        The history and the other log files; ``None`` without a run directory.
     predictions
         As given.
     decisions
-        Where a source without end keeps what it decides.
+        The log of the decisions of an unbounded source.
     triggers
-        What is due.
+        Says what is due.
     """
 
     def __init__(
@@ -77,16 +77,16 @@ class Checkpointing:
     def open(
         self, directory: RunDirectory, checkpointer: Checkpointer, disk: FileSystem, resumed: LoadedCheckpoint | None
     ) -> Iterator[Self]:
-        """Resume the files of a run directory that is locked, or begin them; leaving it waits for the last checkpoint.
+        """Open or create the files of a locked run directory; leaving the context waits for the last checkpoint.
 
         Parameters
         ----------
         directory
             The run directory.
         checkpointer
-            That of its checkpoints.
+            Its checkpoint files.
         disk
-            The way to them.
+            Reads and writes the files.
         resumed
             The checkpoint that the job resumes from.
         """
@@ -111,7 +111,7 @@ class Checkpointing:
 
     @property
     def newest(self) -> Path | None:
-        """The last checkpoint that a power cut cannot undo."""
+        """The last checkpoint that is safe from a power cut."""
         return self._writer.newest if self._writer is not None else None
 
     @property
@@ -120,7 +120,7 @@ class Checkpointing:
         return self._writer is not None
 
     def check(self) -> None:
-        """Raise the error of a checkpoint that is known by now to have failed."""
+        """Raise the error of a pending checkpoint that has already failed."""
         if self._writer is not None:
             self._writer.check()
 
@@ -131,7 +131,7 @@ class Checkpointing:
         self._state.history.begin_line(self._state.rows)
 
     def save(self) -> None:
-        """Hand a copy of everything to the writer, which syncs the logs that the copy vouches for, then writes it."""
+        """Pass a copy of the state to the writer, which syncs the logs first, and then saves the copy."""
         if self.logs is None:
             return
         if self._writer is None:
@@ -149,7 +149,7 @@ class Checkpointing:
             self.logs.sync()
 
     def save_and_wait(self) -> None:
-        """Save what is not learned on from: whether that failed must be known."""
+        """Save the final state, and wait: a failure must be reported before the job ends."""
         self.save()
         if self._writer is not None:
             self._writer.wait()
@@ -165,9 +165,9 @@ class Checkpointing:
         return Snapshot(self._state.minibatches, state.arrays, state.values)
 
     def _commit(self, snapshot: Snapshot) -> None:
-        """Tell a source without end what no checkpoint of this run will need any more."""
+        """Report to an unbounded source which position no kept checkpoint needs any more."""
         cursor = Cursor.from_json(snapshot.state["position"]["cursor"])
         self._not_committed.append(self._source.compact(cursor))
-        # A job may go back to any checkpoint that is kept, so the source keeps what those need.
+        # A job may resume from any kept checkpoint, so the source must still hold the rows after the oldest of them.
         if len(self._not_committed) > self._config.keep_checkpoints:
             self._source.commit(self._not_committed.popleft())

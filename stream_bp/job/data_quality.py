@@ -1,4 +1,4 @@
-"""What was amiss in a stream: values that were missing, or cut off; rows without a target, or that are none."""
+"""Problems of a stream: missing and clipped values, rows without a target, and bad rows."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,35 +15,35 @@ __all__ = ["DataQuality", "no_rows"]
 
 
 def no_rows(description: str, bad: Mapping[str, int]) -> DataError:
-    """Return the error that a source has no rows, or none but bad ones.
+    """Return the error of a source that has no rows, or bad rows only.
 
     Parameters
     ----------
     description
-        That of the source.
+        The description of the source.
     bad
-        How many rows could not be read, by kind.
+        Counts of bad rows, by kind.
     """
     if not bad:
         return DataError(f"{description}: no rows")
     return DataError(
-        f"{description}: no row could be read, {sum(bad.values()):,} are bad ({', '.join(bad)}); a job with "
-        "--on-bad-row quarantine keeps them, to be looked at"
+        f"{description}: no row could be read, {sum(bad.values()):,} are bad ({', '.join(bad)}); "
+        "--on-bad-row quarantine saves them in quarantine.csv"
     )
 
 
 class DataQuality:
-    """Counts of what was amiss, up to the last row learned.
+    """Counts of the problems, up to the last row learned.
 
     Parameters
     ----------
     encoder
-        Says which columns there are.
+        Knows the columns.
 
     Attributes
     ----------
     skipped
-        Rows that were not learned since a feature was missing.
+        Rows that were not learned, since a feature was missing.
     bad
         Rows that could not be read, by kind (:class:`~connectors.BadRow`).
     """
@@ -57,7 +57,7 @@ class DataQuality:
         self.bad: dict[str, int] = {}
 
     def grow(self) -> None:
-        """Count for the columns, too, that were added behind the others."""
+        """Add counts for columns that were added after the others."""
         n_features, n_numbers = len(self._encoder.features), len(self._encoder.numbers)
         self._missing = np.concatenate([self._missing, np.zeros(n_features - len(self._missing), np.int64)])
         self._clipped = np.concatenate([self._clipped, np.zeros(n_numbers - len(self._clipped), np.int64)])
@@ -73,7 +73,7 @@ class DataQuality:
         if rows.skipped is not None:
             skipped = rows.skipped[start:stop]
             self.skipped += int(np.count_nonzero(skipped))
-            # A row that is not learned for want of a feature is counted as that alone.
+            # A skipped row is counted once, as skipped, although its target may be missing too.
             absent &= ~skipped
         self._without_target += _count(absent)
 
@@ -88,21 +88,21 @@ class DataQuality:
 
     @property
     def missing(self) -> dict[str, int]:
-        """For each feature that was ever missing, how often."""
+        """Counts of missing values, by feature. Features without any are left out."""
         return _named([column.name for column in self._encoder.features], self._missing)
 
     @property
     def clipped_values(self) -> dict[str, int]:
-        """For each number that was ever beyond :data:`~stream_bp.nn.scaler.CLIP` deviations, how often."""
+        """Counts of values beyond :data:`~stream_bp.nn.scaler.CLIP` deviations, by column, without zeros."""
         return _named(self._encoder.numbers, self._clipped)
 
     @property
     def rows_without_target(self) -> dict[str, int]:
-        """For each target that was ever missing, in how many of the rows that were not skipped."""
+        """Counts of missing targets among the rows that were not skipped, by target, without zeros."""
         return _named([column.name for column in self._encoder.targets], self._without_target)
 
     def totals(self) -> dict[str, int]:
-        """Return the sums over all columns, and the rows that were skipped."""
+        """Return the sums over all columns, the skipped rows, and the bad rows."""
         return {
             "missing": int(self._missing.sum()),
             "clipped_values": int(self._clipped.sum()),
@@ -112,7 +112,7 @@ class DataQuality:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Return the counts by column, the rows that were skipped, and the bad ones by kind."""
+        """Return the counts by column, the skipped rows, and the bad rows by kind."""
         return {
             "missing": self.missing,
             "clipped_values": self.clipped_values,
@@ -122,7 +122,7 @@ class DataQuality:
         }
 
     def state_dict(self) -> StateDict:
-        """Return the counts: whole numbers, in lists and alone."""
+        """Return the counts."""
         arrays = {"missing": self._missing, "clipped": self._clipped, "without_target": self._without_target}
         counts = {name: counts.tolist() for name, counts in arrays.items()}
         return StateDict(values={**counts, "skipped": self.skipped, "bad": dict(self.bad)})
@@ -133,7 +133,7 @@ class DataQuality:
         Raises
         ------
         CheckpointError
-            If it is of other columns.
+            If it is a state of other columns.
         """
         for name, counts in (
             ("missing", self._missing),
@@ -142,7 +142,7 @@ class DataQuality:
         ):
             found = np.array(state.values[name], np.int64)
             if found.shape != counts.shape or (found < 0).any():
-                raise CheckpointError(f"the counts of what was {name} are of {found.size} columns, not {counts.size}")
+                raise CheckpointError(f"the counts of {name} have {found.size} columns, expected {counts.size}")
             counts[:] = found
         self.skipped = int(state.values["skipped"])
         self.bad = {str(kind): int(count) for kind, count in state.values["bad"].items()}

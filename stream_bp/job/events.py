@@ -1,4 +1,4 @@
-"""What a source says of its rows, and what the detectors find, written down once the rows are learned."""
+"""Events of a source and of the drift detectors, recorded once their rows are learned."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -22,22 +22,22 @@ EVENTS = {
     "feature_drift": "Features have another distribution than before.",
     "feature_settled": "Features that drifted have their former distribution again.",
 }
-"""What an event can be, with the meaning of each."""
+"""The kinds of events, with their meanings."""
 
 
 class EventRecorder:
-    """Counts bad rows, and writes down bad rows, changes of columns, and drift, in the order of the rows.
+    """Records bad rows, changes of columns, and drift, in the order of the rows.
 
     Parameters
     ----------
     state
         The job's state.
     quarantine
-        What counts bad rows, and keeps them.
+        Counts bad rows, and keeps them.
     logs
-        Where events are written; ``None`` for nowhere.
+        The log files; ``None`` without a run directory.
     say
-        Hears each change of columns, in a line.
+        Receives each change of columns, as one line.
     """
 
     def __init__(
@@ -46,10 +46,10 @@ class EventRecorder:
         self._state, self._quarantine, self._logs, self._say = state, quarantine, logs, say
 
     def record(self, notes: Sequence[SourceEvent]) -> None:
-        """Write down what was said of rows that are learned, and the drift up to the last of them."""
+        """Record the source events of learned rows, and the drift up to the last of them."""
         self._quarantine.take(notes)
         for note in notes:
-            # Both are written to one file, by their rows.
+            # Both kinds go to one file, in the order of their rows.
             self._record_drift(note.row)
             for change in self._state.changes.take([note]):
                 self._say(str(change))
@@ -57,12 +57,12 @@ class EventRecorder:
         self._record_drift()
 
     def record_change(self, change: SchemaChange | None) -> None:
-        """Write down that columns changed, if they did."""
+        """Record a change of columns, if there is one."""
         if change is not None:
             self._write(change.row, change.event, change.place, change.changes)
 
     def _record_drift(self, row: float = math.inf) -> None:
-        """Write down the drift that was found up to a row."""
+        """Record the drift that was found up to a row."""
         drift = self._state.drift
         if drift is None:
             return

@@ -1,4 +1,4 @@
-"""The lines of ``history.csv``: when one is due, and what it says."""
+"""The lines of ``history.csv``: when the next is due, and its content."""
 
 from collections.abc import Mapping
 
@@ -32,7 +32,7 @@ COLUMNS = {
 
 
 def next_mark(rows: int) -> int:
-    """Return after how many rows the history gets its next line: 1000 apart at first, then 1 %, at most 100,000."""
+    """Return the row count of the next history line: 1,000 rows more at first, then 1 %, at most 100,000."""
     return rows + min(max(1_000, rows // 100), 100_000)
 
 
@@ -42,7 +42,7 @@ class History:
     Attributes
     ----------
     due_rows
-        After how many rows, over all epochs, the next line is due.
+        The row count, over all epochs, at which the next line is due.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class History:
         self._loss_rows = running_sum(self._loss_rows, outcome.count)
 
     def columns(self, model: StreamModel) -> tuple[str, ...]:
-        """Return the names of the columns: a function of task, targets and model."""
+        """Return the names of the columns. They depend on task, targets and model only."""
         encoder = model.encoder
         counts = {"rows": 0, "minibatches": 0, "completed_epochs": 0}
         return tuple(
@@ -67,14 +67,14 @@ class History:
     def line(
         self, counts: Mapping[str, int], model: StreamModel, evaluation: PrequentialEvaluator, quality: DataQuality
     ) -> dict[str, float | int | None]:
-        """Return a line; its ``loss`` is the mean since the line before.
+        """Return a line. Its ``loss`` is the mean since the line before.
 
         Parameters
         ----------
         counts
             ``rows`` and ``minibatches`` learned, and the ``completed_epochs``.
         model, evaluation, quality
-            What the other columns are asked of.
+            The origins of the other columns.
         """
         line: dict[str, float | int | None] = {
             **counts,
@@ -91,16 +91,16 @@ class History:
         return line
 
     def begin_line(self, rows: int) -> None:
-        """Begin the line after the one that was written behind so many rows."""
+        """Begin the next line; the last one was written after this many rows."""
         self._loss, self._loss_rows, self._reported_rows = 0.0, 0.0, rows
         self.due_rows = next_mark(rows)
 
     def is_reported(self, rows: int) -> bool:
-        """Return whether the last line is the one behind so many rows."""
+        """Return whether the last line was written after this many rows."""
         return self._reported_rows == rows
 
     def state_dict(self) -> StateDict:
-        """Return when the next line is due, the last one, and the loss since then."""
+        """Return the row counts of the next line and of the last, and the loss since then."""
         loss = [self._loss, self._loss_rows]
         return StateDict(values={"mark": self.due_rows, "reported_rows": self._reported_rows, "loss": loss})
 

@@ -1,4 +1,4 @@
-"""A job: a source, settings and a model, checked before anything on disk is touched, then run."""
+"""A job: source, settings and model. All are checked before a file is changed."""
 
 import contextlib
 import threading
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Job"]
 
-_PATIENCE_S = 1.0  # how long a person waits without asking why
+_PATIENCE_S = 1.0  # a longer wait needs a message
 
 
 class Job:
@@ -39,23 +39,22 @@ class Job:
     Parameters
     ----------
     source
-        Where rows come from.
+        The source of the rows.
     config
-        The settings; keyword arguments of :class:`~stream_bp.config.job.JobConfig` may be given instead.
+        The settings. Keyword arguments of :class:`~stream_bp.config.job.JobConfig` are accepted instead.
     model
-        A River classifier or regressor, or a pipeline that ends in one, to learn in place of the network. It is
-        learned where it is, from what it knew before; no checkpoint is written, and the job cannot be resumed. The
-        settings of the network do not go with it.
+        A River classifier or regressor, or a pipeline that ends in one. It learns in place of the network, from its
+        present state. The job writes no checkpoints and cannot be resumed. The settings of the network do not apply.
     frozen
-        A checkpoint whose network predicts the rows, and does not learn them, in place of a new one.
+        A checkpoint whose network predicts the rows, and does not learn.
     restart
-        Start over, removing what the run directory holds of an earlier job.
+        Start over: remove the files of an earlier job from the run directory.
     allow_inexact_resume
-        Resume although versions, BLAS or threads differ; the bits may then differ too.
+        Resume although versions, BLAS or threads differ. The bits of the result may then differ too.
     observer
-        Hears how the job goes.
+        Receives the progress.
     disk
-        The way to the disk.
+        Reads and writes the files.
     settings
         See ``config``.
 
@@ -84,7 +83,7 @@ class Job:
     ) -> None:
         self.source = source
         config = JobConfig.of(settings) if config is None else config
-        # The source is open: what is kept and shown from here on needs no passwords and signatures.
+        # The source is open already, so passwords and signatures are removed from all that is shown or saved.
         self.config = config.model_copy(update={"source": tuple(map(redact, config.source))})
         self._estimator, self._frozen = model, frozen
         self._is_fresh, self._may_differ = restart, allow_inexact_resume
@@ -101,7 +100,7 @@ class Job:
             self._observer = Observers([self._observer, timeline])
 
     def run(self) -> Summary:
-        """Learn until the stream ends, a rule is met, or SIGINT, SIGTERM or SIGHUP arrives (then a last checkpoint).
+        """Learn until the stream ends, a stop rule is met, or SIGINT, SIGTERM or SIGHUP arrives.
 
         Returns
         -------
@@ -111,24 +110,27 @@ class Job:
         Raises
         ------
         ConfigError, DataError
-            Before anything on disk is touched, if the source cannot be learned from.
+            If the source cannot be learned from. No file is changed.
         ConnectorError
-            If a row cannot be read; what was learned before it is checkpointed.
+            If a row cannot be read. The rows before it are learned and saved.
         CheckpointError
-            If the run directory holds another job, one that cannot be resumed, or nothing valid; a DiskError if it
-            cannot be written.
+            If the run directory holds another job, a job that cannot be resumed, or no valid checkpoint. A DiskError
+            if it cannot be written.
         LockedError
             If another job uses the run directory.
         DivergenceError
-            If the learner blew up; the last checkpoint is from before.
+            If training diverged. The last checkpoint is from before that.
 
         Notes
         -----
-        What a River model itself raises becomes a DataError, with the original as its cause.
+        A signal stops the job after a last checkpoint. An error of a River model becomes a DataError, with the
+        original as its cause.
         """
+        # With another number of threads BLAS sums in another order, which changes the last bits.
         with reproducibility.single_thread(), contextlib.ExitStack() as stack:
             was_there = self._directory is not None and self._directory.is_ours
             if self._directory is not None and was_there:
+                # Locked before its checkpoint is read, so that no other job can replace it meanwhile.
                 stack.enter_context(self._directory)
             resumed = self._find_checkpoint()
             plan = ResumePlan(self.source, self.config, model=self._estimator, frozen=self._frozen, checkpoint=resumed)
@@ -141,7 +143,7 @@ class Job:
             if self.config.backend == "compiled":
                 _compile(self.config.dtype, self._observer.on_message)
             if self._directory is not None and not was_there:
-                # A new one is not made before all else is known to be well.
+                # A new directory is created only after all checks have passed.
                 stack.enter_context(self._directory)
                 self._refuse_if_used()
             work = RuntimeStats()
@@ -181,31 +183,31 @@ class Job:
         return find_checkpoint(self._directory, self._checkpointer, is_resumable=self._estimator is None)
 
     def _refuse_if_used(self) -> None:
-        """Refuse to go on if another job used a new run directory between our look at it and its lock."""
+        """Refuse a new run directory that another job used between our check and our lock."""
         if self._directory is not None and (self._directory.peek() or self._directory.holds_other_history()):
-            raise LockedError(f"{self.config.run_dir} was used by another job in this very moment; run again")
+            raise LockedError(f"{self.config.run_dir} has just been used by another job; run again")
 
 
 def _refuse_misfits(config: JobConfig, source: Source, *, has_network: bool) -> None:
-    """Refuse a quarantine or predictions that could not be kept, or would be read."""
+    """Refuse a quarantine or predictions that could not be saved, or that would be read as a source."""
     if config.on_bad_row == "quarantine" and config.run_dir is None:
-        raise ConfigError("on_bad_row: a quarantine keeps bad rows in a run directory; name one with --run-dir")
+        raise ConfigError("on_bad_row: quarantine saves bad rows in the run directory; set --run-dir")
     if config.predictions_dir is None:
         return
     if not has_network:
-        raise ConfigError("predictions: they go with checkpoints, and a model of River has none; leave them out")
+        raise ConfigError("predictions_dir: predictions need checkpoints, and a model of River has none; omit it")
     if config.run_dir is None:
-        raise ConfigError("predictions: a part appears with the checkpoint that covers it; it needs --run-dir")
+        raise ConfigError("predictions_dir: predictions need checkpoints; set --run-dir")
     refuse_place(Path(config.predictions_dir), [*config.source, *source.paths])
 
 
 def _compile(dtype: DType, say: Callable[[str], object]) -> None:
-    """Compile the step, or load what an earlier run compiled; say so where that takes a while."""
+    """Compile the training step, or load it from Numba's cache; report it if that takes long."""
     from stream_bp.nn import numba_backend  # noqa: PLC0415 - it takes Numba
 
     ready = threading.Thread(target=numba_backend.prepare, args=(dtype,), daemon=True)
     ready.start()
     ready.join(_PATIENCE_S)
     if ready.is_alive():
-        say("compiling the step for this processor; later runs find it in Numba's cache")
+        say("compiling for this processor; later runs load the result from Numba's cache")
     ready.join()

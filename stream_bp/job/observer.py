@@ -22,7 +22,7 @@ class Status:
         Its state. Observers read it during a callback, and change nothing.
     source
         The source it reads.
-    work
+    stats
         The work of this process.
     run_rows
         Rows learned by this process.
@@ -44,7 +44,7 @@ class Status:
 
     @property
     def cursor(self) -> Cursor:
-        """The position in the source. It is not free: ask only to show it."""
+        """The position in the source. It costs time: read it only to show it."""
         return self.state.locate().cursor
 
     def progress(self) -> float | None:

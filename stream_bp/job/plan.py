@@ -1,4 +1,4 @@
-"""What has to be known of a source before its first row is learned: its task, its columns, that it can be learned."""
+"""Chooses the columns and the task of a source before its first row is learned."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -17,12 +17,12 @@ _MOST_CLASSES = 20  # whole numbers with more distinct values than this are valu
 
 
 def plan(source: Source, config: JobConfig) -> Encoder:
-    """Choose columns and task, and read as much of the targets as shows that there is something to learn.
+    """Choose columns and task, and read targets until it is clear that there is something to learn.
 
     Parameters
     ----------
     source
-        Where rows come from.
+        The source of the rows.
     config
         Target, features, task.
 
@@ -34,21 +34,21 @@ def plan(source: Source, config: JobConfig) -> Encoder:
     Raises
     ------
     ConfigError
-        If a column is not there, or the task cannot be told.
+        If a column is missing, or the task is unclear.
     DataError
         If there are no rows, a type cannot be learned from, or a classification has fewer than two classes.
     """
     schema = source.schema
-    # A first plan finds wrong names and types before anything is read.
+    # A first plan finds wrong names and types before rows are read.
     draft: Task = "regression" if config.task == "regression" else "classification"
     settings = config.encoder_settings
-    if config.new_columns == "learn":  # one that comes later may be left out, too
+    if config.new_columns == "learn":  # --ignore may name a column that only a later file has
         settings["ignore"] = present(config.ignore, schema.names)
     encoder = Encoder(ColumnPlan.of(schema, config.target, draft, **settings))
     task = config.task if config.task != "auto" else _guess(source, config, encoder)
     if task != draft:
         encoder = Encoder(ColumnPlan.of(schema, config.target, task, **settings))
-    # A stream that never ends may bring its second class late.
+    # The second class of an unbounded stream may arrive late.
     if not source.is_unbounded:
         _refuse_hopeless(source, encoder)
     return encoder
@@ -61,8 +61,8 @@ def doubtful_types(source: Source, config: JobConfig, features: Sequence[Column]
 
 
 def _guess(source: Source, config: JobConfig, draft: Encoder) -> Task:
-    """Words and booleans are classes; whole numbers are, if the first rows have few of them; fractions are values."""
-    # An output function says what the task is: it need not be inferred.
+    """Infer the task: strings, booleans and a few different whole numbers are classes; other numbers are values."""
+    # An output function implies the task.
     if config.output != "auto":
         return "regression" if config.output == "identity" else "classification"
     first = next(_targets(source, draft.columns.target_schema), None)
@@ -80,7 +80,7 @@ def _looks_like_classes(values: list[Any]) -> bool:
 
 
 def _refuse_hopeless(source: Source, encoder: Encoder) -> None:
-    """Read targets until each has two classes (one value, for a regression); usually that is the first block."""
+    """Read targets until each has two classes (one value, for a regression). The first block usually suffices."""
     wanted = 2 if encoder.task == "classification" else 1
     met: dict[str, dict[Any, None]] = {column.name: {} for column in encoder.targets}
     n_rows = 0
@@ -94,7 +94,7 @@ def _refuse_hopeless(source: Source, encoder: Encoder) -> None:
         raise DataError(f"{source.description}: no rows")
     name, values = min(met.items(), key=lambda item: len(item[1]))
     if encoder.task == "regression":
-        raise DataError(f"target column {name!r} has no value in {n_rows} rows: there is nothing to learn")
+        raise DataError(f"target column {name!r} has no value in {n_rows} rows; learning needs at least one")
     found = f"only the class {next(iter(values))!r}" if values else "no class"
     raise DataError(f"target column {name!r} has {found} in {n_rows} rows; learning needs at least two")
 

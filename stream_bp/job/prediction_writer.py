@@ -1,16 +1,16 @@
-"""What was predicted for every row before it was learned, as files of Parquet beside a run.
+"""Saves the prediction for every row, made before it was learned, as Parquet files.
 
 | column             | of a classification             | of a regression                 |
 |--------------------|---------------------------------|---------------------------------|
-| ``row``, ``epoch`` | its number over all passes, and the passes before, both from 0    ||
-| those to keep      | as in the source                                                  ||
+| ``row``, ``epoch`` | its number over all passes, and its pass, both from 0             ||
+| passthrough        | as in the source                                                  ||
 | ``TARGET``         | the true class                  | the true value                  |
 | ``TARGET:predicted`` | the most probable class       | the value                       |
 | ``TARGET=LABEL``   | the probability of each class   |                                 |
 
-A truth that is missing is null; so are all predictions of a row for which there was none: no class or value was met
-before its minibatch, or it was skipped. A part has one schema: with each new class another one begins, that has a
-column more (:mod:`stream_bp.persistence.prediction_parts` says which are there when).
+A missing true value is null. The predictions of a row are null if there were none: the row was skipped, or no class or
+value was known before its minibatch. A part has one schema. With each new class a new part begins, which has one more
+column. :mod:`stream_bp.persistence.prediction_parts` describes the files.
 """
 
 import io
@@ -36,39 +36,39 @@ from stream_bp.preprocessing.schema import Column, type_in
 
 __all__ = ["PredictionWriter"]
 
-VALUES = 1 << 18  # that wait to be written: each piece handed on becomes a row group
+VALUES = 1 << 18  # buffered before a write; each write becomes a row group
 _BYTES = 1 << 20
 
 
 class PredictionWriter:
-    """The predictions of a job: they wait, are written, are synced, and get their names with a checkpoint.
+    """The predictions of a job: buffered, written, synced, and renamed with a checkpoint.
 
     Parameters
     ----------
     parts
-        Their folder.
+        The folder of the parts.
     encoder
-        Says what is predicted, and in which words.
+        Knows the targets and their classes.
     kept
-        Columns of the source to write beside them.
+        Columns of the source to copy beside the predictions.
     disk
-        How to reach the files.
+        Reads and writes the files.
     mark
-        What :meth:`mark` returned before the checkpoint that the job goes on from; ``None`` if it begins.
+        The mark in the checkpoint that the job resumes from (:meth:`mark`); ``None`` for a new job.
     is_fresh
-        Whether parts of an earlier job are to be removed.
+        Whether to remove parts of an earlier job.
 
     Raises
     ------
     ConfigError
-        If columns would have the same name, one cannot be written, or the folder holds other files.
+        If two columns would have one name, a column cannot be written, or the folder holds other files.
     CheckpointError
-        If a part that the checkpoint vouches for is missing.
+        If a part that the checkpoint covers is missing.
 
     Notes
     -----
-    A context manager; until it is entered nothing on the disk is changed. :meth:`write` and :meth:`mark` are for the
-    thread that learns, :meth:`sync` and :meth:`publish` for the one that saves.
+    A context manager. No file is changed before it is entered. The learning thread calls :meth:`write` and
+    :meth:`mark`; the saving thread calls :meth:`sync` and :meth:`publish`.
     """
 
     def __init__(
@@ -93,22 +93,22 @@ class PredictionWriter:
         self._pending = [] if mark is None else list(mark["pending"])
         self._known: tuple[int, ...] = ()
         self._waiting = 0
-        self._open: list[_Part] = []  # since the last mark; rows are added to the last of them
-        self._handed: dict[str, _Part] = {}  # by name, until they have it
+        self._open: list[_Part] = []  # since the last mark; the last one takes new rows
+        self._handed: dict[str, _Part] = {}  # by final name, until they are renamed
 
     def write(self, kept: Any, epoch: int, rows: Rows, start: int, outcome: PredictionBatch) -> None:
-        """Add what was predicted for some rows.
+        """Add the predictions for some rows.
 
         Parameters
         ----------
         kept
-            The record batch of the columns to keep, or ``None``.
+            The record batch of the columns to copy, or ``None``.
         epoch
-            Passes finished before them.
+            Passes finished before these rows.
         rows, start
-            The rows that are being learned, and where among them, and in ``kept``, these begin.
+            The rows that are being learned, and the index at which these begin, there and in ``kept``.
         outcome
-            What was predicted.
+            The predictions.
         """
         n_rows = outcome.y.shape[1]
         y, skipped = rows.y[:, start : start + n_rows], _cut(rows.skipped, start, n_rows)
@@ -129,7 +129,7 @@ class PredictionWriter:
     def _classes(self, i: int, codes: Array, probabilities: Array, skipped: Mask | None) -> dict[str, pa.Array]:
         """Return the columns of a target of classes, from codes (n,) and probabilities (n_known, n)."""
         column, n_known = self._encoder.targets[i], len(probabilities)
-        # The thread that encodes may be ahead, and know more.
+        # The encoding thread reads ahead, so it may know classes that this prediction did not.
         met = self._encoder.labels[i].values[: max(n_known, int(codes.max(initial=-1)) + 1)]
         words = value_array(met, type_in(column, None))
         columns = {column.name: words.take(_numbers(codes, _any(codes < 0)))}
@@ -141,7 +141,7 @@ class PredictionWriter:
         return columns
 
     def _add(self, records: pa.RecordBatch, known: tuple[int, ...]) -> None:
-        # Lengths of values are numbers of rows, which mean nothing.
+        # Only classes change the schema: for a regression these lengths are row counts.
         known = known if self._encoder.task == "classification" else ()
         if not self._open or known != self._known:
             self._known = known
@@ -151,23 +151,23 @@ class PredictionWriter:
         self._waiting += records.num_rows * records.num_columns
         if self._waiting >= VALUES:
             with self._parts.failing("write"):
-                # Only the last part takes more rows.
+                # A part with another schema takes no more rows, so its buffer is written now.
                 for part in self._open[:-1]:
                     part.finish()
                 self._open[-1].flush()
             self._waiting = 0
 
     def mark(self) -> PartsMark:
-        """Tell how far they reach, without touching a file: rows that come later go into another part."""
+        """Return how far the predictions reach. No file is touched; later rows go into another part."""
         if self._open:
             parts = {self._parts.name(part.first, part.stop): part for part in self._open}
-            # The writer's thread works on these while the learner's thread begins new ones.
+            # The saving thread finishes these while the learning thread begins new ones.
             self._handed |= parts
             self._open, self._waiting, self._pending = [], 0, list(parts)
         return PartsMark(rows=self._rows, pending=list(self._pending))
 
     def sync(self, mark: PartsMark) -> None:
-        """Finish the parts of a mark, and make them durable: for the checkpoint that is saved next."""
+        """Finish the parts of a mark, and make them durable, before the checkpoint is saved."""
         parts = [self._handed[name] for name in mark["pending"] if name in self._handed]
         with self._parts.failing("write"):
             for part in parts:
@@ -176,8 +176,8 @@ class PredictionWriter:
                 self._disk.fsync_folder(self._parts.folder)
 
     def publish(self, mark: PartsMark) -> None:
-        """Give the parts of a mark their names: once the checkpoint that holds it is acknowledged."""
-        # After a resume the mark may name parts that have their names by now.
+        """Rename the parts of a mark, after the checkpoint that holds it is acknowledged."""
+        # After a resume the mark may name parts that are renamed already.
         names = [name for name in mark["pending"] if name in self._handed]
         with self._parts.failing("publish"):
             self._parts.rename(names)
@@ -200,7 +200,7 @@ class PredictionWriter:
 
 
 class _Part:
-    """A file in the making."""
+    """A part that is not finished."""
 
     def __init__(self, path: Path, first: int, schema: pa.Schema, disk: FileSystem) -> None:
         self.first = self.stop = first
@@ -211,15 +211,15 @@ class _Part:
         self._is_finished = False
 
     def add(self, records: pa.RecordBatch) -> None:
-        """Let rows wait."""
+        """Add rows to the buffer."""
         self._waiting.append(records)
         self.stop += records.num_rows
 
     def flush(self) -> None:
-        """Write the rows that wait."""
+        """Write the buffered rows."""
         if self._file is None:
             self._file = _File(self._disk, self._disk.open_new(self._path))
-            # A dictionary of numbers that are all different costs more than it saves.
+            # A dictionary of numbers that are all different makes the file larger.
             few = [field.name for field in self._schema if not pa.types.is_floating(field.type) and field.name != "row"]
             self._writer = pq.ParquetWriter(
                 self._file, self._schema, compression="zstd", write_page_checksum=True, use_dictionary=few
@@ -230,8 +230,8 @@ class _Part:
             self._writer.write_table(table.combine_chunks())
 
     def finish(self) -> None:
-        """Write what is left, and the footer, and wait until it is on the medium."""
-        # A part is finished once, and may be marked by several checkpoints.
+        """Write the rest and the footer, and wait until all is on the medium."""
+        # Several checkpoints may name one part; it is finished once.
         if self._is_finished:
             return
         self.flush()
@@ -242,18 +242,18 @@ class _Part:
         self._is_finished = True
 
     def abandon(self) -> None:
-        """Leave a file that is not finished, and take it away if it can be."""
+        """Close an unfinished file, and try to remove it."""
         if self._file is None or self._is_finished:
             return
-        with suppress(OSError):  # an error is on its way, or nobody needs it
+        with suppress(OSError):  # another error is being raised, or the file is not needed
             self._file.give_back()
-        self._writer.close()  # into nothing: else Arrow does so some time
+        self._writer.close()  # its bytes are dropped; otherwise Arrow closes it later, in its destructor
         with suppress(OSError):
             self._disk.unlink(self._path)
 
 
 class _File(io.RawIOBase):
-    """What Arrow writes to: it goes to the disk in large pieces, and nowhere once the file was given back."""
+    """The file that Arrow writes to. It writes in large pieces; after ``give_back`` it drops all bytes."""
 
     def __init__(self, disk: FileSystem, fd: int) -> None:
         self._disk, self._fd = disk, fd
@@ -280,7 +280,7 @@ class _File(io.RawIOBase):
         self._disk.write(self._fd, data)
 
     def sync(self) -> None:
-        """Write what is left, and wait until all is on the medium."""
+        """Write the rest, and wait until all is on the medium."""
         self._hand_on()
         self._disk.fsync(self._fd)
 
@@ -300,7 +300,7 @@ def _values(column: Column, y: Array, predicted: Array, unpredicted: Mask | None
 
 
 def _numbers(values: Array, missing: Mask | None = None) -> pa.Array:
-    """Return whole numbers or floats of 64 bits (n,) as a column, null where they are missing; no copy is made."""
+    """Return 64-bit integers or floats (n,) as a column, null where missing. They are not copied."""
     valid = None if missing is None else pa.py_buffer(np.packbits(~missing, bitorder="little"))
     type_ = pa.float64() if values.dtype == np.float64 else pa.int64()
     return pa.Array.from_buffers(type_, len(values), [valid, pa.py_buffer(values)])
@@ -321,13 +321,13 @@ def _either(one: Mask | None, other: Mask | None) -> Mask | None:
 
 
 def _refuse_clashes(kept: Sequence[str], targets: Sequence[str]) -> None:
-    """Refuse names that two columns would have, now or with a class that may come."""
+    """Refuse names that two columns would have, now or with a class that arrives later."""
     names = ["row", "epoch", *kept, *(name for target in targets for name in (target, f"{target}:predicted"))]
     for i, name in enumerate(names):
         if name in names[:i] or any(name.startswith(f"{target}=") for target in targets):
             raise ConfigError(
-                f"predictions: a column {name!r} would be there twice, or could be; rename it in the source, or do not "
-                "keep it"
+                f"predictions_dir: column {name!r} would be there twice, or could be; rename it in the source, or "
+                "remove it from --passthrough-columns"
             )
 
 
@@ -336,4 +336,4 @@ def _refuse_unwritable(kept: Sequence[pa.Field]) -> None:
         try:
             pq.ParquetWriter(io.BytesIO(), pa.schema([field])).close()
         except pa.ArrowException as error:
-            raise DataError(f"column {field.name!r} is of type {field.type}, which Parquet cannot hold") from error
+            raise DataError(f"column {field.name!r} is of type {field.type}, which Parquet cannot store") from error

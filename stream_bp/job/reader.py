@@ -1,13 +1,13 @@
-"""A source as the job reads it: from a position, in chunks of whole minibatches, shuffled if asked, read ahead.
+"""Reads a source for the job: from a position, in chunks of whole minibatches, shuffled on request, and ahead.
 
-A chunk is a convenience of the machine: how rows are cut into chunks shows nowhere in what is learned. With a shuffle
-a chunk is one window, and its order is drawn from the seed, the epoch and the window's first row: a position inside a
-window is the cursor of its start, the number of its rows that were applied, and the cursor of its end: another
-window there, changed or grown, would be drawn in another order, or hold other rows.
+The size of a chunk does not affect what is learned. With a shuffle a chunk is one window. Its order is drawn from the
+seed, the epoch and the first row of the window. A position inside a window has three parts: the cursor of its start,
+the number of its rows that were learned, and the cursor of its end. The end detects a window that has changed or
+grown, which would have another order or other rows.
 
-Where a stream has grown since a job came to its end, the job goes on with the first new row. The last minibatch and the
-last window that were learned remain as they were, so only at a border of theirs is this what a job does that finds the
-longer stream at once.
+If a stream has grown since a job reached its end, the job resumes with the first new row. The last minibatch and the
+last window stay as they were learned. So the result equals that of a job that reads the longer stream at once only if
+the first job ended at a boundary of both.
 """
 
 import contextlib
@@ -37,27 +37,27 @@ from stream_bp.preprocessing.rows import Rows
 
 __all__ = ["Chunk", "MinibatchReader", "Position"]
 
-# Of one chunk, at most: the threads that prepare and learn get into each other's way once for each chunk.
+# Limits of one chunk. A chunk costs one handover between the reading and the learning thread, so it is not small.
 _VALUES = 1 << 19
 _ROWS = 1 << 15
 _MINIBATCHES = 1 << 13
-_AHEAD = 2  # chunks read before they are asked for
+_AHEAD = 2  # chunks read before they are needed
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where the next row that is not yet learned is.
+    """The place of the next row to learn.
 
     Attributes
     ----------
     epoch
         Passes finished before it.
     cursor
-        Position in the source; with a shuffle, of the first row of the window.
+        Position in the source. With a shuffle, that of the first row of the window.
     skip
         Rows of the window that were learned.
     end
-        Position in the source of the end of the window; ``None`` where no window was begun.
+        Position in the source of the end of the window; ``None`` outside of a window.
     """
 
     epoch: int
@@ -67,7 +67,7 @@ class Position:
 
     @property
     def row(self) -> int:
-        """How many rows of the epoch were learned."""
+        """Rows of the epoch that were learned."""
         return self.cursor.row + self.skip
 
     def to_json(self) -> dict[str, Any]:
@@ -89,13 +89,13 @@ class Chunk:
     Attributes
     ----------
     rows
-        What became of a ``pyarrow.RecordBatch``.
+        The encoded rows of a ``pyarrow.RecordBatch``.
     position
-        n → position after its first n rows. It may cost a little: for checkpoints.
+        n → position after its first n rows. It costs time: call it for checkpoints only.
     notes
-        What the source says of its rows, and was not said before.
+        New events of the source about these rows.
     kept
-        The ``pyarrow.RecordBatch`` of the columns that are copied beside predictions; ``None`` if there are none.
+        The ``pyarrow.RecordBatch`` of the passthrough columns; ``None`` if there are none.
     """
 
     rows: Rows
@@ -108,29 +108,29 @@ _Located = tuple[Any, Callable[[int], Position], Sequence[SourceEvent], Callable
 
 
 class MinibatchReader:
-    """Chunks of a source.
+    """Reads a source in chunks.
 
     Parameters
     ----------
     source
-        Where rows come from.
+        The source of the rows.
     schema
         Columns and types to read.
     config
-        Says how large a minibatch is, whether to shuffle, and the seed.
+        The settings: minibatch size, shuffle, seed.
     decisions
-        Where it is kept what is decided about a source without end.
+        The log of the decisions about an unbounded source.
     kept
-        Which of the columns are handed on as they were read.
+        The passthrough columns.
     known
-        Names of all columns that are known, where others are to be told of.
+        Names of all known columns, if new ones are to be reported; else ``None``.
     work
-        Is told how long chunks took, and how many are ready.
+        Records how long chunks took, and how many are ready.
 
     Attributes
     ----------
     notes
-        Once an epoch was read to its end, what was said of what lies behind its last row, and was not said before.
+        After the end of an epoch: new events of the source after its last row.
     """
 
     def __init__(
@@ -153,7 +153,7 @@ class MinibatchReader:
         self._seed = config.seed
         self._batch_size = config.batch_size
         self._is_shuffled = config.shuffle_window is not None
-        # A chunk of many columns has fewer rows: the arrays of a chunk stay of one size.
+        # A chunk of many columns has fewer rows, so the memory of a chunk is bounded.
         bounds = _ROWS, _VALUES // max(len(schema), 1), _MINIBATCHES * config.batch_size
         rows = config.shuffle_window or min(bounds)
         self.notes: Sequence[SourceEvent] = []
@@ -161,9 +161,9 @@ class MinibatchReader:
 
     @contextlib.contextmanager
     def open(self, position: Position, prepare: Callable[[Any], Rows]) -> Iterator[Iterator[Chunk | None]]:
-        """Read one epoch from a position to its end; each record batch is prepared in the thread that reads it.
+        """Read one epoch from a position to its end. The reading thread also prepares the record batches.
 
-        None among the chunks says that a source without end has nothing for now.
+        A chunk that is ``None`` means that an unbounded source has no rows for now.
         """
         with self._source.open(self._schema, position.cursor, self._decisions, self._known) as reader:
             blocks = self._rebatched(reader, position)
@@ -171,13 +171,13 @@ class MinibatchReader:
             with prefetch(self._work.reading(self._chunks(records, prepare)), _AHEAD) as ahead:
                 self._work.n_ready = lambda: ahead.n_ready
                 yield ahead
-            # Asked at the end of the pass alone: only then every file is known.
+            # Used after the end of the pass only, since every file is known then.
             self._again = reader.next_pass
             self.notes = self._new(reader.notes, position)
 
     def _rebatched(self, blocks: Iterable[RecordBatchSlice], position: Position) -> Iterator[RecordBatchSlice]:
         if not self._source.is_unbounded:
-            # Part of a window would be drawn in another order than the whole.
+            # A window must be complete: a part of it would be drawn in another order.
             return rebatch(blocks, self._chunk_rows, unit=None if self._is_shuffled else self._batch_size)
         return rebatch_as_it_comes(
             blocks,
@@ -189,7 +189,7 @@ class MinibatchReader:
         )
 
     def _chunks(self, records: Iterator[_Located], prepare: Callable[[Any], Rows]) -> Iterator[Chunk | None]:
-        """Yield what becomes of record batches; of one with a row that may not be, the minibatches before."""
+        """Yield a chunk for each record batch. If a row is invalid, yield the minibatches before it, then raise."""
         for batch, locate, notes, row_of in records:
             if not batch.num_rows:
                 yield None
@@ -197,7 +197,7 @@ class MinibatchReader:
             try:
                 chunk = Chunk(prepare(batch), locate, notes, self._columns_of(batch))
             except MissingValueError as error:
-                # The minibatches before it are whole, and are learned before the error is raised.
+                # The minibatches before it are complete, and are learned before the error is raised.
                 good = error.row - error.row % self._batch_size
                 if good:
                     before = batch.slice(0, good)
@@ -210,14 +210,14 @@ class MinibatchReader:
         return batch.select(self._kept) if self._kept else None
 
     def next_epoch(self, position: Position) -> Position:
-        """Return the start of the epoch after the one that was read to its end, from a position in it.
+        """Return the start of the next epoch, from a position in the epoch that has just ended.
 
-        It remembers what every file was, for each epoch reads the same rows.
+        It holds the state of every file, so that each epoch reads the same rows.
         """
         return Position(position.epoch + 1, self._again())
 
     def _records(self, blocks: Iterator[RecordBatchSlice], start: Position) -> Iterator[_Located]:
-        """Yield record batches in the order in which they are learned, each with its positions."""
+        """Yield record batches in the order of learning, each with its positions."""
         skip = start.skip
         if start.end is not None:
             blocks = chain([_same_window(self._source, start.end, next(blocks, None))], blocks)
@@ -231,13 +231,13 @@ class MinibatchReader:
 
     @staticmethod
     def _new(notes: Sequence[SourceEvent], start: Position) -> Sequence[SourceEvent]:
-        """Return what was not said before: of each pass the same is, and a window that was begun is read again."""
+        """Return the new events: each pass repeats them, and an unfinished window is read again."""
         return [] if start.epoch else [note for note in notes if note.row >= start.row]
 
     def _shuffled(self, window: RecordBatchSlice, epoch: int, skip: int, notes: Sequence[SourceEvent]) -> _Located:
-        """Return a window in its drawn order, without the rows that were applied."""
+        """Return a window in its drawn order, without the rows that were learned."""
         first, locate, n_rows = window.cursor(0), window.locator, len(window)
-        # The seed is where the window begins, so its order is the same wherever a run resumed.
+        # The start of the window is part of the seed, so a resumed job draws the same order.
         random = np.random.Generator(np.random.Philox(np.random.SeedSequence([self._seed, epoch, first.row])))
         order = random.permutation(n_rows)
         records = window.records.take(order).slice(skip)
@@ -255,14 +255,14 @@ def _row_of(locate: Callable[[int], Cursor], i: int) -> int:
 
 
 def _same_window(source: Source, end: Cursor, window: RecordBatchSlice | None) -> RecordBatchSlice:
-    """Return the window that was begun, if it ends where, and as, it did; else refuse it."""
+    """Return the unfinished window if its end has not changed; else refuse it."""
     found = window.cursor(len(window)) if window is not None else Cursor.start()
     if window is None or not source.same_rows_before(found, end):
         other = "other rows before it" if found.row == end.row else f"its end before row {found.row}"
         raise CursorError(
-            f"{source.label(end)}: rows of the shuffle window that is being learned were edited, added or lost "
-            f"(expected the window to end before row {end.row}, found {other}) since it was read; restore the file, or "
-            "start over with --restart"
+            f"{source.label(end)}: rows of the unfinished shuffle window have changed since they were read "
+            f"(expected the window to end before row {end.row}, found {other}); restore the file, or start over with "
+            "--restart"
         )
     return window
 

@@ -1,6 +1,6 @@
-"""What a job goes on from: a checkpoint in its run directory, or nothing.
+"""Finds and checks what a job resumes from: a checkpoint in its run directory, or nothing.
 
-All of it is checked before anything on disk is touched.
+All checks happen before a file is changed.
 """
 
 from pathlib import Path
@@ -34,7 +34,7 @@ __all__ = ["ResumePlan", "find_checkpoint", "restore_state", "schema_read"]
 
 
 def schema_read(source: Source, config: JobConfig, encoder: Encoder) -> Any:
-    """Return what a source is asked for: what is learned from, and what is copied beside predictions."""
+    """Return the columns to read: those that are learned from, and the passthrough columns."""
     kept = kept_columns(source.schema, config.passthrough_columns, config.target)
     return with_kept(encoder.columns.schema_in(source.schema), source.schema, kept)
 
@@ -42,23 +42,23 @@ def schema_read(source: Source, config: JobConfig, encoder: Encoder) -> Any:
 def find_checkpoint(
     directory: RunDirectory, checkpointer: Checkpointer, *, is_resumable: bool
 ) -> LoadedCheckpoint | None:
-    """Find the newest checkpoint in a run directory; None where there is none.
+    """Find the newest checkpoint in a run directory; ``None`` if there is none.
 
     Parameters
     ----------
     directory
         The run directory.
     checkpointer
-        That of its checkpoints.
+        Its checkpoint files.
     is_resumable
-        Whether the job is one that writes checkpoints.
+        Whether the job writes checkpoints.
 
     Raises
     ------
     CheckpointError
-        If the directory holds what neither can go on nor may be overwritten in silence, or nothing valid.
+        If the directory holds files of another kind of job, or no valid checkpoint.
     """
-    way_out = "choose another run directory, or start over with fresh (--restart)"
+    way_out = "choose another run directory, or start over with --restart"
     if directory.peek():
         if not is_resumable:
             raise CheckpointError(f"{directory.path} holds checkpoints of a network; {way_out}")
@@ -68,28 +68,28 @@ def find_checkpoint(
 
 
 def restore_state(snapshot: Snapshot, config: JobConfig, model: StreamModel | None = None) -> JobState:
-    """Return the state in a checkpoint, under settings that are those of the same job.
+    """Return the state in a checkpoint.
 
     Parameters
     ----------
     snapshot
-        What was loaded.
+        The content of the checkpoint.
     config
-        The settings.
+        The settings of the same job.
     model
-        The one in the checkpoint, if it is not a network that learns.
+        The model of the checkpoint, if it is not a network that learns.
 
     Raises
     ------
     CheckpointError
-        If the content does not fit together.
+        If the content is inconsistent.
     """
     with fitting():
         state = JobState(model or restore_model(snapshot, config.backend), config)
         state.evaluation = restore_evaluation(snapshot)
         state.load_state_dict(StateDict(snapshot.tensors, snapshot.state))
     saved, reason = saved_config(snapshot), snapshot.state["stop_reason"]
-    # The other reasons are limits, which may be set anew.
+    # The other stop reasons are limits, which the user may have raised.
     if reason in {"stop_loss", "stop_delta"}:
         is_same_rule = (saved.stop_loss, saved.stop_delta) == (config.stop_loss, config.stop_delta)
         state.stop_reason = reason if is_same_rule else None
@@ -97,27 +97,27 @@ def restore_state(snapshot: Snapshot, config: JobConfig, model: StreamModel | No
 
 
 class ResumePlan:
-    """Where a job begins, or goes on.
+    """The start of a job: a new state, or that of a checkpoint.
 
     Parameters
     ----------
     source
-        Where its rows come from.
+        The source of its rows.
     config
-        Its settings, with the engine that was asked for.
+        Its settings, with the requested backend.
     model
-        A model of River that it learns in place of the network.
+        A model of River that learns in place of the network.
     frozen
-        A checkpoint whose network predicts the rows, and does not learn them.
+        A checkpoint whose network predicts the rows, and does not learn.
     checkpoint
-        What it goes on from; ``None`` where it begins. :func:`find_checkpoint` finds it.
+        The checkpoint to resume from; ``None`` for a new job. :func:`find_checkpoint` finds it.
 
     Attributes
     ----------
     config
-        The settings, with the engine that computes.
+        The settings, with the backend that is used.
     fingerprint
-        The numerics that decide the bits.
+        The numerics that decide the bits of the result.
     """
 
     def __init__(
@@ -136,36 +136,36 @@ class ResumePlan:
         self._saved = saved_job(checkpoint.snapshot, learns=frozen is None) if checkpoint is not None else None
         if self._saved is not None:
             _refuse_other_job(config, self._saved)
-        # Another model has an engine of its own, and none of the network's settings.
+        # A model of River has no backend, nor other settings of the network.
         self.config = config if model is not None else config.model_copy(update={"backend": self._engine(config)})
         self.fingerprint = reproducibility.fingerprint(
             self.config.dtype, "numpy" if model is not None else self.config.backend
         )
 
     def _engine(self, config: JobConfig) -> str:
-        """Choose what computes: what did so before, unless the settings say otherwise."""
+        """Choose the backend: that of the checkpoint, unless the settings name another."""
         if self._saved is not None and config.backend == "auto":
             config = config.model_copy(update={"backend": self._saved.backend})
-        # At least so many: categories and gaps add inputs later.
+        # A lower bound: categories and missing values add inputs later.
         n_features = len(config.features) or len({*self._source.schema.names} - {*config.target, *config.ignore})
         return config.backend_for(n_features)
 
     def state(self, *, may_differ: bool) -> JobState:
-        """Return the state to go on from.
+        """Return the state to resume from.
 
         Parameters
         ----------
         may_differ
-            Whether it may have been learned under other numerics.
+            Whether the checkpoint may come from other numerics.
 
         Raises
         ------
         ConfigError, DataError
             If the source cannot be learned from.
         ConnectorError
-            If the source is not the one any more that the checkpoint points into.
+            If the source has changed since the checkpoint.
         CheckpointError
-            If the checkpoint does not fit together; a NumericsError if it was learned under other numerics.
+            If the checkpoint is inconsistent. A NumericsError if it was learned under other numerics.
         """
         if self.checkpoint is None:
             return JobState(self._new_model(), self.config)
@@ -173,8 +173,8 @@ class ResumePlan:
         changed = reproducibility.difference(snapshot.state["fingerprint"], self.fingerprint)
         if changed is not None and not may_differ:
             raise NumericsError(
-                f"{self.config.run_dir} was learned under other numerics: {changed}; going on would not give the same "
-                "bits: --allow-inexact-resume accepts that"
+                f"{self.config.run_dir} was learned under other numerics: {changed}; resuming would not be "
+                "bit-identical: --allow-inexact-resume accepts that"
             )
         frozen = self._new_frozen()
         if frozen is not None:
@@ -182,13 +182,13 @@ class ResumePlan:
         state = restore_state(snapshot, self.config, frozen)
         if changed is not None:
             state.numerics_changes.append({"rows": state.rows, "change": changed})
-        # Opening shows whether the source is still the one that the cursor points into.
+        # Opening the source at the cursor verifies that the rows before it have not changed.
         schema = schema_read(self._source, self.config, state.model.encoder)
         self._source.open(schema, state.locate().cursor).close()
         return state
 
     def _new_model(self) -> StreamModel:
-        """Return the network, or the model that was given, for the columns of the source."""
+        """Return a new network, or the given model, for the columns of the source."""
         frozen = self._new_frozen()
         if frozen is not None:
             return frozen
@@ -200,25 +200,25 @@ class ResumePlan:
         return RiverAdapter(plan(self._source, self.config), self._estimator)
 
     def _new_frozen(self) -> FrozenModel | None:
-        """Return the network that is only asked, if there is one."""
+        """Return the network that predicts and does not learn, if there is one."""
         return FrozenModel(self._frozen.snapshot, self._source.schema.names) if self._frozen is not None else None
 
     def predictions(self, encoder: Encoder, disk: FileSystem, *, is_fresh: bool) -> PredictionWriter | None:
-        """Return what writes predictions, from the beginning or from what the checkpoint vouches for.
+        """Return the writer of predictions, at their start or at the mark of the checkpoint.
 
         Parameters
         ----------
         encoder
-            That of the model.
+            The encoder of the model.
         disk
-            The way to them.
+            Reads and writes the files.
         is_fresh
-            Whether those of an earlier job are removed.
+            Whether to remove predictions of an earlier job.
 
         Raises
         ------
         CheckpointError
-            If the job went on without them, or kept other columns.
+            If the job has run without predictions, or kept other columns.
         """
         config = self.config
         if config.predictions_dir is None:
@@ -228,13 +228,13 @@ class ResumePlan:
             mark, kept = self.checkpoint.snapshot.state.get("predictions"), self._saved.passthrough_columns
             if mark is None:
                 raise CheckpointError(
-                    f"{config.run_dir} holds a job that went on without --predictions-dir: those of its first rows "
-                    "cannot be had; go on without, choose another --run-dir, or start over with --restart"
+                    f"{config.run_dir} holds a job that ran without --predictions-dir, so predictions of its first "
+                    "rows are missing; resume without it, choose another --run-dir, or start over with --restart"
                 )
             if kept != config.passthrough_columns:
                 raise CheckpointError(
                     f"{config.run_dir} holds a job that keeps other columns ({', '.join(kept) or 'none'}); keep "
-                    "the same, go on without --predictions-dir, or start over with --restart"
+                    "the same, resume without --predictions-dir, or start over with --restart"
                 )
         schema = schema_read(self._source, config, encoder)
         fields = [

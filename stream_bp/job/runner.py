@@ -1,4 +1,4 @@
-"""The loop of a job: read, predict, score, learn; do at each boundary what is due; stop when a rule says so."""
+"""The loop of a job: read, predict, score, learn; then do what is due at the boundary, or stop."""
 
 import contextlib
 import time
@@ -26,16 +26,16 @@ __all__ = ["ChunkLearner", "Runner"]
 
 
 class ChunkLearner:
-    """Learns a chunk of rows in stretches of about a tenth of a second, up to a bad row that is one too many.
+    """Learns a chunk of rows in stretches of about a tenth of a second, and stops at a bad row above the limit.
 
     Parameters
     ----------
     state, config, checkpointing, work
         As of :class:`Runner`.
     quarantine, events
-        What counts bad rows, and what writes down all that is said of rows.
+        The counter of bad rows, and the recorder of events.
     is_done
-        Returns whether the job is to stop.
+        Returns whether the job must stop.
     look_up
         Does what is due at a boundary.
     """
@@ -56,27 +56,29 @@ class ChunkLearner:
         self._quarantine, self._events, self._is_done, self._look_up = quarantine, events, is_done, look_up
 
     def learn(self, chunk: Chunk) -> None:
-        """Learn a chunk, up to the first bad row in it that is one too many."""
+        """Learn a chunk, up to the first bad row in it that exceeds the limit."""
         state, first_row = self._state, chunk.position(0).row if chunk.notes else 0
-        # A note belongs to the row that follows it; rows of a chunk are counted from its first one.
+        # A note belongs to the row after it. Its index here counts from the first row of the chunk.
         notes = deque((note.row - first_row, note) for note in chunk.notes)
         excess = self._quarantine.first_excess(chunk.notes)
         end = len(chunk.rows)
         if excess is not None:
             at = excess[0].row - first_row
-            # Whole minibatches only: where a run stops must not show in what is learned.
+            # Complete minibatches only: the row where a run stops must not affect what is learned.
             end = min(end, at - at % self._config.batch_size)
         before = state.rows
         try:
             for stop in self._stretches(chunk, end):
-                # What lies just before a row that was learned is recorded with it.
+                # An event just before a learned row is recorded with that row.
                 self._events.record([notes.popleft()[1] for at, _ in tuple(notes) if at < stop])
                 self._look_up()
         except DataError:
+            # The minibatches before the failed one are learned, so the checkpoint must cover their events.
             self._events.record([note for at, note in notes if at < state.rows - before])
             self._checkpointing.save_and_wait()
             raise
         if excess is not None and not self._is_done():
+            # Saved before the excess is recorded: a job that resumes with a higher limit counts these rows again.
             self._checkpointing.save_and_wait()
             self._events.record([note for _, note in notes if note.row <= excess[0].row])
             self._checkpointing.sync()
@@ -98,7 +100,7 @@ class ChunkLearner:
             yield stop
 
     def _learn_stretch(self, chunk: Chunk, start: int, stop: int) -> None:
-        """Learn some minibatches; what was learned before one that cannot be is kept."""
+        """Learn some minibatches. If one fails, the minibatches before it stay learned."""
         state, first_row, predictions = self._state, self._state.rows, self._checkpointing.predictions
         try:
             for at, outcome in state.learn(chunk.rows, start, stop):
@@ -106,6 +108,7 @@ class ChunkLearner:
                     predictions.write(chunk.kept, state.epoch, chunk.rows, at, outcome)
         except DataError:
             if state.rows > first_row:
+                # The failed minibatch is not learned, so the job resumes before it.
                 state.locate = partial(chunk.position, start + state.rows - first_row)
             raise
 
@@ -116,7 +119,7 @@ class Runner:
     Parameters
     ----------
     source
-        Where rows come from.
+        The source of the rows.
     config
         The job's settings.
     state
@@ -124,20 +127,20 @@ class Runner:
     checkpointing
         The job's files.
     signals
-        What may ask the job to stop.
+        Requests to stop.
     observer
-        Hears how the job goes.
+        Receives the progress.
     work
-        Is told how long things took.
+        Records the time that steps, reads and saves took.
     resumed
-        The checkpoint that the job resumes from; ``None`` where it begins.
+        The checkpoint that the job resumes from; ``None`` for a new job.
 
     Attributes
     ----------
     run_rows
         Rows learned by this process.
     seconds
-        For how long it has run.
+        Run time of this process.
     """
 
     def __init__(
@@ -180,11 +183,11 @@ class Runner:
 
     @property
     def seconds(self) -> float:
-        """For how long this process has run."""
+        """Run time of this process."""
         return time.monotonic() - self._started
 
     def run(self) -> float:
-        """Learn until the job is done, save, and finish its logs; return how many seconds the learning took."""
+        """Learn until the job is done, save, and finish its logs. Return how many seconds the learning took."""
         self._work.rate.update(self._started, self._state.rows)
         self._observer.on_start(self._state, self._resumed)
         try:
@@ -197,11 +200,11 @@ class Runner:
         return seconds
 
     def _run(self) -> float:
-        # A job that dies before its first checkpoint would leave a directory that nobody can resume.
+        # Without a checkpoint at row 0, a job that dies early would leave a directory that cannot be resumed.
         if self._resumed is None:
             self._checkpointing.save()
         self._learn()
-        # The last checkpoint is not part of the rate of learning.
+        # The last checkpoint must not count in the rate of learning.
         seconds = self.seconds
         if not self._is_saved():
             self._checkpointing.save_and_wait()
@@ -209,16 +212,17 @@ class Runner:
         return seconds
 
     def _is_saved(self) -> bool:
-        """Return whether a finished job was only asked again."""
+        """Return whether the job was finished already, so that nothing has changed."""
         if self._resumed is None or self.run_rows:
             return False
         return bool(self._resumed.snapshot.state["stop_reason"] == self._state.stop_reason)
 
     def _finish_logs(self) -> None:
-        """Write what comes last, after what the checkpoint vouches for: a job that resumes cuts it off."""
+        """Write the last lines, which no checkpoint covers. A job that resumes cuts them off."""
+        # After a signal the stream has not ended: the resumed job writes the next lines.
         if self._signals.is_requested and self._checkpointing.is_resumable:
             return
-        self._is_closed = True
+        self._is_closed = True  # set first: an error below must not write these lines a second time
         self._quarantine.take(self._notes_at_end)
         if self._checkpointing.logs is not None:
             if not self._state.history.is_reported(self._state.rows):
@@ -230,31 +234,32 @@ class Runner:
             raise no_rows(self._source.description, self._state.quality.bad)
 
     def _finish_logs_after(self, error: BaseException) -> None:
-        """Keep the logs to their last row, however a job ends that cannot resume."""
+        """Save the logs up to their last row when a job that cannot resume ends with an error."""
         logs = self._checkpointing.logs
         if logs is None or self._checkpointing.is_resumable:
             return
-        with contextlib.suppress(CheckpointError, RowError, DataError):  # the first error is the one to tell
-            # An interrupt comes anywhere, also between two figures of a line.
+        with contextlib.suppress(CheckpointError, RowError, DataError):  # the first error is reported
+            # An interrupt can happen anywhere, so the state may be half updated: write no line of it.
             if isinstance(error, Exception) and not self._is_closed:
                 self._finish_logs()
         with contextlib.suppress(CheckpointError):
             logs.sync()
 
     def _learn(self) -> None:
-        """Go through the epochs that are left."""
+        """Learn the remaining epochs."""
         state = self._state
+        # A resumed job may have reached its limit already.
         state.stop_reason = state.stop_reason or state.limit_reached()
         while not self._is_done():
             position = state.locate()
-            if position.epoch >= self._config.epochs:  # fewer passes than were asked for before
+            if position.epoch >= self._config.epochs:  # --epochs was lowered
                 state.stop_reason = "end_of_stream"
                 return
             feed = self._feed()
             try:
                 self._learn_epoch(feed, position)
             except NewColumnsError as error:
-                # The rows before those that have them are learned; what waits for a minibatch is read again.
+                # The rows before the new columns are learned; rows of an incomplete minibatch are read again.
                 change = state.add_columns(learnable(error.schema), error.schema.names, error.row, error.place)
                 self._events.record_change(change)
                 continue
@@ -270,7 +275,7 @@ class Runner:
         return self._state.stop_reason is not None or self._signals.is_requested
 
     def _feed(self) -> MinibatchReader:
-        """Return what reads the next epoch, for the columns as they are now."""
+        """Return the reader of the next epoch, for the present columns."""
         config, source = self._config, self._source
         return MinibatchReader(
             source,
@@ -283,7 +288,7 @@ class Runner:
         )
 
     def _known_columns(self) -> set[str] | None:
-        """Return the names of all columns that are not new, where new ones are to be learned."""
+        """Return the names of all known columns if new ones are to be learned; else ``None``."""
         if self._config.new_columns == "ignore":
             return None
         encoder = self._state.model.encoder
@@ -291,7 +296,7 @@ class Runner:
         return learned.union(self._source.schema.names, self._config.ignore, self._state.changes.unlearnable)
 
     def _learn_epoch(self, feed: MinibatchReader, position: Position) -> None:
-        """Learn from a position to the end of its epoch, or until the job is done."""
+        """Learn from a position to the end of its epoch, or until the job must stop."""
         with feed.open(position, self._state.model.preparation(self._config.batch_size)) as chunks:
             for chunk in self._readable(chunks):
                 self._is_idle = chunk is None
@@ -303,20 +308,20 @@ class Runner:
                     return
 
     def _readable(self, chunks: Iterable[Chunk | None]) -> Iterator[Chunk | None]:
-        """Hand on chunk after chunk; a row that cannot be read loses nothing of what was learned before it."""
+        """Yield the chunks. If a row cannot be read, the rows before it stay learned and are saved."""
         try:
             yield from chunks
-        except NewColumnsError:
+        except NewColumnsError:  # not a failure: the job adds the columns and reads on
             raise
         except (ConnectorError, DataError):
             self._checkpointing.save_and_wait()
             raise
 
     def _end_pass(self, notes: Sequence[SourceEvent]) -> None:
-        """Take what is said of what lies after the last row: at the very end, or with the next pass."""
+        """Handle the events after the last row of a pass."""
         if self._state.epoch:
             return
-        # Later passes read the same bad rows: they are counted in the first one alone.
+        # Later passes read the same bad rows, so only the first pass counts them.
         self._excess = self._quarantine.excess_at_end(notes, self._state.rows)
         if self._config.epochs == 1:
             self._notes_at_end = notes

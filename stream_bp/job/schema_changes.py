@@ -1,4 +1,4 @@
-"""What changes from file to file: columns that come, go, or stand in another order."""
+"""Changes of columns from file to file: new, missing, or in another order."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,20 +11,20 @@ __all__ = ["SchemaChange", "SchemaChanges"]
 
 
 class SchemaChange(NamedTuple):
-    """That the columns of a file are not those of the file before.
+    """A difference between the columns of a file and those of the file before.
 
     Attributes
     ----------
     row
-        The first row it is true of.
+        The first row after the change.
     event
-        What happened, as ``columns_missing``.
+        The kind of event, such as ``columns_missing``.
     place
         The file.
     columns
-        The names of those that changed; where only their order did, all of them.
+        The names of the changed columns; all columns if only the order changed.
     columns_before
-        Where only the order changed, the names in the order before.
+        All columns in the order before, if only the order changed.
     """
 
     row: int
@@ -35,7 +35,7 @@ class SchemaChange(NamedTuple):
 
     @property
     def changes(self) -> tuple[tuple[str, str, str], ...]:
-        """Of each column its name, what was before and what is now; or the two orders, of no column."""
+        """Tuples of subject, before and after: one for each column, or one for a change of the order."""
         if self.columns_before:
             return (("", ", ".join(self.columns_before), ", ".join(self.columns)),)
         return tuple((name, "", "") for name in self.columns)
@@ -45,12 +45,12 @@ class SchemaChange(NamedTuple):
 
 
 class SchemaChanges:
-    """The columns of the file that is being read, and what was told of their changes.
+    """The columns of the present file, and the reported changes.
 
     Parameters
     ----------
     learned
-        Names of the columns that are learned from, or predicted.
+        Names of the features and targets.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class SchemaChanges:
         self._columns: list[str] | None = None
 
     def take(self, notes: Sequence[SourceEvent]) -> list[SchemaChange]:
-        """Compare the columns of files that begin with those of the file before; return the changes."""
+        """Compare the columns of each new file with those of the file before, and return the changes."""
         changes = []
         for start in notes:
             if not isinstance(start, FileStart):
@@ -89,19 +89,19 @@ class SchemaChanges:
             "columns_gone": [name for name in gone if name not in self._learned],
         }
         self._missing = self._missing.difference(new).union(events["columns_missing"])
-        # Order does not matter for learning; a person may want to know.
+        # The order does not affect learning, but may point to a change in the program that writes the files.
         if not new and not gone and before != now:
             events["columns_reordered"] = now
         return [(event, names) for event, names in events.items() if names]
 
     def learn(self, row: int, place: str, names: Sequence[str], found: Sequence[str]) -> SchemaChange | None:
-        """Take in that columns are learned from a row on, of those found; the others cannot be. Return the change."""
+        """Record that the named columns, of those found, are learned from a row on. Return the change."""
         self._learned |= set(names)
         self.unlearnable |= set(found).difference(names)
         return SchemaChange(row, "columns_learned", place, tuple(names)) if names else None
 
     def state_dict(self) -> StateDict:
-        """Return the columns of the last file, and names of columns that are gone or cannot be learned from."""
+        """Return the columns of the last file, and the missing and the unlearnable columns."""
         names = {"missing": sorted(self._missing), "unlearnable": sorted(self.unlearnable)}
         return StateDict(values={"columns": self._columns, **names})
 
@@ -111,11 +111,11 @@ class SchemaChanges:
         Raises
         ------
         CheckpointError
-            If it is none.
+            If it is not a state of this class.
         """
         columns = state.values["columns"]
         if columns is not None and any(type(name) is not str for name in columns):
-            raise CheckpointError("the columns of the last file are not names")
+            raise CheckpointError("the column names of the last file are not strings")
         self._columns = None if columns is None else list(columns)
         self._missing, self.unlearnable = (
             set(map(str, state.values["missing"])),

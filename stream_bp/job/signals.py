@@ -37,7 +37,7 @@ class StopSignals:
     Only the main thread may install handlers: in another thread the context does nothing. A signal that is ignored (by
     ``nohup``, by a shell for a background process) stays ignored. The former handlers return at the end.
 
-    A second SIGINT raises KeyboardInterrupt: the person at the keyboard does not want to wait for the checkpoint.
+    A second SIGINT raises KeyboardInterrupt, so a user need not wait for the checkpoint.
 
     Attributes
     ----------

@@ -21,14 +21,15 @@ __all__ = ["JobState"]
 
 
 class JobState:
-    """A model, its evaluation, its counters and its position: one state, moved from boundary to boundary.
+    """The model, its evaluation, its counters and its position.
 
-    It decides every bit of a result, and writes nothing: what happens is returned, and the job writes it down.
+    It moves from boundary to boundary and decides every bit of the result. It writes no file: it returns what
+    happened, and the job records it.
 
     Parameters
     ----------
     model
-        What learns.
+        The model that learns.
     config
         The job's settings.
 
@@ -39,19 +40,19 @@ class JobState:
     epoch
         Passes finished.
     locate
-        Returns the position of the next row; called for checkpoints only.
+        Returns the position of the next row. It is called for checkpoints only.
     stop_reason
-        Why the job is done; ``None`` while it is not.
+        Why the job is done; ``None`` until then.
     quality
         Counts of missing, clipped and bad values and rows.
     history
-        When the history gets its next line, and what is in it.
+        When the history gets its next line, and the loss since the last.
     changes
-        The columns of the files, and how they changed.
+        The columns of the files, and their changes.
     drift
-        The detectors of the error and the features; ``None`` where there are none.
+        The detectors of error drift and feature drift; ``None`` if there are none.
     numerics_changes
-        Where it resumed under other numerics: after how many ``rows``, and the ``change``.
+        Each resume under other numerics: the ``rows`` before it, and the ``change``.
     """
 
     def __init__(self, model: StreamModel, config: JobConfig) -> None:
@@ -69,7 +70,7 @@ class JobState:
         )
         self.rows = 0
         self.minibatches = 0
-        # A function: making a position costs a little, and most boundaries need none.
+        # A function, since making a position costs time, and most boundaries need none.
         self.locate: Callable[[], Position]
         self.begin(Position(0, Cursor.start()))
         self.stop_reason: str | None = None
@@ -81,7 +82,7 @@ class JobState:
         Yields
         ------
         tuple[int, PredictionBatch]
-            Where among the rows some minibatches begin that were learned, and what was predicted for them before.
+            The index of the first row of some learned minibatches, and their predictions.
         """
         for outcome in self.model.learn(rows, start, stop):
             errors = self.evaluation.update(outcome.y, outcome.predictions)
@@ -95,7 +96,7 @@ class JobState:
             self.minibatches += len(outcome.loss)
             yield start, outcome
             start += n_rows
-        # After all minibatches of the stretch: Triggers let a stretch end where the error is looked at.
+        # Once a stretch is enough: Triggers end a stretch where the error is tested for drift.
         if self.drift is not None and self.drift.has_grown:
             self.drift.has_grown = False
             if self.config.on_drift != "none":
@@ -104,21 +105,21 @@ class JobState:
             self.stop_reason = self.limit_reached()
 
     def add_columns(self, columns: Sequence[Column], found: Sequence[str], row: int, place: str) -> SchemaChange | None:
-        """Let the rows that come next have further features: of those found, what can be learned from.
+        """Add features for the next rows: those of the new columns that can be learned from.
 
         Parameters
         ----------
         columns
             The features.
         found
-            Names of all columns that are new.
+            Names of all new columns.
         row, place
-            The file that has them, and its first row.
+            The first row of the file that has them, and the file.
 
         Returns
         -------
         SchemaChange or None
-            What to write down; ``None`` where nothing of them can be learned from.
+            The change to record; ``None`` if no new column can be learned from.
         """
         self.model.add_columns(columns)
         self.quality.grow()
@@ -127,7 +128,7 @@ class JobState:
         return self.changes.learn(row, place, [column.name for column in columns], found)
 
     def limit_reached(self) -> str | None:
-        """Return the name of the limit that the job stands at, if it does."""
+        """Return the name of the limit that is reached, if one is."""
         if self.config.max_rows is not None and self.rows >= self.config.max_rows:
             return "max_rows"
         if self.config.max_minibatches is not None and self.minibatches >= self.config.max_minibatches:
@@ -135,7 +136,7 @@ class JobState:
         return None
 
     def begin(self, position: Position) -> None:
-        """Stand at a position."""
+        """Set the position."""
         self.epoch = position.epoch
         self.locate = lambda: position
 
@@ -148,7 +149,7 @@ class JobState:
         """Return everything that the job resumes from: the arrays and the JSON of its checkpoint."""
         state = StateDict(
             values={
-                # Not where the file itself is: a run directory may be moved.
+                # Without the run directory, which may be moved.
                 "config": self.config.model_dump(mode="json", exclude={"run_dir"}),
                 "position": self.locate().to_json(),
                 "rows": self.rows,
@@ -159,7 +160,7 @@ class JobState:
                 **self.history.state_dict().values,
             }
         )
-        # The arrays of the model stand under their own names: W1, W2 … are what another program looks for.
+        # The arrays of the model have no prefix: other programs look for W1, W2 and so on.
         state.nest("model", self.model.state_dict(), prefix="")
         state.nest("evaluation", self.evaluation.state_dict())
         state.nest("stopping", self.stopping.state_dict())
@@ -170,21 +171,21 @@ class JobState:
         return state
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Take over a state, but for the model and its evaluation, and the reason to stop.
+        """Take over a state, without the model, its evaluation and the stop reason.
 
-        The model is given to the constructor; :func:`~stream_bp.job.resume.restore_state` restores the others.
+        The constructor takes the model; :func:`~stream_bp.job.resume.restore_state` restores the others.
 
         Raises
         ------
         CheckpointError
-            If a part does not fit the settings.
+            If a part does not match the settings.
         """
         values = state.values
         self.stopping.load_state_dict(state.nested("stopping"))
-        if values.get("quality") is not None:  # release 0.1.0 did not count
+        if values.get("quality") is not None:  # release 0.1.0 has no counts
             self.quality.load_state_dict(state.nested("quality"))
             self.changes.load_state_dict(state.nested("changes"))
-        if self.drift is not None and values.get("drift") is not None:  # nor did it look for drift
+        if self.drift is not None and values.get("drift") is not None:  # nor detectors of drift
             self.drift.load_state_dict(state.nested("drift"))
         self.begin(Position.from_json(values["position"]))
         self.rows, self.minibatches = int(values["rows"]), int(values["minibatches"])

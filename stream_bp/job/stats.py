@@ -1,4 +1,4 @@
-"""What a process did for its job: how long its steps, reads and saves took. None of it enters a checkpoint."""
+"""Timings of a process: its steps, reads and saves. None of them enters a checkpoint."""
 
 import time
 from bisect import bisect_left
@@ -12,12 +12,12 @@ __all__ = ["Durations", "Rate", "RuntimeStats", "Save"]
 
 T = TypeVar("T")
 
-_RATE_S = 10.0  # over how long a rate is told
+_RATE_S = 10.0  # window of the rate
 _RATE_POINTS = 20
 
 
 class Durations:
-    """How many durations there were of each size: counts between bounds, and their sum.
+    """A histogram of durations: counts between bounds, and the sum.
 
     Parameters
     ----------
@@ -27,11 +27,11 @@ class Durations:
     Attributes
     ----------
     bounds
-        Those.
+        As given.
     counts
-        For each bound, how many were at most it and above the one before; and a last one for what is longer.
+        For each bound, the durations up to it and above the bound before. The last count is of longer ones.
     total
-        Seconds in all.
+        The sum in seconds.
     """
 
     def __init__(self, bounds: Sequence[float]) -> None:
@@ -40,13 +40,13 @@ class Durations:
         self.total = 0.0
 
     def observe(self, seconds: float, n: int = 1) -> None:
-        """Count n things that took so long in all: each as long as the others."""
+        """Count n durations of equal length that sum to ``seconds``."""
         self.counts[bisect_left(self.bounds, seconds / n)] += n
         self.total += seconds
 
 
 class Rate:
-    """Rows in a second, over the last ten of them.
+    """Rows per second, over the last ten seconds.
 
     Examples
     --------
@@ -62,9 +62,9 @@ class Rate:
         self._latest = (0.0, 0)
 
     def update(self, now: float, rows: int) -> None:
-        """Hear how many rows were learned up to a moment."""
+        """Record how many rows were learned at a time."""
         self._latest = (now, rows)
-        # Twenty points are enough for a rate, and as many as are kept.
+        # Closer points would push older ones out, and the window would become shorter than ten seconds.
         if self._points and now - self._points[-1][0] < _RATE_S / _RATE_POINTS:
             return
         self._points.append(self._latest)
@@ -73,14 +73,14 @@ class Rate:
 
     @property
     def value(self) -> float:
-        """Rows a second; 0 before there are two moments."""
+        """Rows per second; 0 before there are two points."""
         (began, first), (now, last) = self._points[0] if self._points else self._latest, self._latest
         return (last - first) / (now - began) if now > began else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Save:
-    """A checkpoint that was acknowledged.
+    """An acknowledged checkpoint.
 
     Attributes
     ----------
@@ -89,7 +89,7 @@ class Save:
     n_bytes
         Its size.
     seconds
-        How long it took, the journals included.
+        How long it took, with the sync of the logs.
     at
         When it was complete, in seconds since 1970.
     """
@@ -101,24 +101,24 @@ class Save:
 
 
 class RuntimeStats:
-    """What one process did.
+    """The timings of one process.
 
     Attributes
     ----------
     steps
-        Seconds of a minibatch, each the mean of the stretch in which it was learned.
+        Seconds per minibatch, as means over stretches of minibatches.
     reads
-        Seconds that the thread that reads took for a chunk of rows, waiting for them included.
+        Seconds per chunk of rows in the reading thread, waiting included.
     saves
-        Seconds of a checkpoint, in the thread that saves.
+        Seconds per checkpoint in the saving thread.
     n_failed_saves
-        How many could not be saved.
+        Checkpoints that could not be saved.
     saved
-        The last one of this process; ``None`` before.
+        The last checkpoint of this process; ``None`` before the first.
     rate
-        Rows learned in a second, lately.
+        Rows learned per second, lately.
     n_ready
-        Returns how many chunks were read ahead, and wait.
+        Returns how many chunks are read ahead.
     """
 
     def __init__(self) -> None:
@@ -131,7 +131,7 @@ class RuntimeStats:
         self.n_ready: Callable[[], int] = int
 
     def reading(self, chunks: Iterable[T | None]) -> Iterator[T | None]:
-        """Hand chunks on, and note how long each took; not for how long there was none."""
+        """Yield the chunks, and record how long each took. Idle time does not count."""
         chunks = iter(chunks)
         while True:
             began = time.monotonic()

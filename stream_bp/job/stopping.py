@@ -1,7 +1,7 @@
-"""When a job is done before its stream is: the smoothed loss, and the two rules that look at it.
+"""Stop rules: the smoothed loss, and the two rules that test it.
 
-J̃ of one minibatch is noise. It is smoothed by taking the mean over blocks of :data:`SMOOTHED_ROWS` rows, rounded up
-to whole minibatches; both rules look at the end of each block:
+J̃ of one minibatch is noisy. It is smoothed by the mean over blocks of :data:`SMOOTHED_ROWS` rows, rounded up to whole
+minibatches. Both rules are tested at the end of each block:
 
 - ``stop_loss``: the mean is at or under a target (Algorithm 1);
 - ``stop_delta``: the mean differs from the one of the block before by no more than a threshold (§2).
@@ -19,16 +19,16 @@ SMOOTHED_ROWS = 1_000
 
 @dataclass(slots=True)
 class Stopping:
-    """The smoothed loss of a job, and whether it ends the job.
+    """The smoothed loss of a job, and the stop rules.
 
     Parameters
     ----------
     batch_size
         Rows in a minibatch.
     stop_loss
-        Stop when the smoothed loss is at or under this; ``None`` never.
+        Stop when the smoothed loss is at or under this value. ``None``: never.
     stop_delta
-        Stop when the smoothed loss changed by this or less; ``None`` never.
+        Stop when the smoothed loss changed by this or less. ``None``: never.
 
     Examples
     --------
@@ -59,23 +59,23 @@ class Stopping:
 
     @property
     def loss(self) -> float | None:
-        """Mean loss of a row over the last full block; over the present one before any is full."""
+        """Mean loss per row over the last full block; before that, over the present block."""
         if self._smoothed is None and self._rows:
             return self._total / self._rows
         return self._smoothed
 
     def update(self, losses: Floats, counts: Floats) -> str | None:
-        """Take minibatches.
+        """Add minibatches.
 
         Parameters
         ----------
         losses, counts
-            Sum of the loss, and rows with a target, of each minibatch in turn: (T,), float64.
+            Sum of the loss, and rows with a target, of each minibatch: (T,), float64.
 
         Returns
         -------
         str or None
-            ``"stop_loss"`` or ``"stop_delta"`` where the last of them ended a block that meets a rule.
+            ``"stop_loss"`` or ``"stop_delta"`` if the last minibatch ended a block that meets a rule.
         """
         reason, start = None, 0
         while start < len(losses):
@@ -85,7 +85,7 @@ class Stopping:
         return reason
 
     def _update_block(self, losses: Floats, counts: Floats) -> str | None:
-        """Take minibatches of one block, up to its end at most; it has no end before there is a target in it."""
+        """Add minibatches of one block, up to its end at most. A block without a target does not end."""
         self._total, self._rows = running_sum(self._total, losses), running_sum(self._rows, counts)
         self._minibatches += len(losses)
         if self.minibatches_left > 0 or not self._rows:

@@ -1,4 +1,4 @@
-"""What a job came to, as it is told at its end."""
+"""The summary of a job at its end."""
 
 import contextlib
 import resource
@@ -14,38 +14,38 @@ __all__ = ["Summary", "peak_rss_bytes", "summarize"]
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a job came to.
+    """The result of a job.
 
     Attributes
     ----------
     rows, minibatches, completed_epochs
-        Learned, over all runs of the job; passes whose end was reached.
+        Rows and minibatches learned over all runs of the job, and complete passes.
     stop_reason
         ``end_of_stream``, ``max_rows``, ``max_minibatches``, ``stop_loss``, ``stop_delta``, ``SIGINT``, ``SIGTERM`` or
         ``SIGHUP``.
     loss
-        Mean loss of a row over the last thousand rows or so.
+        Mean loss per row over about the last 1,000 rows.
     metrics, rolling, baselines, targets
-        Prequential metrics over all rows, over the last 1000, of the baselines, and of each target.
+        Prequential metrics over all rows, over the last 1,000 rows, of the baselines, and of each target.
     quality
         Problems of the rows: ``missing``, ``clipped_values`` and ``rows_without_target`` by column, and how many rows
         were ``skipped``.
     model
-        What learned: ``layers 9-32-2``, or a model of somebody else as it calls itself.
+        The model: ``layers 9-32-2``, or the description of a model of River.
     layers
-        Size of δ and of the gradient, layer by layer; none of another model than the network.
+        Size of δ and of the gradient by layer. Empty for a model of River.
     rows_per_second, seconds, peak_rss_bytes
-        Of this process.
+        Rate, time and memory of this process.
     weights_sha256
-        Digest of θ; ``None`` of another model than the network.
+        Digest of the weights. ``None`` for a model of River.
     checkpoint
-        The newest checkpoint file; ``None`` without a run directory, or of a model that cannot be resumed.
+        The newest checkpoint file. ``None`` without a run directory, or for a model that cannot be resumed.
     resumed_from
-        The checkpoint that this process went on from.
+        The checkpoint that this process resumed from.
     numerics
-        What decides the last bits.
+        The numerics that decide the last bits.
     numerics_changes
-        Where the job went on under other numerics: after how many ``rows``, and the ``change``.
+        Each resume under other numerics: the ``rows`` before it, and the ``change``.
     """
 
     task: str
@@ -94,13 +94,13 @@ def summarize(
     fingerprint
         The numerics that decide its bits.
     stopped_by
-        The name of the signal that stopped it, if one did.
+        The name of the signal that stopped it, if any.
     run_rows, seconds
         Rows learned by this process, and how long that took.
     checkpoint
         The newest checkpoint.
     resumed_from
-        The one that this process resumed from.
+        The checkpoint that this process resumed from.
     """
     evaluation, encoder = state.evaluation, state.model.encoder
     names = [column.name for column in encoder.targets]
@@ -130,7 +130,7 @@ def summarize(
 
 
 def peak_rss_bytes() -> int:
-    """Return the most memory this process has held; ``ru_maxrss`` may be that of the process that started it."""
+    """Return the peak memory of this process. Linux passes ``ru_maxrss`` on from the parent, so it is a fallback."""
     with contextlib.suppress(OSError, IndexError, ValueError):
         return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
     # macOS has bytes here, Linux KiB.

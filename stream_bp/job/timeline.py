@@ -1,21 +1,21 @@
-r"""The timeline of a run: what happened by the clock.
+r"""The timeline of a run: events with clock times.
 
-Everything else in a run directory is a function of the rows learned, to the last bit; ``timeline.csv`` is not. So no
-checkpoint vouches for it, nothing goes on from it, and it ends no job: where the disk refuses it, that is told once,
-and the job goes on without. Every process of a job appends to it; the line that one was killed in is cut off.
+Every other file of a run directory is a function of the rows learned, to the last bit. ``timeline.csv`` is not. So no
+checkpoint covers it, and a job never resumes from it. If it cannot be written, the job reports that once and
+continues. Every process of a job appends to it. A line that a killed process left incomplete is cut off.
 
 =========================  =====================================================================================
-column                     what it tells
+column                     meaning
 =========================  =====================================================================================
-``time``                   the moment, ISO 8601 in UTC, with milliseconds
+``time``                   ISO 8601 in UTC, with milliseconds
 ``event``                  ``start`` or ``end`` of a process, or ``sample`` between
 ``rows``, ``minibatches``  learned so far, over all runs of the job
 ``checkpoints``            saved by this process
-``checkpoint_seconds``     how long the last of them took
+``checkpoint_seconds``     how long the last checkpoint took
 ``checkpoint_bytes``       its size
 ``rss_bytes``              memory of this process
-``lag_bytes``              what lies in the source and was not learned
-``detail``                 of a start the version, and what it goes on from; of an end its reason
+``lag_bytes``              bytes in the source that are not learned yet
+``detail``                 at a start: the version, and the checkpoint it resumed from; at an end: the reason
 =========================  =====================================================================================
 """
 
@@ -38,11 +38,11 @@ from stream_bp.persistence.run_directory import RUN_FILES
 __all__ = ["Timeline", "spacing"]
 
 _COLUMNS = RUN_FILES["timeline"].columns or ()
-_DETAIL = 500  # characters: an error may quote a row
+_DETAIL = 500  # characters at most, since an error may quote a row
 
 
 def spacing(age_s: float) -> float:
-    """Return how long after one sample the next is due: 1 % of the job's age, from a second to ten minutes.
+    """Return the time between two samples: 1 % of the job's age, from a second to ten minutes.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def spacing(age_s: float) -> float:
 
     Notes
     -----
-    A day is some 700 lines then, and a year 53,000.
+    This makes about 700 lines in a day, and 53,000 in a year.
 
     Examples
     --------
@@ -67,15 +67,15 @@ class Timeline(Observer):
     Parameters
     ----------
     path
-        The CSV file; made where it is not there, else appended to.
+        The CSV file. It is created if it does not exist.
     disk
-        The way to it.
+        Reads and writes the file.
     note
-        Hears, once, why there is no further line.
+        Receives a message, once, if the file cannot be written.
 
     Notes
     -----
-    A line opens the file, and closes it: there are few, and nothing is held that a full disk could spoil. None is
+    Each line opens and closes the file: there are few lines, and a full disk then harms no open file. The file is not
     synced.
     """
 
@@ -86,31 +86,31 @@ class Timeline(Observer):
         self._age_s = 0.0
 
     def on_start(self, training: JobState, resumed: LoadedCheckpoint | None) -> None:
-        """Write that a process begins, and what it goes on from."""
+        """Write the start of a process, and the checkpoint it resumed from."""
         self._is_silent, self._began = False, time.monotonic()
-        origin = "afresh" if resumed is None else f"from {resumed.path.name}"
+        origin = "new job" if resumed is None else f"resumed from {resumed.path.name}"
         with self._bearing():
-            self._age_s = self._go_on()
+            self._age_s = self._resume()
         cells: dict[str, object] = {"rows": training.rows, "minibatches": training.minibatches, "checkpoints": 0}
         self._write("start", cells, f"stream-bp {stream_bp.__version__}, {origin}")
 
     def on_progress(self, status: Status) -> None:
-        """Write a sample; most calls do nothing."""
+        """Write a sample if one is due."""
         if not self._is_silent and time.monotonic() >= self._due:
             self._write("sample", _cells(status), "")
 
     def on_end(self, status: Status, reason: str) -> None:
-        """Write why it stopped."""
+        """Write the end of a process, with its reason."""
         if not self._is_silent:
             self._write("end", _cells(status), reason)
 
-    def _go_on(self) -> float:
-        """Cut off a torn last line, and return how many seconds ago the first one was written.
+    def _resume(self) -> float:
+        """Cut off an incomplete last line, and return the age of the first line in seconds.
 
         Raises
         ------
         OSError
-            If the file is somebody else's, or cannot be read.
+            If another program wrote the file, or it cannot be read.
         """
         size = whole = 0
         head = b""
@@ -121,10 +121,10 @@ class Timeline(Observer):
                     whole = size + end + 1
                 size += len(chunk)
         header = csv_line(_COLUMNS)
-        # A power cut may have left zeros: they are not another program's file.
+        # A power cut may have left zeros, which are not the file of another program.
         if head[: len(header)] != header[: len(head)] and head.strip(b"\0"):
             raise OSError(0, "it was not written by stream-bp; move it away")
-        # A line that a process was killed in would be read as a wrong figure.
+        # An incomplete number would be read as a smaller one.
         if whole < size:
             with self._opened() as fd:
                 self._disk.truncate(fd, whole)
@@ -134,7 +134,7 @@ class Timeline(Observer):
         if self._is_silent:
             return
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        # An error may hold line ends, which would begin a line of their own.
+        # An error may contain line breaks, which would split the line.
         detail = " ".join(detail.split())[:_DETAIL]
         cells = {**cells, "time": now, "event": event, "rss_bytes": _rss_bytes(), "detail": detail}
         line = csv_line([cells.get(column) for column in _COLUMNS])
@@ -145,7 +145,7 @@ class Timeline(Observer):
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[int]:
-        """Open the file to append to it, made and given its header where there is none."""
+        """Open the file to append to it. A new file gets its header."""
         try:
             fd, header = self._disk.open_existing(self._path), b""
         except FileNotFoundError:
@@ -159,17 +159,17 @@ class Timeline(Observer):
 
     @contextlib.contextmanager
     def _bearing(self) -> Iterator[None]:
-        """Fall silent where the disk refuses, and say so."""
+        """Stop writing after an error of the disk, and report it once."""
         try:
             yield
         except OSError as error:
             if not self._is_silent:
                 self._is_silent = True
-                self._note(f"no further line in {self._path}: {error.strerror}; the job goes on")
+                self._note(f"cannot write {self._path}: {error.strerror}; the job continues without it")
 
 
 def _cells(status: Status) -> dict[str, object]:
-    """Return what a line tells of a running job."""
+    """Return the cells of a sample."""
     work = status.stats
     cells: dict[str, object] = {
         "rows": status.state.rows,
@@ -189,14 +189,14 @@ def _lag(status: Status) -> int | None:
 
 
 def _rss_bytes() -> int:
-    """Return the memory that this process holds now; where only its peak can be had, that."""
+    """Return the present memory of this process, or its peak where only that is known."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return peak_rss_bytes()
 
 
 def _age_s(lines: bytes) -> float:
-    """Return how long ago the first of some lines was written; 0 where there is none, or the clock was set back."""
+    """Return the age of the first line in seconds; 0 if there is none, or the clock was set back."""
     moment = lines[:80].decode(errors="replace").partition(",")[0]
     try:
         return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds())

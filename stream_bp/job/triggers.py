@@ -1,4 +1,4 @@
-"""What is due at a minibatch boundary, and how far the job may go until something is."""
+"""Says what is due at a minibatch boundary, and how many minibatches to learn before the next check."""
 
 import time
 
@@ -7,24 +7,24 @@ from stream_bp.job.state import JobState
 
 __all__ = ["Triggers"]
 
-_GLANCE_S = 0.1  # how long a job learns before it looks at signals and the clock
+_GLANCE_S = 0.1  # between two checks of signals and the clock
 
 
 class Triggers:
-    """What is due: a line of the history, a checkpoint, a limit, a look at the loss, a glance at the clock.
+    """What is due: a history line, a checkpoint, a limit, a stop rule, a check of the clock.
 
     Parameters
     ----------
     state
-        The job's state, which is read.
+        The job's state. It is only read.
     config
         The job's settings.
     has_logs
-        Whether there is a run directory, for lines and checkpoints.
+        Whether there is a run directory for history and checkpoints.
 
     Notes
     -----
-    How far the job goes between two looks shows nowhere in its result.
+    The distance between two checks does not affect the result.
     """
 
     def __init__(self, state: JobState, config: JobConfig, *, has_logs: bool) -> None:
@@ -33,7 +33,7 @@ class Triggers:
         self.checkpointed()
 
     def minibatches_to_boundary(self) -> int:
-        """Return after how many minibatches to look what is due, at least 1."""
+        """Return after how many minibatches to check what is due, at least 1."""
         state, config, b = self._state, self._config, self._config.batch_size
         due = [self._glance_minibatches]
         if self._has_logs:
@@ -47,12 +47,13 @@ class Triggers:
         if state.stopping.is_watching:
             due.append(state.stopping.minibatches_left)
         if state.drift is not None and config.on_drift != "none":
-            # The network reacts at the boundary at which the error was looked at.
+            # The network reacts to drift at the boundary where the error is tested.
             due.append(-(-state.drift.errors.rows_left // b))
         return max(1, min(due))
 
     def pace(self, seconds: float, n_minibatches: int) -> None:
-        """Learn that so many minibatches took so long: the next look is about a tenth of a second away."""
+        """Set the distance to the next check to about a tenth of a second, from a measured pace."""
+        # A stretch that something else cut short is no measure, so only a full one doubles the distance.
         if seconds < _GLANCE_S / 2 and n_minibatches == self._glance_minibatches:
             self._glance_minibatches *= 2
         elif seconds > _GLANCE_S * 2:
@@ -65,7 +66,7 @@ class Triggers:
 
     @property
     def is_checkpoint_due(self) -> bool:
-        """Whether to save: enough minibatches, or seconds, after the last checkpoint."""
+        """Whether a checkpoint is due, by minibatches or by seconds since the last one."""
         if not self._has_logs or self._state.rows <= self._saved_rows:
             return False
         every, interval = self._config.checkpoint_minibatches, self._config.checkpoint_interval_s
@@ -74,5 +75,5 @@ class Triggers:
         return interval is not None and time.monotonic() - self._saved >= interval
 
     def checkpointed(self) -> None:
-        """Count from here on."""
+        """Restart the interval after a checkpoint."""
         self._saved, self._saved_rows = time.monotonic(), self._state.rows

@@ -1,3 +1,3 @@
-"""Observers of a job: a terminal, a log, Prometheus over HTTP."""
+"""Observers of a job: terminal panel, log, Prometheus metrics over HTTP."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""A running job over HTTP: its figures on ``/metrics``, and whether it is well on ``/healthz`` and ``/readyz``."""
+"""A running job over HTTP: its figures on ``/metrics``, its health on ``/healthz`` and ``/readyz``."""
 
 import time
 
@@ -14,62 +14,62 @@ _EVERY_S = 1.0
 
 
 class Metrics(Server, Observer):
-    """Serves figures of a job until the context ends.
+    """Serves the figures of a job until the context ends.
 
     Parameters
     ----------
     port
-        Where to listen; 0 for any that is free.
+        The port to listen on; 0 for any free port.
     host
-        The address to listen on: others than 127.0.0.1 and ::1 let other machines ask.
+        The address to listen on. With other addresses than 127.0.0.1 and ::1, other machines can connect.
     ready_within_s
-        For how long a job may neither learn nor find that there is nothing to learn, and still be called ready.
+        A job is ready unless for this time it has neither learned a row nor found its source empty.
 
     Attributes
     ----------
     url
-        Where the figures are.
+        The address of the figures.
 
     Raises
     ------
     ConfigError
-        If nothing can be served there.
+        If the address or the port cannot be used.
     """
 
     def __init__(self, port: int, host: str = "127.0.0.1", ready_within_s: float = 120.0) -> None:
         self._ready_within_s = ready_within_s
         self._collector = JobCollector()
         self._looked = self._alive = 0.0
-        self._state = "the job has not begun: it opens its source, or waits for first rows"
+        self._state = "the job is starting: it opens its source, or waits for the first rows"
         routes = {"/metrics": self._collector.expose, "/healthz": _well, "/readyz": self._readiness}
         super().__init__("metrics", routes, host=host, port=port)
         self.url = f"{self.root}/metrics"
 
     def on_start(self, training: JobState, resumed: LoadedCheckpoint | None) -> None:
-        """Remember how far the job was before this process."""
+        """Remember the counts of the job before this process."""
         self._collector.begin(training)
         self._state, self._alive = "", time.monotonic()
 
     def on_progress(self, status: Status) -> None:
-        """Take the figures down, once a second; most calls only note that the job is alive."""
+        """Copy the figures, once a second. Most calls only note that the job is alive."""
         self._alive = time.monotonic()
         if self._alive - self._looked >= _EVERY_S:
             self._look(status)
 
     def on_end(self, status: Status, reason: str) -> None:
-        """Take the last figures down."""
+        """Copy the last figures."""
         self._look(status)
-        self._state = f"the job is over: {reason}"
+        self._state = f"the job has ended: {reason}"
 
     def _look(self, status: Status) -> None:
         self._collector.look(status)
         self._looked = time.monotonic()
 
     def not_ready(self) -> str:
-        """Say why the job is not ready; nothing if it is."""
+        """Return why the job is not ready; an empty text if it is ready."""
         quiet_s = time.monotonic() - self._alive
         if not self._state and quiet_s > self._ready_within_s:
-            return f"for {quiet_s:.0f} s the job has neither learned nor found that there is nothing to learn"
+            return f"for {quiet_s:.0f} s the job has neither learned a row nor found its source empty"
         return self._state
 
     def _readiness(self, request: Request) -> Answer:

@@ -1,4 +1,4 @@
-"""The words for a job: its metrics, its baselines, the quality of its rows."""
+"""Texts for people: metrics, baselines, the quality of the rows."""
 
 from typing import Any
 
@@ -29,23 +29,23 @@ HEADLINES = {"classification": ("accuracy", "no_change"), "regression": ("mae", 
 
 
 def headline(task: str, metrics: dict[str, float | None], baselines: dict[str, dict[str, float | None]]) -> str:
-    """Return the metric to look at first beside the baseline to beat, as ``accuracy 0.911 (last label 0.853)``."""
+    """Return the main metric beside the baseline to beat, as ``accuracy 0.911 (no change 0.853)``."""
     name, baseline = HEADLINES[task]
     return f"{name} {show(metrics[name])} ({baseline.replace('_', ' ')} {show(baselines[baseline][name])})"
 
 
 def show(value: float | None) -> str:
-    """Write a metric for people: four significant digits."""
+    """Format a metric: four significant digits."""
     return "-" if value is None else f"{value:.4g}"
 
 
 def show_bytes(n_bytes: float) -> str:
-    """Write a size for people, as ``12.3 MB``."""
+    """Format a size, as ``12.3 MB``."""
     return filesize.decimal(round(n_bytes))
 
 
 def show_duration(seconds: float) -> str:
-    """Write a duration for people in two units at most, as ``3 d 4 h`` or ``12 s``."""
+    """Format a duration in at most two units, as ``3 d 4 h`` or ``12 s``."""
     whole = round(seconds)
     for unit, length, smaller, part in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
         if whole >= length:
@@ -55,32 +55,32 @@ def show_duration(seconds: float) -> str:
 
 
 def introduction(training: JobState, resumed: LoadedCheckpoint | None) -> list[str]:
-    """Say what is learned, and where it resumes."""
+    """Return lines that describe the job, and the checkpoint it resumes from."""
     model, config = training.model, training.config
     n_features = len(model.encoder.features)
     what = f"{n_features} feature{'s' * (n_features != 1)}, {model.description}"
     what += ", compiled" if config.backend == "compiled" else ""
-    chosen = " (told from the target; --task changes it)" if config.task == "auto" else ""
+    chosen = " (inferred from the target column; --task changes it)" if config.task == "auto" else ""
     lines = [f"{model.encoder.task} of {', '.join(config.target)}{chosen}, {what}"]
-    lines += [f"passed over a damaged checkpoint: {why}" for _, why in (resumed.rejected if resumed else ())]
+    lines += [f"skipped damaged checkpoint: {why}" for _, why in (resumed.rejected if resumed else ())]
     if resumed:
-        lines.append(f"going on after {training.rows:,} rows, from {resumed.path}")
+        lines.append(f"resuming after {training.rows:,} rows, from {resumed.path}")
     lines += map(describe_change, training.numerics_changes)
     if not model.is_resumable:
-        lines.append("this model cannot be resumed: no checkpoint of it is written")
+        lines.append("this model cannot be resumed: no checkpoints are saved")
     if config.run_dir is None:
-        kept = "checkpoints and history" if model.is_resumable else "the history"
-        lines.append(f"nothing is kept: give --run-dir for {kept}")
+        lost = "checkpoints and history are" if model.is_resumable else "the history is"
+        lines.append(f"no --run-dir: {lost} not saved")
     return lines
 
 
 def describe_quality(quality: dict[str, Any]) -> list[str]:
-    """Describe missing, clipped and bad values, worst column first. Empty if there are none."""
+    """Describe missing and clipped values and bad rows, worst column first. Empty if there are none."""
     lines = []
     for what, words in (
         ("missing", "missing values"),
-        ("clipped_values", "values beyond 8 deviations, cut off there"),
-        ("rows_without_target", "rows without a target, not learned"),
+        ("clipped_values", "values clipped at 8 standard deviations"),
+        ("rows_without_target", "rows without a target (not learned)"),
     ):
         counts = sorted(quality[what].items(), key=lambda item: -item[1])
         if counts:
@@ -88,23 +88,23 @@ def describe_quality(quality: dict[str, Any]) -> list[str]:
             lines.append(f"{words}: {named}{', …' if len(counts) > _NAMED else ''}")
     lines += describe_bad_rows(quality["bad_rows"])
     if quality["skipped"]:
-        lines.append(f"rows skipped for a missing value: {quality['skipped']:,}")
+        lines.append(f"rows skipped since a feature was missing: {quality['skipped']:,}")
     return lines
 
 
 def describe_bad_rows(counts: dict[str, int]) -> list[str]:
-    """Count the rows that could not be read, by kind. Empty if there are none."""
+    """Describe the bad rows by kind. Empty if there are none."""
     kinds = ", ".join(f"{kind} {count:,}" for kind, count in sorted(counts.items()))
-    return [f"bad rows, left out: {kinds}"] if kinds else []
+    return [f"bad rows (not learned): {kinds}"] if kinds else []
 
 
 def describe_change(change: dict[str, Any]) -> str:
-    """Say since which row a job runs under other numerics, so that its bits differ."""
-    return f"since row {change['rows']:,} under other numerics, so not to the same bits: {change['change']}"
+    """Describe a resume under other numerics."""
+    return f"resumed under other numerics after row {change['rows']:,}, so not bit-identical: {change['change']}"
 
 
 def table(summary: dict[str, Any]) -> Table:
-    """Return metrics beside their baselines as a table for people."""
+    """Return a table of metrics beside their baselines."""
     grid = Table(box=None, pad_edge=False, header_style="bold")
     columns = {"all rows": summary["metrics"], **({"rolling": summary["rolling"]} if "rolling" in summary else {})}
     columns.update({name.replace("_", " "): values for name, values in summary["baselines"].items()})
@@ -118,7 +118,7 @@ def table(summary: dict[str, Any]) -> Table:
 
 
 def comparison_table(comparison: dict[str, Any]) -> Table:
-    """Return models and baselines as rows of a table for people."""
+    """Return a table with a row for each model and baseline."""
     first, *others = _COMPARED[comparison["task"]]
     grid = Table(box=None, pad_edge=False, header_style="bold")
     grid.add_column("model", no_wrap=True)

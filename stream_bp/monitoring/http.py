@@ -1,4 +1,4 @@
-"""A small HTTP server: a few paths, a function each, served in a thread until its context ends."""
+"""A small HTTP server in a thread: a function for each path, until its context ends."""
 
 import sys
 import threading
@@ -22,14 +22,14 @@ _TEXT: Final = {"Content-Type": "text/plain; charset=utf-8"}
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked.
+    """An HTTP request.
 
     Attributes
     ----------
     query
-        What follows ``?`` in the address.
+        The part of the address after ``?``.
     headers
-        By name, in any case.
+        The headers by name, in any case.
     """
 
     query: str
@@ -38,16 +38,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a path answers.
+    """An HTTP response.
 
     Attributes
     ----------
     content
         The body. HEAD gets its length only.
     status
-        Of HTTP.
+        The HTTP status.
     headers
-        Beside those that every answer has. Without any the body is plain text.
+        Headers in addition to those of every response. By default the body is plain text.
     """
 
     content: bytes
@@ -61,21 +61,21 @@ Route = Callable[[Request], Answer]
 class Server:
     """Answers GET and HEAD.
 
-    It is bound at once. A StreamBPError or ConnectorError of a route becomes an answer with status 503.
+    The constructor binds the port. A StreamBPError or ConnectorError of a route becomes a response with status 503.
 
     Parameters
     ----------
     what
-        What is served, in words.
+        The served content, for errors.
     routes
         The function of each path.
     host, port
-        Where to listen; a port of 0 is any free one.
+        The address to listen on; port 0 is any free port.
     names
-        The names of this machine that a request may use, without a port. A request by another name is refused: a page
-        from elsewhere may have bound its own name to this address. Empty for any name.
+        The host names that a request may use, without a port. Other names are refused, since a foreign web page may
+        bind its own name to this address. Empty for any name.
     headers
-        Headers of every answer.
+        Headers of every response.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class Server:
     Raises
     ------
     ConfigError
-        If nothing can be served there.
+        If the address or the port cannot be used.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class Server:
         headers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         try:
+            # Only an IPv6 address has a colon.
             self._server = (_Listener6 if ":" in host else _Listener)((host, port), _Handler)
         except (OSError, OverflowError, TypeError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
@@ -106,7 +107,7 @@ class Server:
         shown, port = f"[{host}]" if ":" in host else host, self._server.server_port
         self.root = f"http://{shown}:{port}"
         self._routes, self._headers = routes, headers
-        # A browser leaves out the port of HTTP itself.
+        # A browser omits port 80, the default of HTTP.
         self._names = {f"{name}:{port}" for name in names} | ({*names} if port == 80 else set())
         self._server.owner = self
         self._thread = threading.Thread(target=self._server.serve_forever, args=[_POLL_S], name=what, daemon=True)
@@ -122,25 +123,25 @@ class Server:
         self._server.server_close()
 
     def answer(self, method: str, target: str, headers: Message) -> Answer:
-        """Return the answer to a request, with all of its headers."""
+        """Return the response to a request, with all headers."""
         answer = self._find(method, target, headers)
         always = {"Content-Length": str(len(answer.content)), "Cache-Control": "no-store", **self._headers}
         return Answer(answer.content, answer.status, {**always, **answer.headers})
 
     def _find(self, method: str, target: str, headers: Message) -> Answer:
-        # Before anything else: a page from elsewhere learns nothing, not even which paths there are.
+        # Before all other checks, so that a foreign web page cannot even find out which paths exist.
         if self._names and headers.get("Host", "") not in self._names:
-            return Answer(f"this is {self.root}/\n".encode(), 421)
+            return Answer(f"unknown host name; use {self.root}/\n".encode(), 421)
         if method not in {"GET", "HEAD"}:
-            return Answer(b"GET or HEAD\n", 405)
+            return Answer(b"expected GET or HEAD\n", 405)
         path, _, query = target.partition("?")
         if path not in self._routes:
             *others, last = self._routes
-            return Answer(f"there are {', '.join(others)} and {last}\n".encode(), 404)
+            return Answer(f"not found; the paths are {', '.join(others)} and {last}\n".encode(), 404)
         try:
             return self._routes[path](Request(query, headers))
         except (StreamBPError, ConnectorError) as error:
-            # The run directory may be in the middle of a change: the next request may succeed.
+            # A job may be changing the run directory, so the next request may succeed.
             return Answer(f"{error}\n".encode("utf-8", "backslashreplace"), 503)
 
 
@@ -150,12 +151,12 @@ class _Listener(ThreadingHTTPServer):
     owner: Server
 
     def server_bind(self) -> None:
-        """Bind, without asking a name server what this machine is called."""
+        """Bind. The base class would also look up the host name, which can be slow."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore a client that hung up; report everything else."""
+        """Ignore a client that closed the connection; report other errors."""
         if not isinstance(sys.exception(), ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
 
@@ -184,8 +185,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(answer.content)
 
-    # The names are those that the base class looks for.
+    # The base class looks for these names.
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _respond  # noqa: N815
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as the base class calls it
-        """Log nothing: a request is not an event."""
+        """Log nothing: requests are frequent and of no interest."""

@@ -89,6 +89,7 @@ class JsonLog(Log):
 def json_line(event: str, message: str, **fields: Any) -> str:
     """Return a line of a JSON log: time (UTC), event, message, more fields."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    # ASCII only, so that standard error can take it in any encoding.
     return json.dumps({"time": now, "event": event, "message": message, **fields})
 
 
@@ -123,7 +124,7 @@ def _line(status: Status) -> str:
     evaluation = training.evaluation
     parts.append(headline(evaluation.task, evaluation.metrics(), evaluation.baselines()))
     recent = headline(evaluation.task, evaluation.rolling(), evaluation.baselines(rolling=True))
-    parts.append(f"last {evaluation.window}: {recent}")
+    parts.append(f"rolling {recent}")
     if training.stopping.loss is not None:
         parts.append(f"loss {show(training.stopping.loss)}")
     if status.checkpoint is not None:

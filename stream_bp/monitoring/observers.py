@@ -19,14 +19,14 @@ __all__ = ["observing", "telling_errors"]
 
 @contextmanager
 def observing(watching: Watching, console: Console, title: str = "") -> Iterator[Observer]:
-    """Give the observers of a job.
+    """Yield the observers of a job.
 
     Parameters
     ----------
     watching
         The settings.
     console
-        Where progress is written.
+        The console for the progress.
     title
         The name of the job, where several follow each other.
 
@@ -40,7 +40,7 @@ def observing(watching: Watching, console: Console, title: str = "") -> Iterator
         if not watching.quiet:
             observers.append(stack.enter_context(_progress(watching, console, title)))
         if watching.metrics_port is not None:
-            from stream_bp.monitoring.endpoint import Metrics  # noqa: PLC0415 - only where they are asked for
+            from stream_bp.monitoring.endpoint import Metrics  # noqa: PLC0415 - imported only with --metrics-port
 
             metrics = stack.enter_context(
                 Metrics(watching.metrics_port, watching.metrics_host, seconds(watching.readiness_timeout))
@@ -53,7 +53,7 @@ def observing(watching: Watching, console: Console, title: str = "") -> Iterator
 
 @contextmanager
 def telling_errors(watching: Watching, console: Console) -> Iterator[None]:
-    """Write an error into the log if that is JSON, and set its ``is_told``: it is then not printed again."""
+    """Write an error to a JSON log, and set its ``is_told``, so that it is not printed again."""
     try:
         yield
     except (StreamBPError, ConnectorError) as error:
@@ -64,6 +64,7 @@ def telling_errors(watching: Watching, console: Console) -> Iterator[None]:
 
 
 def _progress(watching: Watching, console: Console, title: str) -> TerminalPanel | Log:
+    # A dumb terminal cannot move the cursor, so each redraw would add a panel below the last one.
     if watching.log_format == "text" and console.file.isatty() and not console.is_dumb_terminal:
         return TerminalPanel(console, title)
     log = JsonLog if watching.log_format == "json" else Log

@@ -1,8 +1,8 @@
-"""A running job's figures for Prometheus.
+"""The figures of a running job for Prometheus.
 
-Names and units follow Prometheus' conventions. Counters (``…_total``) count the work of this process, so a resumed job
-resets them; ``stream_bp_job_rows`` counts the rows of the job over all its runs. Every label takes few values, whatever
-the data hold.
+Names and units follow the conventions of Prometheus. Counters (``…_total``) count the work of this process, so a
+resumed job resets them. ``stream_bp_job_rows`` counts the rows of the job over all its runs. The number of values of a
+label is bounded for all data.
 """
 
 import os
@@ -42,7 +42,7 @@ _FEATURES, _LONGEST = 20, 100  # features that have a label of their own, and ch
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """A job at the last look of its observer. A scrape, in another thread, reads only this."""
+    """A copy of a job's figures. A scrape, in another thread, reads only this."""
 
     metrics: tuple[Metric, ...]
     work: RuntimeStats
@@ -52,7 +52,7 @@ class _Seen:
 
 
 class JobCollector(Collector):
-    """The figures of a job, as they were at the last look."""
+    """The figures of a job at the last copy."""
 
     def __init__(self) -> None:
         self._seen: _Seen | None = None
@@ -63,11 +63,11 @@ class JobCollector(Collector):
         self._exposition = make_wsgi_app(registry)
 
     def begin(self, training: JobState) -> None:
-        """Remember how far the job was before this process."""
+        """Remember the counts of the job before this process."""
         self._before = _counts(training)
 
     def look(self, status: Status) -> None:
-        """Take the figures down."""
+        """Copy the figures."""
         metrics = tuple(_of_training(status, self._before))
         self._seen = _Seen(metrics, status.stats, status.source, status.cursor, status.state.config.run_dir)
 
@@ -87,7 +87,7 @@ class JobCollector(Collector):
 
     def expose(self, request: Request) -> Answer:
         """Answer a scrape, in the format and compression that it accepts."""
-        # The client library negotiates both, in an application of WSGI alone. That one knows no HEAD.
+        # The client library negotiates both, but only inside of a WSGI application, which does not support HEAD.
         environ = {
             "REQUEST_METHOD": "GET",
             "PATH_INFO": "/metrics",
@@ -101,7 +101,7 @@ class JobCollector(Collector):
 
 
 def _counts(training: JobState) -> dict[str, int]:
-    """Return what counts up over all runs of a job."""
+    """Return the counters over all runs of a job."""
     return {
         "rows": training.rows,
         "minibatches": training.minibatches,
@@ -112,7 +112,7 @@ def _counts(training: JobState) -> dict[str, int]:
 
 
 def _gauge(name: str, text: str, value: float | None) -> Iterator[Metric]:
-    if value is not None:
+    if value is not None:  # Prometheus has no null, so the series is absent
         yield GaugeMetricFamily(_PREFIX + name, text, value)
 
 
@@ -141,7 +141,7 @@ def _of_training(status: Status, before: dict[str, int]) -> Iterator[Metric]:
     yield from _gauge("source_idle", "1 while a followed source has no new rows.", status.is_idle)
     yield from _gauge("loss", "Mean loss of a row, over about the last 1,000 rows.", training.stopping.loss)
     rate = training.model.counters().get("learning_rate")
-    yield from _gauge("learning_rate", "Learning rate of the next step.", rate)
+    yield from _gauge("learning_rate", "Learning rate of the next update.", rate)
     yield _scores(training)
     yield from _layers(training)
     if training.drift is not None:
@@ -164,7 +164,7 @@ def _scores(training: JobState) -> Metric:
 
 
 def _layers(training: JobState) -> Iterator[Metric]:
-    """Yield the size of δ and of the gradient, layer by layer."""
+    """Yield the size of δ and of the gradient, by layer."""
     layers = training.model.layers()
     for name, text in (
         ("delta_rms", "Root mean square of delta, for each layer."),
@@ -183,7 +183,7 @@ def _drift(drift: DriftMonitor, count: int) -> Iterator[Metric]:
     yield from _gauge("drifted_features", text, len(drift.features.drifted))
     text = "Population stability index of the features that moved most in the last window. From 0.25 on: drift."
     family = GaugeMetricFamily(_PREFIX + "feature_psi", text, labels=["feature"])
-    told: dict[str, float] = {}  # of several that are cut to the same name, the one that moved furthest
+    told: dict[str, float] = {}  # names may be equal once cut; the feature that drifted most is kept
     for name in drift.features.furthest(0)[:_FEATURES]:
         told.setdefault(name[:_LONGEST], drift.features.psi[name])
     for name, psi in told.items():
@@ -218,7 +218,7 @@ def _of_places(seen: _Seen) -> Iterator[Metric]:
 
 
 def _size(folder: str) -> int:
-    """Return the bytes of the files in a folder. Files may come and go meanwhile."""
+    """Return the bytes of the files in a folder. Files may appear and disappear meanwhile."""
     n_bytes = 0
     for root, _, names in os.walk(folder):
         for name in names:

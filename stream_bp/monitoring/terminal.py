@@ -1,4 +1,4 @@
-"""A running job on a terminal: a panel, redrawn twice a second."""
+"""A panel on the terminal for a running job, redrawn twice a second."""
 
 import time
 from contextlib import suppress
@@ -29,7 +29,7 @@ class TerminalPanel(Observer):
     Parameters
     ----------
     console
-        Where to draw; standard error.
+        The console to draw on: standard error.
     title
         The name of the job, where several follow each other. The introduction is then short.
     """
@@ -84,7 +84,7 @@ class TerminalPanel(Observer):
             self._live.update(frame, refresh=True)
 
     def _progress(self, status: Status) -> Table:
-        """Return rows and rate, and for a source that ends the part that is left."""
+        """Return rows and rate; for a bounded source also the progress and the time left."""
         grid = Table.grid(padding=(0, 2))
         cells = [f"{status.state.rows:,} rows", f"{status.stats.rate.value:,.0f} rows/s"]
         progress = status.progress()
@@ -100,8 +100,8 @@ class TerminalPanel(Observer):
         return grid
 
     def _left(self, status: Status, progress: float) -> str:
-        """Return the time that the rest takes at the pace of this process."""
-        if self._first is None:
+        """Return the time left, at the pace of this process."""
+        if self._first is None:  # a resumed job starts beyond 0, so the pace counts from here
             self._first = status.seconds, progress
         began, first = self._first
         if progress <= first:
@@ -110,12 +110,12 @@ class TerminalPanel(Observer):
 
 
 def _scores(training: JobState) -> Table:
-    """Return the first metric and its baselines, over all rows and over the window."""
+    """Return the main metric and its baselines, over all rows and over the rolling window."""
     evaluation, task = training.evaluation, training.model.encoder.task
     name, first = HEADLINES[task]
     grid = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     grid.add_column("")
-    for header in ("all rows", f"last {evaluation.window:,}"):
+    for header in ("all rows", "rolling"):
         grid.add_column(header, justify="right", min_width=10)
     everything, recent = evaluation.metrics(), evaluation.rolling()
     grid.add_row(Text(name, style="bold"), *(Text(show(m[name]), style="bold") for m in (everything, recent)))
@@ -129,7 +129,7 @@ def _scores(training: JobState) -> Table:
 
 
 def _facts(status: Status, lag: int | None) -> Text:
-    """Return loss, learning rate, lag, checkpoint, bad rows and drift, as far as there are any."""
+    """Return loss, learning rate, lag, checkpoint, bad rows and drift, where they exist."""
     training, saved = status.state, status.stats.saved
     facts = []
     if training.stopping.loss is not None:
@@ -138,7 +138,7 @@ def _facts(status: Status, lag: int | None) -> Text:
     if rate is not None:
         facts.append(f"learning rate {show(rate)}")
     if lag is not None:
-        facts.append(f"{show_bytes(lag)} {'behind' if status.source.is_unbounded else 'to read'}")
+        facts.append(f"{show_bytes(lag)} to read")
     if saved is not None:
         facts.append(f"checkpoint {show_duration(time.time() - saved.at)} ago, {show_bytes(saved.n_bytes)}")
     if training.quality.n_bad:

@@ -1,3 +1,3 @@
-"""What survives a power cut: checkpoints, journals, the run directory, parts of predictions."""
+"""The files that survive a power cut: checkpoints, log files, the run directory, prediction parts."""
 
 __all__: list[str] = []

@@ -1,14 +1,13 @@
-"""The durable, verified, rotated files that hold a job's snapshots.
+"""Saves, verifies and rotates checkpoint files.
 
-The bytes of a file are specified in :mod:`stream_bp.persistence.snapshot`; this module knows names and the
-order of writing.
+:mod:`stream_bp.persistence.snapshot` specifies the bytes of a file. This module knows names and the order of writing.
 
 The protocol
 ------------
-Encode (the copy) → write a temporary file in the same folder → fsync it → rename → fsync the folder → *acknowledged* →
-remove the oldest. Power may fail between any two of these: a file that was acknowledged is there afterwards, and a
-file with a checkpoint's name is whole. A failed fsync is never tried again: the kernel may have dropped the very pages
-that it could not write, and a second call would report success.
+Encode the copy → write a temporary file in the same folder → fsync it → rename it → fsync the folder → *acknowledged* →
+remove the oldest. Power may fail between any two steps. An acknowledged file is there afterwards, and a file with the
+name of a checkpoint is complete. A failed fsync is never retried: the kernel may have dropped the pages that it could
+not write, and a second call would report success.
 """
 
 import os
@@ -45,11 +44,11 @@ class LoadedCheckpoint:
     Parameters
     ----------
     snapshot
-        What the file holds.
+        The content of the file.
     path
         The file.
     rejected
-        Newer files that were not valid, each with a one-line reason that names it.
+        Newer files that are not valid, each with a one-line reason that names it.
     """
 
     snapshot: Snapshot
@@ -58,16 +57,16 @@ class LoadedCheckpoint:
 
 
 class Checkpointer:
-    """The checkpoint files of one folder, of which one process at a time may write.
+    """The checkpoint files of one folder. Only one process at a time may write them.
 
     Parameters
     ----------
     folder
-        Where the files are; created by the first :meth:`save`.
+        The folder. The first :meth:`save` creates it.
     keep
         How many of the newest valid files to keep, at least 1. More than one guards against a medium that loses bits.
     disk
-        How to reach the files.
+        Reads and writes the files.
 
     Raises
     ------
@@ -77,7 +76,7 @@ class Checkpointer:
     Attributes
     ----------
     n_bytes
-        Size of the file that was saved last.
+        Size of the last saved file.
     """
 
     def __init__(self, folder: str | Path, *, keep: int = 3, disk: FileSystem | None = None) -> None:
@@ -87,15 +86,15 @@ class Checkpointer:
         self.folder = Path(folder)
         self.keep = keep
         self._disk = disk or FileSystem()
-        self._is_valid: dict[str, bool] = {}  # by name, once a file was looked at or written here
+        self._is_valid: dict[str, bool] = {}  # by name, of files that were read or written here
 
     def save(self, snapshot: Snapshot) -> Path:
-        """Save a snapshot; once this returns, a power cut cannot undo it.
+        """Save a snapshot. After the return a power cut cannot undo it.
 
         Parameters
         ----------
         snapshot
-            What to save. An earlier file of the same step is replaced.
+            The snapshot. It replaces an earlier file of the same step.
 
         Returns
         -------
@@ -105,28 +104,28 @@ class Checkpointer:
         Raises
         ------
         CheckpointError
-            If the snapshot cannot be encoded; a DiskError if the file cannot be written. Earlier checkpoints are left
-            as they were.
+            If the snapshot cannot be encoded. A DiskError if the file cannot be written. Earlier checkpoints stay
+            intact.
         """
         data = encode(snapshot)
         path = self.folder / f"step-{snapshot.step:012d}.safetensors"
         try:
             make_folder(self._disk, self.folder)
             names = self._disk.listdir(self.folder)
-            # A process that died has left them; this one is the only writer.
+            # This process is the only writer, so temporary files are from a process that died.
             self._remove(name for name in names if is_temporary(name))
             _write(self._disk, path, data)
         except OSError as error:
             raise DiskError(
-                f"cannot save the checkpoint to {path}: {error.strerror}; earlier checkpoints are intact: once that is "
-                "mended, the same command goes on"
+                f"cannot save the checkpoint to {path}: {error.strerror}; earlier checkpoints are intact; fix the "
+                "cause, then run the same command to resume"
             ) from error
         self._is_valid[path.name], self.n_bytes = True, len(data)
         self._rotate(names, path, snapshot.step)
         return path
 
     def newest(self) -> LoadedCheckpoint | None:
-        """Read the valid file of the highest step.
+        """Read the valid file with the highest step.
 
         Returns
         -------
@@ -136,11 +135,11 @@ class Checkpointer:
         Raises
         ------
         CheckpointError
-            If there are checkpoint files and none is valid: to start afresh in silence would lose a job. A DiskError
-            if the disk does not even let them be read.
+            If there are checkpoint files, and none is valid: a silent new start would lose the job. A DiskError if
+            the files cannot be read.
         """
         rejected: list[tuple[Path, CheckpointError]] = []
-        # Not by time: clocks are set back, and copies have new times.
+        # Not by time: clocks may be set back, and copies have new times.
         for _, name in sorted(self._steps(), reverse=True):
             path = self.folder / name
             try:
@@ -150,7 +149,7 @@ class Checkpointer:
             else:
                 return LoadedCheckpoint(snapshot, path, tuple((other, str(error)) for other, error in rejected))
         if rejected:
-            # A disk that does not answer says nothing about the files on it.
+            # After a read error the files may still be valid, so this is an error of the disk.
             kind = DiskError if any(isinstance(error, DiskError) for _, error in rejected) else CheckpointError
             reasons = "; ".join(str(error) for _, error in rejected)
             raise kind(f"no valid checkpoint in {self.folder}; restore one, or start over with --restart: {reasons}")
@@ -166,8 +165,8 @@ class Checkpointer:
         return [(step, name) for name in names if (step := step_of(name)) is not None]
 
     def _rotate(self, names: Iterable[str], saved: Path, step: int) -> None:
-        # Files of later steps are left alone: after a resume from an older file they are what was rejected, and
-        # counting them among the newest would push out valid ones.
+        # Files of later steps stay. After a resume from an older file they are damaged ones. If they counted among
+        # the newest, valid files would be removed.
         older = {found: name for name in names if (found := step_of(name)) is not None and found < step}
         n_valid = 1
         try:
@@ -178,12 +177,12 @@ class Checkpointer:
                     n_valid += 1
         except OSError as error:
             raise DiskError(
-                f"saved {saved}, but cannot remove an older checkpoint beside it: {error.strerror}; make the folder "
+                f"saved {saved}, but cannot remove an older checkpoint: {error.strerror}; make the folder "
                 "writable, or the disk will fill up"
             ) from error
 
     def _look_at(self, name: str) -> bool:
-        """Tell whether a file is valid; each is read once at most, and those that were written here never."""
+        """Return whether a file is valid. Each is read at most once; files that were written here are not read."""
         if name not in self._is_valid:
             with suppress(CheckpointError):
                 self._read(name)
@@ -204,21 +203,21 @@ class Checkpointer:
 
 
 def save(snapshot: Snapshot, path: str | Path, *, disk: FileSystem | None = None) -> None:
-    """Save a snapshot outside a job, under any name, as durably as a job does.
+    """Save a snapshot outside of a job, under any name, as durably as a job does.
 
     Parameters
     ----------
     snapshot
-        What to save.
+        The snapshot.
     path
-        The file; its folder exists. A file of this name is replaced in one step.
+        The file. Its folder must exist. An existing file is replaced in one step.
     disk
-        How to reach the file.
+        Reads and writes the file.
 
     Raises
     ------
     CheckpointError
-        If the snapshot cannot be encoded; a DiskError if the file cannot be written.
+        If the snapshot cannot be encoded. A DiskError if the file cannot be written.
     """
     data = encode(snapshot)
     try:
@@ -228,14 +227,14 @@ def save(snapshot: Snapshot, path: str | Path, *, disk: FileSystem | None = None
 
 
 def load(path: str | Path, *, disk: FileSystem | None = None) -> LoadedCheckpoint:
-    """Read a checkpoint for use outside its job.
+    """Read a checkpoint for use outside of its job.
 
     Parameters
     ----------
     path
         A checkpoint file under any name, a run directory, or its folder of checkpoints.
     disk
-        How to reach the files.
+        Reads the files.
 
     Returns
     -------
@@ -258,7 +257,7 @@ def load(path: str | Path, *, disk: FileSystem | None = None) -> LoadedCheckpoin
 
 
 def step_of(name: str) -> int | None:
-    """Return the step in the name of a checkpoint file, or None if it is no such name.
+    """Return the step in the name of a checkpoint file; ``None`` for other names.
 
     Examples
     --------
@@ -272,7 +271,7 @@ def step_of(name: str) -> int | None:
 
 
 def is_temporary(name: str) -> bool:
-    """Tell whether a name is that of a half-written checkpoint, which only a process that died leaves behind."""
+    """Return whether a name is that of an unfinished checkpoint, left by a process that died."""
     return TEMPORARY_NAME.fullmatch(name) is not None
 
 
@@ -297,7 +296,7 @@ def _read(disk: FileSystem, path: Path) -> Snapshot:
     try:
         chunks = disk.chunks(path)
         head = next(chunks, b"")
-        # A table or a film given by mistake is not read whole to find that out.
+        # A large file that is not a checkpoint is refused by its first bytes, without reading all of it.
         refuse_foreign(head, path)
         data = b"".join([head, *chunks])
     except FileNotFoundError as error:

@@ -1,8 +1,8 @@
-r"""What a job without end decided and nobody can foresee, written down before anything follows from it.
+r"""The decisions of a job with an unbounded source, which depend on time and not on the rows alone.
 
-Which file came next, and where a minibatch was cut short because nothing came: a job that goes on from an earlier
-checkpoint finds here what it did then, and does the same. One line for each decision, synced before it is used; a line
-that a power cut tore is no decision, for nothing followed from it.
+Examples are the next file, and a minibatch that was cut short since no row came. A job that resumes from an earlier
+checkpoint reads its decisions here, and decides the same. There is one line for each decision. It is synced before the
+decision is used. So an incomplete line after a power cut is ignored: the decision had no effect yet.
 
 The file is CSV: the row of the stream, the question, and the answer. Release 0.1.0 wrote no header.
 """
@@ -28,10 +28,10 @@ KINDS = {
     "border R": "A minibatch was cut short before row R. The third cell is empty.",
     "late NAME": "This file arrived too late. It was counted as a bad row.",
 }
-"""What can be decided, the second cell of a line, with the meaning of the third."""
+"""The kinds of decisions (the second cell of a line), with the meaning of the third cell."""
 
 _HEADER = f"{','.join(RUN_FILES['decisions'].columns or ())}\n".encode()
-_LARGE_BYTES = 1 << 20  # then what no checkpoint can need is dropped
+_LARGE_BYTES = 1 << 20  # a larger file loses the decisions that no checkpoint needs
 
 
 class DecisionLog(Decisions):
@@ -40,11 +40,11 @@ class DecisionLog(Decisions):
     Parameters
     ----------
     path
-        The file; it is made with the first decision.
+        The file. The first decision creates it.
     keep
-        How many checkpoints a job may have to go back to.
+        How many checkpoints are kept: a job may resume from any of them.
     disk
-        The way to it.
+        Reads and writes the file.
 
     Raises
     ------
@@ -52,7 +52,7 @@ class DecisionLog(Decisions):
         If it cannot be read.
     """
 
-    _most = None  # those that no checkpoint needs are dropped: see `saved`
+    _most = None  # no limit here: `saved` drops the decisions that no checkpoint needs
 
     def __init__(self, path: Path, keep: int, disk: FileSystem) -> None:
         super().__init__()
@@ -60,14 +60,14 @@ class DecisionLog(Decisions):
         self._lines: list[tuple[int, str, str]] = []
         self._saved_rows: deque[int] = deque(maxlen=keep + 1)
         self._size, self._kept_bytes, self._fd = 0, 0, -1
-        self._lock = threading.Lock()  # one thread decides, another one hears of checkpoints
+        self._lock = threading.Lock()  # one thread decides, another saves checkpoints
         try:
             data = disk.read(path)
         except FileNotFoundError:
             data = b""
         except OSError as error:
             raise self._failure("read", error) from error
-        # Nothing followed from a decision whose line is torn: it was not synced.
+        # A decision with an incomplete line had no effect: it was not synced.
         whole = data[: data.rfind(b"\n") + 1]
         self._size, self._is_torn = len(whole), len(whole) < len(data)
         csv.field_size_limit(max(csv.field_size_limit(), len(whole)))  # the columns of a wide file are one field
@@ -78,7 +78,7 @@ class DecisionLog(Decisions):
                 super().note(int(row), what, decision)
 
     def note(self, row: int, what: str, decision: str) -> None:
-        """Write a decision down, durably."""
+        """Append a decision, durably."""
         line = (row, what, decision)
         with self._lock:
             try:
@@ -91,7 +91,7 @@ class DecisionLog(Decisions):
     def _append(self, data: bytes) -> None:
         if self._fd < 0 and self._size:
             self._fd = self._disk.open_existing(self._path)
-            # Else the rest of the torn line would stand before the new one.
+            # Otherwise the rest of an incomplete line would become part of the new line.
             if self._is_torn:
                 self._disk.truncate(self._fd, self._size)
         elif self._fd < 0:
@@ -101,16 +101,16 @@ class DecisionLog(Decisions):
             self._disk.fsync_folder(self._path.parent)
             data = _HEADER + data
         self._disk.write(self._fd, data)
-        # Synced before it is used: a run that resumes must find it.
+        # Synced before it is used, since a resumed run must find it.
         self._disk.fsync(self._fd)
         self._size += len(data)
 
     def saved(self, row: int) -> None:
-        """Hear that a checkpoint of so many rows is safe: what only older ones need is dropped, now and then."""
+        """Note an acknowledged checkpoint of this many rows. Decisions before all kept ones are dropped at times."""
         with self._lock:
             if not self._saved_rows or self._saved_rows[-1] != row:
                 self._saved_rows.append(row)
-            # What lasts may be much: not each checkpoint writes it anew.
+            # Rewriting costs time, so it waits until the file has grown.
             if (
                 self._size > max(_LARGE_BYTES, 2 * self._kept_bytes)
                 and len(self._saved_rows) == self._saved_rows.maxlen
@@ -120,7 +120,7 @@ class DecisionLog(Decisions):
     def _drop_old(self) -> None:
         first = self._saved_rows[0]
         self._lines = [line for line in self._lines if line[0] >= first or line[1].startswith(LASTING)]
-        # A copy that replaces the file: a kill between the two leaves one that is whole.
+        # A copy replaces the file, so a kill leaves either the old or the new file complete.
         temporary = self._path.with_name(f".{self._path.name}.tmp")
         try:
             self.close()
@@ -137,16 +137,18 @@ class DecisionLog(Decisions):
         self._decided = {what: decision for _, what, decision in self._lines if not what.startswith(LASTING)}
 
     def close(self) -> None:
-        """Release the file; a second call does nothing."""
+        """Close the file. A second call does nothing."""
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
             self._disk.close(fd)
 
     def _failure(self, verb: str, error: OSError) -> DiskError:
-        return DiskError(f"cannot {verb} {self._path}: {error.strerror}; once that is mended, the same command goes on")
+        return DiskError(
+            f"cannot {verb} {self._path}: {error.strerror}; fix the cause, then run the same command to resume"
+        )
 
 
 def _text(lines: list[tuple[int, str, str]]) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(lines)
-    return text.getvalue().encode(errors="surrogateescape")  # names of files may be of any bytes
+    return text.getvalue().encode(errors="surrogateescape")  # a file name may have any bytes

@@ -1,8 +1,9 @@
-"""The one seam through which stream-bp changes and reads the files of a run directory.
+"""The only place where stream-bp reads and changes the files of a run directory.
 
-Everything that must survive a power cut goes through :class:`FileSystem`, one method per step of the protocol. So a
-test can put a failing or forgetful disk in its place, and the order of the steps reads plainly where it matters.
-Every method raises :class:`OSError` as the kernel reports it; the callers turn it into an error that tells a way out.
+All files that must survive a power cut go through :class:`FileSystem`. It has one method per step of the protocol. So a
+test can simulate a disk that fails or loses data, and callers show the order of the steps.
+
+Every method raises the :class:`OSError` of the kernel. The callers turn it into an error with advice.
 """
 
 import errno
@@ -16,15 +17,15 @@ from pathlib import Path
 __all__ = ["FileSystem", "make_folder"]
 
 CHUNK_BYTES = 1 << 20
-# A planted link must not lead a write elsewhere, and a child process must not inherit a file, still less the lock.
+# A planted link must not redirect a write. A child process must not inherit a file, and above all not the lock.
 SAFE = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class FileSystem:
-    """The real disk, by way of the system calls of POSIX."""
+    """The real disk, through POSIX system calls."""
 
     def open_new(self, path: Path) -> int:
-        """Create a file to append to; fail if anything, even a dangling link, has this name.
+        """Create a file to append to. Fail if the name exists, even as a dangling link.
 
         Parameters
         ----------
@@ -34,20 +35,20 @@ class FileSystem:
         Returns
         -------
         int
-            A file descriptor, to be given back to :meth:`close`.
+            A file descriptor. :meth:`close` closes it.
         """
         return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | SAFE, 0o644)
 
     def open_existing(self, path: Path) -> int:
-        """Open an existing file to append to or to truncate; a link is refused (``ELOOP``)."""
+        """Open an existing file to append or to truncate. A link is refused (``ELOOP``)."""
         return self._regular(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | SAFE), path)
 
     def open_lock(self, path: Path) -> int:
-        """Open a file to lock, creating it if need be; a link is refused (``ELOOP``)."""
+        """Open a file to lock. Create it if it does not exist; a link is refused (``ELOOP``)."""
         return self._regular(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | SAFE, 0o644), path)
 
     def try_lock(self, fd: int) -> bool:
-        """Take the kernel's exclusive lock; it is free again when the descriptor closes or the process dies.
+        """Take the kernel's exclusive lock. The kernel frees it when the descriptor closes or the process dies.
 
         Returns
         -------
@@ -61,18 +62,18 @@ class FileSystem:
         return True
 
     def write(self, fd: int, data: bytes) -> None:
-        """Write all of the data; the kernel may take it in several pieces."""
+        """Write all of the data."""
         rest = memoryview(data)
         while rest:
-            # The system may write less than it is given.
+            # The kernel may write only a part of the data.
             rest = rest[os.write(fd, rest) :]
 
     def truncate(self, fd: int, size_bytes: int) -> None:
-        """Cut a file to a size."""
+        """Shorten a file to a size."""
         os.ftruncate(fd, size_bytes)
 
     def fsync(self, fd: int) -> None:
-        """Wait until a file's content is on the medium; after a failure nothing is known and no retry can tell more."""
+        """Wait until a file's content is on the medium. Never retry after a failure: a retry may report success."""
         os.fsync(fd)
 
     def close(self, fd: int) -> None:
@@ -80,20 +81,20 @@ class FileSystem:
         os.close(fd)
 
     def rename(self, source: Path, target: Path) -> None:
-        """Give a file another name in one step, replacing what had it."""
+        """Rename a file in one step. An existing target is replaced."""
         source.replace(target)
 
     def unlink(self, path: Path) -> None:
-        """Remove a file's name; a link is removed, not what it leads to."""
+        """Remove a file. For a link, the link is removed and not its target."""
         path.unlink()
 
     def mkdir(self, path: Path) -> None:
-        """Create one folder, whose parent exists."""
+        """Create a folder. Its parent must exist."""
         path.mkdir()
 
     def fsync_folder(self, path: Path) -> None:
-        """Wait until a folder's entries (the names made, changed and removed in it) are on the medium."""
-        # A name that was made or changed is durable once its folder is synced.
+        """Wait until the entries of a folder are on the medium: created, changed and removed names."""
+        # The fsync of a file does not make its name durable; that of the folder does.
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(fd)
@@ -102,21 +103,21 @@ class FileSystem:
 
     def listdir(self, path: Path) -> list[str]:
         """Return the names in a folder, in no particular order."""
-        return os.listdir(path)  # noqa: PTH208 - the names are wanted, and iterdir would build a Path of each
+        return os.listdir(path)  # noqa: PTH208 - only names are needed; iterdir would make a Path of each
 
     def is_folder(self, path: Path) -> bool:
-        """Tell whether a folder, or a link to one, has this name and can be seen."""
+        """Return whether this is a visible folder, or a link to one."""
         try:
             return path.is_dir()
         except OSError:
             return False
 
     def is_link(self, path: Path) -> bool:
-        """Tell whether a symbolic link has this name."""
+        """Return whether this is a symbolic link."""
         return path.is_symlink()
 
     def read(self, path: Path) -> bytes:
-        """Return the whole content of a regular file."""
+        """Return the content of a regular file."""
         with io.FileIO(self._open_reading(path)) as file:
             return file.read()
 
@@ -127,7 +128,7 @@ class FileSystem:
                 yield chunk
 
     def _open_reading(self, path: Path) -> int:
-        # Without O_NONBLOCK the opening of a named pipe would wait for a writer for ever.
+        # Without O_NONBLOCK, opening a named pipe would wait for a writer forever.
         return self._regular(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), path)
 
     def _regular(self, fd: int, path: Path) -> int:
@@ -138,14 +139,14 @@ class FileSystem:
 
 
 def make_folder(disk: FileSystem, path: Path) -> None:
-    """Create a folder and its missing parents, each of them durably.
+    """Create a folder and its missing parents, each durably.
 
     Parameters
     ----------
     disk
-        Where to create it.
+        Creates the folders.
     path
-        The folder; one that exists is left as it is.
+        The folder. An existing one is not changed.
     """
     if disk.is_folder(path):
         return
@@ -154,6 +155,6 @@ def make_folder(disk: FileSystem, path: Path) -> None:
     try:
         disk.mkdir(path)
     except FileExistsError:
-        # Another process was faster; whatever else has this name shows when a file is opened in it.
+        # Another process created it first. If the name is not a folder, opening a file in it will fail.
         return
     disk.fsync_folder(path.parent)

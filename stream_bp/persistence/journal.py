@@ -1,14 +1,14 @@
-r"""Journals: CSV files that a resumed job continues to the same bytes.
+r"""Append logs: CSV files that are byte-identical after a resume.
 
-``history.csv`` tells the metrics of a job, ``quarantine.csv`` what it could not read. A row is kept in memory, then
-written, then, at each checkpoint, synced; the checkpoint holds the *mark* of that moment:
-how many bytes there were, their SHA-256, and the number of rows. A job that resumes verifies the marked bytes, cuts off
-what came after them, and goes on. Hence every column must be a function of the rows learned: no times, no rates.
+Examples are ``history.csv`` with the metrics, and ``quarantine.csv`` with the bad rows. A new row is in memory first,
+then it is written, and at each checkpoint the file is synced. The checkpoint holds the *mark* of that moment: the size
+in bytes, the SHA-256 of these bytes, and the number of rows. A resumed job verifies the marked bytes, cuts off later
+bytes, and continues. So every column must be a function of the rows learned: no times, no rates.
 
-One thread may add rows and take marks while another one syncs an earlier mark.
+One thread may append rows and take marks while another one syncs an earlier mark.
 
-The file is UTF-8 with a header and ``\n`` at the end of each line. Floats are written with the fewest digits that read
-back as the same double, None as an empty cell.
+The file is UTF-8. It has a header, and ``\n`` at the end of each line. Floats have the fewest digits that read back as
+the same double. None is an empty cell.
 """
 
 import csv
@@ -33,7 +33,7 @@ BUFFER_BYTES = 1 << 16
 
 
 class Mark(TypedDict):
-    """How far a journal reaches: its size in bytes, the SHA-256 of these bytes, and its number of rows."""
+    """The extent of a log file: its size in bytes, the SHA-256 of these bytes, and its number of rows."""
 
     size: int
     sha256: str
@@ -41,18 +41,18 @@ class Mark(TypedDict):
 
 
 class AppendLog:
-    """A new file, created at the first write; :meth:`fresh` replaces one, :meth:`resume` continues one.
+    """A new log file, created at the first write. :meth:`fresh` replaces a file, :meth:`resume` continues one.
 
     Parameters
     ----------
     path
         The CSV file. It must not exist.
     columns
-        The names of the columns, fixed for the life of the file.
+        The names of the columns. They never change.
     disk
-        How to reach the file.
+        Reads and writes the file.
     is_optional
-        Whether there is no file before there is a row.
+        Whether to create the file with its first row only.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class AppendLog:
     def fresh(
         cls, path: str | Path, columns: Sequence[str], disk: FileSystem | None = None, *, is_optional: bool = False
     ) -> Self:
-        """Start a new one in place of the one that may be there.
+        """Start a new log file. An existing one is replaced.
 
         Raises
         ------
@@ -100,32 +100,32 @@ class AppendLog:
         is_optional: bool = False,
         former: Sequence[str] | None = None,
     ) -> Self:
-        """Continue one from where a checkpoint marked it.
+        """Continue a log file from the mark of a checkpoint.
 
         Parameters
         ----------
         path
             The CSV file.
         columns
-            The names of the columns, as when the file was made.
+            The names of the columns, as at the creation of the file.
         mark
-            What :meth:`sync` returned before that checkpoint.
+            The mark in the checkpoint, from :meth:`sync`.
         disk
-            How to reach the file.
+            Reads and writes the file.
         is_optional
-            As of :class:`AppendLog`.
+            As in :class:`AppendLog`.
         former
-            The names that an earlier release gave the columns: a file with these keeps them.
+            The column names of an earlier release. A file with these names keeps them.
 
         Returns
         -------
         AppendLog
-            The rows after the mark are cut off at the first write; until then nothing is changed.
+            The first write cuts off the rows after the mark. Before that, the file is not changed.
 
         Raises
         ------
         CheckpointError
-            If the marked bytes are not in the file as they were written, or are of other columns.
+            If the marked bytes have changed, or have other columns.
         """
         journal = cls(path, columns, disk, is_optional=is_optional)
         if is_optional and not mark["rows"]:
@@ -137,7 +137,7 @@ class AppendLog:
         return journal
 
     def append(self, row: Mapping[str, object]) -> None:
-        """Add a row; it stays in memory until :meth:`sync`, or until there are many.
+        """Add a row. It stays in memory until :meth:`sync`, or until there are many rows.
 
         Parameters
         ----------
@@ -149,19 +149,19 @@ class AppendLog:
         ValueError
             If the row has other columns than the file.
         TypeError
-            If a value is of another kind.
+            If a value has another type.
         CheckpointError
             If the file cannot be written.
         """
         if row.keys() != set(self.columns):
-            raise ValueError(f"a row of a journal has columns {sorted(row)}, expected {sorted(self.columns)}")
+            raise ValueError(f"a row of {self.path} has columns {sorted(row)}, expected {sorted(self.columns)}")
         self._add([_cell(row[column]) for column in self.columns])
         self.rows += 1
         if len(self._buffer) >= BUFFER_BYTES:
             self._write(self._size)
 
     def mark(self) -> Mark:
-        """Tell how far it reaches, without touching the file."""
+        """Return the present extent. The file is not touched."""
         return Mark(size=self._size, sha256=self._sha256.hexdigest(), rows=self.rows)
 
     def sync(self, mark: Mark | None = None) -> Mark:
@@ -170,20 +170,20 @@ class AppendLog:
         Parameters
         ----------
         mark
-            How far; to the last row if it is not given.
+            The mark; by default, all rows.
 
         Returns
         -------
         Mark
-            The same mark: for the checkpoint that is saved next, and for :meth:`resume`.
+            The mark, for the next checkpoint and :meth:`resume`.
 
         Raises
         ------
         CheckpointError
-            If the file cannot be written; it then takes no more rows.
+            If the file cannot be written. It then takes no more rows.
         """
         mark = mark or self.mark()
-        # No file before there is a row: most jobs have no bad one.
+        # Most jobs have no bad row, and need no file for them.
         if self._is_optional and not mark["rows"]:
             return mark
         fd = self._write(mark["size"])
@@ -194,7 +194,7 @@ class AppendLog:
         return mark
 
     def close(self) -> None:
-        """Close the file; rows since the last :meth:`sync` are not kept."""
+        """Close the file. Rows since the last :meth:`sync` are lost."""
         self._is_closed = True
         if self._fd is not None:
             fd, self._fd = self._fd, None
@@ -218,16 +218,16 @@ class AppendLog:
 
     @property
     def _written(self) -> int:
-        """The size of the file, where nothing but the marked bytes counts."""
+        """The size of the file, without bytes after the mark that it resumed from."""
         return self._size - len(self._buffer)
 
     def _write(self, size: int) -> int:
-        """Write what is not yet in the file, up to a size of it."""
+        """Write the buffered bytes, up to a size of the file."""
         with self._lock, self._failing("write"):
             if self._is_closed:
                 raise OSError(errno.EBADF, "an earlier write failed, or it is closed")
             fd = self._open() if self._fd is None else self._fd
-            # Rows after the mark wait: a checkpoint vouches for those before it alone.
+            # Rows after the mark stay in memory: the checkpoint covers only the rows before it.
             data = bytes(self._buffer[: max(0, size - self._written)])
             if data:
                 self._is_synced = False
@@ -237,26 +237,27 @@ class AppendLog:
 
     def _create(self) -> int:
         fd = self._fd = self._disk.open_new(self.path)
+        # Otherwise a power cut could lose the name of a file that a checkpoint covers.
         self._disk.fsync_folder(self.path.parent)
         return fd
 
     def _replace(self) -> int:
-        """Begin anew in place of a file of ours whose rows no checkpoint vouches for."""
+        """Replace a log file whose rows no checkpoint covers."""
         with suppress(FileNotFoundError):
             self._disk.unlink(self.path)
         return self._create()
 
     def _refuse_foreign(self) -> None:
-        """Refuse a file of somebody else; of one of ours a power cut may have left zeros."""
+        """Refuse the file of another program. After a power cut our own file may hold zeros."""
         with self._failing("read"), suppress(FileNotFoundError):
             head = next(self._disk.chunks(self.path), b"")
             header = bytes(self._buffer)
             if any(found not in {0, expected} for found, expected in zip(head, header, strict=False)):
-                raise CheckpointError(f"{self.path} was not written by stream-bp; move it away")
+                raise CheckpointError(f"{self.path} was not written by stream-bp; move it to another folder")
 
     def _reopen(self) -> int:
         fd = self._fd = self._disk.open_existing(self.path)
-        # At the first write: a job that is refused later has changed nothing.
+        # Not before the first write: a job that is refused by a later check must not change a file.
         self._disk.truncate(fd, self._written)
         return fd
 
@@ -274,23 +275,23 @@ class AppendLog:
                     break
         if (self._size, self._sha256.hexdigest()) != (mark["size"], mark["sha256"]):
             raise CheckpointError(
-                f"journal {self.path} is not as the checkpoint left it: its first {mark['size']:,} bytes were "
-                f"changed or cut; restore the file from a copy, or start over with --restart"
+                f"log file {self.path} has changed since the checkpoint: its first {mark['size']:,} bytes were "
+                f"edited or cut; restore the file from a copy, or start over with --restart"
             )
         self.rows = mark["rows"]
         if former is not None and head.startswith(csv_line(former)):
-            # The same columns under former names take the same rows; other columns take rows of their own.
+            # Former names of the same columns take the same rows; a former set of other columns has its own rows.
             self.columns = self.columns if len(former) == len(self.columns) else tuple(former)
         elif not head.startswith(header):
             found = head.partition(b"\n")[0].decode(errors="replace")
             raise CheckpointError(
-                f"journal {self.path} has the columns {found!r}, expected "
-                f"{','.join(self.columns)!r}; resume with the settings it was made with, or start over with --restart"
+                f"log file {self.path} has the columns {found!r}, expected "
+                f"{','.join(self.columns)!r}; resume with the original settings, or start over with --restart"
             )
 
     @contextmanager
     def _failing(self, verb: str) -> Iterator[None]:
-        """Turn a failure of the disk into one line, and refuse further rows: what the file holds now is unknown."""
+        """Turn an error of the disk into one line, and refuse more rows: the content of the file is unknown now."""
         try:
             yield
         except BaseException as error:
@@ -301,21 +302,21 @@ class AppendLog:
 
 
 def _failure(verb: str, path: Path, error: OSError) -> CheckpointError:
-    """Return the error for an operation that the disk refused, with what helps."""
+    """Return the error for a failed operation, with advice."""
     kind: type[CheckpointError] = DiskError
-    advice = "; once that is mended, the same command goes on"
+    advice = "; fix the cause, then run the same command to resume"
     if isinstance(error, FileNotFoundError):
-        kind, advice = CheckpointError, "; put it back, or start over with --restart"
+        kind, advice = CheckpointError, "; restore it, or start over with --restart"
     elif isinstance(error, FileExistsError):
         kind, advice = CheckpointError, "; start over with --restart to replace it"
-    return kind(f"cannot {verb} journal {path}: {error.strerror}{advice}")
+    return kind(f"cannot {verb} log file {path}: {error.strerror}{advice}")
 
 
 def csv_line(cells: Sequence[object]) -> bytes:
-    """Return a line of CSV in UTF-8, its end included; None is an empty cell."""
+    """Return a line of CSV in UTF-8, with its line end. None is an empty cell."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(cells)
-    return text.getvalue().encode("utf-8", "backslashreplace")  # names of files may be of any bytes
+    return text.getvalue().encode("utf-8", "backslashreplace")  # a file name may have any bytes
 
 
 def _cell(value: object) -> str:
@@ -324,10 +325,10 @@ def _cell(value: object) -> str:
             return ""
         case str():
             return value
-        case bool() | np.bool_():
+        case bool() | np.bool_():  # before int, since bool is a subclass of it
             return "true" if value else "false"
         case int() | np.integer():
             return str(int(value))
         case float() | np.floating():
-            return repr(float(value))
+            return repr(float(value))  # the shortest text that reads back as the same double
     raise TypeError(f"cell {value!r} is a {type(value).__name__}, expected a string, number, boolean or None")

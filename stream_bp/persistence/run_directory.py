@@ -3,13 +3,13 @@ r"""A run directory: all the files of one job, and the lock that gives it one wr
 ::
 
     runs/elec2/
-      lock             held by the kernel while a job runs; says "stream-bp" and the process's number
+      lock             locked by the kernel while a job runs; holds "stream-bp" and the number of the process
       checkpoints/     step-000000001200.safetensors, …: see :mod:`stream_bp.persistence.checkpoints`
       history.csv, …   the files of :data:`RUN_FILES`, which grow with the job
 
-The lock is free again when its process dies, however it dies: no file needs to be cleaned away by hand, and the file
-itself is never removed, for a second process could then lock another file of the same name. Files of other names may
-lie in the directory; they are neither read nor removed.
+The kernel frees the lock when the process dies, so no file must be removed by hand. The lock file is never removed:
+otherwise a second process could lock a new file with the same name. The directory may hold other files. They are not
+read and not removed.
 """
 
 import errno
@@ -37,11 +37,11 @@ class RunFile:
     file
         Its name.
     text
-        What it holds, in one line.
+        Its content, in one line.
     meanings
         The columns of its header, in order, with the meaning of each. ``None`` if the job decides them.
     has_mark
-        Whether checkpoints vouch for it: each of them says how far it reached.
+        Whether checkpoints cover it: each checkpoint holds its extent.
     is_optional
         Whether the file does not exist before its first row.
     former_file, former_columns
@@ -151,19 +151,19 @@ _FORMER_PREFIXES = {
 _FORMER_OF_VALUES = {**_FORMER_PREFIXES, "no_change_": "last_value_"}
 
 OWNER = "stream-bp"
-# What another place could mend; everything else is the disk's.
+# Errors that another path avoids. All others are errors of the disk.
 MISPLACED = {errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EINVAL, errno.ENAMETOOLONG, errno.EACCES, errno.EPERM}
 
 
 class RunDirectory:
-    """The place of one job's files; entering it creates it and takes its lock.
+    """The files of one job. Entering the context creates the directory and locks it.
 
     Parameters
     ----------
     path
         The directory. It need not exist, and may hold other files.
     disk
-        How to reach the files.
+        Reads and writes the files.
 
     Examples
     --------
@@ -184,14 +184,14 @@ class RunDirectory:
         return self.path / "checkpoints"
 
     def file(self, name: str) -> Path:
-        """Return the path of one of the files that grow with a job, by its name in :data:`RUN_FILES`."""
+        """Return the path of a log file, by its name in :data:`RUN_FILES`."""
         known = RUN_FILES[name]
         if known.former_file is not None and self._holds(known.former_file, known.columns):
             return self.path / known.former_file
         return self.path / known.file
 
     def _holds(self, file: str, columns: Sequence[str] | None) -> bool:
-        """Return whether a file of a former name is ours: a file of the user may have that name now."""
+        """Return whether a file with a former name is from release 0.1.0: today a user may use that name."""
         with self._refusing(), suppress(FileNotFoundError):
             head = next(self._disk.chunks(self.path / file), b"")
             return columns is not None and head.startswith(f"{','.join(columns)}\n".encode())
@@ -199,26 +199,26 @@ class RunDirectory:
 
     @property
     def _run_files(self) -> tuple[Path, ...]:
-        """All files that grow with a job; the history last, for checkpoints without it are refused."""
+        """All log files; the history last, since checkpoints without it are refused."""
         return tuple(map(self.file, reversed(RUN_FILES)))
 
     @property
     def lock_path(self) -> Path:
-        """The file that is locked."""
+        """The lock file."""
         return self.path / "lock"
 
     @property
     def is_ours(self) -> bool:
-        """Whether a job of stream-bp ran here: its lock file or one of its checkpoints is here."""
+        """Whether a job of stream-bp ran here: there is its lock file or a checkpoint."""
         with self._refusing():
             owner = self._owner()
         if owner is None or not _is_our_mark(owner):
             return self.peek()
-        # A power cut may have left nothing of our mark, beside a history.
+        # A power cut may have emptied the lock file, which is never synced.
         return owner.startswith(OWNER) or self._disk.is_folder(self.checkpoints)
 
     def peek(self) -> bool:
-        """Tell whether there are checkpoint files, valid or not, without creating or locking anything.
+        """Return whether there are checkpoint files, valid or not. Nothing is created or locked.
 
         Raises
         ------
@@ -229,7 +229,7 @@ class RunDirectory:
             return any(step_of(name) is not None for name in self._names(self.checkpoints))
 
     def holds_other_history(self) -> bool:
-        """Tell whether there are lines of a history that no network wrote: a model that cannot be resumed ran here.
+        """Return whether there is a history of a model that cannot be resumed.
 
         Raises
         ------
@@ -238,17 +238,17 @@ class RunDirectory:
         """
         with self._refusing(), suppress(FileNotFoundError):
             header, _, lines = next(self._disk.chunks(self.file("history")), b"").partition(b"\n")
-            # The step is a counter of the network's. What a power cut left (nothing, or zeros) tells of no run.
+            # Only the history of a network has the column `step`. After a power cut the file may be empty or zeros.
             return header.startswith(b"rows,") and b",step," not in header and bool(lines)
         return False
 
     def clear(self) -> None:
-        """Remove what jobs left here (checkpoints, half-written ones, the journals) and nothing else.
+        """Remove the checkpoints, also unfinished ones, and the log files. Other files stay.
 
         Raises
         ------
         RuntimeError
-            If the directory is not entered, so that another job may be using it.
+            If the directory is not locked.
         DiskError
             If a file cannot be removed.
         """
@@ -257,7 +257,7 @@ class RunDirectory:
         try:
             found = self._names(self.checkpoints)
             names = [name for name in found if step_of(name) is not None or is_temporary(name)]
-            # The history goes last: checkpoints without it are refused, it without checkpoints starts nothing.
+            # The history last: after a kill, checkpoints without a history are refused, so nothing resumes half.
             for name in names:
                 self._disk.unlink(self.checkpoints / name)
             self._disk.fsync_folder(self.checkpoints)
@@ -271,16 +271,16 @@ class RunDirectory:
             raise DiskError(f"cannot clear run directory {self.path}: {_reason(error)}") from error
 
     def __enter__(self) -> Self:
-        """Create the directory if need be, and become its only writer.
+        """Create the directory if it is missing, and lock it.
 
         Raises
         ------
         LockedError
-            If another process, or another part of this one, is its writer.
+            If another process, or this process, has locked it already.
         ConfigError
-            If the directory cannot be used: a link or a foreign file has one of our names, or it may not be written.
+            If the directory cannot be used: it is not writable, or a link or foreign file has one of our names.
         DiskError
-            If the disk refuses.
+            If the disk fails.
         """
         try:
             with self._refusing():
@@ -302,18 +302,16 @@ class RunDirectory:
             if not self.is_ours and path.name in self._names(self.path):
                 raise ConfigError(f"{path} was not written by stream-bp; choose another run directory")
         self._take_lock()
-        # After the lock: another job's folder is not touched.
+        # After the lock, so that the folder of another job is not touched.
         make_folder(self._disk, self.checkpoints)
-        # A process that died between making a name and syncing it has left that to us.
+        # A process may have died after it created a name and before it synced the folder.
         self._disk.fsync_folder(self.path)
 
     def _refuse_links(self) -> None:
         for path in (self.lock_path, self.checkpoints, *self._run_files):
-            # Removing or writing through a link could reach files outside of the directory.
+            # Writing through a link could change files outside of the directory.
             if self._disk.is_link(path):
-                raise ConfigError(
-                    f"{path} is a symbolic link, which could lead a write elsewhere; replace it by what it leads to"
-                )
+                raise ConfigError(f"{path} is a symbolic link, which could redirect a write; replace it by its target")
 
     def _take_lock(self) -> None:
         self._lock = fd = self._disk.open_lock(self.lock_path)
@@ -325,12 +323,12 @@ class RunDirectory:
             )
         if owner is not None and not _is_our_mark(owner):
             raise ConfigError(f"{self.lock_path} was not written by stream-bp; choose another run directory")
-        # For people alone: the lock is the kernel's, not the text.
+        # The text is for people only: the kernel holds the lock.
         self._disk.truncate(fd, 0)
         self._disk.write(fd, f"{OWNER}, process {os.getpid()}\n".encode())
 
     def _owner(self) -> str | None:
-        """Return the first line of the lock file, None if there is none."""
+        """Return the first line of the lock file; ``None`` if there is no file."""
         try:
             # A power cut may leave zeros.
             return self._disk.read(self.lock_path)[:80].strip(b"\0").decode(errors="replace").partition("\n")[0]
@@ -345,7 +343,7 @@ class RunDirectory:
 
     @contextmanager
     def _refusing(self) -> Iterator[None]:
-        """Tell in one line why the directory cannot be used: another would do, or the disk is to be mended."""
+        """Turn an OSError into one line: another directory helps, or the disk must be fixed."""
         try:
             yield
         except LockedError:
@@ -353,26 +351,26 @@ class RunDirectory:
         except OSError as error:
             kind = ConfigError if error.errno in MISPLACED else DiskError
             raise kind(
-                f"cannot use {self.path} as a run directory: {_reason(error)}; choose another, or mend it"
+                f"cannot use {self.path} as a run directory: {_reason(error)}; choose another, or fix it"
             ) from error
 
     def _release(self) -> None:
         if self._lock is not None:
             fd, self._lock = self._lock, None
-            # The kernel frees the lock even if it reports an error, and nothing in the file needs to last.
+            # The kernel frees the lock even if it reports an error, and the content of the file is not needed.
             with suppress(OSError):
                 self._disk.close(fd)
 
 
 def former_column(name: str, *, of_values: bool = False) -> str:
-    """Return what release 0.2.0 called a column of the history.
+    """Return the name of a history column in release 0.2.0.
 
     Parameters
     ----------
     name
         Its present name.
     of_values
-        Whether the job learns values, and not classes.
+        Whether the job is a regression.
 
     Examples
     --------
@@ -388,7 +386,7 @@ def former_column(name: str, *, of_values: bool = False) -> str:
 
 
 def current_column(name: str) -> str:
-    """Return the present name of a column in a history of any release.
+    """Return the present name of a history column of any release.
 
     Examples
     --------
@@ -406,7 +404,7 @@ def current_column(name: str) -> str:
 
 
 def _is_our_mark(owner: str) -> bool:
-    """Tell whether a lock file is ours: it is never synced, so a power cut may leave any part of its beginning."""
+    """Return whether a lock file is ours. It is never synced, so a power cut may leave only its first bytes."""
     return owner[: len(OWNER)] == OWNER[: len(owner)]
 
 

@@ -1,4 +1,4 @@
-"""The journals of a run: what its metrics were, what it could not read, what changed in its source."""
+"""The log files of a run that checkpoints cover: metrics, bad rows, events, drift."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -14,12 +14,12 @@ __all__ = ["RunLogs", "open_run_logs"]
 
 
 class RunLogs:
-    """The journals of a run, by name: a checkpoint vouches for all of them.
+    """The log files of a run, by name. A checkpoint covers all of them.
 
     Parameters
     ----------
     journals
-        A context manager closes them.
+        The log files. Leaving the context closes them.
     """
 
     def __init__(self, **journals: AppendLog) -> None:
@@ -29,11 +29,11 @@ class RunLogs:
         return self._journals[name]
 
     def mark(self) -> dict[str, Mark]:
-        """Tell how far each reaches."""
+        """Return the extent of each."""
         return {name: journal.mark() for name, journal in self._journals.items()}
 
     def sync(self, marks: Mapping[str, Any] | None = None) -> None:
-        """Make the rows up to some marks durable; all, if none are given."""
+        """Make the rows up to some marks durable; by default, all rows."""
         for name, journal in self._journals.items():
             journal.sync(None if marks is None else marks[name])
 
@@ -51,23 +51,23 @@ class RunLogs:
 def open_run_logs(
     directory: RunDirectory, columns: Sequence[str], state: Mapping[str, Any] | None, disk: FileSystem
 ) -> RunLogs:
-    """Go on with the journals that a checkpoint vouches for, or begin them.
+    """Open the log files at the marks of a checkpoint, or create them.
 
     Parameters
     ----------
     directory
-        Where they are.
+        The run directory.
     columns
-        Those of the history.
+        The columns of the history.
     state
-        Of the checkpoint that the job goes on from; ``None`` if it begins.
+        The state in the checkpoint that the job resumes from; ``None`` for a new job.
     disk
-        The way to them.
+        Reads and writes the files.
 
     Raises
     ------
     CheckpointError
-        If one is not as the checkpoint left it.
+        If a log file has changed since the checkpoint.
     """
     journals = {}
     for name, known in RUN_FILES.items():

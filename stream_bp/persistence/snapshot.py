@@ -5,28 +5,28 @@ The file
 A checkpoint ``step-000000001200.safetensors`` is one `safetensors <https://github.com/huggingface/safetensors>`_ file,
 which any framework can open::
 
-    8 bytes             n, the size of the header: an unsigned little-endian integer, at most 100 MB
+    8 bytes             n, the size of the header: unsigned, little-endian, at most 100 MB
     n bytes             the header: JSON in UTF-8, padded with spaces
     the rest            the tensors, little-endian, C order, without gaps
 
-The header maps each tensor's name to its dtype, shape and place, and ``__metadata__`` to exactly one entry,
-``stream_bp``: with several, safetensors would write them in another order in every process. Its value is a string,
-itself canonical JSON (keys sorted, no white space, ASCII, no NaN or infinity)::
+The header maps the name of each tensor to its dtype, shape and place. It maps ``__metadata__`` to exactly one entry,
+``stream_bp``: safetensors would write several entries in another order in every process. The value is a string with
+canonical JSON (keys sorted, no white space, ASCII, no NaN or infinity)::
 
     {"format":1,"sha256":"<64 hexadecimal digits>","state":{...},"step":1200}
 
 ``format``
-    The version of this layout. A reader refuses a version that it does not know.
+    The version of this layout. A reader refuses other versions.
 ``sha256``
-    The digest of the whole file, from its first byte to its last, taken with these 64 digits set to ``0``. In the file
-    they are the digits after the first ``\"sha256\":\"`` (as JSON inside JSON escapes its quotes).
+    The digest of the whole file, computed with these 64 digits set to ``0``. In the file they follow the first
+    ``\"sha256\":\"`` (JSON inside JSON escapes its quotes).
 ``state``
-    Everything that is not an array: JSON as the caller gave it.
+    Everything that is not an array: the JSON of the caller.
 ``step``
     The number of updates learned, equal to the number in the file's name.
 
-The same snapshot gives the same bytes in every process. Nothing is pickled, no name in a file leads to a path, and no
-tensor is built before the digest agrees. Reading takes memory in proportion to the size of the file.
+The same snapshot gives the same bytes in every process. Nothing is pickled. No name in a file is used as a path. No
+tensor is built before the digest is verified. Reading takes memory in proportion to the size of the file.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ __all__ = ["Snapshot", "decode", "encode", "refuse_foreign"]
 FORMAT = 1
 METADATA_KEY = "stream_bp"
 MAX_HEADER_BYTES = 100_000_000
-# Far deeper than any state needs, and far from where Python's own recursion ends.
+# Far deeper than any state needs, and far below Python's own recursion limit.
 MAX_DEPTH = 100
 FLOATS = ("float16", "float32", "float64")
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
@@ -58,7 +58,7 @@ DIGEST_PREFIX = rb"\"sha256\":\""
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """Everything a job needs in order to go on, at one boundary between two minibatches.
+    """Everything that a job needs to resume, at one minibatch boundary.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class Snapshot:
         Arrays of any shape by name: booleans, integers, or floats of 16, 32 or 64 bits.
     state
         The rest: dicts with string keys, lists, strings, numbers, booleans and None. No NaN, no infinity. A tuple
-        comes back as a list.
+        is read back as a list.
     """
 
     step: int
@@ -77,30 +77,30 @@ class Snapshot:
 
 
 class _MalformedError(Exception):
-    """What is wrong with the bytes at hand; the file's name is added where it is known."""
+    """A fault of the bytes. The caller adds the name of the file."""
 
 
 def encode(snapshot: Snapshot) -> bytes:
-    """Turn a snapshot into the bytes of a checkpoint file.
+    """Return the bytes of a checkpoint file.
 
     Parameters
     ----------
     snapshot
-        What to save. It is copied: the caller may go on learning.
+        The snapshot. It is copied, so the caller may continue to learn.
 
     Returns
     -------
     bytes
-        The file described at the top of this module.
+        The file that this module describes.
 
     Raises
     ------
     CheckpointError
-        If the snapshot holds something that would not come back as it was.
+        If a part of the snapshot could not be read back unchanged.
 
     Notes
     -----
-    Holds up to three copies of the tensors for a moment.
+    It holds up to three copies of the tensors for a moment.
 
     Examples
     --------
@@ -112,7 +112,7 @@ def encode(snapshot: Snapshot) -> bytes:
     tensors = {name: _portable(name, array) for name, array in snapshot.tensors.items()}
     body = _canonical_body(snapshot)
     try:
-        # One metadata entry: several would be written in another order by every process.
+        # One metadata entry only: the order of several would differ in every process.
         data = safetensors.numpy.save(tensors, metadata={METADATA_KEY: body})
     except (SafetensorError, UnicodeEncodeError) as error:
         raise CheckpointError(f"cannot encode the tensors of step {snapshot.step}: {error}") from error
@@ -122,31 +122,31 @@ def encode(snapshot: Snapshot) -> bytes:
             f"cannot encode step {snapshot.step}: its state takes {header_size:,} bytes as JSON, expected at most "
             f"{MAX_HEADER_BYTES:,}; keep large values in arrays, or bound the vocabularies"
         )
-    # The digest covers the header that holds it, so it is taken over zeros in its place.
+    # The header holds the digest and is covered by it, so zeros take its place in the computation.
     start = _digest_start(data, NO_DIGEST)
     digest = _digest_at(data, start)
     return b"".join([memoryview(data)[:start], digest.encode(), memoryview(data)[start + len(digest) :]])
 
 
 def decode(data: bytes, name: str | Path) -> Snapshot:
-    """Verify the bytes of a checkpoint file and turn them into a snapshot.
+    """Verify the bytes of a checkpoint file and return its snapshot.
 
     Parameters
     ----------
     data
         The whole file.
     name
-        What to call it in an error.
+        Its name for errors.
 
     Returns
     -------
     Snapshot
-        Its arrays are writable and belong to the caller; their order is the file's, not that of the dict once saved.
+        Its arrays are writable and belong to the caller. They are in the order of the file.
 
     Raises
     ------
     CheckpointError
-        If a single bit is not as it was written, or the file is foreign or of an unknown version.
+        If a bit has changed, or the file is foreign or of an unknown version.
     """
     try:
         body = _body(_header(data))
@@ -157,19 +157,19 @@ def decode(data: bytes, name: str | Path) -> Snapshot:
 
 
 def refuse_foreign(head: bytes, name: str | Path) -> None:
-    """Refuse a file that cannot be a checkpoint by its first bytes alone, before the rest of it is read.
+    """Refuse a file whose first bytes show that it is not a checkpoint.
 
     Parameters
     ----------
     head
-        At least its first 8 bytes, if it has as many.
+        At least its first 8 bytes; fewer if the file is shorter.
     name
-        What to call it in an error.
+        Its name for errors.
 
     Raises
     ------
     CheckpointError
-        If its header would be larger than any.
+        If the claimed size of the header is too large.
     """
     try:
         _header_size(head, MAX_HEADER_BYTES)
@@ -183,8 +183,8 @@ def _portable(name: str, array: NDArray[Any]) -> NDArray[Any]:
             f"cannot encode tensor {name!r} of dtype {array.dtype}; expected another name than '__metadata__', and one "
             f"of {', '.join(DTYPES)}"
         )
-    # safetensors copies memory from the first byte on, whatever the strides say. (np.ascontiguousarray would give an
-    # array of no dimensions one.)
+    # safetensors ignores strides and copies memory from the first byte on. (np.ascontiguousarray would add a dimension
+    # to a scalar.)
     return np.asarray(array, order="C")
 
 
@@ -201,13 +201,13 @@ def _canonical_body(snapshot: Snapshot) -> str:
 
 
 def _check_json(value: object, depth: int = 0) -> None:
-    """Refuse what JSON would change in silence (keys that are no strings) or could not be read back (depth)."""
+    """Refuse keys that are not strings, which JSON would convert silently, and deep nesting, which fails to load."""
     if depth > MAX_DEPTH:
         raise ValueError(f"nested deeper than {MAX_DEPTH}, or within itself")
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
-                raise TypeError(f"key {key!r} is no string")
+                raise TypeError(f"key {key!r} is not a string")
             _check_json(item, depth + 1)
     elif isinstance(value, list | tuple):
         for item in value:
@@ -225,7 +225,7 @@ def _header_size(data: bytes, most: int) -> int:
     size = int.from_bytes(data[:8], "little")
     if size > most:
         raise _MalformedError(
-            f"is damaged or no safetensors file: its header claims {size:,} bytes, expected at most {most:,}"
+            f"is damaged or not a safetensors file: its header claims {size:,} bytes, expected at most {most:,}"
         )
     return size
 
@@ -239,7 +239,7 @@ def _body(header: dict[str, Any]) -> dict[str, Any]:
     version = body.get("format")
     if type(version) is not int or version != FORMAT:
         raise _MalformedError(f"has format {version!r:.40}, but this release of stream-bp reads format {FORMAT} only")
-    # Their types are checked before the digest, so that nothing malformed needs to be foreseen after it.
+    # The types are checked before the digest, so the code after it need not expect malformed values.
     kinds = {key: type(value) for key, value in body.items()}
     if kinds != {"format": int, "sha256": str, "state": dict, "step": int} or body["step"] < 0:
         raise _MalformedError("is damaged: its metadata has other fields than format, sha256, state and step")
@@ -256,7 +256,7 @@ def _parse_object(text: bytes, part: str) -> dict[str, Any]:
     except RecursionError:
         raise _MalformedError(f"is damaged: its {part} is nested too deeply") from None
     except ValueError as error:
-        raise _MalformedError(f"is damaged or no safetensors file: its {part} is no valid JSON: {error}") from error
+        raise _MalformedError(f"is damaged or not a safetensors file: its {part} is not valid JSON: {error}") from error
     if not isinstance(value, dict):
         raise _MalformedError(f"is damaged: its {part} is a JSON {type(value).__name__}, expected an object")
     return value
@@ -265,7 +265,7 @@ def _parse_object(text: bytes, part: str) -> dict[str, Any]:
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        # Two readers could each believe another one of the two values.
+        # JSON readers differ in which of two equal keys they use, so a duplicate could hide a value.
         raise ValueError("a key occurs twice in one object")
     return value
 
@@ -294,5 +294,5 @@ def _tensors(data: bytes) -> dict[str, NDArray[Any]]:
     try:
         return safetensors.numpy.load(data)
     except (SafetensorError, KeyError, ValueError) as error:
-        # The digest agrees, so this was not written by `encode`. KeyError: a dtype that NumPy does not have.
-        raise _MalformedError(f"is no valid safetensors file: {' '.join(str(error).split())}") from error
+        # The digest is right, so `encode` did not write this file. KeyError: a dtype that NumPy does not have.
+        raise _MalformedError(f"is not a valid safetensors file: {' '.join(str(error).split())}") from error

@@ -1,6 +1,6 @@
-"""What the state of a checkpoint holds, checked before it is used, and the parts that are made of it.
+"""The schema of the state in a checkpoint, which is checked before use.
 
-A digest vouches for bits, not for sense: whatever a file claims ends as a model, as an evaluation, or as one line of a
+A digest proves that the bits are unchanged, not that they make sense. A wrong state ends in one line of a
 :class:`~stream_bp.errors.CheckpointError`.
 """
 
@@ -21,7 +21,7 @@ from stream_bp.persistence.snapshot import Snapshot
 __all__ = ["FROZEN", "fitting", "holds_job", "is_frozen", "saved_config", "saved_job"]
 
 FROZEN = "frozen"
-"""What the state of a model has beside the others', if its job predicts and does not learn."""
+"""The key that only the state of a frozen model has. Its job predicts and does not learn."""
 
 _Count = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -47,7 +47,7 @@ class _NumericsChange(_Strict):
 
 
 class _ModelState(_Strict):
-    """What the state of every checkpoint holds."""
+    """The keys of every checkpoint."""
 
     version: str
     config: dict[str, Any]
@@ -55,13 +55,13 @@ class _ModelState(_Strict):
 
 
 class _PortableState(_ModelState):
-    """What that of a model without a job holds."""
+    """The keys of a model without a job."""
 
     names: list[str | int | float | bool]
 
 
 class _JobState(_ModelState):
-    """What that of a job holds."""
+    """The keys of a job."""
 
     evaluation: dict[str, Any]
     stopping: dict[str, Any]
@@ -73,20 +73,20 @@ class _JobState(_ModelState):
     loss: Annotated[list[float], Field(min_length=2, max_length=2)]
     stop_reason: Literal["end_of_stream", "max_rows", "max_minibatches", "stop_loss", "stop_delta"] | None
     history: _Mark
-    quarantine: _Mark | None = None  # neither this nor the next five are in release 0.1.0
+    quarantine: _Mark | None = None  # release 0.1.0 has neither this nor the next five
     events: _Mark | None = None
     psi: _Mark | None = None
     changes: dict[str, Any] | None = None
     drift: dict[str, Any] | None = None
     predictions: _PartsMark | None = None
-    quality: dict[str, Any] | None = None  # not in release 0.1.0, whose jobs can be looked at, not resumed
+    quality: dict[str, Any] | None = None  # not in release 0.1.0, whose jobs can be inspected but not resumed
     numerics_changes: list[_NumericsChange]
     fingerprint: dict[str, Any]
     sources: list[str]
 
 
 def saved_config(snapshot: Snapshot) -> JobConfig:
-    """Return the settings that the model in a checkpoint was made with.
+    """Return the settings of the model in a checkpoint.
 
     Raises
     ------
@@ -102,17 +102,17 @@ def saved_config(snapshot: Snapshot) -> JobConfig:
         first = {"backend": "numpy", "hash_buckets": 0, "missing": "mean"}
         try:
             return JobConfig.of({**first, **with_current_names(snapshot.state["config"])})
-        except ConfigError as error:  # such as an optimiser that this process did not register
+        except ConfigError as error:  # such as an optimiser that is not registered in this process
             raise CheckpointError(f"the checkpoint's settings: {error}") from error
 
 
 def holds_job(snapshot: Snapshot) -> bool:
-    """Tell whether a checkpoint is that of a job, which can go on; else it holds a model alone."""
+    """Return whether a checkpoint is that of a job, which can resume. Otherwise it holds a model only."""
     return "names" not in snapshot.state
 
 
 def is_frozen(snapshot: Snapshot) -> bool:
-    """Tell whether a checkpoint is that of a job which predicts and does not learn."""
+    """Return whether a checkpoint is that of a job that predicts and does not learn."""
     with fitting():
         return FROZEN in snapshot.state["model"]
 
@@ -123,9 +123,9 @@ def saved_job(snapshot: Snapshot, *, learns: bool = True) -> JobConfig:
     Parameters
     ----------
     snapshot
-        What was loaded.
+        The content of the checkpoint.
     learns
-        Whether it is to be one that learns, or one that predicts.
+        Whether to expect a job that learns, or one that predicts.
 
     Raises
     ------
@@ -134,24 +134,24 @@ def saved_job(snapshot: Snapshot, *, learns: bool = True) -> JobConfig:
     """
     if not holds_job(snapshot):
         raise CheckpointError(
-            "the checkpoint holds a model without a job: it can predict, be scored, or be opened by an estimator, but "
-            "no job goes on from it"
+            "the checkpoint holds a model without a job, so no job can resume from it; use it with predict, evaluate "
+            "or an estimator"
         )
     if is_frozen(snapshot) == learns:
         found, expected = ("predicts", "learns") if learns else ("learns", "predicts")
         raise CheckpointError(
-            f"the checkpoint is of a job that {found}, and not of one that {expected}; go on with the command that "
-            "began it, or choose another run directory"
+            f"the checkpoint is of a job that {found}, expected one that {expected}; resume with the command that "
+            "started it, or choose another run directory"
         )
     return saved_config(snapshot)
 
 
 @contextmanager
-def fitting(what: str = "the checkpoint does not fit together") -> Iterator[None]:
-    """Turn whatever malformed content makes stumble into one error."""
+def fitting(what: str = "the checkpoint is inconsistent") -> Iterator[None]:
+    """Turn every error of malformed content into a CheckpointError."""
     try:
         yield
-    # These say already what is wrong, and where.
+    # These errors have a complete message already.
     except (CheckpointError, ConnectorError):
         raise
     except ValidationError as error:

@@ -1,3 +1,3 @@
-"""A page about one run or several, made from their run directories."""
+"""HTML reports of one or more runs, made from their run directories."""
 
 __all__: list[str] = []

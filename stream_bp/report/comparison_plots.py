@@ -1,4 +1,4 @@
-"""The figures of several runs, one over the other."""
+"""The figures that compare several runs."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ __all__ = ["compare"]
 
 
 def compare(records: Sequence[Record]) -> tuple[list[Plot], dict[str, Axis]]:
-    """Return figures in which runs lie over each other, and their axes: time counts from the start of each, in ms."""
+    """Return figures with a curve for each run, and their axes. Time counts from the start of each run, in ms."""
     metric, _ = HEADLINES[records[0].task]
     is_share = metric == "accuracy"
     axes: dict[str, Axis] = {}
@@ -29,31 +29,31 @@ def compare(records: Sequence[Record]) -> tuple[list[Plot], dict[str, Axis]]:
         axes |= {f"{name} {number}": Axis(own[name].rows, own[name].time - began) for name in ("history", "speed")}
     y = {"title": metric if is_share else "mean absolute error", "tickformat": ".0%" if is_share else None}
     losses = np.concatenate([record.history.numbers("loss") for record in records])
-    better = "higher" if is_share else "lower"
+    better = "Higher" if is_share else "Lower"
     plots = [
         _overlay(
             records,
-            ("lately", "Score, stretch by stretch", f"Over each stretch of the stream: {better} is better."),
+            ("lately", "Score by interval", f"Mean over the rows since the previous point. {better} is better."),
             lambda record: stretches(record, metric),
             y,
         ),
         _overlay(
             records,
-            ("overall", "Score, all rows so far", "Over all rows from the first on."),
+            ("overall", "Score over all rows", f"Mean from the first row on. {better} is better."),
             lambda record: record.history.numbers(metric),
             y,
         ),
         _overlay(
             records,
-            ("loss", "Loss", "What each network makes small; to be compared where losses are of one kind."),
+            ("loss", "Loss", "The value that each network minimises. Compare only losses of the same kind."),
             lambda record: record.history.numbers("loss"),
-            scale("mean loss of a row", losses),
+            scale("mean loss per row", losses),
         ),
         _overlay(
             records,
-            ("speed", "Throughput", "Rows learned in a second, between two samples."),
+            ("speed", "Throughput", "Rows learned per second, between two samples."),
             _speeds_of,
-            {"title": "rows a second", "rangemode": "tozero"},
+            {"title": "rows per second", "rangemode": "tozero"},
             axis="speed",
         ),
     ]

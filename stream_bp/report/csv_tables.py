@@ -1,4 +1,4 @@
-"""The CSV files of a run directory as tables, read while a job may be writing them."""
+"""Reads the CSV files of a run directory, also while a job writes them."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -13,9 +13,9 @@ from stream_bp.errors import DiskError
 __all__ = ["MOST", "Table", "read_table"]
 
 MOST = 2000
-"""Rows of a table that are kept: more than a screen has columns of dots."""
+"""Rows of a table to keep: more than a screen has columns of pixels."""
 
-_LONGEST = 1 << 27  # characters of a cell: a quarantine keeps whole records
+_LONGEST = 1 << 27  # characters of a cell; quarantine.csv holds whole records
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,11 @@ class Table:
     Attributes
     ----------
     columns
-        Names, in the order of the file; none where there is no file.
+        Names, in the order of the file; empty if there is no file.
     rows
-        Cells, as they are written.
+        The cells, as text.
     n_rows
-        How many rows there are in the file.
+        Number of rows in the file.
     """
 
     columns: tuple[str, ...]
@@ -41,33 +41,33 @@ class Table:
         return len(self.rows)
 
     def words(self, column: str) -> list[str]:
-        """Return the cells of a column; empty ones where there is no such column."""
+        """Return the cells of a column; empty cells if there is no such column."""
         if column not in self.columns:
             return [""] * len(self.rows)
         place = self.columns.index(column)
         return [row[place] for row in self.rows]
 
     def numbers(self, column: str) -> Floats:
-        """Return the numbers of a column, shape (n,), float64, not to be written to; NaN where there is none."""
+        """Return the numbers of a column, shape (n,), float64, read-only; NaN for cells that are not numbers."""
         if column not in self._numbers:
             self._numbers[column] = np.array([_number(cell) for cell in self.words(column)], np.float64)
         return self._numbers[column]
 
 
 def read_table(path: Path, *, most: int = MOST) -> Table:
-    """Read a table; what is not a whole row is passed over.
+    """Read a table. Incomplete rows are skipped.
 
     Parameters
     ----------
     path
-        The file; it need not exist.
+        The file. It need not exist.
     most
-        How many rows to keep at most, the last one always among them.
+        Maximum number of rows to keep. The last row is always kept.
 
     Returns
     -------
     Table
-        Of more rows, every second, fourth, eighth…
+        Of a longer file, every second, fourth, eighth… row.
 
     Raises
     ------
@@ -76,8 +76,8 @@ def read_table(path: Path, *, most: int = MOST) -> Table:
 
     Notes
     -----
-    A writer may be half through its last line, and a power cut may have left zeros: neither is an error. Memory does
-    not grow with the file.
+    An incomplete last line is not an error, since a job may be writing it. Zeros after a power cut are not an error
+    either. Memory does not grow with the file.
     """
     csv.field_size_limit(_LONGEST)
     try:
@@ -92,7 +92,7 @@ def read_table(path: Path, *, most: int = MOST) -> Table:
 
 
 def _whole(lines: Iterator[str]) -> Iterator[str]:
-    """Yield the lines that have an end."""
+    """Yield the complete lines."""
     return (line for line in lines if line.endswith("\n"))
 
 
@@ -102,7 +102,7 @@ def _rows(records: Iterator[list[str]], n_columns: int) -> Iterator[list[str]]:
             record = next(records)
         except StopIteration:
             return
-        except csv.Error:  # zeros, or a cell without end
+        except csv.Error:  # zeros, or an unclosed quote
             continue
         if len(record) == n_columns:
             yield record

@@ -1,4 +1,4 @@
-"""The figures of what a run met and made of it: classes, confusion or errors, drift, and what was amiss."""
+"""The figures about the data: classes, confusion or errors, drift, and problems of the rows."""
 
 from collections.abc import Iterator, Sequence
 
@@ -30,16 +30,16 @@ __all__ = ["draw_data", "drift_curves", "event_kinds", "event_marks"]
 
 _SHADE = [[0, "rgba(47,127,209,0.04)"], [1, "rgba(47,127,209,0.8)"]]
 
-_OTHER = "change of the source"
+_OTHER = "change of columns"
 _KIND_OF = {"error_drift": "error drift", "feature_drift": "feature drift", "feature_settled": "feature settled"}
 _EVENTS = {
     "feature drift": ("diamond", PURPLE),
     "feature settled": ("diamond-open", PURPLE),
     _OTHER: ("triangle-up", BROWN),
-    "error drift": ("star", RED),  # the last one lies on top
+    "error drift": ("star", RED),  # last, so that it is drawn on top
 }
-_APART = 3  # windows between two figures, from which on there were some below the bound
-_FAR = 2.0  # from where on a logarithm keeps the bounds apart
+_APART = 3  # windows; two records this far apart have unrecorded windows between them, below the bound
+_FAR = 2.0  # from this PSI on, the two bounds are too close on a linear axis
 _MOST_CLASSES = 20
 
 _MOST_FEATURES = 8
@@ -47,11 +47,11 @@ _MOST_FEATURES = 8
 _MOST_POINTS = 500
 _MOST_TARGETS = 4
 
-_WRITTEN = 12  # classes up to which a matrix has its shares written in it
+_WRITTEN = 12  # the cells of a matrix with more classes are too small for text
 
 
 def draw_data(record: Record) -> Iterator[Plot]:
-    """Yield the figures of what a run met and made of it."""
+    """Yield the figures about the data."""
     outcomes = record.saved.outcomes if record.saved is not None else ()
     for number, one in enumerate(outcomes[:_MOST_TARGETS]):
         of = f" of {one.name}" if len(outcomes) > 1 else ""
@@ -66,8 +66,8 @@ def draw_data(record: Record) -> Iterator[Plot]:
             "missing": "missing values",
             "bad_rows": "bad rows",
             "rows_without_target": "rows without a target",
-            "skipped": "rows skipped",
-            "clipped_values": "values cut off",
+            "skipped": "skipped rows",
+            "clipped_values": "clipped values",
         }.items(),
         (BLUE, RED, ORANGE, PURPLE, GREY),
         DASHES,
@@ -76,9 +76,9 @@ def draw_data(record: Record) -> Iterator[Plot]:
         counts = record.history.numbers(name)
         if np.nansum(counts) > 0:
             amiss.add(words, counts, ink, dash=dash)
-    sentence = "Counted from the first row on: a straight line is a steady share, a step is something that happened."
-    y = {"title": "so far", "rangemode": "tozero"}
-    yield amiss.plot("amiss", "What was amiss in the rows", sentence, "data", y, is_wide=True)
+    sentence = "Counts from the first row on. A straight line is a constant rate; a step is a sudden change."
+    y = {"title": "count", "rangemode": "tozero"}
+    yield amiss.plot("amiss", "Problems of the rows", sentence, "data", y, is_wide=True)
 
 
 def _classes(one: Outcomes, number: int, of: str) -> Iterator[Plot]:
@@ -94,7 +94,7 @@ def _classes(one: Outcomes, number: int, of: str) -> Iterator[Plot]:
         go.Bar(x=labels(names), y=values.astype(np.float32), name=name, marker=marker)
         for values, name, marker in zip(
             shares,
-            ("all rows", f"last {len(one.true):,}"),
+            ("all rows", "rolling"),
             ({"color": BLUE}, {"color": ORANGE, "pattern": {"shape": "/", "size": 5, "solidity": 0.35}}),
             strict=True,
         )
@@ -102,8 +102,11 @@ def _classes(one: Outcomes, number: int, of: str) -> Iterator[Plot]:
     y = {"title": "share of rows", "tickformat": ".0%", "rangemode": "tozero"}
     layout = go.Layout(template="none", yaxis=y, barmode="group", xaxis={"type": "category", "dtick": 1})
     rows = tuple((name, *(f"{100 * share[at]:.1f} %" for share in shares)) for at, name in enumerate(names))
-    sentence = "How often each class came: where the hatched bars differ from the others the classes have shifted."
-    header = ("class", "all rows", "lately")
+    sentence = (
+        f"The share of each class, in all rows and in the last {len(one.true):,} (rolling, hatched). Different bars "
+        "mean that the classes have shifted."
+    )
+    header = ("class", "all rows", "rolling")
     figure = go.Figure(bars, layout)
     yield Plot(
         f"balance-{number}", f"Class balance{of}", sentence, figure, "data", axis="own", header=header, rows=rows
@@ -143,10 +146,11 @@ def _confusion(one: Outcomes, number: int, of: str, order: tuple[list[str], Ints
         for at, name in enumerate(names)
     )
     sentence = (
-        "Of each true class, a line, which share was predicted as what: right is the diagonal, deeper blue is more."
-        + (f" The {_MOST_CLASSES} most frequent of {len(one.labels):,} classes are shown singly." if len(rest) else "")
+        "Each line is a true class, each column a predicted one. The diagonal is correct. Stronger blue is a larger "
+        "share."
+        + (f" Only the {_MOST_CLASSES} most frequent of {len(one.labels):,} classes are separate." if len(rest) else "")
     )
-    header = ("class", "rows", "predicted rightly", "mostly mistaken for")
+    header = ("class", "rows", "predicted correctly", "most often confused with")
     figure = go.Figure(heat, layout)
     return Plot(f"confusion-{number}", f"Confusion{of}", sentence, figure, "data", axis="own", header=header, rows=rows)
 
@@ -169,7 +173,7 @@ def _values(one: Outcomes, number: int, of: str) -> Iterator[Plot]:
         x=one.true.astype(np.float32),
         y=one.predicted.astype(np.float32),
         mode="markers",
-        name="a row",
+        name="row",
         marker={"color": BLUE, "size": 5, "opacity": 0.5},
     )
     line = {"color": ORANGE, "dash": "dash", "width": 1.5}
@@ -181,16 +185,16 @@ def _values(one: Outcomes, number: int, of: str) -> Iterator[Plot]:
         (name, show(float(value)))
         for name, value in zip(("5 %", "25 %", "half", "75 %", "95 %"), quantiles, strict=True)
     )
-    sentence = f"The last {len(error):,} rows: the nearer to the dashed line, the better; a slope of its own is a bias."
+    sentence = f"The last {len(error):,} rows. Close to the dashed line is good; another slope is a bias."
     figure = go.Figure([dots, ideal], layout)
-    header = ("of the errors, below", "error")
+    header = ("share of the errors below", "error")
     yield Plot(
         f"fit-{number}", f"Predicted against true{of}", sentence, figure, "data", axis="own", header=header, rows=rows
     )
     bars = go.Histogram(x=error.astype(np.float32), name="rows", marker={"color": BLUE}, nbinsx=40)
     y = {"title": "rows", "rangemode": "tozero"}
     layout = go.Layout(template="none", xaxis={"title": "predicted − true"}, yaxis=y, bargap=0.05)
-    sentence = "Of the same rows: centred on 0 is without bias, a long side tells of rows that are missed by far."
+    sentence = "The same rows. A centre at 0 means no bias; a long tail means rows with large errors."
     yield Plot(
         f"errors-{number}",
         f"Errors{of}",
@@ -204,11 +208,11 @@ def _values(one: Outcomes, number: int, of: str) -> Iterator[Plot]:
 
 
 def drift_curves(record: Record) -> dict[str, tuple[Floats, Floats]]:
-    """Return rows and population stability index of the features that moved most, by name, the furthest first.
+    """Return rows and population stability index of the features that drifted most, by name, the highest first.
 
     Notes
     -----
-    What is below SETTLED is not recorded: the curve has a gap there, a NaN behind the last row before it.
+    Values below SETTLED are not recorded. The curve has a gap there: a NaN after the last recorded value.
     """
     rows, psi = record.drift.numbers("row"), record.drift.numbers("psi")
     places: dict[str, list[int]] = {}
@@ -254,24 +258,24 @@ def _drift(record: Record) -> Iterator[Plot]:
     y = scale("population stability index", told, is_log=np.nanmax(told) > _FAR)
     figure = go.Figure([*traces, *event_marks(record)], go.Layout(template="none", yaxis=y, shapes=bounds))
     sentence = (
-        f"How far the features that moved most are from what they were: below {SETTLED} (dotted) is stable, from "
-        f"{DRIFTED} (dashed) on has drifted."
+        f"How much the distribution of the most drifted features has changed. Below {SETTLED} (dotted) is stable; from "
+        f"{DRIFTED} (dashed) on is drift."
     )
     yield Plot(
         "drift",
-        "Drift of the features",
+        "Feature drift",
         sentence,
         figure,
         "data",
         warnings=(f"Drifted at least once: {', '.join(drifted)}.",) if drifted else (),
-        header=("feature", "highest", "after row", "last", "after row"),
+        header=("feature", "highest PSI", "at row", "last PSI", "at row"),
         rows=tuple(rows),
         is_wide=True,
     )
 
 
 def event_kinds(record: Record) -> dict[str, Ints]:
-    """Return where events are, of too many some, by what their kind is called."""
+    """Return the indices of the events by the name of their kind. Of too many, some are returned."""
     events = record.events.words("event")
     found: dict[str, Ints] = {}
     for kind in _EVENTS:
@@ -281,7 +285,7 @@ def event_kinds(record: Record) -> dict[str, Ints]:
 
 
 def event_marks(record: Record) -> Iterator[go.Scatter]:
-    """Yield marks for the events of each kind, at the foot of a figure."""
+    """Yield marks for the events of each kind, at the bottom of a figure."""
     events, details = record.events.words("event"), record.event_details
     for kind, places in event_kinds(record).items():
         words = [": ".join(filter(None, (events[at].replace("_", " "), details[at]))) for at in places]

@@ -1,4 +1,4 @@
-"""Gradients that vanish or explode, found in the history of a run and told in plain words."""
+"""Finds vanishing and exploding gradients in the history of a run."""
 
 import math
 from dataclasses import dataclass
@@ -11,44 +11,43 @@ from stream_bp.report.run import Record
 __all__ = ["GROWTH", "UNEVEN", "Finding", "watch"]
 
 UNEVEN = 1000.0
-"""δ of the first layer over that of the last, or the other way round, from which on gradients vanish, or explode.
+"""The ratio of δ in the first and the last layer at which a gradient explodes; its inverse, at which it vanishes.
 
-Each layer passes δ on multiplied by its weights and by a slope. Three powers of ten leave float32 its digits, but a
-layer that gets a thousandth of the signal learns next to nothing at a learning rate that suits the others.
+Each layer multiplies δ by its weights and by a slope. float32 has enough digits for a factor of a thousand. But a layer
+with a thousandth of the signal hardly learns at a learning rate that suits the others.
 """
 
 GROWTH = 100.0
-"""A layer's gradient over its own (geometric) mean so far, from which on it explodes."""
+"""The ratio of a layer's gradient to its geometric mean so far at which it explodes."""
 
-_SETTLED = 5  # lines of the history before growth means something
+_SETTLED = 5  # history lines; the mean of fewer is too uncertain
 
 _VANISHING = (
-    "The gradient vanishes: of δ, by which each layer is corrected, less than a thousandth of what the last layer has "
-    "reaches the first, so its weights hardly move. Fewer layers, relu in place of sigmoid or tanh, or a larger "
-    "learning rate may help."
+    "The gradient vanishes: δ of the first layer is less than a thousandth of that of the last, so its weights hardly "
+    "change. Try fewer layers, relu instead of sigmoid or tanh, or a larger learning rate."
 )
 _EXPLODING = (
-    "The gradient explodes on its way back: δ of the first layer is more than a thousand times that of the last. A "
-    "smaller learning rate or --clip-norm may help."
+    "The gradient explodes: δ of the first layer is more than a thousand times that of the last. Try a smaller "
+    "learning rate or --clip-norm."
 )
 _GROWING = (
-    "The gradient of layer {layer} explodes: it is more than a hundred times what it was on the average before. Look "
-    "at the loss there; a smaller learning rate, --clip-norm, or --scale-features may help."
+    "The gradient of layer {layer} explodes: it is more than a hundred times its earlier mean. Check the loss there. "
+    "Try a smaller learning rate, --clip-norm or --scale-features."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A gradient that vanishes or explodes.
+    """A vanishing or exploding gradient.
 
     Attributes
     ----------
     figure
-        ``delta`` or ``gradient``: in which it shows.
+        The figure that shows it: ``delta`` or ``gradient``.
     rows
-        At which lines of the history, shape (n,).
+        The row counts of its history lines, shape (n,).
     text
-        What it is, since when, and what may help.
+        What it is, where it was found, and what to try.
     """
 
     figure: str
@@ -57,11 +56,11 @@ class Finding:
 
 
 def watch(record: Record) -> list[Finding]:
-    """Look for gradients that vanish or explode.
+    """Find vanishing and exploding gradients.
 
     Notes
     -----
-    A network of one layer can do neither on its way back. The thresholds are :data:`UNEVEN` and :data:`GROWTH`.
+    In a network of one layer δ cannot vanish. The thresholds are :data:`UNEVEN` and :data:`GROWTH`.
     """
     history, rows = record.history, record.history.numbers("rows")
     deltas = [name for name in history.columns if name.startswith("delta_rms_")]
@@ -82,7 +81,7 @@ def watch(record: Record) -> list[Finding]:
 
 
 def _is_grown(sizes: Floats) -> Mask:
-    """Tell where a size is more than GROWTH times the geometric mean of those before."""
+    """Return where a size is more than GROWTH times the geometric mean of the sizes before."""
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.nan_to_num(np.log(sizes), nan=0.0, neginf=0.0, posinf=700.0)
         before = np.cumsum(logs) - logs
@@ -94,5 +93,5 @@ def _is_grown(sizes: Floats) -> Mask:
 def _told_where(rows: Floats, where: Mask) -> str:
     found = rows[where]
     if where[-1]:
-        return f"It does so at the newest line, and first did after {found[0]:,.0f} rows."
-    return f"It did so between {found[0]:,.0f} and {found[-1]:,.0f} rows, and no longer does."
+        return f"First seen at row {found[0]:,.0f}; still so at the newest line."
+    return f"Seen from row {found[0]:,.0f} to row {found[-1]:,.0f}; no longer so at the newest line."

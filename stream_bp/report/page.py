@@ -1,8 +1,8 @@
-"""The page of a report: one HTML file that needs nothing beside it. The one module that knows Jinja.
+"""The page of a report: one HTML file without dependencies. Only this module uses Jinja.
 
-Whatever comes from data is escaped: by Jinja in the text, as JSON that cannot close its element for the figures, and by
-:mod:`stream_bp.report.plotting` for plotly, which reads tags. Should something slip through, the page's policy runs no
-script but the two that it was made with, and asks no network.
+All text from data is escaped: by Jinja in the page, as JSON that cannot close its element in the figures, and by
+:mod:`stream_bp.report.plotting` for plotly, which interprets tags. As a second defence, the policy of the page allows
+only its two scripts, and no network.
 """
 
 import base64
@@ -34,9 +34,9 @@ from stream_bp.report.verdict import verdict
 __all__ = ["MARK", "as_json", "document", "policy", "refuse_foreign", "save", "tell"]
 
 MARK = b'<meta name="generator" content="stream-bp report">'
-"""What the first bytes of every page hold: by it a file is known as one that may be replaced."""
+"""A text in the first bytes of every page. Only a file with this text is overwritten."""
 
-_BADGES = {"ahead": "▲ ahead", "even": "● no better", "behind": "▼ behind", "early": "… too early"}
+_BADGES = {"ahead": "▲ better", "even": "● no better", "behind": "▼ worse", "early": "… too early"}
 _GROUPS = {
     "score": "Does it learn?",
     "learning": "How it learns",
@@ -46,21 +46,21 @@ _GROUPS = {
 
 
 def tell(records: Sequence[Record], *, tag: str = "", again_s: float = 0.0) -> dict[str, Any]:
-    """Return all that a page tells.
+    """Return the content of a page.
 
     Parameters
     ----------
     records
-        One run, or several to be compared.
+        One run, or several to compare.
     tag
-        What this state of the runs is called.
+        A name for this state of the runs.
     again_s
-        After how many seconds to ask for a newer one; 0 for never.
+        Seconds between two refreshes of the page; 0 for none.
 
     Returns
     -------
     dict
-        What the templates fill in, and ``content``: the JSON of the figures, which is all that a page fetches anew.
+        The values for the templates, and ``content``: the JSON of the figures, which a page fetches at a refresh.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def tell(records: Sequence[Record], *, tag: str = "", again_s: float = 0.0) -> d
 
 
 def document(told: dict[str, Any]) -> bytes:
-    """Return the page, in UTF-8, that tells what :func:`tell` returned."""
+    """Return the page in UTF-8, from the result of :func:`tell`."""
     template = _environment().get_template("report.html")
     is_live = told["content"]["again_s"] > 0
     return template.render(
@@ -116,13 +116,14 @@ def document(told: dict[str, Any]) -> bytes:
         plotly=_plotly(),
         script=_file("report.js"),
         style=_file("report.css"),
-    ).encode("utf-8", "backslashreplace")  # names of files may be of any bytes
+    ).encode("utf-8", "backslashreplace")  # a file name may have any bytes
 
 
 def policy(*, is_live: bool) -> str:
-    """Return what a page may do: run its two scripts; and ask who serves it, where somebody does."""
+    """Return the content policy: the page may run its two scripts, and may fetch from its own server, if it has one."""
     connecting = "'self'" if is_live else "'none'"
     hashes = " ".join(f"'sha256-{_digest(script)}'" for script in (_plotly(), _file("report.js")))
+    # Inline styles cannot be forbidden, since plotly sets them.
     return (
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; font-src data:; "
         f"connect-src {connecting}; base-uri 'none'; form-action 'none'"
@@ -130,18 +131,18 @@ def policy(*, is_live: bool) -> str:
 
 
 def refuse_foreign(path: Path) -> None:
-    """Refuse to write over what is no report of ours.
+    """Refuse to overwrite a file that is not a report.
 
     Raises
     ------
     ConfigError
-        If the file is there, is not empty, and is something else; or if it is no file.
+        If the path is not a file, or the file is neither empty nor a report.
     DiskError
         If it cannot be read.
     """
     try:
         if path.exists() and not path.is_file():
-            raise ConfigError(f"{path} is not a file; name another one with --output")
+            raise ConfigError(f"{path} is not a file; name another file with --output")
         with path.open("rb") as file:
             head = file.read(1024)
     except FileNotFoundError:
@@ -149,28 +150,29 @@ def refuse_foreign(path: Path) -> None:
     except OSError as error:
         raise DiskError(f"cannot read {path}: {error.strerror}") from error
     if head and MARK not in head:
-        raise ConfigError(f"{path} is not a report, and is not written over; name another file with --output")
+        raise ConfigError(f"{path} is not a report, so it is not overwritten; name another file with --output")
 
 
 def save(path: Path, content: bytes) -> None:
-    """Write a page in one step: nobody sees half of it.
+    """Write a page in one step, so that a reader never sees half of it.
 
     Parameters
     ----------
     path
-        The file; a report in its place is replaced.
+        The file. An existing report is replaced.
     content
         The page.
 
     Raises
     ------
     ConfigError
-        As :func:`refuse_foreign`.
+        As in :func:`refuse_foreign`.
     DiskError
-        If it cannot be written; what was there before is left.
+        If it cannot be written. An existing report is then unchanged.
     """
     refuse_foreign(path)
-    place = path.resolve()  # what a link leads to, not the link
+    place = path.resolve()  # the target of a link, not the link
+    # In the same folder, since a file can be replaced in one step only within one file system.
     temporary = place.with_name(f".{place.name}.tmp-{os.getpid()}")
     try:
         try:
@@ -184,7 +186,7 @@ def save(path: Path, content: bytes) -> None:
 
 
 def as_json(told: dict[str, Any]) -> bytes:
-    """Return the JSON that a page fetches anew."""
+    """Return the JSON that a page fetches at a refresh."""
     return str(htmlsafe_json_dumps(told["content"])).encode("utf-8", "backslashreplace")
 
 
@@ -209,7 +211,7 @@ def _of_several(records: Sequence[Record]) -> dict[str, Any]:
     tasks = {record.task: record.name for record in records}
     if len(tasks) > 1:
         told = " and ".join(f"{name} is a {task}" for task, name in tasks.items())
-        raise ConfigError(f"{told}: they have no score in common; report each by itself")
+        raise ConfigError(f"{told}: they have no score in common; create one report for each")
     plots, axes = compare(records)
     found = [(record.name, verdict(record)) for record in records]
     return {
@@ -234,12 +236,12 @@ def _json_plot(plot: Plot) -> dict[str, Any]:
 
 
 def _unit(axes: Mapping[str, Axis]) -> tuple[str, int]:
-    """Return the unit in which a person counts the time since the start of a run, and how many ms it has."""
+    """Return a suitable unit for the time since the start of a run, and its length in ms."""
     longest = max((float(np.nanmax(axis.time)) for axis in axes.values() if not np.isnan(axis.time).all()), default=0.0)
     for name, length in (("days", 86_400_000), ("hours", 3_600_000), ("minutes", 60_000)):
         if longest >= 3 * length:
-            return f"{name} since the start of each", length
-    return "seconds since the start of each", 1000
+            return f"{name} since the start of each run", length
+    return "seconds since the start of each run", 1000
 
 
 def _numbers(values: Floats, n_digits: int) -> list[float | None]:

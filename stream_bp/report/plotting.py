@@ -1,7 +1,7 @@
-"""What the figures of a report are made of: curves, marks, colours, and words that plotly leaves alone.
+"""The parts of figures: curves, marks, colours, and text that plotly does not interpret.
 
-A curve over the stream has no x of its own: the page gives it the rows or the moments of the axis that it names, so
-that both are there once, and one switch turns all figures.
+A curve over the stream has no x values. It names an axis, and the page fills in the rows or the times of that axis. So
+the page holds both only once, and one switch changes all figures.
 """
 
 import html
@@ -39,7 +39,7 @@ __all__ = [
     "scale",
 ]
 
-# Each has at least three times the contrast of both grounds, the light one and the dark one.
+# Each has a contrast of at least 3 to both backgrounds, the light one and the dark one.
 BLUE, ORANGE, GREEN, PURPLE, RED, TEAL, BROWN, GREY = INKS = (
     "#2f7fd1",
     "#c4690f",
@@ -53,22 +53,22 @@ BLUE, ORANGE, GREEN, PURPLE, RED, TEAL, BROWN, GREY = INKS = (
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
-_FEW_POWERS = 300  # from the least of some values to the largest
+_FEW_POWERS = 300  # ratio of the largest value to the least
 _LONGEST_LABEL = 14
 
-TELLING = 9  # rows in the table beside a figure
+TELLING = 9  # rows in the table of a figure
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """Where points lie along the stream.
+    """The places of points along the stream.
 
     Attributes
     ----------
     rows
-        After how many rows, shape (n,).
+        Row counts, shape (n,).
     time
-        When, in ms since 1970 (of runs that are compared, since the start of each), shape (n,); NaN where nobody knows.
+        Times in ms since 1970, shape (n,); NaN where unknown. In a comparison: since the start of each run.
     """
 
     rows: Floats
@@ -77,24 +77,24 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A figure and what is said of it.
+    """A figure and its texts.
 
     Attributes
     ----------
     id, title, sentence
-        What it is called, and what one sees.
+        Its identifier, its title, and a sentence that explains it.
     figure
-        As plotly writes it in JSON, but that curves over the stream have the name of an axis in place of their x.
+        The JSON of plotly. Curves over the stream have the name of an axis instead of x values.
     group
-        The part of the page that it belongs to.
+        Its section of the page.
     axis
-        ``both`` if it is over the stream, by rows or by time; ``time``, or ``own``.
+        ``both`` for a figure over the stream, by rows or by time; otherwise ``time`` or ``own``.
     warnings
-        What is amiss.
+        Problems that it shows.
     header, rows
-        A few of its figures as a table, for whoever does not see it.
+        Some of its values as a table, for readers who cannot see it.
     is_wide
-        Whether it takes the whole width.
+        Whether it has the full width.
     """
 
     id: str
@@ -111,7 +111,7 @@ class Plot:
 
 @dataclass(slots=True)
 class Curves:
-    """Curves over one axis, from which a figure and its table are made."""
+    """Curves over one axis, which make a figure and its table."""
 
     axis: str
     x: Floats
@@ -120,7 +120,7 @@ class Curves:
     traces: list[go.Scatter] = field(default_factory=list)
 
     def add(self, name: str, values: Floats, ink: str, *, dash: str = "solid", width: float = 2.0, **more: Any) -> None:
-        """Add a curve; one without a number is left out."""
+        """Add a curve. A curve without numbers is left out."""
         if np.isnan(values).all():
             return
         self.names.append(name)
@@ -133,7 +133,7 @@ class Curves:
         )
 
     def table(self) -> tuple[tuple[str, ...], ...]:
-        """Return some of the points, evenly spaced, the last one among them."""
+        """Return some evenly spaced points, with the last one."""
         n = len(self.x)
         places = sorted({round(place) for place in np.linspace(0, n - 1, min(n, TELLING))}) if n else []
         return tuple((f"{self.x[at]:,.0f}", *(show(_or_none(values[at])) for values in self.values)) for at in places)
@@ -152,7 +152,7 @@ def library() -> str:
 
 
 def marks(axis: str, words: Sequence[str], name: str, symbol: str, ink: str) -> go.Scatter:
-    """Return marks at the foot of a figure, at the places of an axis, each of which says something."""
+    """Return marks with a text, at the bottom of a figure, at the places of an axis."""
     return go.Scatter(
         y=np.full(len(words), 0.03, np.float32),
         yaxis="y2",
@@ -166,7 +166,7 @@ def marks(axis: str, words: Sequence[str], name: str, symbol: str, ink: str) -> 
 
 
 def scale(title: str, values: Floats, *, is_log: bool = False) -> dict[str, Any]:
-    """Return an axis for values: logarithmic if that is asked for, or where they span more than two powers of ten."""
+    """Return an axis for values. It is logarithmic on request, or if they span more than two powers of ten."""
     found = values[values > 0]
     span = found.max() / found.min() if len(found) else 1.0
     is_positive = len(found) == len(values[~np.isnan(values)])
@@ -175,14 +175,14 @@ def scale(title: str, values: Floats, *, is_log: bool = False) -> dict[str, Any]
     axis = {"title": title, "type": "log", "exponentformat": "power"}
     if span > _FEW_POWERS or not len(found):
         return axis
-    # Plotly would write 2 and 5 between its powers.
+    # Plotly would label the ticks between powers only as 2 and 5.
     powers = range(math.floor(math.log10(found.min())) - 1, math.ceil(math.log10(found.max())) + 1)
     ticks = [float(f"{digit}e{power}") for power in powers for digit in (1, 2, 5)]
     return {**axis, "tickmode": "array", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
 
 
 def labels(names: Sequence[str]) -> list[str]:
-    """Return names for the ticks of an axis: plain, short, and each another one."""
+    """Return names for the ticks of an axis: escaped, short and unique."""
     told: list[str] = []
     for number, name in enumerate(names):
         label = plain(name if len(name) <= _LONGEST_LABEL else f"{name[: _LONGEST_LABEL - 1]}…") or "(empty)"
@@ -191,7 +191,7 @@ def labels(names: Sequence[str]) -> list[str]:
 
 
 def plain(text: str) -> str:
-    """Return a text that plotly shows as it is: it would take tags, entities and dollars for its own."""
+    """Escape a text for plotly, which interprets tags, entities and dollar signs."""
     return html.escape(text, quote=False).replace("$", "&#36;").replace("%{", "%&#123;")
 
 

@@ -1,6 +1,6 @@
-"""What a run directory records of its job: its tables and its newest checkpoint, read while the job may be writing.
+"""Reads the tables and the newest checkpoint of a run directory, also while the job runs.
 
-Nothing is locked, and nothing is written.
+It locks nothing and writes nothing.
 """
 
 import time
@@ -26,26 +26,26 @@ from stream_bp.report.csv_tables import Table, read_table
 
 __all__ = ["Clock", "Outcomes", "Record", "Saved", "named", "read_record"]
 
-_TRIES = 3  # a checkpoint may be rotated away between the look at the folder and the look into the file
-_TIMELINE = 1 << 17  # lines that are kept: of two years
+_TRIES = 3  # the job may remove a checkpoint between the listing of the folder and the read
+_TIMELINE = 1 << 17  # lines to keep: about two years
 
 
 class Clock:
-    """When how many rows had been learned.
+    """The times at which rows were learned.
 
     Parameters
     ----------
     timeline
-        A job's.
+        The timeline of a job.
 
     Attributes
     ----------
     moments
-        The times of its lines, in ms since 1970, shape (n,); NaN for what is none.
+        The times of its lines, in ms since 1970, shape (n,); NaN for invalid times.
 
     Notes
     -----
-    A process that was killed had learned rows that the next one learned again: what counts is the last time.
+    After a kill, the next process learns some rows again. The last time counts.
     """
 
     def __init__(self, timeline: Table) -> None:
@@ -65,7 +65,7 @@ class Clock:
         self._rows, self._moments = np.array(path or [(np.nan, np.nan)]).T
 
     def at(self, rows: Sequence[float] | Floats) -> Floats:
-        """Return the moment at which so many rows had been learned, in ms since 1970; NaN where nobody knows."""
+        """Return the times at which these row counts were reached, in ms since 1970; NaN where unknown."""
         if np.isnan(self._rows[0]):
             return np.full(len(rows), np.nan)
         moments: Floats = np.interp(rows, self._rows, self._moments, left=np.nan)
@@ -74,20 +74,20 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """What was predicted for one target, and what was true.
+    """The predictions and true values of one target.
 
     Attributes
     ----------
     name
         The target.
     labels
-        Its classes, by code; none of a regression.
+        Its classes, by code; empty for a regression.
     confusion
-        Rows by true class and predicted one, shape (n_classes, n_classes); (0, 0) of a regression.
+        Rows by true and predicted class, shape (n_classes, n_classes); (0, 0) for a regression.
     support
-        Rows of each class, those without a prediction included, shape (n_classes,).
+        Rows of each class, also those without a prediction, shape (n_classes,).
     true, predicted
-        Of the last scored rows, oldest first, shape (n,): codes, predicted -1 where nothing was; or values.
+        The last scored rows, oldest first, shape (n,): codes, or values. A missing prediction has the code -1.
     """
 
     name: str
@@ -105,13 +105,13 @@ class Saved:
     Attributes
     ----------
     content
-        As :func:`~stream_bp.inference.inspect` tells it.
+        The result of :func:`~stream_bp.inference.inspect`.
     recent_baselines
-        Metrics of the baselines over the last rows.
+        Rolling metrics of the baselines.
     window
-        How many rows these are.
+        Number of rows of the rolling window.
     outcomes
-        By target.
+        The outcomes of each target.
     n_bytes
         Size of the file.
     """
@@ -125,22 +125,22 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a run directory records.
+    """The content of a run directory.
 
     Attributes
     ----------
     name
-        What the run is called.
+        The name of the run.
     path
         The run directory.
     history, timeline, events, drift, quarantine
-        The tables; empty where there is none.
+        The tables; empty if there is no file.
     saved
-        The newest checkpoint; ``None`` of a model that cannot be resumed, or where there is none yet.
+        The newest checkpoint; ``None`` if there is none yet, or the model cannot be resumed.
     trouble
-        Why there is no checkpoint though there should be.
+        Why the checkpoints cannot be read; else empty.
     read_at
-        When it was read, in ms since 1970.
+        The time of reading, in ms since 1970.
     """
 
     name: str
@@ -160,7 +160,7 @@ class Record:
 
     @property
     def event_details(self) -> list[str]:
-        """What each event says of its subject; release 0.2.0 wrote it as one column."""
+        """The details of each event. Release 0.2.0 has them in one column."""
         if "detail" in self.events.columns:
             return self.events.words("detail")
         changes = zip(*map(self.events.words, ("subject", "before", "after")), strict=True)
@@ -175,7 +175,7 @@ class Record:
 
 
 def named(run_dirs: Sequence[str]) -> dict[str, Path]:
-    """Return run directories by what to call them: as few of the last parts of their paths as tell them apart.
+    """Return run directories by unique names, made of as few last parts of their paths as possible.
 
     Examples
     --------
@@ -192,19 +192,19 @@ def named(run_dirs: Sequence[str]) -> dict[str, Path]:
 
 
 def read_record(run_dir: str | Path, name: str = "") -> Record:
-    """Read what a run directory records.
+    """Read a run directory.
 
     Parameters
     ----------
     run_dir
         The directory.
     name
-        What to call the run; as the directory is called, if it is not given.
+        The name of the run; by default, that of the directory.
 
     Raises
     ------
     ConfigError
-        If it is no run directory.
+        If it is not a run directory.
     DiskError
         If a table cannot be read.
     """
@@ -231,7 +231,7 @@ def read_record(run_dir: str | Path, name: str = "") -> Record:
 
 
 def _with_current_columns(table: Table) -> Table:
-    """Return a history of any release with the present names of its columns."""
+    """Return a history of any release with the present column names."""
     return replace(table, columns=tuple(map(current_column, table.columns)))
 
 
@@ -265,6 +265,7 @@ def _of_classes(name: str, labels: tuple[str, ...], arrays: dict[str, Any]) -> O
     n_rows, codes = int(confusion.sum()), [classification.TRUE, classification.PREDICTED]
     true, predicted = _recent(arrays["ring"], n_rows)[codes]
     labels = (*labels, *(f"class {code}" for code in range(len(labels), len(confusion))))
+    # The first column counts the rows without a prediction.
     return Outcomes(name, labels, confusion[:, 1:].astype(float), confusion.sum(axis=1).astype(float), true, predicted)
 
 
@@ -276,12 +277,13 @@ def _of_values(name: str, labels: tuple[str, ...], arrays: dict[str, Any]) -> Ou
 
 def _recent(ring: Floats, n_rows: int) -> Floats:
     """Return the rows in a ring, (n_fields, window), oldest first."""
+    # Row n is at n modulo the window, since new rows overwrite the oldest.
     window = ring.shape[1]
     return ring[:, np.arange(max(n_rows - window, 0), n_rows) % window]
 
 
 def _passed(path: Sequence[tuple[float, float]], n_rows: float) -> float:
-    """Return when a process had learned so many rows; beyond its last line, at the pace of the two before that."""
+    """Return when a process reached a row count. After its last line, the pace of its last two lines is assumed."""
     behind = min(max(bisect_left(path, (n_rows, -np.inf)), 1), len(path) - 1)
     (first, began), (last, ended) = path[behind - 1], path[behind]
     if len(path) < 2 or first == last:

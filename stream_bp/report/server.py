@@ -1,7 +1,7 @@
-"""A report that is served on loopback, and updated while the job runs.
+"""Serves a report on loopback, and updates it while the job runs.
 
-Only this machine can connect, and a request must use a loopback name: a page from elsewhere, whose name was bound to
-127.0.0.1, is refused.
+Only this machine can connect, and a request must use a loopback name. So a foreign web page whose host name points to
+127.0.0.1 is refused.
 """
 
 import signal
@@ -19,30 +19,30 @@ from stream_bp.report.run import read_record
 __all__ = ["Live"]
 
 _HOST = "127.0.0.1"
-_AGAIN_S = 2.0  # between two looks at the files of a job
-_PATIENCE = 10  # the pause after a look, in times that it took
-_STALE_S = 30.0  # after which a page is made again although no file changed: a process may have stopped
+_AGAIN_S = 2.0  # between two reads of a job's files
+_PATIENCE = 10  # the pause after a read, as a multiple of its duration: a report takes at most a tenth of a core
+_STALE_S = 30.0  # then a page is made again although no file changed, since a silent process may have been killed
 
 
 class Live(Server):
-    """Serves a page of some runs until the context ends.
+    """Serves the page of some runs until the context ends.
 
     Parameters
     ----------
     run_dirs
         The run directories, by the name of each run.
     port
-        Where to listen; 0 for any free port.
+        The port to listen on; 0 for any free port.
 
     Attributes
     ----------
     url
-        Where the page is.
+        The address of the page.
 
     Raises
     ------
     ConfigError
-        If a folder is not a run directory, or nothing can be served there.
+        If a folder is not a run directory, or the port cannot be used.
     """
 
     def __init__(self, run_dirs: dict[str, Path], port: int = 0) -> None:
@@ -64,6 +64,7 @@ class Live(Server):
 
     def wait(self, ready: Callable[[], None]) -> None:
         """Call `ready` and wait for SIGINT."""
+        # A shell starts background processes with SIGINT ignored. That must stay so.
         previous = signal.getsignal(signal.SIGINT)
         if previous is not signal.SIG_IGN:
             signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -82,8 +83,9 @@ class Live(Server):
         Raises
         ------
         StreamBPError
-            If a run directory is gone, or cannot be read.
+            If a run directory is missing or cannot be read.
         """
+        # Each request has its own thread. Only one of them makes the page, the others wait for it.
         with self._lock:
             now = time.monotonic()
             if self._told and now - self._looked < _PATIENCE * self._took_s:
@@ -100,7 +102,7 @@ class Live(Server):
         return Answer(page.document(self.look()), headers={"Content-Type": "text/html; charset=utf-8"})
 
     def _news(self, request: Request) -> Answer:
-        """Answer with the content, or with 204 if it has not changed since the page that asks was made."""
+        """Answer with the content, or with 204 if the page has it already."""
         told = self.look()
         if parse_qs(request.query).get("tag") == [told["content"]["tag"]]:
             return Answer(b"", 204)
@@ -115,7 +117,8 @@ def _state(paths: Iterable[Path]) -> str:
         for file in files:
             try:
                 stat = file.stat()
-            except OSError:  # rotated away
+            except OSError:  # a checkpoint that was rotated away
                 continue
             stats.append((file.name, stat.st_size, stat.st_mtime_ns))
+    # Hashes of text differ from process to process, but a tag is compared only within one.
     return f"{hash(tuple(stats)) & (2**64 - 1):016x}"

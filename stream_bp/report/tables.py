@@ -1,4 +1,4 @@
-"""What is told of a run in key figures and tables."""
+"""The key figures and tables of a run."""
 
 import math
 from collections import Counter
@@ -30,7 +30,7 @@ _ENDINGS = {
 
 _MOST_LINES = 200
 
-_SILENT_S = 30.0  # beyond the spacing of samples, before a process is taken for dead
+_SILENT_S = 30.0  # a sample that is later than this means that the process was killed or sleeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ class Grid:
     Attributes
     ----------
     id, title, caption
-        What it is called, and one sentence on what it shows.
+        Its identifier, its title, and a sentence that explains it.
     header, rows
-        Its cells; the first of a row names it.
+        Its cells. The first cell of a row is its name.
     """
 
     id: str
@@ -53,57 +53,58 @@ class Grid:
 
 
 def facts(record: Record) -> list[tuple[str, str]]:
-    """Return key figures of a run, each with its name, in the order of their weight."""
+    """Return the key figures of a run with their names, the most important first."""
     timeline = record.timeline
     found = [("state", _state(record))]
     found.append(("rows", f"{rows_learned(record):,}"))
     moments, rows = record.clock.moments, timeline.numbers("rows")
     busy_s, n_learned = _busy(record)
     if busy_s > 0:
-        found.append(("rows a second", f"{n_learned / busy_s:,.0f}"))
-        found.append(("time at work", show_duration(busy_s) if busy_s >= 1 else f"{busy_s:.1f} s"))
+        found.append(("rows per second", f"{n_learned / busy_s:,.0f}"))
+        found.append(("run time", show_duration(busy_s) if busy_s >= 1 else f"{busy_s:.1f} s"))
     starts = timeline.words("event").count("start")
     if starts > 1:
         found.append(("processes", f"{starts:,}"))
     if len(rows):
         began = moments[~np.isnan(moments)]
-        found += [("begun", told_moment(began[0]))] if len(began) else []
+        found += [("started", told_moment(began[0]))] if len(began) else []
         memory = last(timeline.numbers("rss_bytes"))
         found += [("memory", show_bytes(memory))] if memory is not None else []
         lag = last(timeline.numbers("lag_bytes"))
-        found += [("unread", show_bytes(lag))] if lag else []
+        found += [("lag", show_bytes(lag))] if lag else []
     if record.saved is not None:
         content = record.saved.content
         n_weights = sum(math.prod(layer["shape"]) for layer in content["layers"])
         found.append(("weights", f"{n_weights:,}"))
         found.append(("checkpoint", show_bytes(record.saved.n_bytes)))
-        found.append(("written by", f"stream-bp {content['written_by']}"))
+        found.append(("version", f"stream-bp {content['written_by']}"))
     return found
 
 
 def _state(record: Record) -> str:
-    """Say whether the job runs, and if not, why it stopped."""
+    """Return whether the job runs, and if not, why it stopped."""
     events, moments = record.timeline.words("event"), record.clock.moments
     if not events or np.isnan(moments[-1]):
         reason = record.saved.content["stop_reason"] if record.saved is not None else None
-        return _ending(reason) if reason else "not known: there is no timeline"
+        return _ending(reason) if reason else "unknown: there is no timeline"
     if events[-1] == "end":
         return _ending(record.timeline.words("detail")[-1])
     quiet_s = (record.read_at - moments[-1]) / 1000
     if quiet_s < -_SILENT_S:
-        return f"last heard of at {told_moment(moments[-1])}, which is to come: clocks differ"
+        return f"last sample at {told_moment(moments[-1])}, which is in the future: clocks differ"
+    # Samples become rarer as a job gets older, so the limit depends on its age.
     if quiet_s > spacing((moments[-1] - moments[0]) / 1000) + _SILENT_S:
-        return f"silent since {told_moment(moments[-1])}: killed, or its clock stands"
+        return f"silent since {told_moment(moments[-1])}: killed, or its machine sleeps"
     return "running"
 
 
 def _ending(reason: str) -> str:
-    """Say why a process stopped: a rule's name in words, a signal's, or an error as it is."""
+    """Return why a process stopped: a stop rule in words, a signal, or the error."""
     return _ENDINGS.get(reason, f"stopped by {reason}" if reason.startswith("SIG") else reason)
 
 
 def _busy(record: Record) -> tuple[float, float]:
-    """Return the seconds in which processes were at work, and the rows that they learned."""
+    """Return the run time of all processes in seconds, and the rows that they learned."""
     moments, rows = record.clock.moments, record.timeline.numbers("rows")
     is_start = np.array([event == "start" for event in record.timeline.words("event")], bool)
     if len(moments) < 2:
@@ -113,12 +114,12 @@ def _busy(record: Record) -> tuple[float, float]:
 
 
 def told_moment(ms: float) -> str:
-    """Write a moment for people, in UTC."""
+    """Format a time, in UTC."""
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def grids(record: Record) -> list[Grid]:
-    """Return the tables of a run, those without rows left out."""
+    """Return the tables of a run that have rows."""
     made = [_score_grid(record), _target_grid(record), _process_grid(record), _event_grid(record), _bad_grid(record)]
     if record.saved is not None:
         content = record.saved.content
@@ -130,17 +131,14 @@ def _score_grid(record: Record) -> Grid:
     scores = scores_of(record)
     if scores is None:
         return Grid("scores", "", "", (), ())
-    names = {"all rows": scores.metrics, f"last {scores.window:,}": scores.recent}
-    names |= {BASELINES[name].capitalize(): metrics for name, metrics in scores.baselines.items()}
-    names |= {
-        f"{BASELINES[name].capitalize()}, last {scores.window:,}": metrics
-        for name, metrics in scores.recent_baselines.items()
-    }
+    names = {"all rows": scores.metrics, "rolling": scores.recent}
+    names |= {BASELINES[name]: metrics for name, metrics in scores.baselines.items()}
+    names |= {f"{BASELINES[name]}, rolling": metrics for name, metrics in scores.recent_baselines.items()}
     rows = [
         (metric.replace("_", " "), *(show(metrics[metric]) if metric in metrics else "" for metrics in names.values()))
         for metric in scores.metrics
     ]
-    caption = f"Every row is scored before it is learned: {scores.rows:,} rows so far."
+    caption = f"{scores.rows:,} rows, each scored before it was learned. Rolling: the last {scores.window:,} rows."
     return Grid("scores", "Scores", caption, ("metric", *names), tuple(rows))
 
 
@@ -155,11 +153,11 @@ def _target_grid(record: Record) -> Grid:
     ]
     if record.task == "classification":
         rows = [(*row, show(_mean(one.true == one.predicted))) for row, one in zip(rows, outcomes, strict=True)]
-        return Grid("targets", "Targets", "What is predicted.", (*header, "right lately"), tuple(rows))
+        return Grid("targets", "Targets", "The predicted columns.", (*header, "rolling accuracy"), tuple(rows))
     lately = [(_mean(abs(one.true - one.predicted)), _mean(abs(one.true - one.true.mean()))) for one in outcomes]
     rows = [(*row, *map(show, figures)) for row, figures in zip(rows, lately, strict=True)]
-    caption = "What is predicted, and how far off lately, beside how far values are from their own mean."
-    return Grid("targets", "Targets", caption, (*header, "mean absolute error", "of their mean"), tuple(rows))
+    caption = "The predicted columns: the rolling mean absolute error of the model, and that of the mean of the values."
+    return Grid("targets", "Targets", caption, (*header, "rolling mae", "mae of the mean"), tuple(rows))
 
 
 def _mean(values: Floats | Mask) -> float | None:
@@ -186,14 +184,14 @@ def _process_grid(record: Record) -> Grid:
                 reason,
             )
         )
-    caption = "Each process that worked for the job, the last ones first."
-    header = ("start", "for", "from row", "to row", "began", "ended")
+    caption = "The processes of the job, newest first."
+    header = ("start", "duration", "from row", "to row", "version and origin", "end")
     return Grid("processes", "Processes", caption, header, tuple(rows[::-1][:_MOST_LINES]))
 
 
 def _told_span(seconds: float) -> str:
     if seconds < 0:
-        return "not known: its clock was set back"
+        return "unknown: the clock was set back"
     return show_duration(seconds) if seconds >= 1 else f"{seconds:.2f} s"
 
 
@@ -208,20 +206,20 @@ def _event_grid(record: Record) -> Grid:
             strict=True,
         )
     )
-    caption = f"What changed in the source, the last ones first; {events.n_rows:,} in all."
+    caption = f"Changes of columns, and drift, newest first; {events.n_rows:,} in all."
     header = ("row", "event", "source", "detail")
     return Grid("events", "Events", caption, header, tuple(rows[::-1][:_MOST_LINES]))
 
 
 def _bad_grid(record: Record) -> Grid:
-    """Return what could not be read: by kind how often, and what was said of the last one that was kept."""
+    """Return the bad rows by kind, with the reason of the last one in the quarantine."""
     bad = (record.saved.content["quality"] or {}).get("bad_rows", {}) if record.saved is not None else {}
     kinds, reasons = record.quarantine.words("kind"), record.quarantine.words("reason")
     said = dict(zip(kinds, reasons, strict=True))
     counts = Counter(bad) or Counter(kinds)
     rows = [(kind, f"{count:,}", said.get(kind, "")) for kind, count in counts.most_common()]
-    caption = "Rows that could not be read, and were left out."
-    return Grid("bad", "Bad rows", caption, ("kind", "rows", "of the last one"), tuple(rows))
+    caption = "Rows that could not be read. They were not learned."
+    return Grid("bad", "Bad rows", caption, ("kind", "rows", "last reason"), tuple(rows))
 
 
 def _layer_grid(content: Mapping[str, Any]) -> Grid:
@@ -233,7 +231,7 @@ def _layer_grid(content: Mapping[str, Any]) -> Grid:
         )
         for layer in content["layers"]
     ]
-    caption = "Inputs, the bias among them, and outputs of each layer; sizes as of the newest checkpoint."
+    caption = "Inputs (with the bias) and outputs of each layer. The sizes are from the newest checkpoint."
     header = ("layer", "shape", "norm of the weights", "δ, root mean square", "gradient, root mean square")
     return Grid("layers", "Layers", caption, header, tuple(rows))
 
@@ -249,7 +247,7 @@ def _column_grid(content: Mapping[str, Any]) -> Grid:
         kind = f"{len(labels):,} classes" if labels else column["kind"]
         rows.append((column["name"], "target", kind, *_amiss(quality, column["name"], "rows_without_target")))
     told = describe_quality(dict(quality)) if "bad_rows" in quality else []
-    caption = " ".join(f"{line[0].upper()}{line[1:]}." for line in told) or "Nothing was amiss in any of them."
+    caption = " ".join(f"{line[0].upper()}{line[1:]}." for line in told) or "They have no problems."
     header = ("column", "role", "kind", "missing", "clipped")
     return Grid("columns", "Columns", caption, header, tuple(rows[:_MOST_LINES]))
 
@@ -268,7 +266,7 @@ def _settings_grid(content: Mapping[str, Any]) -> Grid:
         rows.append((name.replace("_", "-"), _setting(value), "" if is_default else "given"))
     rows.sort(key=lambda row: row[2] == "")
     rows += [("source", place, "") for place in content["sources"]] if content.get("sources") else []
-    caption = "Those that are not the default come first."
+    caption = "Settings that differ from the default come first."
     return Grid("settings", "Settings", caption, ("setting", "value", ""), tuple(rows))
 
 
@@ -282,10 +280,10 @@ def _setting(value: Any) -> str:
 
 def _numerics_grid(content: Mapping[str, Any]) -> Grid:
     rows = [("computed by", reproducibility.describe(content["numerics"]))]
-    rows += [("SHA-256 of θ", content["weights_sha256"])]
+    rows += [("weights sha256", content["weights_sha256"])]
     rows += [("changed", describe_change(change)) for change in content["numerics_changes"]]
-    caption = "What decides the last bits; the job went on under other numerics." if rows[2:] else ""
-    caption = caption or "What decides the last bits; they never changed."
+    changed = "The job was resumed under other numerics." if rows[2:] else "They never changed."
+    caption = f"The numerics decide the last bits. {changed}"
     return Grid("numerics", "Numerics", caption, ("", ""), tuple(rows))
 
 
@@ -299,8 +297,8 @@ def side_by_side(records: Sequence[Record]) -> Grid:
         for metric in metrics:
             cells += [show(scores.metrics.get(metric)) if scores else "-"]
         cells += [show(scores.recent.get(metrics[0])) if scores else "-"]
-        cells += [verdict(record).title, found.get("rows a second", "-"), found.get("weights", "-"), found["state"]]
+        cells += [verdict(record).title, found.get("rows per second", "-"), found.get("weights", "-"), found["state"]]
         rows.append(tuple(cells))
     names = [metric.replace("_", " ") for metric in metrics]
-    header = ("run", "rows", *names, f"{names[0]}, last 1000", "verdict", "rows a second", "weights", "state")
+    header = ("run", "rows", *names, f"{names[0]}, rolling", "verdict", "rows per second", "weights", "state")
     return Grid("runs", "Runs side by side", "The newest figures of each run.", header, tuple(rows))

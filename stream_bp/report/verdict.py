@@ -1,4 +1,4 @@
-"""How well a run predicted, and whether that is more than what needs no learning."""
+"""Compares the scores of a run with those of the baselines."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -15,31 +15,31 @@ __all__ = ["BASELINES", "PERCENT", "Scores", "Verdict", "last", "rows_learned", 
 Metrics = Mapping[str, float | None]
 
 BASELINES = {
-    "no_change": "repeating the last target",
-    "prior": "predicting the most frequent class",
-    "mean": "predicting the mean so far",
+    "no_change": "no change (last target)",
+    "prior": "prior (most frequent class)",
+    "mean": "mean so far",
 }
-"""What each baseline does, in words."""
+"""The baselines, with what each predicts."""
 
-PERCENT = "\u00a0%"  # not to be parted from its number
+PERCENT = "\u00a0%"  # with a no-break space
 
-_EARLY = 200  # rows before which nothing is said of a lead
+_EARLY = 200  # rows; before them there is no verdict
 
-_SURE = 2.0  # standard errors of a difference that is no chance
+_SURE = 2.0  # standard errors; a smaller difference may be chance
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """How well a run predicted.
+    """The scores of a run.
 
     Attributes
     ----------
     rows
-        Up to which.
+        The row count of the scores.
     metrics, baselines
-        Over all rows.
+        Metrics over all rows.
     recent, recent_baselines
-        Over the last ``window`` of them.
+        Metrics over the last ``window`` rows.
     """
 
     rows: int
@@ -59,9 +59,9 @@ class Verdict:
     kind
         ``ahead``, ``even``, ``behind`` or ``early``.
     title
-        In one line.
+        The verdict in one line.
     text
-        In full sentences.
+        The verdict in full sentences.
     """
 
     kind: str
@@ -70,7 +70,7 @@ class Verdict:
 
 
 def scores_of(record: Record) -> Scores | None:
-    """Return the newest scores that are recorded: those of the checkpoint, or the last line of the history."""
+    """Return the newest scores: those of the checkpoint, or of the last history line."""
     if record.saved is not None:
         content, window = record.saved.content, record.saved.window
         recent = record.saved.recent_baselines
@@ -96,58 +96,59 @@ def scores_of(record: Record) -> Scores | None:
 
 
 def rows_learned(record: Record) -> int:
-    """Return how many rows a run had learned when it was last heard of; they may be scored later."""
+    """Return how many rows a run has learned by its timeline. The recorded scores may cover fewer."""
     scores = scores_of(record)
     return max(scores.rows if scores is not None else 0, int(last(record.timeline.numbers("rows")) or 0))
 
 
 def stretches(record: Record, column: str) -> Floats:
-    """Return a mean over all rows, of the history, as the means over the rows since the line before.
+    """Convert a history column of means over all rows to means over the rows since the line before.
 
     Parameters
     ----------
     record
-        What is recorded.
+        The run.
     column
         An accuracy or a mean absolute error.
 
     Returns
     -------
     Floats
-        Shape (n,), a value for each line that was kept.
+        Shape (n,), a value for each history line.
     """
     history = record.history
     targets = 1 if record.saved is None else max(1, len(record.saved.outcomes))
     counts = history.numbers("rows") - np.nan_to_num(history.numbers("skipped"))
+    # The column is a sum over the targets, and the metric is their mean.
     counts = np.maximum(counts - np.nan_to_num(history.numbers("rows_without_target")) / targets, 0)
     sums = history.numbers(column) * counts
     with np.errstate(divide="ignore", invalid="ignore"):
         means: Floats = np.diff(sums, prepend=0.0) / np.diff(counts, prepend=0.0)
-    # The difference of two large sums may miss its bounds by a rounding.
+    # A difference of two large sums has rounding errors, which could push a mean out of its bounds.
     means[np.isinf(means)] = np.nan
     return np.clip(means, 0.0, 1.0 if column.endswith("accuracy") else None)
 
 
 def verdict(record: Record) -> Verdict:
-    """Say whether a run learns: whether it is ahead of the best baseline, over all rows and lately."""
+    """Return whether a run beats the best baseline, over all rows and lately."""
     scores = scores_of(record)
     leads = [] if scores is None else list(_leads(record.task, scores))
     learned = rows_learned(record)
     if scores is None or not leads:
-        told = "No row with a target was predicted so far."
+        told = "No row with a target has been predicted so far."
         if learned:
-            told = f"{learned:,} rows were learned; scores are told with the first checkpoint behind them."
-        return Verdict("early", "Nothing is scored yet", told)
+            told = f"{learned:,} rows are learned. The next checkpoint will have scores."
+        return Verdict("early", "No scores yet", told)
     overall, lately = leads[0], leads[-1]
     text = overall.sentence("over all rows")
     if len(leads) > 1:
-        text += " " + lately.sentence(f"over the last {min(scores.window, scores.rows):,}")
+        text += " " + lately.sentence(f"over the last {min(scores.window, scores.rows):,} rows")
     if learned > scores.rows:
-        text += f" That is as of row {scores.rows:,}, the last that a checkpoint covers."
+        text += f" These scores are as of row {scores.rows:,}, the last row that a checkpoint covers."
     if record.task == "regression" and record.saved is not None and len(record.saved.outcomes) > 1:
-        text += " Errors of several targets are averaged as they are, so the largest unit weighs most: see Targets."
+        text += " Errors of several targets are averaged without scaling, so the largest unit weighs most: see Targets."
     if scores.rows < _EARLY:
-        return Verdict("early", f"Too early to tell, after {scores.rows:,} rows", text)
+        return Verdict("early", f"Too early to judge, after {scores.rows:,} rows", text)
     kind = "even" if abs(lately.sigmas) < _SURE else "ahead" if lately.difference > 0 else "behind"
     title = f"{overall.claim()}; lately {lately.claim(is_short=lately.says_as(overall))}"
     return Verdict(kind, title[0].upper() + title[1:], text)
@@ -155,7 +156,7 @@ def verdict(record: Record) -> Verdict:
 
 @dataclass(frozen=True, slots=True)
 class _Lead:
-    """How far a run is ahead of the better baseline, over some rows."""
+    """The lead of a run over the best baseline, over some rows."""
 
     metric: str
     value: float
@@ -165,7 +166,7 @@ class _Lead:
 
     @property
     def difference(self) -> float:
-        """How much better it is: as the metric counts, more is better."""
+        """How much better the run is, in the unit of the metric; negative if it is worse."""
         return self.value - self.reached if self.metric == "accuracy" else self.reached - self.value
 
     @property
@@ -180,36 +181,37 @@ class _Lead:
             return show(abs(self.difference))
         return f"{_figure(100 * abs(self.difference) / self.reached)}{PERCENT}"
 
+    @property
+    def _name(self) -> str:
+        return f"the {self.baseline.replace('_', '-')} baseline"
+
     def claim(self, *, is_short: bool = False) -> str:
-        """Say it in a few words; shorter where the baseline is known."""
-        words = "" if is_short else f" {BASELINES[self.baseline]}"
+        """Return the lead in a few words, without the baseline if ``is_short``."""
+        than, by = "" if is_short else f" than {self._name}", f" by {self.amount}"
         if abs(self.sigmas) < _SURE:
-            return "no better" if is_short else f"does no better than{words}"
+            return f"no better{than}"
         if self.difference > 0:
-            return f"by {self.amount}" if is_short else f"beats{words} by {self.amount}"
-        return f"behind by {self.amount}" if is_short else f"falls behind{words} by {self.amount}"
+            return by.lstrip() if is_short else f"better{than}{by}"
+        return f"worse{than}{by}"
 
     def says_as(self, other: "_Lead") -> bool:
-        """Tell whether it is of the same baseline and to the same side, so that half of the words need not be said."""
+        """Return whether baseline and sign are those of another lead, so that the short claim is clear."""
         signs = [0 if abs(one.sigmas) < _SURE else math.copysign(1, one.difference) for one in (self, other)]
         return self.baseline == other.baseline and (signs[0] == signs[1] or signs[0] != 1)
 
     def sentence(self, where: str) -> str:
-        """Say it with both figures."""
-        name = BASELINES[self.baseline]
+        """Return a sentence with both figures."""
         if self.metric == "accuracy":
             own, other = f"{100 * self.value:.1f}{PERCENT}", f"{100 * self.reached:.1f}{PERCENT}"
-            text = f"{where[0].upper()}{where[1:]} it predicted {own} rightly, {name} {other}"
+            text = f"{where[0].upper()}{where[1:]} the model predicted {own} correctly, {self._name} {other}"
         else:
-            text = (
-                f"{where[0].upper()}{where[1:]} its mean absolute error is {show(self.value)}, of {name} "
-                f"{show(self.reached)}"
-            )
-        return text + (" (no more apart than chance may put them)." if abs(self.sigmas) < _SURE else ".")
+            own, other = show(self.value), show(self.reached)
+            text = f"{where[0].upper()}{where[1:]} the mean absolute error is {own}; {self._name} has {other}"
+        return text + (" (the difference may be chance)." if abs(self.sigmas) < _SURE else ".")
 
 
 def _leads(task: str, scores: Scores) -> Iterator[_Lead]:
-    """Yield the lead over all rows, and that over the last ones, as far as they are known."""
+    """Yield the leads over all rows and over the last rows, if they are known."""
     metric, _ = HEADLINES[task]
     for metrics, baselines, n in (
         (scores.metrics, scores.baselines, scores.rows),
@@ -220,24 +222,26 @@ def _leads(task: str, scores: Scores) -> Iterator[_Lead]:
         if value is None or not found:
             continue
         best = max(found, key=lambda name: found[name] if metric == "accuracy" else -found[name])
+        # As if the two errors were independent: they are of the same rows, so this rather overstates the error.
         errors = [_error(metric, value, metrics), _error(metric, found[best], baselines[best])]
         yield _Lead(metric, value, best, found[best], math.hypot(*errors) / math.sqrt(max(n, 1)))
 
 
 def _error(metric: str, value: float, metrics: Metrics) -> float:
-    """Return the standard deviation of what a metric is the mean of."""
+    """Return the standard deviation of the values whose mean is the metric."""
     if metric == "accuracy":
         return math.sqrt(max(value * (1 - value), 0.0))
+    # The mean of the squares minus the square of the mean, of the absolute errors.
     rmse = metrics.get("rmse")
     return math.sqrt(max(rmse * rmse - value * value, 0.0)) if rmse is not None else 0.0
 
 
 def _figure(value: float) -> str:
-    """Write a percentage or points for people."""
+    """Format a percentage or points."""
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}" if value >= 1 else f"{value:.2g}"
 
 
 def last(values: Floats) -> float | None:
-    """Return the last number that is one."""
+    """Return the last value that is not NaN."""
     found = values[~np.isnan(values)]
     return float(found[-1]) if len(found) else None

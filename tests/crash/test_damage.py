@@ -154,5 +154,5 @@ def test_the_command_line_says_so_and_never_starts_afresh(tmp_path: Path, campai
     flip(files[2], campaign)
     found = subprocess.run(command, check=False, capture_output=True, text=True)
     assert found.returncode == 0
-    assert "passed over a damaged checkpoint" in found.stderr
+    assert "skipped damaged checkpoint" in found.stderr
     assert files[2].name in found.stderr

@@ -297,6 +297,6 @@ def test_a_table_is_refused_without_being_read(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.write(b"PAR1")
         file.truncate(1 << 40)
-    with pytest.raises(CheckpointError, match="no safetensors file"):
+    with pytest.raises(CheckpointError, match="not a safetensors file"):
         load(path)
     assert pa.total_allocated_bytes() < 1 << 30

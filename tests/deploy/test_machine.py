@@ -73,7 +73,7 @@ def test_a_job_that_is_killed_is_started_again(machine: Machine) -> None:
     machine.run("systemctl", "kill", "--signal=KILL", UNIT)
     machine.until(UNIT, "NRestarts", "1")
     assert learned(machine) != number
-    assert "going on after" in machine.run("journalctl", "--no-pager", "--unit", UNIT)
+    assert "resuming after" in machine.run("journalctl", "--no-pager", "--unit", UNIT)
 
 
 def test_a_job_that_is_stopped_is_no_failure(machine: Machine) -> None:

@@ -93,5 +93,5 @@ def test_a_history_of_other_columns_is_refused(run_dir: Path) -> None:
     """The control: a column that has another name is neither of the present ones nor of the former ones."""
     path = run_dir / "history.csv"
     path.write_bytes(path.read_bytes().replace(b"windowed_accuracy", b"windowed_exactness", 1))
-    with pytest.raises(CheckpointError, match=r"journal .*history\.csv"):
+    with pytest.raises(CheckpointError, match=r"log file .*history\.csv"):
         resume(run_dir)

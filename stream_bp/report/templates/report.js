@@ -1,5 +1,5 @@
 "use strict";
-// Draws the figures, lets those over the stream move together, and fetches what is new where somebody serves it.
+// Draws the figures, moves those over the stream together, and fetches new data if the page is served.
 (() => {
   const page = document.documentElement;
   const isDark = matchMedia("(prefers-color-scheme: dark)");
@@ -7,10 +7,10 @@
   const isCoarse = matchMedia("(pointer: coarse)");
   let told = JSON.parse(document.getElementById("told").textContent);
   let axis = "rows";
-  let range = null; // along the stream, as numbers; null for the whole of it
-  let version = 0; // of the range: plotly keeps what a person zoomed to while this stays
-  let resets = 0; // how often the whole was asked for, which undoes what was zoomed to along the other axis, too
-  let isOurs = false; // a change of a range that we make ourselves
+  let range = null; // along the stream, as numbers; null for all of it
+  let version = 0; // of the range: plotly keeps the zoom of a user while this is unchanged
+  let resets = 0; // how often the zoom was reset; a reset also undoes the zoom of the y axis
+  let isOurs = false; // the script changes a range now: the events of plotly are then not those of a user
 
   const own = (id) => document.getElementById(`plot-${id}`);
   const isStreamed = (plot) => plot.axis === "both";
@@ -34,7 +34,7 @@
     return x;
   }
 
-  /** Return about how many lines a legend takes, so that it costs the figure below nothing. */
+  /** Return about how many lines a legend takes. The figure gets higher by them, so that its plot keeps its height. */
   function legendLines(plot, width) {
     const names = plot.figure.data.map((trace) => (trace.name || "").length);
     const column = 60 + 7 * Math.max(...names);
@@ -48,6 +48,7 @@
     const given = plot.figure.layout;
     const streamed = isStreamed(plot);
     const isSquare = given.meta && given.meta.square;
+    const isDense = isSquare && isNarrow.matches && plot.figure.data[0].x.length > 12; // labels would overlap
     const width = isPrinted ? (plot.is_wide ? 660 : 320) : own(plot.id).clientWidth;
     const height = (isPrinted ? 170 : isSquare ? squareHeight(plot) : 260) + 18 * legendLines(plot, width);
     return {
@@ -65,7 +66,7 @@
       hoverlabel: { bgcolor: colour.ground, bordercolor: colour.line, font: { color: colour.ink } },
       dragmode: isCoarse.matches ? false : "zoom",
       uirevision: `${plot.id} ${resets}`,
-      xaxis: xOf(streamed, colour, given.xaxis),
+      xaxis: xOf(streamed, colour, isDense ? { ...given.xaxis, tickfont: { size: 9 } } : given.xaxis),
       yaxis: { gridcolor: colour.grid, linecolor: colour.line, zeroline: false, automargin: true, ...given.yaxis },
       yaxis2: { overlaying: "y", range: [0, 1], fixedrange: true, visible: false },
     };
@@ -112,7 +113,7 @@
     for (const plot of told.plots.filter(isStreamed))
       for (const trace of plot.figure.data) {
         const at = told.axes[trace.meta.axis][axis].filter((value) => value !== null);
-        for (const value of at) { // a clock that was set back, or rows learned again: neither end need be the outermost
+        for (const value of at) { // not only the two ends: a clock may be set back, or rows learned again
           first = Math.min(first, value);
           last = Math.max(last, value);
         }
@@ -143,7 +144,7 @@
     return size * 2 >= whole[1] - whole[0] ? show(null) : show([middle - size, middle + size]);
   }
 
-  /** Return where a place on one axis lies on the other, between the lines of the history. */
+  /** Convert a place on one axis to the other, by interpolation between the history lines. */
   function converted(value, from, to) {
     const name = Object.keys(told.axes).find((one) => one.startsWith("history"));
     const known = told.axes[name][from].map((at, i) => [at, told.axes[name][to][i]]);
@@ -161,11 +162,11 @@
     return show(between && between[1] > between[0] ? between : null);
   }
 
-  // What is new
+  // Refresh
 
   function fragment(html) {
     const made = document.createElement("template");
-    made.innerHTML = html; // made by the server's template, which escapes whatever comes from data
+    made.innerHTML = html; // safe: made by the server's template, which escapes all text from data
     return made.content;
   }
 
@@ -207,7 +208,7 @@
     setTimeout(refresh, 1000 * told.again_s);
   }
 
-  // What a person does
+  // User input
 
   for (const input of document.querySelectorAll("input[name=axis]"))
     input.addEventListener("change", () => turn(input.value));
@@ -231,7 +232,7 @@
     drawAll();
   });
 
-  const checked = document.querySelector("input[name=axis]:checked"); // a browser that goes back remembers it
+  const checked = document.querySelector("input[name=axis]:checked"); // the Back button of a browser restores it
   axis = checked && !checked.disabled ? checked.value : "rows";
   drawAll().then(() => told.again_s && setTimeout(refresh, 1000 * told.again_s));
 })();

@@ -109,8 +109,8 @@ def test_a_curve_is_a_function_of_the_rows(batch_size: int) -> None:
 
 
 WRONG = {
-    "unknown": (["logistik"], {}, "there is no model 'logistik'; did you mean 'logistic'?; for classification: mlp, "),
-    "of the other task": (["linear"], {}, "model 'linear' is not for classification; expected some of mlp, logistic"),
+    "unknown": (["logistik"], {}, "unknown model 'logistik'; did you mean 'logistic'?; for classification: mlp, "),
+    "of the other task": (["linear"], {}, "model 'linear' is not for classification; expected one of mlp, logistic"),
     "twice": (["mlp", "mlp"], {}, "model 'mlp' is given twice"),
     "several targets": (["mlp"], {"target": ["label", "value"]}, "compared on one target; found 2"),
 }
@@ -226,7 +226,7 @@ def test_the_command_writes_one_object(place: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--target", "label", "--models", "forest"], 2, "there is no model 'forest'"),
+        (["--target", "label", "--models", "forest"], 2, "unknown model 'forest'"),
         (["--models", "mlp"], 2, "no target"),
         (["--target", "label", "--hidden-layers", "0"], 2, "--hidden-layers: "),
         (["--target", "nobody"], 2, "target column 'nobody' is not in the source"),
@@ -307,6 +307,6 @@ def test_what_is_read_once_is_for_one_model(tmp_path: Path) -> None:
     os.mkfifo(pipe := tmp_path / "pipe")
     writer = threading.Thread(target=lambda: pipe.write_text("x,label\n" + "1,a\n2,b\n" * 50))
     writer.start()
-    with pytest.raises(ConfigError, match=r"pipe: read once, for one model; write it to a file to compare 2"):
+    with pytest.raises(ConfigError, match=r"pipe can be read only once; write it to a file to compare models"):
         compare_command.run([str(pipe)], ["mlp", "logistic"], {"target": "label"}, as_json=True)
     writer.join()

@@ -162,7 +162,7 @@ def test_a_bad_row_too_many_ends_the_job(tmp_path: Path, limit: str, row: int) -
     """Up to it everything is learned and saved, and kept; a higher limit goes on."""
     path, run_dir = write(tmp_path / "rows.csv"), tmp_path / "run"
     settings: dict[str, Any] = {"on_bad_row": "quarantine", "run_dir": str(run_dir)}
-    with pytest.raises(RowError, match=f"row {row} .*bad row number {int(limit) + 1}, and --max-bad-rows"):
+    with pytest.raises(RowError, match=f"row {row} .*bad row number {int(limit) + 1}, more than --max-bad-rows"):
         run(path, max_bad_rows=limit, **settings)
     assert load(run_dir).snapshot.state["rows"] == row - row % 8
     assert len(quarantined(run_dir)) == int(limit) + 1
@@ -326,7 +326,7 @@ def test_rows_of_damage_count_as_many_as_they_are(tmp_path: Path) -> None:
     data = gzip.compress(b"i,x,label\n" + b"".join(b"%d,%d,%c\n" % (i, i, b"ab"[i % 2]) for i in range(3_000)))
     path.write_bytes(data[: len(data) // 2])
     assert run(path, on_bad_row="skip").quality["bad_rows"] == {"damage": 1}
-    with pytest.raises(RowError, match="nobody knows how many rows are lost, and --max-bad-rows sets a limit"):
+    with pytest.raises(RowError, match="the number of lost rows is unknown, and --max-bad-rows sets a limit"):
         run(path, on_bad_row="skip", max_bad_rows="90%")
 
 

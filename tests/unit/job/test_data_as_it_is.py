@@ -56,11 +56,10 @@ def test_rows_are_read_as_the_job_read_them(place: Path) -> None:
     assert said[0].stderr.splitlines() == ["120 predictions in good-p.csv"]
     assert said[1].stderr.splitlines() == [
         "120 predictions in bad-p.csv",
-        "bad rows, left out: fields 1, nul 1, quotes 1, type 1",
+        "bad rows (not learned): fields 1, nul 1, quotes 1, type 1",
     ]
-    assert (
-        "bad rows, left out: fields 1, nul 1, quotes 1, type 1" in run("evaluate", "run", "bad.csv", cwd=place).stdout
-    )
+    evaluated = run("evaluate", "run", "bad.csv", cwd=place).stdout
+    assert "bad rows (not learned): fields 1, nul 1, quotes 1, type 1" in evaluated
 
 
 def test_flags_overrule_the_job(place: Path) -> None:
@@ -235,13 +234,13 @@ def test_models_are_compared_on_the_rows_that_can_be_read(place: Path) -> None:
     compared = json.loads(run(*compare, *SKIP, "--json", cwd=place).stdout)
     assert [score["rows"] for score in compared["scores"]] == [120, 120]
     assert compared["bad_rows"] == {"fields": 1, "type": 1, "quotes": 1, "nul": 1}
-    assert "bad rows, left out: fields 1, nul 1, quotes 1, type 1" in run(*compare, *SKIP, cwd=place).stdout
+    assert "bad rows (not learned): fields 1, nul 1, quotes 1, type 1" in run(*compare, *SKIP, cwd=place).stdout
     clean = json.loads(run("compare", "good.csv", *compare[2:], "--json", cwd=place).stdout)
     assert [score["metrics"] for score in compared["scores"]] == [score["metrics"] for score in clean["scores"]]
     assert clean["bad_rows"] == {}
     for options, code, words in (
         ([], 1, "bad.csv, row 20 (line 22)"),
-        ([*SKIP, "--max-bad-rows", "2"], 1, "bad row number 3, and --max-bad-rows allows for fewer"),
+        ([*SKIP, "--max-bad-rows", "2"], 1, "bad row number 3, more than --max-bad-rows allows"),
         (["--on-bad-row", "quarantine"], 2, "a comparison has no run directory to keep bad rows in"),
     ):
         done = run(*compare, *options, cwd=place)
@@ -264,5 +263,5 @@ def test_a_checkpoint_shows_what_its_job_counted(place: Path) -> None:
         "bad_rows": {"fields": 1},
     }
     said = run("inspect", "gaps", cwd=place).stdout
-    for words in ("missing values: größe 1, y 1", "bad rows, left out: fields 1", "for a missing value: 2"):
+    for words in ("missing values: größe 1, y 1", "bad rows (not learned): fields 1", "since a feature was missing: 2"):
         assert words in said

@@ -259,11 +259,11 @@ def test_fresh_removes_what_is_ours(tmp_path: Path) -> None:
     before = names(tmp_path)
     for fresh in (False, True):
         (folder / "mine.parquet").write_bytes(b"")
-        with pytest.raises(ConfigError, match="no part that stream-bp wrote"):
+        with pytest.raises(ConfigError, match="was not written by stream-bp"):
             start(tmp_path, restart=fresh, run_dir=str(tmp_path / "new"))
         (folder / "mine.parquet").unlink()
         assert names(tmp_path) == before
-    with pytest.raises(ConfigError, match="of another job"):
+    with pytest.raises(ConfigError, match="belongs to another job"):
         start(tmp_path, run_dir=str(tmp_path / "new"))
     start(tmp_path, restart=True, max_rows=40)
     assert names(tmp_path) == [
@@ -285,13 +285,13 @@ def test_predictions_begin_with_the_job(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"keeps other columns \(n\)"):
         start(tmp_path, max_rows=160)
     start(tmp_path, max_rows=160, predictions_dir=None)
-    with pytest.raises(CheckpointError, match="went on without --predictions-dir"):
+    with pytest.raises(CheckpointError, match="ran without --predictions-dir"):
         start(tmp_path, passthrough_columns=["n"])
     assert len(read(tmp_path)) == 80
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "no run directory": ({"run_dir": None}, "needs --run-dir"),
+    "no run directory": ({"run_dir": None}, "set --run-dir"),
     "columns of nothing": (
         {"predictions_dir": None, "passthrough_columns": ["n"]},
         "name a folder with --predictions-dir",

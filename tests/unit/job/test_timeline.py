@@ -53,7 +53,7 @@ def test_a_run_has_a_start_and_an_end(tmp_path: Path) -> None:
     start, end = lines(tmp_path)
     assert tuple(start) == RUN_FILES["timeline"].columns
     assert (start["event"], start["rows"], end["event"], end["rows"]) == ("start", "0", "end", str(N_ROWS))
-    assert re.fullmatch(r"stream-bp \S+, afresh", start["detail"])
+    assert re.fullmatch(r"stream-bp \S+, new job", start["detail"])
     assert end["detail"] == "end_of_stream"
     assert (start["checkpoints"], end["checkpoints"]) == ("0", "2")
     (newest,) = sorted((tmp_path / "checkpoints").iterdir())[-1:]
@@ -71,7 +71,7 @@ def test_every_process_appends(tmp_path: Path) -> None:
     run(tmp_path)
     assert (tmp_path / "timeline.csv").read_bytes().startswith(before)
     assert [(line["event"], line["rows"]) for line in lines(tmp_path)[2:]] == [("start", "1024"), ("end", str(N_ROWS))]
-    assert lines(tmp_path)[2]["detail"].endswith(", from step-000000000032.safetensors")
+    assert lines(tmp_path)[2]["detail"].endswith(", resumed from step-000000000032.safetensors")
 
 
 @pytest.mark.parametrize("torn", ["2026-01-01T00:00:00.0", "2026-01-01T00:00:00.000+00:00,sam", "\0\0\0"])
@@ -129,7 +129,7 @@ def test_a_full_disk_is_told_once_and_ends_nothing(tmp_path: Path, monkeypatch: 
     disk = Full()
     told = [line for line in run(tmp_path, disk=disk, batch_size=1) if "timeline" in line]
     assert len(told) == 1
-    assert "No space left on device; the job goes on" in told[0]
+    assert "No space left on device; the job continues without it" in told[0]
     assert disk.n_refused == 1
     assert len((tmp_path / "history.csv").read_text().splitlines()) == 1 + N_ROWS // 1000
 

@@ -204,8 +204,8 @@ def test_it_is_said_at_the_start_that_it_cannot_be_resumed() -> None:
     model = tree.HoeffdingTreeClassifier()
     summary = Job(open_source(table()), target="label", features=["x"], model=model, observer=Log(lines.append)).run()
     said = "\n".join([*lines, ""])
-    assert "HoeffdingTreeClassifier\nthis model cannot be resumed: no checkpoint of it is written\n" in said
-    assert "nothing is kept: give --run-dir for the history\n" in said
+    assert "HoeffdingTreeClassifier\nthis model cannot be resumed: no checkpoints are saved\n" in said
+    assert "no --run-dir: the history is not saved\n" in said
     assert summary.model == "HoeffdingTreeClassifier"
     assert (summary.weights_sha256, summary.layers, summary.checkpoint, summary.loss) == (None, [], None, None)
     assert json.loads(json.dumps(summary.to_json()))["model"] == summary.model

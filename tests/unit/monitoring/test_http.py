@@ -63,7 +63,8 @@ def test_each_path_has_its_answer(host: str) -> None:
         assert ask(connection, "/?a=b&c")[:2] == (200, "asked a=b&c\n")
         headers = ask(connection, "/page")[2]
         assert (headers["Content-Type"], headers["X-Own"], headers["X-All"]) == ("text/html", "1", "2")
-        assert ask(connection, "/pages")[:2] == (404, "there are /, /page, /refused, /away and /failed\n")
+        paths = "/, /page, /refused, /away and /failed"
+        assert ask(connection, "/pages")[:2] == (404, f"not found; the paths are {paths}\n")
 
 
 def test_head_is_get_without_a_body() -> None:
@@ -80,7 +81,7 @@ def test_head_is_get_without_a_body() -> None:
 def test_nothing_else_is_allowed(method: str) -> None:
     """Nothing here can be changed."""
     with served() as connection:
-        assert ask(connection, "/", method)[:2] == (405, "GET or HEAD\n")
+        assert ask(connection, "/", method)[:2] == (405, "expected GET or HEAD\n")
 
 
 def test_errors_of_a_route(capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,7 +100,7 @@ def test_a_request_by_another_name_is_refused() -> None:
     with served(names=("127.0.0.1", "localhost")) as connection:
         root = f"127.0.0.1:{connection.port}"
         for host in ("evil.example", f"evil.example:{connection.port}", "localhost", ""):
-            assert ask(connection, "/none", "POST", Host=host)[:2] == (421, f"this is http://{root}/\n")
+            assert ask(connection, "/none", "POST", Host=host)[:2] == (421, f"unknown host name; use http://{root}/\n")
         for host in (root, f"localhost:{connection.port}"):
             assert ask(connection, "/", Host=host)[0] == 200
     with served() as connection:

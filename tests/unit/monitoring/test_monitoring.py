@@ -171,9 +171,9 @@ def test_health_and_readiness() -> None:
         assert fetch(f"{place}/healthz") == (200, "ok\n")
         assert fetch(f"{place}/")[0] == 404
         assert fetch(metrics.url, "POST")[0] == 405
-    assert before == (503, "the job has not begun: it opens its source, or waits for first rows\n")
+    assert before == (503, "the job is starting: it opens its source, or waits for the first rows\n")
     assert answers == {"ready": (200, "ready\n"), "healthy": (200, "ok\n")}
-    assert after == (503, "the job is over: end_of_stream\n")
+    assert after == (503, "the job has ended: end_of_stream\n")
 
 
 def test_a_job_that_stands_still_is_not_ready() -> None:
@@ -188,7 +188,7 @@ def test_a_job_that_stands_still_is_not_ready() -> None:
 
         run(Observers([metrics, At(look)]))
     assert told[0] == ""
-    assert "neither learned nor found" in told[1]
+    assert "neither learned a row nor found" in told[1]
 
 
 def test_it_is_served_on_loopback_unless_told() -> None:
@@ -223,7 +223,7 @@ def test_the_panel_shows_what_a_person_looks_for(tmp_path: Path, task: str, monk
             source, target=target, task=task, run_dir=str(tmp_path), checkpoint_every="50", batch_size=8, observer=panel
         ).run()
     said = out.getvalue()
-    words = ["rows/s", "%", "left", "all rows", "last 1,000", "loss", "learning rate", "checkpoint", "ago"]
+    words = ["rows/s", "%", "left", "all rows", "rolling", "loss", "learning rate", "checkpoint", "ago"]
     words += ["accuracy", "no change", "prior"] if task == "classification" else ["mae", "no change", "mean"]
     for word in [f"{task} of {target}", *words]:
         assert word in said, word

@@ -101,13 +101,13 @@ def test_a_foreign_file_is_called_foreign(metadata: dict[str, str] | None) -> No
     ("data", "reason"),
     [
         (b"", "found 0 bytes"),
-        (b"PK\x03\x04 some archive, or any other file", "no safetensors file"),
+        (b"PK\x03\x04 some archive, or any other file", "not a safetensors file"),
         (file_of(b"[]"), "expected an object"),
-        (file_of(b"\xff\xfe{}"), "no valid JSON"),
+        (file_of(b"\xff\xfe{}"), "not valid JSON"),
         (file_of(b'{"a":1,"a":2}'), "a key occurs twice"),
         (file_of(b"[" * 100_000), "nested too deeply"),
         (file_of(b'{"__metadata__":{"stream_bp":"{\\"format\\":1,\\"format\\":1}"}}'), "a key occurs twice"),
-        (file_of(b'{"__metadata__":{"stream_bp":"\\ud800"}}'), "no valid JSON"),
+        (file_of(b'{"__metadata__":{"stream_bp":"\\ud800"}}'), "not valid JSON"),
         (file_of(b'{"__metadata__":[]}'), "was not written by stream-bp"),
         ((10**9).to_bytes(8, "little") + bytes(100), "claims 1,000,000,000 bytes"),
     ],
@@ -130,7 +130,7 @@ def test_a_malformed_tensor_under_a_good_digest_is_refused(tensor: dict[str, Any
     """What safetensors or NumPy cannot read is our error, though the digest agrees."""
     body = '{"format":1,"sha256":"' + "0" * 64 + '","state":{},"step":3}'
     header = json.dumps({"__metadata__": {"stream_bp": body}, "a": tensor}, separators=(",", ":")).encode()
-    assert "is no valid safetensors file" in refusal(signed(file_of(header, bytes(2))))
+    assert "is not a valid safetensors file" in refusal(signed(file_of(header, bytes(2))))
 
 
 def test_the_digest_is_checked_before_the_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,8 +143,8 @@ def test_the_digest_is_checked_before_the_tensors(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("state", "reason"),
     [
-        ({1: "one"}, "key 1 is no string"),
-        ({"deep": [{"a": {2.0: 0}}]}, "key 2.0 is no string"),
+        ({1: "one"}, "key 1 is not a string"),
+        ({"deep": [{"a": {2.0: 0}}]}, "key 2.0 is not a string"),
         ({"loss": float("nan")}, "not JSON compliant"),
         ({"count": np.int64(3)}, "int64"),
         ({"set": {1}}, "set"),

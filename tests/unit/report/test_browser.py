@@ -208,10 +208,10 @@ def test_figures_and_buttons_have_names(browser: Browser, files: dict[str, Path]
     """What an aid for reading is told: each figure by its title and its sentence, each button by what it does."""
     with opened(browser, files["classes"].as_uri()) as (page, _):
         tree = page.locator("body").aria_snapshot()
-        assert 'heading "Beats' in tree
-        for title in ("Score, stretch by stretch", "Loss", "δ, layer by layer", "Confusion", "Throughput"):
+        assert 'heading "Better than' in tree
+        for title in ("Score by interval", "Loss", "δ by layer", "Confusion", "Throughput"):
             assert re.search(rf'figure "{title}"', tree), title
-        for name in ("Zoom in", "Zoom out", "Earlier", "Later", "whole"):
+        for name in ("Zoom in", "Zoom out", "Earlier", "Later", "all"):
             assert f'button "{name}"' in tree
         assert 'radio "rows" [checked]' in tree
         assert 'radio "time"' in tree

@@ -135,7 +135,7 @@ def test_a_damaged_checkpoint_is_told_on_the_page(runs: dict[str, Path], tmp_pat
     assert "no valid checkpoint" in told["troubles"][0]
     assert {"lately", "loss", "speed"} <= ids(told)
     assert "balance-0" not in ids(told)
-    assert "Beats" in told["headline"]
+    assert "Better than" in told["headline"]
 
 
 def test_rows_behind_the_last_sample_are_dated_to_the_process_that_learned_them() -> None:
@@ -158,9 +158,9 @@ def test_a_clock_that_was_set_back_leaves_figures_that_can_be(runs: dict[str, Pa
     early, late = (re.sub(r"^\d{4}", year, first).replace(",start,", ",sample,") for year in ("2020", "2999"))
     (run / "timeline.csv").write_text("\n".join([header, first, early, ""]))
     told = {grid.id: grid for grid in grids(read_record(run))}
-    assert told["processes"].rows[0][1] == "not known: its clock was set back"
+    assert told["processes"].rows[0][1] == "unknown: the clock was set back"
     (run / "timeline.csv").write_text("\n".join([header, first, late, ""]))
-    assert "which is to come: clocks differ" in dict(facts(read_record(run)))["state"]
+    assert "which is in the future: clocks differ" in dict(facts(read_record(run)))["state"]
 
 
 def test_rows_that_no_checkpoint_covers_yet_are_told(runs: dict[str, Path], tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_a_run_that_has_just_begun(tmp_path: Path, events: list[str]) -> None:
     header = "time,event,rows,minibatches,checkpoints,checkpoint_seconds,checkpoint_bytes,rss_bytes,lag_bytes,detail"
     (tmp_path / "timeline.csv").write_text("\n".join([header, *lines]) + "\n")
     told = page.tell([read_record(tmp_path)])
-    assert told["headline"] == "Nothing is scored yet"
+    assert told["headline"] == "No scores yet"
     assert dict(told["facts"])["state"].startswith("silent since 2026-01-01 00:00:00 UTC")
     assert page.document(told)
 
@@ -263,11 +263,11 @@ def scored(accuracy: float, recent: float, baseline: float, rows: int = 100_000)
 @pytest.mark.parametrize(
     ("accuracy", "recent", "baseline", "kind", "title"),
     [
-        (0.9, 0.92, 0.82, "ahead", "Beats repeating the last target by 8.0 points; lately by 10 points"),
-        (0.9, 0.7, 0.82, "behind", "Beats repeating the last target by 8.0 points; lately behind by 12 points"),
-        (0.5, 0.9, 0.8, "ahead", "Falls behind repeating the last target by 30 points; lately beats repeating"),
-        (0.5, 0.5, 0.8, "behind", "Falls behind repeating the last target by 30 points; lately behind by 30 points"),
-        (0.8201, 0.82, 0.82, "even", "Does no better than repeating the last target; lately no better"),
+        (0.9, 0.92, 0.82, "ahead", "Better than the no-change baseline by 8.0 points; lately by 10 points"),
+        (0.9, 0.7, 0.82, "behind", "Better than the no-change baseline by 8.0 points; lately worse by 12 points"),
+        (0.5, 0.9, 0.8, "ahead", "Worse than the no-change baseline by 30 points; lately better than"),
+        (0.5, 0.5, 0.8, "behind", "Worse than the no-change baseline by 30 points; lately worse by 30 points"),
+        (0.8201, 0.82, 0.82, "even", "No better than the no-change baseline; lately no better"),
     ],
 )
 def test_the_headline(accuracy: float, recent: float, baseline: float, kind: str, title: str) -> None:
@@ -285,7 +285,7 @@ def test_the_headline_of_a_regression(records: dict[str, Record]) -> None:
     """Errors are told as a share of what the baseline's are."""
     found = verdict.verdict(records["values"])
     assert found.kind == "ahead"
-    assert re.fullmatch(r"Beats predicting the mean so far by \d+\s%; lately by \d+\s%", found.title)
+    assert re.fullmatch(r"Better than the mean baseline by \d+\s%; lately by \d+\s%", found.title)
 
 
 def test_stretches_add_up(records: dict[str, Record]) -> None:
@@ -322,13 +322,13 @@ def test_gradients_that_vanish_or_explode() -> None:
     steady = np.ones(20)
     (vanishing,) = layered(np.stack([steady * 1e-4, steady], axis=1))
     assert "vanishes" in vanishing.text
-    assert "first did after 1,000 rows" in vanishing.text
+    assert "First seen at row 1,000" in vanishing.text
     (exploding,) = layered(np.stack([steady * 1e4, steady], axis=1))
-    assert "explodes on its way back" in exploding.text
+    assert "δ of the first layer is more than" in exploding.text
     jump = np.where(np.arange(20) == 12, 500.0, 1.0)
     (grown,) = layered(np.ones((20, 2)), jump)
     assert (grown.figure, grown.rows.tolist()) == ("gradient", [13_000])
-    assert "between 13,000 and 13,000 rows, and no longer does" in grown.text
+    assert "from row 13,000 to row 13,000; no longer so" in grown.text
 
 
 def test_a_deep_network_of_sigmoids_is_warned_of(tmp_path: Path) -> None:
