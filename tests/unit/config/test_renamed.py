@@ -92,7 +92,7 @@ def test_both_names_of_a_setting_are_refused() -> None:
 
 def test_a_former_argument_of_a_job_is_named() -> None:
     """Those that are no settings cannot be taken over: a line says what they are called now."""
-    with pytest.raises(ConfigError, match="^fresh is now called restart$"):
+    with pytest.raises(ConfigError, match=r"^fresh is now called restart$"):
         Job(open_source(pa.table({"x": [1.0], "label": ["a"]})), target="label", fresh=True)
 
 

@@ -53,7 +53,7 @@ def test_every_flag_is_on_the_page_of_the_command_line(generated: dict[str, str]
 def test_a_command_has_its_own_defaults(generated: dict[str, str]) -> None:
     """A comparison clips, where a job does not."""
     rows = [line for line in generated["reference/command-line.md"].splitlines() if line.startswith("| `--clip-norm`")]
-    assert [row.split("|")[-2].strip() for row in rows] == ["not clipped", "`1.0`"]
+    assert [row.split("|")[-2].strip() for row in rows] == ["no limit", "`1.0`"]
 
 
 def test_every_metric_is_on_its_page(generated: dict[str, str]) -> None:
