@@ -4,6 +4,7 @@ The command line is generated from :class:`JobConfig`. Every field is a flag and
 description is the help of the flag.
 """
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import model_validator
@@ -105,9 +106,7 @@ class JobConfig(Settings):
         "Data", None, "Read fields of text in these quotes: \" or ' or none [default: detected from the header]"
     )
     encoding: str | None = setting(
-        "Data",
-        None,
-        "Decode text as utf-8, utf-16, latin-1, … [default: detected from the header, else utf-8]",
+        "Data", None, "Decode text as utf-8, utf-16, latin-1, … [default: detected from the header, else utf-8]"
     )
     decimal: str = setting("Data", ".", "Read numbers of text with this decimal mark, . or ,")
     null_values: Words = setting(
@@ -146,11 +145,7 @@ class JobConfig(Settings):
     categorical: Columns = setting("Columns", (), "Read this column as categories; repeat for several")
     numeric: Columns = setting("Columns", (), "Read this column of text as numbers; repeat for several")
     max_categories: int = setting(
-        "Columns",
-        1_000,
-        "Give this many categories of a column an input each; hash later ones",
-        ge=0,
-        le=1_000_000,
+        "Columns", 1_000, "Give this many categories of a column an input each; hash later ones", ge=0, le=1_000_000
     )
     hash_buckets: int = setting(
         "Columns", 64, "Share this many inputs among the later categories of a column", ge=0, le=1_000_000
@@ -269,20 +264,9 @@ class JobConfig(Settings):
 
     @model_validator(mode="after")
     def _go_together(self) -> "JobConfig":
-        if self.follow and (self.epochs > 1 or self.shuffle_window is not None):
-            raise ValueError("{follow} reads a stream once and in order; leave out {epochs} and {shuffle_window}")
-        if self.backend == "compiled" and (reason := self._why_not_compiled()):
-            raise ValueError(reason)
-        if self.drift_detector == "none" and self.on_drift != "none":
-            raise ValueError("{on_drift} needs a detector; {drift_detector} is none")
-        if self.new_columns == "learn" and self.features:
-            raise ValueError("{new_columns} learn and {features} contradict each other; leave one out")
-        if not self.follow and (self.idle_timeout or self.linger):
-            raise ValueError(f"{{{'idle_timeout' if self.idle_timeout else 'linger'}}} needs {{follow}}")
-        if self.max_bad_rows is not None and self.on_bad_row == "error":
-            raise ValueError("{max_bad_rows} has no effect with {on_bad_row} error; choose skip or quarantine")
-        if self.passthrough_columns and self.predictions_dir is None:
-            raise ValueError("{passthrough_columns} needs {predictions_dir}, the folder of the predictions")
+        for is_wrong, message in _contradictions(self):
+            if is_wrong:
+                raise ValueError(message)
         return self
 
     @property
@@ -337,11 +321,12 @@ class JobConfig(Settings):
 
     def backend_for(self, n_inputs: int) -> str:
         """Return the name of the backend for a network with at least this many inputs."""
-        if self.backend == "auto" and self._why_not_compiled() is not None:
+        if self.backend == "auto" and self.why_not_compiled() is not None:
             return "numpy"
         return choose_backend(self.backend, self.batch_size, (n_inputs, *self.hidden_layers, len(self.target)))
 
-    def _why_not_compiled(self) -> str | None:
+    def why_not_compiled(self) -> str | None:
+        """Return why the compiled backend cannot run these settings; None if it can."""
         return why_not_compiled(activation=self.activation, optimizer=self.optimizer, lr_schedule=self.lr_schedule)
 
     def difference(self, other: "JobConfig") -> str | None:
@@ -351,6 +336,24 @@ class JobConfig(Settings):
             if mine != its:
                 return f"{name} is {_shown(mine)} here and {_shown(its)} there"
         return None
+
+
+def _contradictions(config: JobConfig) -> Iterator[tuple[object, str]]:
+    """Yield whether settings contradict each other, and what to say; settings stand in braces."""
+    reads_twice = config.epochs > 1 or config.shuffle_window is not None
+    yield config.follow and reads_twice, "{follow} reads once and in order; leave out {epochs} and {shuffle_window}"
+    reason = config.why_not_compiled() if config.backend == "compiled" else None
+    yield reason, str(reason)
+    is_watched = config.drift_detector != "none"
+    yield config.on_drift != "none" and not is_watched, "{on_drift} needs a detector; {drift_detector} is none"
+    learns_new = config.new_columns == "learn"
+    yield learns_new and config.features, "{new_columns} learn and {features} contradict each other; leave one out"
+    for name in ("idle_timeout", "linger"):
+        yield getattr(config, name) and not config.follow, f"{{{name}}} needs {{follow}}"
+    is_strict = config.max_bad_rows is not None and config.on_bad_row == "error"
+    yield is_strict, "{max_bad_rows} has no effect with {on_bad_row} error; choose skip or quarantine"
+    has_no_place = config.passthrough_columns and config.predictions_dir is None
+    yield has_no_place, "{passthrough_columns} needs {predictions_dir}, the folder of the predictions"
 
 
 def _shown(value: Any) -> str:

@@ -33,7 +33,7 @@ from stream_bp.job.summary import peak_rss_bytes
 from stream_bp.persistence.checkpoints import LoadedCheckpoint
 from stream_bp.persistence.filesystem import FileSystem
 from stream_bp.persistence.journal import csv_line
-from stream_bp.persistence.run_directory import RUN_FILES
+from stream_bp.persistence.run_files import RUN_FILES
 
 __all__ = ["Timeline", "spacing"]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from connectors import LASTING, Decisions
 from stream_bp.errors import DiskError
 from stream_bp.persistence.filesystem import FileSystem
-from stream_bp.persistence.run_directory import RUN_FILES
+from stream_bp.persistence.run_files import RUN_FILES
 
 __all__ = ["KINDS", "DecisionLog"]
 

@@ -110,9 +110,7 @@ class AppendLog:
             The names of the columns, as at the creation of the file.
         mark
             The mark in the checkpoint, from :meth:`sync`.
-        disk
-            Reads and writes the file.
-        is_optional
+        disk, is_optional
             As in :class:`AppendLog`.
         former
             The column names of an earlier release. A file with these names keeps them.
@@ -266,13 +264,10 @@ class AppendLog:
         self._buffer.clear()
         self._size, self._sha256 = 0, hashlib.sha256()
         with self._failing("read"):
-            for chunk in self._disk.chunks(self.path):
-                marked = chunk[: mark["size"] - self._size]
+            for marked in _up_to(mark["size"], self._disk.chunks(self.path)):
                 head = head or marked
                 self._sha256.update(marked)
                 self._size += len(marked)
-                if self._size == mark["size"]:
-                    break
         if (self._size, self._sha256.hexdigest()) != (mark["size"], mark["sha256"]):
             raise CheckpointError(
                 f"log file {self.path} has changed since the checkpoint: its first {mark['size']:,} bytes were "
@@ -283,11 +278,7 @@ class AppendLog:
             # Former names of the same columns take the same rows; a former set of other columns has its own rows.
             self.columns = self.columns if len(former) == len(self.columns) else tuple(former)
         elif not head.startswith(header):
-            found = head.partition(b"\n")[0].decode(errors="replace")
-            raise CheckpointError(
-                f"log file {self.path} has the columns {found!r}, expected "
-                f"{','.join(self.columns)!r}; resume with the original settings, or start over with --restart"
-            )
+            raise _other_columns(self.path, head, self.columns)
 
     @contextmanager
     def _failing(self, verb: str) -> Iterator[None]:
@@ -299,6 +290,24 @@ class AppendLog:
             if not isinstance(error, OSError):
                 raise
             raise _failure(verb, self.path, error) from error
+
+
+def _up_to(size: int, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the first bytes of a file, and read no more of it than that."""
+    for chunk in chunks:
+        yield chunk[:size]
+        size -= len(chunk)
+        if size <= 0:
+            return
+
+
+def _other_columns(path: Path, head: bytes, columns: Sequence[str]) -> CheckpointError:
+    """Return the error for a file whose header has other columns."""
+    found = head.partition(b"\n")[0].decode(errors="replace")
+    return CheckpointError(
+        f"log file {path} has the columns {found!r}, expected {','.join(columns)!r}; resume with the original "
+        "settings, or start over with --restart"
+    )
 
 
 def _failure(verb: str, path: Path, error: OSError) -> CheckpointError:

@@ -5,7 +5,7 @@ r"""A run directory: all the files of one job, and the lock that gives it one wr
     runs/elec2/
       lock             locked by the kernel while a job runs; holds "stream-bp" and the number of the process
       checkpoints/     step-000000001200.safetensors, …: see :mod:`stream_bp.persistence.checkpoints`
-      history.csv, …   the files of :data:`RUN_FILES`, which grow with the job
+      history.csv, …   the files of :data:`~stream_bp.persistence.run_files.RUN_FILES`, which grow with the job
 
 The kernel frees the lock when the process dies, so no file must be removed by hand. The lock file is never removed:
 otherwise a second process could lock a new file with the same name. The directory may hold other files. They are not
@@ -14,9 +14,8 @@ read and not removed.
 
 import errno
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,131 +23,10 @@ from typing import Self
 from stream_bp.errors import ConfigError, DiskError, LockedError
 from stream_bp.persistence.checkpoints import is_temporary, step_of
 from stream_bp.persistence.filesystem import FileSystem, make_folder
+from stream_bp.persistence.run_files import RUN_FILES
 
-__all__ = ["RUN_FILES", "RunDirectory", "RunFile", "current_column", "former_column"]
+__all__ = ["RunDirectory"]
 
-
-@dataclass(frozen=True, slots=True)
-class RunFile:
-    """A file of a run directory that grows with a job.
-
-    Parameters
-    ----------
-    file
-        Its name.
-    text
-        Its content, in one line.
-    meanings
-        The columns of its header, in order, with the meaning of each. ``None`` if the job decides them.
-    has_mark
-        Whether checkpoints cover it: each checkpoint holds its extent.
-    is_optional
-        Whether the file does not exist before its first row.
-    former_file, former_columns
-        Its name and columns in release 0.2.0, where these differ. A run directory of that release keeps both.
-    """
-
-    file: str
-    text: str
-    meanings: Mapping[str, str] | None
-    has_mark: bool = True
-    is_optional: bool = True
-    former_file: str | None = None
-    former_columns: tuple[str, ...] | None = None
-
-    @property
-    def columns(self) -> tuple[str, ...] | None:
-        """The columns of its header; ``None`` if the job decides them."""
-        return None if self.meanings is None else tuple(self.meanings)
-
-
-RUN_FILES = {
-    "history": RunFile(
-        "history.csv",
-        "The metrics over time. A model that cannot be resumed has this file only.",
-        None,
-        is_optional=False,
-    ),
-    "quarantine": RunFile(
-        "quarantine.csv",
-        "Rows that could not be read, with `--on-bad-row quarantine`.",
-        {
-            "row": "The next row of the stream, from 0.",
-            "source": "The file.",
-            "offset": "Where the row begins: a byte of text, or a row of Parquet.",
-            "kind": "The kind of error: `fields`, `type`, `quotes`, `nul`, `encoding`, `long`, `damage` or `late`.",
-            "reason": "The error, in one line.",
-            "content": r"The bytes. A backslash is doubled; other bytes are written as `\xNN`.",
-        },
-    ),
-    "events": RunFile(
-        "events.csv",
-        "Changes of columns, and drift.",
-        {
-            "row": "The first row after the change. For a drift: the rows learned when it was found.",
-            "event": "What happened.",
-            "source": "The file. Empty for a drift.",
-            "subject": "The column that changed, the feature that drifted, or `error`.",
-            "before": "The mean error before, or the order of the columns before. Else empty.",
-            "after": "The mean error now, the PSI of the feature, or the new order of the columns. Else empty.",
-        },
-        former_columns=("row", "event", "source", "detail"),
-    ),
-    "psi": RunFile(
-        "feature_drift.csv",
-        "How far the distribution of each feature moved: at most 20 features a window, those from 0.1 on.",
-        {
-            "row": "Rows learned at the end of the window.",
-            "feature": "Name of the feature.",
-            "psi": "Population stability index. From 0.25 on the feature has drifted.",
-        },
-        former_file="drift.csv",
-    ),
-    "decisions": RunFile(
-        "decisions.csv",
-        "What a job with `--follow` decided. A resumed job decides the same.",
-        {
-            "row": "Rows of the stream before the decision.",
-            "question": "What was decided, for example which file comes next.",
-            "answer": "The decision.",
-        },
-        has_mark=False,
-    ),
-    "timeline": RunFile(
-        "timeline.csv",
-        "What happened when, by the clock. It is not synced, and no checkpoint depends on it.",
-        {
-            "time": "Time in UTC (ISO 8601, with milliseconds).",
-            "event": "`start` or `end` of a process, or `sample`.",
-            "rows": "Rows learned so far, over all processes of the job.",
-            "minibatches": "Minibatches learned so far, over all processes of the job.",
-            "checkpoints": "Checkpoints saved by this process.",
-            "checkpoint_seconds": "How long the last checkpoint took.",
-            "checkpoint_bytes": "Size of the last checkpoint.",
-            "rss_bytes": "Memory of this process.",
-            "lag_bytes": "Bytes in the source that are not learned yet.",
-            "detail": "At a start: the version, and the checkpoint it resumed from. At an end: the reason.",
-        },
-        has_mark=False,
-    ),
-}
-"""The files that a job writes beside its checkpoints, by their names in the code.
-
-The columns of ``history`` are in :data:`stream_bp.job.history.COLUMNS`; the lines of ``decisions`` are in
-:data:`stream_bp.persistence.decision_log.KINDS`.
-"""
-
-_FORMER = {
-    "completed_epochs": "epoch",
-    "clipped_values": "clipped",
-    "rows_without_target": "without_target",
-}
-_FORMER_PREFIXES = {
-    "rolling_": "windowed_",
-    "no_change_": "last_label_",
-    "prior_": "majority_class_",
-}
-_FORMER_OF_VALUES = {**_FORMER_PREFIXES, "no_change_": "last_value_"}
 
 OWNER = "stream-bp"
 # Errors that another path avoids. All others are errors of the disk.
@@ -184,7 +62,7 @@ class RunDirectory:
         return self.path / "checkpoints"
 
     def file(self, name: str) -> Path:
-        """Return the path of a log file, by its name in :data:`RUN_FILES`."""
+        """Return the path of a log file, by its name in :data:`~stream_bp.persistence.run_files.RUN_FILES`."""
         known = RUN_FILES[name]
         if known.former_file is not None and self._holds(known.former_file, known.columns):
             return self.path / known.former_file
@@ -360,47 +238,6 @@ class RunDirectory:
             # The kernel frees the lock even if it reports an error, and the content of the file is not needed.
             with suppress(OSError):
                 self._disk.close(fd)
-
-
-def former_column(name: str, *, of_values: bool = False) -> str:
-    """Return the name of a history column in release 0.2.0.
-
-    Parameters
-    ----------
-    name
-        Its present name.
-    of_values
-        Whether the job is a regression.
-
-    Examples
-    --------
-    >>> former_column("rolling_accuracy"), former_column("no_change_mae", of_values=True), former_column("rows")
-    ('windowed_accuracy', 'last_value_mae', 'rows')
-    """
-    if name in _FORMER:
-        return _FORMER[name]
-    for prefix, former in (_FORMER_OF_VALUES if of_values else _FORMER_PREFIXES).items():
-        if name.startswith(prefix):
-            return former + name.removeprefix(prefix)
-    return name
-
-
-def current_column(name: str) -> str:
-    """Return the present name of a history column of any release.
-
-    Examples
-    --------
-    >>> current_column("last_value_mae"), current_column("epoch"), current_column("rolling_mae")
-    ('no_change_mae', 'completed_epochs', 'rolling_mae')
-    """
-    for current, former in _FORMER.items():
-        if name == former:
-            return current
-    for table in (_FORMER_PREFIXES, _FORMER_OF_VALUES):
-        for prefix, former in table.items():
-            if name.startswith(former):
-                return prefix + name.removeprefix(former)
-    return name
 
 
 def _is_our_mark(owner: str) -> bool:

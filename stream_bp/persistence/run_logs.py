@@ -8,7 +8,8 @@ from typing import Any, Self
 
 from stream_bp.persistence.filesystem import FileSystem
 from stream_bp.persistence.journal import AppendLog, Mark
-from stream_bp.persistence.run_directory import RUN_FILES, RunDirectory, former_column
+from stream_bp.persistence.run_directory import RunDirectory
+from stream_bp.persistence.run_files import RUN_FILES, former_column
 
 __all__ = ["RunLogs", "open_run_logs"]
 

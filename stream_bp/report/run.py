@@ -20,7 +20,8 @@ from stream_bp.job.events import describe_change
 from stream_bp.metrics import classification, regression
 from stream_bp.models.restore import restore_evaluation
 from stream_bp.persistence import checkpoints
-from stream_bp.persistence.run_directory import RunDirectory, current_column
+from stream_bp.persistence.run_directory import RunDirectory
+from stream_bp.persistence.run_files import current_column
 from stream_bp.persistence.state_schema import holds_job
 from stream_bp.report.csv_tables import Table, read_table
 

@@ -20,7 +20,7 @@ from stream_bp.config.monitoring import Watching
 from stream_bp.job.events import EVENTS
 from stream_bp.job.history import COLUMNS
 from stream_bp.persistence.decision_log import KINDS
-from stream_bp.persistence.run_directory import RUN_FILES
+from stream_bp.persistence.run_files import RUN_FILES
 
 __all__ = ["PUBLIC", "commands", "group", "pages"]
 

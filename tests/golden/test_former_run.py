@@ -17,7 +17,7 @@ from connectors import open_source
 from stream_bp.errors import CheckpointError
 from stream_bp.job.job import Job
 from stream_bp.job.summary import Summary
-from stream_bp.persistence.run_directory import former_column
+from stream_bp.persistence.run_files import former_column
 from stream_bp.report.run import read_record
 
 KEPT = Path(__file__).parent / "runs" / "0.2.0"

@@ -27,7 +27,7 @@ import pytest
 from safetensors import safe_open
 
 from stream_bp.config.renamed import RENAMED
-from stream_bp.persistence.run_directory import former_column
+from stream_bp.persistence.run_files import former_column
 
 GOLDEN = Path(__file__).with_name("same_bits.json")
 N_ROWS, FIRST_ROWS = 4_000, 1_600  # a job stops after the first rows, and is resumed

@@ -19,7 +19,7 @@ LAYERS = {
     "stream_bp": [
         {"cli", "demo"},
         {"report"},
-        {"comparison", "inference", "monitoring"},
+        {"comparison", "inference", "monitoring", "preview"},
         {"job", "river"},
         {"models"},
         {"drift", "persistence"},

@@ -14,8 +14,8 @@ from stream_bp.config.job import JobConfig
 from stream_bp.config.monitoring import Watching
 from stream_bp.config.toml import read_toml, write_toml
 from stream_bp.errors import ConfigError
-from stream_bp.job.preview import Preview, preview
 from stream_bp.monitoring.observers import observing, telling_errors
+from stream_bp.preview import Preview, preview
 
 __all__ = ["run"]
 

@@ -17,7 +17,7 @@ from stream_bp.job import timeline
 from stream_bp.job.observer import Observer
 from stream_bp.job.timeline import spacing
 from stream_bp.persistence.filesystem import FileSystem
-from stream_bp.persistence.run_directory import RUN_FILES
+from stream_bp.persistence.run_files import RUN_FILES
 
 N_ROWS = 3000
 
