@@ -196,7 +196,7 @@ def test_the_command_prints_a_table_and_a_drawing_in_plain_text(place: Path) -> 
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("regression of value, 600 rows\n")
     lines = done.stdout.splitlines()
-    assert lines[1].split() == ["model", "mae", "last", "1000", "rmse", "r2", "rows/s", "memory"]
+    assert lines[1].split() == ["model", "mae", "rolling", "rmse", "r2", "rows/s", "memory"]
     assert [line.split("  ")[0] for line in lines[2:6]] == ["mlp", "linear", "no change", "mean"]
     assert all(line.endswith("KiB") for line in lines[2:4])
     assert "mae of the last 1000 rows" in lines
