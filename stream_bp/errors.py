@@ -110,22 +110,22 @@ class DivergenceError(StreamBPError, ArithmeticError):
 
     @classmethod
     def of(cls, found: str) -> Self:
-        """Training diverged: a loss or a weight is not a finite number."""
+        """Return the error for a number that is not finite.
+
+        Parameters
+        ----------
+        found
+            What is not finite, and where.
+
+        Examples
+        --------
+        >>> print(DivergenceError.of("the loss is not finite at step 4, row 9"))
+        training diverged: the loss is not finite at step 4, row 9; lower learning_rate, or set clip_norm
+        """
         return cls(f"training diverged: {found}; lower learning_rate, or set clip_norm")
 
 
 class LockedError(StreamBPError, BlockingIOError):
-    """Return the error for a number that is not finite.
-
-    Parameters
-    ----------
-    found
-        What is not finite, and where.
-
-    Examples
-    --------
-    >>> print(DivergenceError.of("the loss is not finite at step 4, row 9"))
-    training diverged: the loss is not finite at step 4, row 9; lower learning_rate, or set clip_norm
-    """
+    """Another process writes to this run directory."""
 
     exit_code = 5

@@ -7,7 +7,7 @@
 | tanh     | tanh a           | 1 - z²                | yes       |
 | identity | a                | 1                     | no        |
 
-Eq. 56 of the source swaps the two values of the ReLU derivative. Here ψ′(0) = 0 for ReLU. Where ψ saturates, δ shrinks
+The source's eq. 56 swaps the two values of the ReLU derivative. Here ψ′(0) = 0 for ReLU. Where ψ saturates, δ shrinks
 from layer to layer towards the input. This is the vanishing gradient.
 """
 

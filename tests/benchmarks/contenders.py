@@ -76,7 +76,7 @@ def watched(path: str, batch_size: int, **settings: Any) -> Figures:
     return {"rows/s": summary.rows / seconds}
 
 
-def learner(path: str, batch_size: int, engine: str) -> Figures:
+def learner(path: str, batch_size: int, backend: str) -> Figures:
     """Scale, score and learn minibatches that are ready in memory."""
     from connectors import open_source, rebatch
     from stream_bp.config.job import JobConfig
@@ -85,13 +85,13 @@ def learner(path: str, batch_size: int, engine: str) -> Figures:
     from stream_bp.models.mlp import new_model
     from stream_bp.nn import reproducibility
 
-    if engine == "compiled":
+    if backend == "compiled":
         from stream_bp.nn import numba_backend
 
         numba_backend.prepare("float32")
     source = open_source(path)
     config = JobConfig.of(
-        {"target": "label", "hidden_layers": (32,), "learning_rate": RATE, "batch_size": batch_size, "backend": engine}
+        {"target": "label", "hidden_layers": (32,), "learning_rate": RATE, "batch_size": batch_size, "backend": backend}
     )
     model = new_model(config, plan(source, config))
     with source.open(model.encoder.columns.schema_in(source.schema)) as reader:
@@ -154,13 +154,13 @@ def river(n: int) -> Figures:
     return _row_by_row(lambda: preprocessing.StandardScaler() | linear_model.LogisticRegression(), n)
 
 
-def estimator(n: int, engine: str) -> Figures:
+def estimator(n: int, backend: str) -> Figures:
     """Predict, then learn, the same rows with our estimator."""
     from stream_bp.nn import reproducibility
     from stream_bp.river import MLPClassifier
 
     with reproducibility.single_thread():
-        return _row_by_row(lambda: MLPClassifier(hidden_layers=(32,), backend=engine), n)
+        return _row_by_row(lambda: MLPClassifier(hidden_layers=(32,), backend=backend), n)
 
 
 def drain_csv(path: str, n: int) -> Figures:
@@ -174,7 +174,7 @@ def drain_csv(path: str, n: int) -> Figures:
 
 
 def our_steps(nets: list[Net], batch_sizes: list[int], seconds: float, optimizer: str = "sgd") -> Figures:
-    """Time the step of the NumPy engine: prediction, loss, gradient, update, and the look for a divergence."""
+    """Time the step of the NumPy backend: prediction, loss, gradient, update, and the look for a divergence."""
     from stream_bp import Learner
     from stream_bp.nn import reproducibility
 
@@ -237,7 +237,7 @@ def matrix_products(batch_sizes: list[int], seconds: float) -> Figures:
     return figures
 
 
-def ready(engine: str) -> Figures:
+def ready(backend: str) -> Figures:
     """Tell how long a job of two rows takes, from its first import on: what there is to wait for."""
     began = time.perf_counter()
     import pyarrow as pa
@@ -245,7 +245,7 @@ def ready(engine: str) -> Figures:
     from connectors import open_source
     from stream_bp import Job
 
-    Job(open_source(pa.table({"x": [0.0, 1.0], "y": ["no", "yes"]})), target="y", backend=engine, batch_size=1).run()
+    Job(open_source(pa.table({"x": [0.0, 1.0], "y": ["no", "yes"]})), target="y", backend=backend, batch_size=1).run()
     return {"seconds": time.perf_counter() - began}
 
 

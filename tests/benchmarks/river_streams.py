@@ -175,7 +175,7 @@ def table(stream: Stream, results: list[Result]) -> Table:
 
 
 def single_row_speed() -> dict[str, list[float]]:
-    """Alternate the network's engines and River's logistic regression on Phishing; return the rows/s of every run."""
+    """Alternate the network's backends and River's logistic regression on Phishing; return the rows/s of every run."""
     stream = river_stream("Phishing", None)
     contestants: Makers = {
         "MLPClassifier, numpy": lambda: MLPClassifier(backend="numpy"),

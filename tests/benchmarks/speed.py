@@ -86,7 +86,7 @@ def beyond(ours: float, other: float) -> float:
 
 
 def steps(seconds: float) -> list[Experiment]:
-    """Compare the step of the NumPy engine on minibatches in memory."""
+    """Compare the step of the NumPy backend on minibatches in memory."""
     settings = {"nets": NETS, "batch_sizes": BATCH_SIZES, "seconds": seconds}
     many = [256, 2048]
     goals = [
@@ -239,7 +239,7 @@ def rest(folder: Path, n: int) -> list[Experiment]:
     start = Experiment(
         "until a first job is done, s",
         {"compiled": ("ready", {"backend": "compiled"}), "NumPy": ("ready", {"backend": "numpy"})},
-        [Goal("s that the compiled engine takes more", ("compiled", second), ("NumPy", second), most=0.5, by=beyond)],
+        [Goal("s that the compiled backend takes more", ("compiled", second), ("NumPy", second), most=0.5, by=beyond)],
     )
     helping = Experiment(
         "a help text, s",

@@ -143,7 +143,7 @@ def test_texts_of_alerts_can_be_written(job: Watched, tmp_path: Path) -> None:
         assert firing.keys() == alerts().keys()
         for name, alert in firing.items():
             texts = alert["annotations"]
-            assert "error" not in texts["summary"].lower().replace("the error of", "")
+            assert "error" not in texts["summary"].lower().replace("error drift", "")
             assert "expanding" not in json.dumps(texts)
             if name != "StreamBPAbsent":
                 assert job.address in texts["summary"], name

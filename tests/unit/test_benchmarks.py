@@ -25,13 +25,13 @@ def test_the_table_is_printed_and_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("batch_size", "backend"), [(64, "numpy"), (1, "compiled")])
-def test_jobs_and_learners_are_measured_on_the_same_rows(tmp_path: Path, batch_size: int, engine: str) -> None:
+def test_jobs_and_learners_are_measured_on_the_same_rows(tmp_path: Path, batch_size: int, backend: str) -> None:
     """Both read the file that was written, to its end."""
     path = tmp_path / "rows.parquet"
     rows.write_parquet(path, 3000, row_group=1000)
-    job = contenders.CONTENDERS["job"](path=str(path), batch_size=batch_size, backend=engine)
+    job = contenders.CONTENDERS["job"](path=str(path), batch_size=batch_size, backend=backend)
     assert job["accuracy"] > 0.6
-    assert contenders.CONTENDERS["learner"](path=str(path), batch_size=batch_size, backend=engine)["rows/s"] > 0
+    assert contenders.CONTENDERS["learner"](path=str(path), batch_size=batch_size, backend=backend)["rows/s"] > 0
 
 
 def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

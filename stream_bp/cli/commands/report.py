@@ -18,7 +18,7 @@ def run(run_dirs: list[str], file: str | None, *, serves: bool, port: int | None
         raise ConfigError(f'a report takes {error.name}: pip install "stream-bp[report]"') from None
     places = runs.named(run_dirs)
     if not serves and port is not None:
-        raise ConfigError("port: it goes with --serve, which serves the page on loopback")
+        raise ConfigError("--port needs --serve, which serves the page on 127.0.0.1")
     if serves and file is not None:
         raise ConfigError("output: a report is either written, or served with --serve")
     if serves:

@@ -271,7 +271,7 @@ def test_a_reaction_changes_what_is_learned_from_then_on(how: str, tmp_path: Pat
 
 def test_a_reaction_that_nothing_calls_for_is_refused() -> None:
     """It needs a detector, and a network."""
-    with pytest.raises(ConfigError, match="on_drift: nothing watches"):
+    with pytest.raises(ConfigError, match="on_drift needs a detector"):
         learn(stream(100), drift_detector="none", on_drift="reset-head")
     from river.linear_model import LogisticRegression
 

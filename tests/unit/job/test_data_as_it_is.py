@@ -75,7 +75,7 @@ def test_flags_overrule_the_job(place: Path) -> None:
         done = run(*arguments, "--on-bad-row", "error", cwd=place)
         assert done.returncode == 1
         assert "bad.csv, row 20 (line 22)" in done.stderr
-        for word, words in (("skp", "did you mean 'skip'?"), ("quarantine", "expected error or skip")):
+        for word, words in (("skp", "did you mean 'skip'?"), ("quarantine", "choose error or skip")):
             done = run(*arguments, "--on-bad-row", word, cwd=place)
             assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
             assert words in done.stderr

@@ -294,7 +294,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no run directory": ({"run_dir": None}, "set --run-dir"),
     "columns of nothing": (
         {"predictions_dir": None, "passthrough_columns": ["n"]},
-        "name a folder with --predictions-dir",
+        "needs predictions_dir, the folder",
     ),
     "a column that is not there": ({"passthrough_columns": ["valu"]}, "passthrough column 'valu' is not in the source"),
     "a target": ({"passthrough_columns": ["label"]}, "passthrough column 'label' is a target"),

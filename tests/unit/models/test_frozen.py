@@ -214,10 +214,10 @@ def test_what_comes_from_a_pipe_is_kept_in_a_spool(place: Path) -> None:
 
 
 WRONG = {
-    "no run directory": (["new", "--follow", "--output", "out"], 2, "run_dir: "),
-    "no following": (["rows.csv", "--output", "p.csv", "--run-dir", "asked"], 2, "run_dir: it goes with --follow"),
-    "nothing to start over": (["rows.csv", "--output", "p.csv", "--restart"], 2, "restart: it goes with --follow"),
-    "a wrong order": (["new", *FOLLOW, "--follow-order", "size"], 2, "follow_order: expected one of name, time"),
+    "no run directory": (["new", "--follow", "--output", "out"], 2, "--follow needs --run-dir"),
+    "no following": (["rows.csv", "--output", "p.csv", "--run-dir", "asked"], 2, "--run-dir needs --follow"),
+    "nothing to start over": (["rows.csv", "--output", "p.csv", "--restart"], 2, "--restart needs --follow"),
+    "a wrong order": (["new", *FOLLOW, "--follow-order", "size"], 2, "--follow-order: expected one of name, time"),
     "that of the job": (
         ["new", "--follow", "--output", "out", "--run-dir", "run", "--idle-timeout", "0.5s"],
         3,

@@ -568,11 +568,11 @@ def test_what_is_no_report_is_not_written_over(runs: dict[str, Path], tmp_path: 
     [
         (["nowhere"], 2, "nowhere is not a run directory"),
         (["."], 2, ". is not a run directory"),
-        (["RUN", "--port", "80"], 2, "port: it goes with --serve"),
+        (["RUN", "--port", "80"], 2, "--port needs --serve"),
         (["RUN", "--serve", "-o", "x.html"], 2, "output: "),
         (["RUN", "-o", "nowhere/x.html"], 6, "No such file or directory"),
         (["RUN", "nowhere"], 2, "nowhere is not a run directory"),
-        ([], 2, "Missing argument"),
+        ([], 2, "missing argument"),
     ],
 )
 def test_wrong_input_is_one_line(
