@@ -182,6 +182,11 @@ class Source(ABC):
         """By column name, a warning for each column whose inferred type is doubtful."""
         return {}
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """One line for each surprise about the source, such as a column that is left out."""
+        return ()
+
     is_unbounded = False
     """Whether the source may wait for rows without end; an empty block then means that no row is available yet."""
 

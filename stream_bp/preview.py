@@ -87,7 +87,7 @@ def preview(source: Source, config: JobConfig, *, restart: bool = False, allow_i
     return Preview(
         encoder.task,
         columns,
-        [] if checkpoint is not None else doubtful_types(source, config, encoder.features),
+        [] if checkpoint is not None else [*source.remarks, *doubtful_types(source, config, encoder.features)],
         state.model.description,
         plan.config.backend,
         None if checkpoint is None else str(checkpoint.path),

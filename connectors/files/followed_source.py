@@ -31,7 +31,7 @@ from connectors.errors import ConnectorError, RowError, SourceError, foreign_err
 from connectors.files import intervals
 from connectors.files.following import Following
 from connectors.files.listing import Listing
-from connectors.formats.base import FileFacts, Format, first_columns, schema_of, type_warnings_of
+from connectors.formats.base import FileFacts, Format, first_columns, remarks_of, schema_of, type_warnings_of
 from connectors.formats.file_cursor import FileCursor, same_rows_before
 from connectors.pipes.spool import Spool, telling
 from connectors.source import Reader, Source
@@ -115,7 +115,7 @@ class FollowedSource(Source):
                     if not has_ended:  # more rows may be on their way, and types are inferred better from more rows
                         time.sleep(intervals.QUIET_S)
                         facts = [self._peek(fact.name) or fact for fact in facts]
-                    self._type_warnings = type_warnings_of(facts)
+                    self._type_warnings, self._remarks = type_warnings_of(facts), remarks_of(facts)
                     return first_columns(facts, schema_of(facts, self._files.format, self._ignore))
                 if self._spool is not None and has_ended:
                     self._spool.refuse_failure()
@@ -160,6 +160,11 @@ class FollowedSource(Source):
     def type_warnings(self) -> dict[str, str]:
         """Type warnings about columns of the first files."""
         return self._type_warnings
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Remarks about the first files."""
+        return self._remarks
 
     @property
     def n_rows(self) -> None:

@@ -24,6 +24,7 @@ from connectors.formats.base import (
     refuse_crowd,
     refuse_other_content,
     refuse_other_version,
+    remarks_of,
     schema_of,
     type_warnings_of,
 )
@@ -93,6 +94,11 @@ class FileSource(Source):
     def type_warnings(self) -> dict[str, str]:
         """Type warnings about columns of the files."""
         return type_warnings_of(self._files)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Remarks about the files."""
+        return remarks_of(self._files)
 
     @property
     def n_rows(self) -> int | None:

@@ -48,6 +48,7 @@ __all__ = [
     "refuse_crowd",
     "refuse_other_content",
     "refuse_other_version",
+    "remarks_of",
     "schema_of",
     "type_warnings_of",
 ]
@@ -73,6 +74,8 @@ class FileFacts:
         Offset of its end, if offsets are bytes and the end is known.
     damage
         Why it cannot be read at all; ``None`` if it can be read.
+    remarks
+        One line for each surprise about it, such as a column that is left out.
     """
 
     name: str
@@ -80,6 +83,7 @@ class FileFacts:
     n_rows: int | None = None
     n_bytes: int | None = None
     damage: str | None = None
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +191,11 @@ def type_warnings_of(files: Sequence[FileFacts]) -> dict[str, str]:
     """Return type warnings by column name; for each column, the warning of the first file that has one."""
     fields = [field for file in reversed(files) for field in file.schema or ()]
     return {field.name: line for field in fields if (line := doubt(field)) is not None}
+
+
+def remarks_of(files: Sequence[FileFacts]) -> tuple[str, ...]:
+    """Return the remarks about files, each once."""
+    return tuple(dict.fromkeys(line for file in files for line in file.remarks))
 
 
 def schema_of(

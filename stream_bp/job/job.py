@@ -138,7 +138,10 @@ class Job:
             state = plan.state(may_differ=self._may_differ)
             predictions = plan.predictions(state.model.encoder, self._disk, is_fresh=self._is_fresh)
             if resumed is None and self._frozen is None:
-                for line in doubtful_types(self.source, self.config, state.model.encoder.features):
+                for line in [
+                    *self.source.remarks,
+                    *doubtful_types(self.source, self.config, state.model.encoder.features),
+                ]:
                     self._observer.on_message(line)
             if self.config.backend == "compiled":
                 _compile(self.config.dtype, self._observer.on_message)
