@@ -34,6 +34,7 @@ from connectors.files.listing import Listing
 from connectors.formats.base import FileFacts, Format, first_columns, remarks_of, schema_of, type_warnings_of
 from connectors.formats.file_cursor import FileCursor, same_rows_before
 from connectors.pipes.spool import Spool, telling
+from connectors.schemas import like
 from connectors.source import Reader, Source
 
 __all__ = ["Follow", "FollowedSource"]
@@ -228,7 +229,7 @@ class FollowedSource(Source):
         with telling(self._spool):
             blocks = Following(
                 self._files,
-                schema,
+                like(schema, self._schema),
                 start,
                 decisions or Decisions(),
                 idle_timeout_s=self._follow.idle_timeout_s,

@@ -29,7 +29,7 @@ from connectors.formats.base import (
     type_warnings_of,
 )
 from connectors.formats.file_cursor import FileCursor, FileIdentity, same_rows_before
-from connectors.schemas import refuse_strangers, require
+from connectors.schemas import like, refuse_strangers, require
 from connectors.source import Reader, RecordBatchSlice, Source
 from connectors.stores.storage import DISK, Storage
 
@@ -155,6 +155,7 @@ class FileSource(Source):
     ) -> Reader:
         """Open the files at a position; see `Source.open`."""
         self._require(schema)
+        schema = like(schema, self._schema)
         names = [file.name for file in self._files]
         start, keeps = FileCursor.from_cursor(cursor or Cursor.start()), self._keeps_bad_rows
         chain = _Chain(names, self._format_of, self._storage, schema, start, keeps_bad_rows=keeps, known=known)

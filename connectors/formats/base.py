@@ -182,9 +182,11 @@ class Format(Protocol):
 
 
 def first_columns(files: Sequence[FileFacts], schema: pa.Schema) -> pa.Schema:
-    """Return the columns of the first file that has any, with their types in the schema of all files."""
-    first = next(file.schema for file in files if file.schema is not None)
-    return pa.schema([schema.field(name) for name in first.names])
+    """Return the columns of the first file that has any, and rows, with their types in the schema of all files."""
+    # The lengths of lists, and so the names of their elements, are unknown in a file without rows.
+    with_columns = [file for file in files if file.schema is not None]
+    first = next((file for file in with_columns if file.n_rows != 0), with_columns[0]).schema or schema
+    return pa.schema([schema.field(name) for name in first.names], schema.metadata)
 
 
 def type_warnings_of(files: Sequence[FileFacts]) -> dict[str, str]:
@@ -194,8 +196,12 @@ def type_warnings_of(files: Sequence[FileFacts]) -> dict[str, str]:
 
 
 def remarks_of(files: Sequence[FileFacts]) -> tuple[str, ...]:
-    """Return the remarks about files, each once."""
-    return tuple(dict.fromkeys(line for file in files for line in file.remarks))
+    """Return the remarks about files; if several files have the same remark, only the first of them."""
+    found: dict[str, str] = {}
+    for file in files:
+        for line in file.remarks:
+            found.setdefault(line.removeprefix(f"{file.name}: "), line)
+    return tuple(found.values())
 
 
 def schema_of(

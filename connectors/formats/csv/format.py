@@ -35,13 +35,15 @@ from connectors.formats.csv.text import TextFile
 from connectors.formats.csv.text_stream import compression_of, line_number
 from connectors.formats.csv.type_inference import infer_schema
 from connectors.formats.file_cursor import FileIdentity
+from connectors.leaves import are_row_numbers
 from connectors.prefetching import Prefetcher, prefetch
-from connectors.schemas import doubtful, wider_type
+from connectors.schemas import doubtful, mark_index, wider_type
 from connectors.stores.storage import DISK, Status, Storage
 
 __all__ = ["CsvFormat"]
 
 _SAMPLE = 1 << 20
+_FIRST_ROWS = 1 << 16  # bytes in which row numbers are looked for
 _UNTOLD = Dialect()
 _PARSERS = 2  # threads; as many blocks, and one, are read ahead
 
@@ -86,12 +88,14 @@ class CsvFormat:
                 return FileFacts(name, None, n_bytes=n_bytes)
             names = parse_header(header, name, text.dialect)
             text.skip_blank()
-            schema = infer_schema(text.sample(), names, text.dialect)
+            sample = text.sample()
+            schema, remarks = infer_schema(sample, names, text.dialect), list[str]()
             first = header.split(text.dialect.delimiter_byte, 1)[0].strip(b" \t\r\n" + text.dialect.quote_byte)
-            if names[0] == "column 1" and not first:
-                line = f"column {names[0]!r} has no name; if it holds row numbers, leave it out: --ignore {names[0]!r}"
-                schema = schema.set(0, doubtful(schema.field(0), line))
-            return FileFacts(name, schema, n_bytes=n_bytes)
+            if names[0].startswith("column 1") and not first:
+                field, remarks = _without_name(schema.field(0), sample, names, text.dialect)
+                schema = schema.set(0, field)
+            lines = tuple(f"{name}: {line}" for line in remarks)
+            return FileFacts(name, schema, n_bytes=n_bytes, remarks=lines)
 
     def merge(self, first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
         """Return the wider of two types; types are inferred, so if one file has a string, the column is a string."""
@@ -307,6 +311,22 @@ class _Block:
     offset: int
     before: Any
     parsed: Future[Parsed]
+
+
+def _without_name(field: pa.Field, sample: bytes, names: list[str], dialect: Dialect) -> tuple[pa.Field, list[str]]:
+    """Return the first column, which has no name, marked as an index or as doubtful; and remarks about it.
+
+    pandas and R write the row numbers of a data frame as such a column.
+    """
+    if pa.types.is_integer(field.type):
+        parser = RecordParser(names, pa.schema([(field.name, field.type)]), "", dialect)
+        found = parser.parse(sample[:_FIRST_ROWS], keeps_bad_rows=True).records.column(0)
+        # The last record may be cut.
+        if are_row_numbers(found if len(sample) <= _FIRST_ROWS else found.slice(0, len(found) - 1)):
+            line = f"column {field.name!r} has no name and holds row numbers; it is left out unless --features names it"
+            return mark_index(field), [line]
+    line = f"column {field.name!r} has no name; if it holds row numbers, leave it out: --ignore {field.name!r}"
+    return doubtful(field, line), []
 
 
 def _parser(header: bytes, schema: pa.Schema, name: str, dialect: Dialect) -> RecordParser:

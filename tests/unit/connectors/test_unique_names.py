@@ -25,10 +25,12 @@ from connectors.schemas import unique_names
     ],
 )
 def test_names_become_unique(names, expected, remarks):
+    """Each name differs, and each change is said."""
     assert unique_names(names) == (expected, remarks)
 
 
 def test_many_equal_names_take_little_time_and_one_line():
+    """A file with many equal names opens fast."""
     names, remarks = unique_names(["v"] * 20_000)
     assert len(set(names)) == 20_000
     assert names[-1] == "v_19999"

@@ -1,0 +1,356 @@
+"""Values: check text, read special types and words for missing values, and cast exactly to the wanted types."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from connectors.errors import RowError, SchemaError
+from connectors.leaves import lists_to_measure, lists_wanted, parts_of, plain_type, wrong_lengths
+from connectors.suggestions import shorten
+
+__all__ = ["NOTHING", "BadValue", "bounded", "cast", "cast_what_can_be", "failures", "in_us", "is_of_ns"]
+
+NOTHING = (
+    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "N/A", "NA"),
+    *("NULL", "NaN", "n/a", "nan", "null"),
+)
+"""Words that mean a missing value where a number is expected; they are Arrow's own."""
+
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
+_LARGEST = 1 << 30  # bytes of a block: text is read with offsets of 32 bits
+_DASHES = (8, 13, 18, 23)  # of a UUID
+
+
+class BadValue(NamedTuple):
+    """A value that cannot be read.
+
+    Attributes
+    ----------
+    row
+        Index of its row.
+    kind, reason, content
+        See `connectors.events.BadRow`.
+    """
+
+    row: int
+    kind: str
+    reason: str
+    content: bytes
+
+
+def cast(
+    records: pa.RecordBatch, schema: pa.Schema, place: str, row: int, null_values: Sequence[str] = ()
+) -> pa.RecordBatch:
+    """Return the columns of `schema`, in its order and types; equal types are not copied.
+
+    Parameters
+    ----------
+    records
+        Rows with those columns, or with the structs and lists that hold them; an absent column becomes null.
+    schema
+        The columns wanted.
+    place, row
+        The place of the rows, and the index of the first row in the stream; for messages.
+    null_values
+        Words for a missing value: a text that is equal to one of them, or a number, time or boolean that one of them
+        stands for, becomes null.
+
+    Raises
+    ------
+    RowError
+        A value cannot be cast exactly to the wanted type, or a text is not valid UTF-8.
+    SchemaError
+        No value of the column's type can.
+    """
+    columns, bad = _cast(records, schema, place, tuple(null_values), is_first_enough=True)
+    if bad:
+        first = min(bad.values())
+        raise RowError(f"{place}, row {row + first.row}: {first.reason}")
+    return pa.record_batch(columns, schema=schema.remove_metadata())
+
+
+def cast_what_can_be(
+    records: pa.RecordBatch, schema: pa.Schema, place: str, null_values: Sequence[str] = ()
+) -> tuple[pa.RecordBatch, list[BadValue]]:
+    """Return the rows that can be cast, and the first bad value of each other row, in order."""
+    _, bad = _cast(records, schema, place, tuple(null_values), is_first_enough=False)
+    good = np.setdiff1d(np.arange(records.num_rows), np.fromiter(bad, np.int64))
+    return cast(records.take(pa.array(good)), schema, place, 0, null_values), [bad[row] for row in sorted(bad)]
+
+
+def bounded(records: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Yield the rows in parts whose text fits into one column of Arrow; nearly always, that is one part."""
+    if records.num_rows > 1 and records.nbytes > _LARGEST:
+        middle = records.num_rows // 2
+        yield from bounded(records.slice(0, middle))
+        yield from bounded(records.slice(middle))
+    else:
+        yield records
+
+
+def is_of_ns(type_: pa.DataType) -> bool:
+    """Return whether values of a type count nanoseconds, which end in the year 2262."""
+    return bool((pa.types.is_timestamp(type_) or pa.types.is_duration(type_)) and type_.unit == "ns")
+
+
+def in_us(type_: pa.DataType) -> pa.DataType:
+    """Return a type of moments or durations in microseconds."""
+    return pa.timestamp("us", type_.tz) if pa.types.is_timestamp(type_) else pa.duration("us")
+
+
+def _cast(
+    records: pa.RecordBatch, schema: pa.Schema, place: str, null_values: tuple[str, ...], *, is_first_enough: bool
+) -> tuple[list[pa.Array], dict[int, BadValue]]:
+    """Return the columns wanted; if a row is bad, its first bad value."""
+    lengths = lists_wanted(schema) if lists_to_measure(records.schema) else {}
+    if wrong := wrong_lengths(records, lengths):
+        bad = {row: _wrong_length(row, *what) for row, what in wrong.items()}
+        if is_first_enough:
+            return [], bad
+        good = np.setdiff1d(np.arange(records.num_rows), np.fromiter(wrong, np.int64))
+        _, others = _cast(records.take(pa.array(good)), schema, place, null_values, is_first_enough=False)
+        return [], bad | {int(good[row]): value._replace(row=int(good[row])) for row, value in others.items()}
+    names = set(schema.names)
+    found: dict[str, pa.Array] = {}
+    for field, column in zip(records.schema, records.columns, strict=True):
+        for name, part in parts_of(field.name, column, names, lengths):
+            found.setdefault(name, part)
+    nothing = pa.nulls(records.num_rows)
+    columns, bad = [], dict[int, BadValue]()
+    for field in schema:
+        converted = _converted(found.get(field.name, nothing), field, place, null_values)
+        if isinstance(converted, pa.Array):
+            columns.append(converted)
+            continue
+        for value in converted:
+            bad.setdefault(value.row, value)
+        if is_first_enough:
+            break
+    return columns, bad
+
+
+def _converted(
+    column: pa.Array, field: pa.Field, place: str, null_values: tuple[str, ...]
+) -> pa.Array | list[BadValue]:
+    """Return one column as its wanted type, or its bad values."""
+    plain = _plain(column)
+    if isinstance(plain, list):
+        return [_not_utf8(field, row, value) for row, value in plain]
+    if null_values:
+        plain = _without(plain, null_values)
+    if plain.type == field.type:
+        return plain
+    prepared = _prepared(plain, field.type)
+    # A feature may be rounded to a float; an integer column holds labels or counts, which must stay exact.
+    is_rounded = pa.types.is_integer(prepared.type) and pa.types.is_floating(field.type)
+    try:
+        return prepared.cast(field.type, safe=not is_rounded)
+    except pa.ArrowNotImplementedError as error:
+        what = f"column {field.name!r} is {column.type} and cannot be read as {field.type}"
+        raise SchemaError(f"{place}: {what}; leave it out with --ignore {field.name}") from error
+    except pa.ArrowInvalid:
+        if not (bad := failures(prepared, field.type)):
+            raise
+        return [_complaint(field, prepared, row) for row in bad]
+
+
+def _complaint(field: pa.Field, column: pa.Array, row: int) -> BadValue:
+    if pa.types.is_string(field.type) and _is_bytes(column.type):
+        return _not_utf8(field, row, column[row].as_py())
+    value = str(column[row].as_py())
+    line = f"column {field.name!r}: {shorten(value)!r} ({column.type}) cannot be converted exactly to {field.type}"
+    return BadValue(row, "type", line, value.encode())
+
+
+def _not_utf8(field: pa.Field, row: int, value: bytes) -> BadValue:
+    shown = shorten(value.decode(errors="backslashreplace"))
+    what = f"column {field.name!r}: {shown!r} is not valid UTF-8; write the file again with valid text, skip such rows"
+    return BadValue(row, "encoding", f"{what} with --on-bad-row skip, or leave the column out with --ignore", value)
+
+
+def _wrong_length(row: int, name: str, expected: int, found: int) -> BadValue:
+    what = f"column {name!r}: expected a list of {expected} values as in the first rows, found {found}"
+    return BadValue(row, "type", f"{what}; leave the column out with --ignore {name}", b"")
+
+
+def _is_bytes(type_: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_binary(type_)
+        or pa.types.is_large_binary(type_)
+        or pa.types.is_binary_view(type_)
+        or pa.types.is_fixed_size_binary(type_)
+    )
+
+
+def _plain(column: pa.Array) -> pa.Array | list[tuple[int, bytes]]:
+    """Return a column as its plain type, or the index and the bytes of each text that is not valid UTF-8."""
+    type_ = column.type
+    if pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
+        if not _is_utf8(column):
+            return _invalid(column)
+        return column if pa.types.is_string(type_) else column.cast(pa.string())
+    if isinstance(type_, pa.BaseExtensionType):
+        return _of_extension(column)
+    if pa.types.is_dictionary(type_):
+        words = _plain(column.dictionary)
+        # A word that is not valid may be in no row: other row groups may share the dictionary.
+        words = column.dictionary.cast(pa.binary()) if isinstance(words, list) else words
+        found = words.take(column.indices)
+        return _invalid(found) if words.type != plain_type(type_) else found
+    if pa.types.is_run_end_encoded(type_):
+        return _plain(pc.run_end_decode(column))
+    return column if plain_type(type_) == type_ else column.cast(pa.binary())
+
+
+def _is_utf8(column: pa.Array) -> bool:
+    """Return whether all texts of a column are valid."""
+    if pa.types.is_string(column.type) and _is_ascii(column):
+        return True
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _is_ascii(column: pa.Array) -> bool:
+    """Return whether a column has only bytes of ASCII; to find that out takes a tenth of the time of validation."""
+    _, offsets, text = column.buffers()
+    if text is None or not len(column):
+        return True
+    ends = np.frombuffer(offsets, np.int32)
+    first, last = ends[column.offset], ends[column.offset + len(column)]
+    # The offsets of text from memory may be wrong; a full validation tells that.
+    if not 0 <= first <= last <= text.size:
+        return False
+    return first == last or bool(np.frombuffer(text, np.uint8)[first:last].max() < 128)
+
+
+def _invalid(column: pa.Array) -> pa.Array | list[tuple[int, bytes]]:
+    """Return the index and the bytes of each text that is not valid; if all are, the column as text."""
+    values = column.cast(pa.binary())
+    bad = failures(values, pa.string())
+    return [(row, values[row].as_py()) for row in bad] if bad else values.cast(pa.string())
+
+
+def _of_extension(column: pa.ExtensionArray) -> pa.Array | list[tuple[int, bytes]]:
+    name, storage = column.type.extension_name, column.storage
+    if name == "arrow.uuid":
+        return _uuid_text(storage)
+    if name == "arrow.bool8":
+        return pc.not_equal(storage, pa.scalar(0, pa.int8()))
+    return _plain(storage)
+
+
+def _uuid_text(column: pa.Array) -> pa.Array:
+    """Return UUIDs as text, in lower case: 8, 4, 4, 4 and 12 digits."""
+    n = len(column)
+    raw = np.frombuffer(column.buffers()[1] or b"", np.uint8)[16 * column.offset :][: 16 * n].reshape(n, 16)
+    digits = np.frombuffer(b"0123456789abcdef", np.uint8)
+    text = np.full((n, 36), ord("-"), np.uint8)
+    text[:, [i for i in range(36) if i not in _DASHES]] = digits[np.stack([raw >> 4, raw & 15], 2).reshape(n, 32)]
+    ends = pa.py_buffer(np.arange(0, 36 * (n + 1), 36, dtype=np.int32))
+    found = pa.Array.from_buffers(pa.string(), n, [None, ends, pa.py_buffer(text.tobytes())])
+    return pc.if_else(pc.is_valid(column), found, pa.scalar(None, pa.string())) if column.null_count else found
+
+
+def _without(column: pa.Array, words: tuple[str, ...]) -> pa.Array:
+    """Return a column in which values that one of some words stands for are null."""
+    if not len(meant := _meant(column.type, words)):
+        return column
+    is_meant = pc.is_in(column if column.type == meant.type else column.cast(meant.type), value_set=meant)
+    return pc.if_else(is_meant, pa.scalar(None, column.type), column) if pc.any(is_meant).as_py() else column
+
+
+@lru_cache(maxsize=256)
+def _meant(type_: pa.DataType, words: tuple[str, ...]) -> pa.Array:
+    """Return the values of a type that some words stand for; a word that stands for none is left out."""
+    values = [value for word in words if (value := _value(type_, word)) is not None]
+    # Arrow cannot look up values of the shorter types.
+    if pa.types.is_float16(type_):
+        return pa.array(values, pa.float32())
+    return pa.array(values, pa.decimal256(76, type_.scale) if pa.types.is_decimal(type_) else type_)
+
+
+def _value(type_: pa.DataType, word: str) -> Any:
+    """Return the value of a type that a word stands for, or None."""
+    if pa.types.is_string(type_):
+        return word
+    if pa.types.is_boolean(type_):
+        return {"true": True, "false": False}.get(word.lower())
+    if pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_decimal(type_):
+        return _number(type_, Decimal(word)) if _NUMBER.fullmatch(word) else None
+    if pa.types.is_time(type_):
+        return _time(type_, word)
+    if pa.types.is_timestamp(type_) or pa.types.is_date(type_):
+        for said in (type_, pa.timestamp(type_.unit) if pa.types.is_timestamp(type_) else pa.timestamp("us")):
+            try:
+                moment = pa.array([word]).cast(said)
+                local = pc.assume_timezone(moment, type_.tz) if said != type_ and getattr(type_, "tz", None) else moment
+                return local.cast(type_)[0]
+            except pa.ArrowException:
+                continue
+    return None
+
+
+def _number(type_: pa.DataType, number: Decimal) -> Any:
+    """Return a number as a value of a type; None if it has none."""
+    if pa.types.is_floating(type_):
+        value = float(np.float16(number)) if pa.types.is_float16(type_) else float(number)
+        return value if math.isfinite(value) else None
+    if pa.types.is_integer(type_) and number != number.to_integral_value():
+        return None
+    try:
+        if pa.types.is_integer(type_):
+            return pa.scalar(int(number), type_)
+        return pa.scalar(number, pa.decimal256(76, type_.scale))
+    except (pa.ArrowException, OverflowError, ValueError):
+        return None
+
+
+def _time(type_: pa.DataType, word: str) -> Any:
+    try:
+        return pa.scalar(datetime.time.fromisoformat(word), pa.time64("us")).cast(type_)
+    except (ValueError, pa.ArrowException):
+        return None
+
+
+def _prepared(column: pa.Array, wanted: pa.DataType) -> pa.Array:
+    """Return a column prepared for a cast, where Arrow is stricter than we are or distinguishes equal values."""
+    if pa.types.is_string(column.type) and pa.types.is_floating(wanted):
+        trimmed = pc.utf8_trim_whitespace(column)
+        return pc.if_else(pc.is_in(trimmed, value_set=pa.array(NOTHING)), pa.scalar(None, pa.string()), trimmed)
+    if pa.types.is_floating(column.type) and pa.types.is_string(wanted):
+        # NaN and infinity count as missing, as in number columns. Adding 0.0 makes -0.0 and 0.0 the same category.
+        finite = pc.if_else(pc.is_finite(column), column, None)
+        return finite if pa.types.is_float16(column.type) else pc.add(finite, pa.scalar(0.0, column.type))
+    if is_of_ns(column.type) and wanted == in_us(column.type):
+        whole = np.floor_divide(np.from_dlpack(pc.fill_null(column.view(pa.int64()), 0)), 1_000)
+        return pc.if_else(pc.is_valid(column), pa.array(whole).view(wanted), None)
+    return column
+
+
+def failures(column: pa.Array, wanted: pa.DataType, start: int = 0) -> list[int]:
+    """Return the indices of the values that cannot be cast."""
+    # Arrow does not say which value fails, so halve the column until single values remain.
+    try:
+        column.cast(wanted)
+    except pa.ArrowInvalid:
+        if len(column) == 1:
+            return [start]
+        middle = len(column) // 2
+        return [
+            *failures(column.slice(0, middle), wanted, start),
+            *failures(column.slice(middle), wanted, start + middle),
+        ]
+    return []
