@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-import math
 import re
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
@@ -28,6 +28,7 @@ NOTHING = (
 
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _LARGEST = 1 << 30  # bytes of a block: text is read with offsets of 32 bits
+_DIGITS = 76  # of the largest decimal
 _DASHES = (8, 13, 18, 23)  # of a UUID
 
 
@@ -85,7 +86,17 @@ def cast_what_can_be(
     """Return the rows that can be cast, and the first bad value of each other row, in order."""
     _, bad = _cast(records, schema, place, tuple(null_values), is_first_enough=False)
     good = np.setdiff1d(np.arange(records.num_rows), np.fromiter(bad, np.int64))
-    return cast(records.take(pa.array(good)), schema, place, 0, null_values), [bad[row] for row in sorted(bad)]
+    return cast(_rows(records, good), schema, place, 0, null_values), [bad[row] for row in sorted(bad)]
+
+
+def _rows(records: pa.RecordBatch, which: np.ndarray[Any, np.dtype[np.int64]]) -> pa.RecordBatch:
+    """Return some rows, in order."""
+    try:
+        return records.take(_numbers(which))
+    except pa.ArrowNotImplementedError:  # Arrow takes no rows from some types, such as string_view
+        first = np.flatnonzero(np.diff(which, prepend=-2) != 1)
+        runs = zip(which[first].tolist(), np.diff(first, append=len(which)).tolist(), strict=True)
+        return pa.concat_batches([records.slice(0, 0), *(records.slice(start, n) for start, n in runs)])
 
 
 def bounded(records: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
@@ -118,7 +129,7 @@ def _cast(
         if is_first_enough:
             return [], bad
         good = np.setdiff1d(np.arange(records.num_rows), np.fromiter(wrong, np.int64))
-        _, others = _cast(records.take(pa.array(good)), schema, place, null_values, is_first_enough=False)
+        _, others = _cast(_rows(records, good), schema, place, null_values, is_first_enough=False)
         return [], bad | {int(good[row]): value._replace(row=int(good[row])) for row, value in others.items()}
     names = set(schema.names)
     found: dict[str, pa.Array] = {}
@@ -261,7 +272,7 @@ def _uuid_text(column: pa.Array) -> pa.Array:
     text[:, [i for i in range(36) if i not in _DASHES]] = digits[np.stack([raw >> 4, raw & 15], 2).reshape(n, 32)]
     ends = pa.py_buffer(np.arange(0, 36 * (n + 1), 36, dtype=np.int32))
     found = pa.Array.from_buffers(pa.string(), n, [None, ends, pa.py_buffer(text.tobytes())])
-    return pc.if_else(pc.is_valid(column), found, pa.scalar(None, pa.string())) if column.null_count else found
+    return pc.if_else(pc.is_valid(column), found, pa.nulls(1, pa.string())[0]) if column.null_count else found
 
 
 def _without(column: pa.Array, words: tuple[str, ...]) -> pa.Array:
@@ -269,60 +280,67 @@ def _without(column: pa.Array, words: tuple[str, ...]) -> pa.Array:
     if not len(meant := _meant(column.type, words)):
         return column
     is_meant = pc.is_in(column if column.type == meant.type else column.cast(meant.type), value_set=meant)
-    return pc.if_else(is_meant, pa.scalar(None, column.type), column) if pc.any(is_meant).as_py() else column
+    return pc.if_else(is_meant, pa.nulls(1, column.type)[0], column) if pc.any(is_meant).as_py() else column
 
 
 @lru_cache(maxsize=256)
 def _meant(type_: pa.DataType, words: tuple[str, ...]) -> pa.Array:
     """Return the values of a type that some words stand for; a word that stands for none is left out."""
-    values = [value for word in words if (value := _value(type_, word)) is not None]
     # Arrow cannot look up values of the shorter types.
-    if pa.types.is_float16(type_):
-        return pa.array(values, pa.float32())
-    return pa.array(values, pa.decimal256(76, type_.scale) if pa.types.is_decimal(type_) else type_)
+    wanted = pa.float32() if pa.types.is_float16(type_) else type_
+    wanted = pa.decimal256(_DIGITS, type_.scale) if pa.types.is_decimal(type_) else wanted
+    found = [pa.nulls(0, wanted)]
+    for word in words:
+        with contextlib.suppress(pa.ArrowException, OverflowError, ValueError):
+            found.append(_value(type_, word).cast(wanted))
+    return pa.concat_arrays(found)
 
 
-def _value(type_: pa.DataType, word: str) -> Any:
-    """Return the value of a type that a word stands for, or None."""
-    if pa.types.is_string(type_):
-        return word
+def _value(type_: pa.DataType, word: str) -> pa.Array:
+    """Return the value of a type that a word stands for, as a column of one row, or of none."""
+    # Through buffers: when Arrow converts values of Python, it imports pandas.
+    text, none = _text(word), pa.nulls(0, type_)
     if pa.types.is_boolean(type_):
-        return {"true": True, "false": False}.get(word.lower())
+        return _text(word.lower()).cast(type_) if word.lower() in {"true", "false"} else none
     if pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_decimal(type_):
-        return _number(type_, Decimal(word)) if _NUMBER.fullmatch(word) else None
+        return _number(type_, Decimal(word)) if _NUMBER.fullmatch(word) else none
     if pa.types.is_time(type_):
-        return _time(type_, word)
+        time = datetime.time.fromisoformat(word)
+        seconds = (time.hour * 60 + time.minute) * 60 + time.second
+        return _numbers(np.array([seconds * 1_000_000 + time.microsecond])).view(pa.time64("us")).cast(type_)
     if pa.types.is_timestamp(type_) or pa.types.is_date(type_):
-        for said in (type_, pa.timestamp(type_.unit) if pa.types.is_timestamp(type_) else pa.timestamp("us")):
-            try:
-                moment = pa.array([word]).cast(said)
-                local = pc.assume_timezone(moment, type_.tz) if said != type_ and getattr(type_, "tz", None) else moment
-                return local.cast(type_)[0]
-            except pa.ArrowException:
-                continue
-    return None
+        try:
+            return text.cast(type_)
+        except pa.ArrowInvalid:  # a moment with a zone may be written without; a day may be written as its first moment
+            moment = text.cast(pa.timestamp(getattr(type_, "unit", None) or "us"))
+            zone = getattr(type_, "tz", None)
+            return pc.assume_timezone(moment, zone) if zone else moment
+    return text if pa.types.is_string(type_) else none
 
 
-def _number(type_: pa.DataType, number: Decimal) -> Any:
-    """Return a number as a value of a type; None if it has none."""
+def _number(type_: pa.DataType, number: Decimal) -> pa.Array:
+    if pa.types.is_float16(type_):
+        with np.errstate(over="ignore"):
+            return _numbers(np.array([number], np.float16).astype(np.float32))
     if pa.types.is_floating(type_):
-        value = float(np.float16(number)) if pa.types.is_float16(type_) else float(number)
-        return value if math.isfinite(value) else None
-    if pa.types.is_integer(type_) and number != number.to_integral_value():
-        return None
-    try:
-        if pa.types.is_integer(type_):
-            return pa.scalar(int(number), type_)
-        return pa.scalar(number, pa.decimal256(76, type_.scale))
-    except (pa.ArrowException, OverflowError, ValueError):
-        return None
+        return _numbers(np.array([float(number)])).cast(type_)
+    if pa.types.is_decimal(type_):
+        # Arrow reads more digits than there is room for as another number.
+        fits = number.adjusted() + type_.scale < _DIGITS
+        return _text(f"{number:f}").cast(pa.decimal256(_DIGITS, type_.scale)) if fits else pa.nulls(0, type_)
+    if number != number.to_integral_value():
+        return pa.nulls(0, type_)
+    return _numbers(np.array([int(number)], str(type_)))
 
 
-def _time(type_: pa.DataType, word: str) -> Any:
-    try:
-        return pa.scalar(datetime.time.fromisoformat(word), pa.time64("us")).cast(type_)
-    except (ValueError, pa.ArrowException):
-        return None
+def _text(word: str) -> pa.Array:
+    text = word.encode("utf-8", "surrogatepass")
+    ends = pa.py_buffer(np.array([0, len(text)], np.int32))
+    return pa.Array.from_buffers(pa.string(), 1, [None, ends, pa.py_buffer(text)])
+
+
+def _numbers(values: np.ndarray[Any, Any]) -> pa.Array:
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
 
 
 def _prepared(column: pa.Array, wanted: pa.DataType) -> pa.Array:

@@ -73,7 +73,7 @@ class FileSource(Source):
         self._files = [self._peek(name) for name in names]
         self._schema = schema_of(self._files, format_of, ignore)
         for file in self._files:
-            if file.schema is not None:
+            if file.schema is not None and file.n_rows != 0:
                 refuse_strangers(self.schema.names, file.schema.names, file.name)
 
     def _peek(self, name: str) -> FileFacts:

@@ -216,18 +216,30 @@ class _ParquetReader(Iterator[FileChunk]):
             if skip >= left:
                 skip -= left
                 continue
-            try:
-                for batch in columns.read(group, n_rows):
-                    left -= batch.num_rows
-                    kept = batch.slice(min(skip, batch.num_rows))
-                    skip -= batch.num_rows - kept.num_rows
-                    for part in bounded(kept) if kept.num_rows else ():
-                        yield self._chunk(part)
-            except (OSError, pa.ArrowException, _DamageError) as error:
-                if not self._keeps_bad_rows or isinstance(error, ConnectorError) or is_of_system(error):
-                    raise
-                yield self._damaged(left - skip, " ".join(str(error).split()))
-                skip = 0
+            batches = columns.read(group, n_rows)
+            while (batch := self._next(batches, left - skip)) is not None:
+                if isinstance(batch, FileChunk):
+                    yield batch
+                    skip = 0
+                    break
+                left -= batch.num_rows
+                kept = batch.slice(min(skip, batch.num_rows))
+                skip -= batch.num_rows - kept.num_rows
+                for part in bounded(kept) if kept.num_rows else ():
+                    yield self._chunk(part)
+
+    def _next(self, batches: Iterator[pa.RecordBatch], n_left: int) -> pa.RecordBatch | FileChunk | None:
+        """Return the next rows of a row group; or, if they are damaged, the bad row for all that are left."""
+        try:
+            return next(batches, None)
+        except (OSError, pa.ArrowException) as error:
+            is_damage = not isinstance(error, ConnectorError) and not is_of_system(error)
+            if self._keeps_bad_rows and is_damage:
+                return self._damaged(n_left, " ".join(str(error).split()))
+            if isinstance(error, _DamageError):
+                hint = "the file is damaged: write it again, or leave out such rows with --on-bad-row skip"
+                raise SourceError(f"{self._name}: {error}; {hint}") from error
+            raise
 
     def _chunk(self, batch: pa.RecordBatch) -> FileChunk:
         try:
@@ -307,7 +319,7 @@ class _Columns:
         Raises
         ------
         _DamageError
-            The row group has not as many rows as the footer says.
+            The row group does not have as many rows as the footer says.
         """
         facts = self._file.metadata.row_group(group)
         expected = left = facts.num_rows

@@ -165,7 +165,7 @@ def test_what_may_be_no_category_is_said_once(tmp_path: Path, follow: Follow | N
     header = ",half,few,ids,gap,label\n"
     rows = [
         (
-            i % 50,
+            7 * i % 50,
             i if i % 2 else "n.k.",
             i if i % 5 == 0 else "word",
             i if i % 3 else "?",
