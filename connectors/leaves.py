@@ -30,8 +30,11 @@ __all__ = [
     "FIRST_ROWS",
     "Leaf",
     "are_row_numbers",
+    "are_simple",
     "index_columns",
     "is_index",
+    "is_number",
+    "is_simple",
     "leaves",
     "list_lengths",
     "lists_to_measure",
@@ -55,6 +58,34 @@ _STEPS = 0.9  # share of numbers that follow the one before
 _ELEMENT = re.compile(r"\[(\d+)\]")
 
 Lengths = Mapping[str, int]
+
+_SIMPLE = frozenset(
+    type_.id
+    for type_ in (
+        *(pa.null(), pa.bool_(), pa.int8(), pa.int16(), pa.int32(), pa.int64()),
+        *(pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64(), pa.float16(), pa.float32(), pa.float64()),
+        *(pa.string(), pa.binary(), pa.date32(), pa.date64(), pa.time32("s"), pa.time64("us")),
+        *(pa.timestamp("us"), pa.duration("us"), pa.decimal128(1), pa.decimal256(1)),
+    )
+)
+
+
+_NUMBERS = frozenset(type_.id for type_ in (pa.bool_(), pa.int32(), pa.int64(), pa.float32(), pa.float64()))
+
+
+def is_number(type_: pa.DataType) -> bool:
+    """Return whether a type is one of the usual types of numbers, whose values need no look; this is fast."""
+    return type_.id in _NUMBERS
+
+
+def is_simple(type_: pa.DataType) -> bool:
+    """Return whether a column of a type is one plain column of that type; this is fast."""
+    return type_.id in _SIMPLE
+
+
+def are_simple(schema: pa.Schema) -> bool:
+    """Return whether all columns are plain already: then no list, struct or special type need be looked for."""
+    return all(type_.id in _SIMPLE for type_ in schema.types)
 
 
 class Leaf(NamedTuple):
@@ -85,20 +116,25 @@ def plain(schema: pa.Schema, lengths: Lengths | None = None) -> pa.Schema:
     """
     lengths = lengths or {}
     index = {*index_columns(schema)}
+    if not index and are_simple(schema):
+        return pa.schema(zip(schema.names, schema.types, strict=True))
     fields: dict[str, pa.Field] = {}
     at = 0
     for field in schema:
         for leaf in _leaves(field.name, field.type, at, None, lengths):
             # Of a column "a.b" and a field b of a struct "a", the first one has the name.
-            found = fields.setdefault(leaf.name, pa.field(leaf.name, leaf.type))
-            if field.name in index:
-                fields[leaf.name] = mark_index(found)
+            if leaf.name not in fields:
+                found = pa.field(leaf.name, leaf.type)
+                fields[leaf.name] = mark_index(found) if field.name in index else found
         at += n_stored(field.type)
     return note_lengths(pa.schema(fields.values()), lengths)
 
 
 def leaves(schema: pa.Schema, lengths: Lengths) -> dict[str, Leaf]:
     """Return the plain columns of a schema by name."""
+    if are_simple(schema):
+        pairs = zip(schema.names, schema.types, strict=True)
+        return {name: Leaf(name, type_, range(at, at + 1)) for at, (name, type_) in enumerate(pairs)}
     found: dict[str, Leaf] = {}
     at = 0
     for field in schema:
@@ -166,6 +202,8 @@ def are_row_numbers(column: pa.Array) -> bool:
 
 def plain_type(type_: pa.DataType) -> pa.DataType:
     """Return the type that values of a type are read as, if these are neither structs nor lists."""
+    if type_.id in _SIMPLE:
+        return type_
     if isinstance(type_, pa.BaseExtensionType):
         return _EXTENSIONS.get(type_.extension_name) or plain_type(type_.storage_type)
     if pa.types.is_dictionary(type_) or pa.types.is_run_end_encoded(type_):
@@ -200,15 +238,21 @@ def _leaves(name: str, type_: pa.DataType, at: int, whole: range | None, lengths
             at += n_stored(field.type)
     elif pa.types.is_fixed_size_list(type_) or (_is_list(type_) and name in lengths):
         # Parquet can read a single field of a struct, but only a whole list.
-        whole = whole or range(at, at + n_stored(type_))
-        for i in range(type_.list_size if pa.types.is_fixed_size_list(type_) else lengths[name]):
-            yield from _leaves(f"{name}[{i}]", type_.value_type, at, whole, lengths)
+        whole, inner = whole or range(at, at + n_stored(type_)), type_.value_type
+        elements = range(type_.list_size if pa.types.is_fixed_size_list(type_) else lengths[name])
+        if is_simple(inner):
+            yield from (Leaf(f"{name}[{i}]", inner, whole) for i in elements)
+            return
+        for i in elements:
+            yield from _leaves(f"{name}[{i}]", inner, at, whole, lengths)
     else:
         yield Leaf(name, plain_type(type_), whole or range(at, at + n_stored(type_)))
 
 
 def n_stored(type_: pa.DataType) -> int:
     """Return the number of columns of a Parquet file that hold a column."""
+    if type_.id in _SIMPLE:
+        return 1
     if isinstance(type_, pa.BaseExtensionType):
         return n_stored(type_.storage_type)
     if pa.types.is_struct(type_):
@@ -222,6 +266,8 @@ def n_stored(type_: pa.DataType) -> int:
 
 def lists_to_measure(schema: pa.Schema, known: Container[str] = ()) -> list[str]:
     """Return the names of the lists whose length is not in their type."""
+    if are_simple(schema):
+        return []
     return [name for field in schema for name, _ in _lists(field.name, field.type, None) if name not in known]
 
 

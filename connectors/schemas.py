@@ -12,6 +12,7 @@ import pyarrow as pa
 from connectors.casting import NOTHING, bounded, cast, cast_what_can_be, failures, in_us, is_of_ns
 from connectors.errors import SchemaError
 from connectors.leaves import (
+    are_simple,
     index_columns,
     is_index,
     list_lengths,
@@ -87,6 +88,8 @@ def unique_names(names: Sequence[str]) -> tuple[list[str], list[str]]:
     >>> unique_names(["v", "", "v", "v_1"])[0]
     ['v', 'column 2', 'v_2', 'v_1']
     """
+    if len(set(names)) == len(names) and all(map(str.strip, names)):
+        return list(names), []
     free, first = _FreeNames(names), set[str]()
     found, nameless, repeated = [], [], []
     for number, name in enumerate(names, 1):
@@ -145,10 +148,13 @@ def columns_of(
         Returns the first rows, from the names of the lists that they must hold; called only if there are such lists.
     """
     named, remarks = tell_apart(schema)
+    index = index_columns(named)
+    if not index and are_simple(named):  # nearly always, and fast
+        return pa.schema(zip(named.names, named.types, strict=True)), remarks
     lists = lists_to_measure(named)
     lengths = list_lengths(first_rows(lists), lists) if lists else {}
-    index = [f"column {name!r} is the index of a data frame" for name in index_columns(named)]
-    return plain(named, lengths), [*remarks, *(f"{line}; it is left out unless --features names it" for line in index)]
+    lines = [f"column {name!r} is the index of a data frame" for name in index]
+    return plain(named, lengths), [*remarks, *(f"{line}; it is left out unless --features names it" for line in lines)]
 
 
 def like(wanted: pa.Schema, source: pa.Schema) -> pa.Schema:
@@ -169,8 +175,7 @@ def doubt(field: pa.Field) -> str | None:
 
 def wider_type(first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
     """Return the type that holds the values of two types; None if they are of different kinds."""
-    first, second = plain_type(first), plain_type(second)
-    if first == second:
+    if first == second or (first := plain_type(first)) == (second := plain_type(second)):
         return first
     if is_of_ns(first) != is_of_ns(second) and type(first) is type(second):
         # Nanoseconds end in the year 2262, and files often write a later year for "never expires".
@@ -205,7 +210,7 @@ def unify(schemas: Iterable[tuple[str, pa.Schema]], merge: Merge, ignore: Collec
         Two files disagree on the type of a column, or on the length of a list.
     """
     types: dict[str, pa.DataType] = {}
-    notes: dict[str, dict[bytes, bytes] | None] = {}
+    notes: dict[str, dict[bytes, bytes]] = {}
     owners: dict[str, str] = {}
     lengths: dict[str, tuple[str, int]] = {}
     for place, schema in schemas:
@@ -227,8 +232,12 @@ def unify(schemas: Iterable[tuple[str, pa.Schema]], merge: Merge, ignore: Collec
             if field.name not in owners or merged != types[field.name]:
                 owners[field.name] = place
             types[field.name] = merged
-            notes.setdefault(field.name, field.metadata)
-    found = pa.schema([pa.field(name, type_, metadata=notes[name]) for name, type_ in types.items()])
+            if (note := field.metadata) and owners[field.name] == place:
+                notes[field.name] = note
+    found = pa.schema(list(types.items()))
+    for name, note in notes.items():
+        i = found.get_field_index(name)
+        found = found.set(i, found.field(i).with_metadata(note))
     return note_lengths(found, {name: n for name, (_, n) in lengths.items()})
 
 

@@ -311,7 +311,8 @@ class _Columns:
         self._file, self._numbers = file, sorted({number for leaf in wanted for number in leaf.stored})
         self._names = list(dict.fromkeys(_owner(stored, self._numbers)))
         # In a column without lists each row has one value, null or not.
-        self._flat = [n for n in self._numbers if not file.schema.column(n).max_repetition_level]
+        column = file.schema.column
+        self._flat = [n for n in self._numbers if not column(n).max_repetition_level]
 
     def read(self, group: int, n_rows: int) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a row group, in batches of a number of rows.
@@ -323,11 +324,11 @@ class _Columns:
         """
         facts = self._file.metadata.row_group(group)
         expected = left = facts.num_rows
-        for number in self._flat:
-            column = facts.column(number)
-            if column.num_values != expected:
-                what = f"column {column.path_in_schema!r} has {column.num_values} values"
-                raise _DamageError(f"row group {group}: expected {expected} rows, but {what}")
+        column = facts.column
+        if wrong := [number for number in self._flat if column(number).num_values != expected]:
+            found = column(wrong[0])
+            what = f"column {found.path_in_schema!r} has {found.num_values} values"
+            raise _DamageError(f"row group {group}: expected {expected} rows, but {what}")
         for batch in self._file.reader.iter_batches(
             n_rows, row_groups=[group], column_indices=self._numbers, use_threads=False
         ):
@@ -345,7 +346,7 @@ class _DamageError(OSError):
 
 def _owner(schema: pa.Schema, numbers: Sequence[int]) -> Iterator[str]:
     """Yield for each stored column the name of the column that it is a part of."""
-    names = [name for name, n in zip(schema.names, map(n_stored, schema.types), strict=True) for _ in range(n)]
+    names = [name for name, type_ in zip(schema.names, schema.types, strict=True) for _ in range(n_stored(type_))]
     return (names[number] for number in numbers)
 
 

@@ -467,5 +467,5 @@ def test_an_unknown_extension_is_read_as_it_is_stored() -> None:
 def test_bytes_that_are_text_can_be_read_as_words() -> None:
     """If a setting says that they are words; others are named."""
     source = MemorySource(pa.table({"v": [b"a", b"\xff"]}))
-    with pytest.raises(ConnectorError, match="row 1: column 'v': .* is not valid UTF-8"):
+    with pytest.raises(ConnectorError, match=r"row 1: column 'v': .* is not valid UTF-8"):
         values(source, [("v", pa.string())])
