@@ -9,7 +9,7 @@
 | another extension type                            | the type that it is stored as                 |
 | struct                                            | one column for each field: ``place.city``     |
 | list of a fixed size                              | one column for each element: ``pixel[0]``     |
-| list whose first rows all have the same length    | one column for each element                   |
+| list of numbers, all of one length at the start   | one column for each element                   |
 | anything else                                     | itself                                        |
 
 A schema notes the lengths of such lists in its metadata, and for each column whether it is the index of a data frame.
@@ -179,7 +179,7 @@ def index_columns(schema: pa.Schema) -> list[str]:
 
 
 def mark_index(field: pa.Field) -> pa.Field:
-    """Return a column marked as the index of a data frame, which is no feature unless it is named."""
+    """Return a column marked as the index of a data frame; it is a feature only if a setting names it."""
     return field.with_metadata({**(field.metadata or {}), _INDEX: b"1"})
 
 
@@ -227,6 +227,10 @@ def _storage(type_: pa.DataType) -> pa.DataType:
 
 def _is_list(type_: pa.DataType) -> bool:
     return bool(pa.types.is_list(type_) or pa.types.is_large_list(type_))
+
+
+def _is_text(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_string(type_) or pa.types.is_binary(type_))
 
 
 def _leaves(name: str, type_: pa.DataType, at: int, whole: range | None, lengths: Lengths) -> Iterator[Leaf]:
@@ -304,7 +308,8 @@ def _lists(name: str, type_: pa.DataType, column: pa.Array | None) -> Iterator[t
         children = _bare(column).flatten() if column is not None else [None] * type_.num_fields
         for field, child in zip(type_, children, strict=True):
             yield from _lists(f"{name}.{field.name}", field.type, child)
-    elif _is_list(type_) and not pa.types.is_nested(_storage(type_.value_type)):
+    elif _is_list(type_) and is_simple(type_.value_type) and not _is_text(type_.value_type):
+        # Lists of words, such as tags, differ in length sooner or later; they stay lists.
         yield name, None if column is None else _bare(column)
 
 

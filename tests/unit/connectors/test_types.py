@@ -126,6 +126,7 @@ FEATURES: dict[str, tuple[pa.Array, list[float] | str]] = {
     "timestamp ns, old": (pa.array([np.datetime64("1677-10-01", "ns")]), [-106742]),
     "list of any length": (pa.array([[1], [1, 2]]), "list<"),
     "list of empty lists": (pa.array([[]], pa.list_(pa.int64())), "list<"),
+    "list of words": (pa.array([["a"]]), "list<"),
     "list of lists": (pa.array([[[1]]]), "list<"),
     "map": (pa.array([[("a", 1)]], pa.map_(pa.string(), pa.int64())), "map<"),
     "binary": (pa.array([b"\xff"]), "binary"),
