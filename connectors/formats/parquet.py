@@ -42,6 +42,7 @@ __all__ = ["ParquetFormat"]
 _CELLS = 1 << 19  # in a block, over all columns
 _MAX_ROWS = 1 << 15
 _MAGIC = (b"PAR1", b"PARE")
+_FEW = 1 << 15  # bytes of a dictionary, compressed
 _BUFFER = 1 << 18  # bytes that each column reads at a time
 
 
@@ -150,13 +151,20 @@ class _Opened:
             return False
         return True
 
-    def parquet(self) -> pq.ParquetFile:
+    def parquet(self, words: Sequence[str] = (), facts: pq.FileMetaData | None = None) -> pq.ParquetFile:
         """Return a reader whose memory does not grow with the file.
 
         A local file is read without pre-buffering. For an object each read is a request. So the wanted columns of a row
         group are read at once, and kept until the next row group. Page checksums are verified, if the file has any. So
         a flipped bit is an error, not a wrong number. The old timestamps of 96 bits are read in microseconds: in
         nanoseconds, years after 2262 would become others.
+
+        Parameters
+        ----------
+        words
+            Columns of text to read as dictionaries.
+        facts
+            The content of the footer, if it is known.
 
         Raises
         ------
@@ -165,6 +173,8 @@ class _Opened:
         """
         file = pq.ParquetFile(
             self._file,
+            metadata=facts,
+            read_dictionary=list(words) or None,
             pre_buffer=self._is_remote,
             buffer_size=_BUFFER,
             page_checksum_verification=True,
@@ -205,6 +215,8 @@ class _ParquetReader(Iterator[FileChunk]):
         found = plain(self._stored, lengths)
         self.columns = tuple(found.names)
         _refuse_retyped(schema, found, opened.name)
+        if words := _few_words(self._file, [self._leaves[name] for name in schema.names if name in self._leaves]):
+            self._file = opened.parquet(words, self._file.metadata)
 
     def _read(self, skip: int) -> Iterator[FileChunk]:
         """Yield the rows after the first `skip` rows; a row group that is skipped entirely is not read."""
@@ -361,6 +373,25 @@ def _first_rows(file: pq.ParquetFile, stored: pa.Schema, lists: Sequence[str]) -
             n_left -= batch.num_rows
             if n_left <= 0:
                 return
+
+
+def _few_words(file: pq.ParquetFile, wanted: Sequence[Leaf]) -> list[str]:
+    """Return the columns of text to read as dictionaries: that is faster if there are few words.
+
+    Then each word is checked once, not once for each row. The first row group decides; the values are the same anyway.
+    """
+    if not file.num_row_groups:
+        return []
+    group, found = file.metadata.row_group(0), []
+    for number in (leaf.stored[0] for leaf in wanted if leaf.type == pa.string() and len(leaf.stored) == 1):
+        chunk = group.column(number)
+        if "." in chunk.path_in_schema or chunk.dictionary_page_offset is None:
+            continue
+        # If there are too many words, writers go on without the dictionary; the chunk is then far larger.
+        n_bytes = chunk.data_page_offset - chunk.dictionary_page_offset
+        if n_bytes <= _FEW and chunk.total_uncompressed_size <= (1 << 20) + 3 * chunk.num_values:
+            found.append(chunk.path_in_schema)
+    return found
 
 
 def _refuse_wrong_counts(facts: pq.FileMetaData, name: str) -> None:
