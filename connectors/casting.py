@@ -28,6 +28,7 @@ NOTHING = (
 
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _LARGEST = 1 << 30  # bytes of a block: text is read with offsets of 32 bits
+_SHORT = 4_096  # rows; to look at each text of so few is faster
 _FIRST_BYTE = -64  # as int8: smaller ones continue a character
 _DIGITS = 76  # of the largest decimal
 _DASHES = (8, 13, 18, 23)  # of a UUID
@@ -219,6 +220,8 @@ def _plain(column: pa.Array) -> pa.Array | list[tuple[int, bytes]]:
         return _of_extension(column)
     if pa.types.is_dictionary(type_):
         words = _plain(column.dictionary)
+        if isinstance(words, pa.Array) and words.type == type_.value_type:
+            return column.dictionary_decode()
         # A word that is not valid may be in no row: other row groups may share the dictionary.
         words = column.dictionary.cast(pa.binary()) if isinstance(words, list) else words
         found = words.take(column.indices)
@@ -230,7 +233,8 @@ def _plain(column: pa.Array) -> pa.Array | list[tuple[int, bytes]]:
 
 def _is_utf8(column: pa.Array) -> bool:
     """Return whether all texts of a column are valid."""
-    if pa.types.is_string(column.type) and (answer := _is_utf8_together(column)) is not None:
+    is_long = len(column) > _SHORT
+    if is_long and pa.types.is_string(column.type) and (answer := _is_utf8_together(column)) is not None:
         return answer
     try:
         column.validate(full=True)

@@ -195,8 +195,12 @@ def as_text(kind: str, words: Sequence[bytes | None]) -> pa.Array:
 
 @pytest.mark.parametrize("kind", TEXTS)
 @pytest.mark.parametrize("wanted", [pa.string(), pa.float64()])
-def test_text_that_is_not_utf8_is_a_bad_row(tmp_path: Path, kind: str, wanted: pa.DataType) -> None:
+@pytest.mark.parametrize("short", [0, 4_096])
+def test_text_that_is_not_utf8_is_a_bad_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, wanted: pa.DataType, short: int
+) -> None:
     """File, row and column are named; with --on-bad-row skip the other rows are read, also from the middle."""
+    monkeypatch.setattr(casting, "_SHORT", short)
     good: list[Any] = [1.0, None, 3.0, 4.0, 5.0] if wanted == pa.float64() else ["1", None, "3", "4", "5"]
     rows = pa.table({"v": as_text(kind, [b"1", None, b"\xc3(", b"3", b"4", b"5"]), "x": range(6)})
     with pytest.raises(RowError, match=r"a\.parquet, row 2: column 'v': '\\+xc3\(' is not valid UTF-8; .*--ignore"):
@@ -211,8 +215,10 @@ def test_text_that_is_not_utf8_is_a_bad_row(tmp_path: Path, kind: str, wanted: p
     assert values(source, [("x", pa.int64())]) == [[*range(6)]], "a column that is not wanted is not looked at"
 
 
-def test_a_word_cut_in_two_is_not_text() -> None:
+@pytest.mark.parametrize("short", [0, 4_096])
+def test_a_word_cut_in_two_is_not_text(monkeypatch: pytest.MonkeyPatch, short: int) -> None:
     """All bytes of the column together are valid; those of its rows are not."""
+    monkeypatch.setattr(casting, "_SHORT", short)
     with pytest.raises(RowError, match="row 1: column 'v'"):
         values(MemorySource(pa.table({"v": as_text("string", [b"a", b"\xc3", b"\xa9"])})))
     sliced = pa.table({"v": as_text("string", [b"\xff", b"a", b"\xff"]).slice(1, 1)})
@@ -226,6 +232,25 @@ def test_a_word_of_a_dictionary_that_no_row_has_may_be_anything() -> None:
     assert values(MemorySource(table.slice(0, 3))) == [["a", None, "a"]]
     with pytest.raises(RowError, match="row 3: column 'v'"):
         values(MemorySource(table))
+
+
+@pytest.mark.parametrize("settings", [{}, {"use_dictionary": False}, {"dictionary_pagesize_limit": 200}])
+@pytest.mark.parametrize("n_words", [1, 40, 3_000])
+def test_text_is_the_same_however_it_is_stored(tmp_path: Path, settings: dict[str, Any], n_words: int) -> None:
+    """With a dictionary for each row group, with none, and with one that is given up in the middle."""
+    words = [None if i % 7 == 3 else f"wörd {i * i % n_words}" for i in range(3_000)]
+    rows = pa.table({"x": range(3_000), "v": words, "s": pa.array([{"v": word} for word in words])})
+    pq.write_table(rows, tmp_path / "a.parquet", row_group_size=1_100, data_page_size=500, **settings)
+    source = open_source(tmp_path / "a.parquet")
+    for name in ("v", "s.v"):
+        with source.open(pa.schema([(name, pa.string())])) as reader:
+            blocks = list(reader)
+        assert [word for block in blocks for word in block.records.column(0).to_pylist()] == words
+        for row in (1, 1_099, 1_100, 2_500):
+            block = next(b for b in blocks if b.cursor(len(b)).row > row)
+            with source.open(pa.schema([(name, pa.string())]), block.cursor(row - block.cursor(0).row)) as reader:
+                rest = [word for block in reader for word in block.records.column(0).to_pylist()]
+            assert rest == words[row:]
 
 
 def test_files_of_all_types_of_text_are_one_stream(tmp_path: Path) -> None:
