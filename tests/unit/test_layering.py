@@ -35,7 +35,7 @@ LAYERS = {
         {"memory", "pipes", "registry", "writer"},
         {"formats"},
         {"prefetching", "rebatching", "schemas", "stores"},
-        {"source"},
+        {"notations", "source"},
         {"cursor", "decisions", "events", "suggestions"},
         {"errors"},
     ],
