@@ -29,6 +29,7 @@ __all__ = [
     "require",
     "stems",
     "unify",
+    "unique_names",
     "wider_type",
 ]
 
@@ -52,6 +53,66 @@ def check_names(names: list[str], place: str) -> None:
         if name in before:
             raise SchemaError(f"{place}: column {name!r} occurs twice; rename one of them in the file")
         before.add(name)
+
+
+def unique_names(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return names that tell the columns of a file apart, and a line about each kind of change.
+
+    A column without a name is called by its number: ``column 3``. Of several columns with one name, the first one keeps
+    it, and the others get a number: ``v``, ``v_1``, ``v_2``. A name that stands in the file is never given to another
+    column.
+
+    Parameters
+    ----------
+    names
+        The names in the file, in order.
+
+    Returns
+    -------
+    names : list of str
+        As many names, all different.
+    remarks : list of str
+        Lines for `FileFacts.remarks`, without the name of the file; empty if every name stays.
+
+    Examples
+    --------
+    >>> unique_names(["v", "", "v", "v_1"])[0]
+    ['v', 'column 2', 'v_2', 'v_1']
+    """
+    free, first = _FreeNames(names), set[str]()
+    found, nameless, repeated = [], [], []
+    for number, name in enumerate(names, 1):
+        if not name.strip():
+            found.append(free.take(f"column {number}"))
+            nameless.append(f"column {number} is called {found[-1]!r}")
+        elif name in first:
+            found.append(free.take(name))
+            repeated.append(f"column {number}, again {name!r}, is called {found[-1]!r}")
+        else:
+            found.append(name)
+        first.add(name)
+    lines = [(nameless, "columns without a name"), (repeated, "columns with the same name")]
+    return found, [f"{what}: {_few(changes)}" for changes, what in lines if changes]
+
+
+class _FreeNames:
+    """Names that no column has yet; a next free number is remembered, so that many equal names take little time."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._taken, self._next = set(names), dict[str, int]()
+
+    def take(self, name: str) -> str:
+        """Return a free name: the name itself, or else the name with a number."""
+        found, number = name, self._next.get(name, 1)
+        while found in self._taken:
+            found, number = f"{name}_{number}", number + 1
+        self._taken.add(found)
+        self._next[name] = number
+        return found
+
+
+def _few(lines: Sequence[str], n: int = 5) -> str:
+    return "; ".join(lines[:n]) + (f"; and {len(lines) - n} more" if len(lines) > n else "")
 
 
 def doubtful(field: pa.Field, line: str) -> pa.Field:

@@ -86,6 +86,7 @@ PUBLIC = {
         "require",
         "stems",
         "unify",
+        "unique_names",
         "wider_type",
     ],
     "stream_bp": [
