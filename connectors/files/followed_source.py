@@ -115,7 +115,7 @@ class FollowedSource(Source):
                     if not has_ended:  # more rows may be on their way, and types are inferred better from more rows
                         time.sleep(intervals.QUIET_S)
                         facts = [self._peek(fact.name) or fact for fact in facts]
-                    self._type_warnings, self._remarks = type_warnings_of(facts), remarks_of(facts)
+                    self._facts = facts
                     return first_columns(facts, schema_of(facts, self._files.format, self._ignore))
                 if self._spool is not None and has_ended:
                     self._spool.refuse_failure()
@@ -159,12 +159,22 @@ class FollowedSource(Source):
     @property
     def type_warnings(self) -> dict[str, str]:
         """Type warnings about columns of the first files."""
-        return self._type_warnings
+        return type_warnings_of(self._facts)
+
+    has_copies = True
+
+    def written_type(self, name: str) -> pa.DataType:
+        """Return the type in which a column is copied: a string if a file of text has it."""
+        has_text = any(
+            fact.schema is not None and name in fact.schema.names and self._files.format(fact.name).is_text
+            for fact in self._facts
+        )
+        return pa.string() if has_text else self.schema.field(name).type
 
     @property
     def remarks(self) -> tuple[str, ...]:
         """Remarks about the first files."""
-        return self._remarks
+        return remarks_of(self._facts)
 
     @property
     def n_rows(self) -> None:

@@ -95,6 +95,16 @@ class FileSource(Source):
         """Type warnings about columns of the files."""
         return type_warnings_of(self._files)
 
+    has_copies = True
+
+    def written_type(self, name: str) -> pa.DataType:
+        """Return the type in which a column is copied: a string if a file of text has it."""
+        has_text = any(
+            fact.schema is not None and name in fact.schema.names and self._format_of(fact.name).is_text
+            for fact in self._files
+        )
+        return pa.string() if has_text else self.schema.field(name).type
+
     @property
     def remarks(self) -> tuple[str, ...]:
         """Remarks about the files."""

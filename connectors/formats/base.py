@@ -150,6 +150,8 @@ class Format(Protocol):
 
     name: str
     guesses_types: bool
+    is_text: bool
+    """Whether every value is text, so that a column can be copied as it is written."""
 
     def peek(self, name: str) -> FileFacts:
         """Return facts about a file without reading all of it."""

@@ -167,6 +167,7 @@ class Job:
                 observer=self._observer,
                 work=work,
                 resumed=resumed,
+                copied=plan.copied,
             )
             seconds = runner.run()
             return summarize(
