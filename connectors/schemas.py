@@ -7,6 +7,7 @@ as ``pixel[0]``. A dictionary becomes its values.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +24,7 @@ __all__ = [
     "check_names",
     "doubt",
     "doubtful",
+    "exception",
     "failing",
     "failures",
     "is_among",
@@ -33,6 +35,7 @@ __all__ = [
     "unify",
     "unique_names",
     "wider_type",
+    "with_exception",
 ]
 
 NOTHING = (
@@ -41,7 +44,7 @@ NOTHING = (
 )
 """Words that mean a missing value where a number is expected; they are Arrow's own."""
 
-_DOUBT = b"doubt"
+_DOUBT, _EXCEPTION = b"doubt", b"exception"
 
 Merge = Callable[[pa.DataType, pa.DataType], pa.DataType | None]
 
@@ -119,7 +122,18 @@ def _few(lines: Sequence[str], n: int = 5) -> str:
 
 def doubtful(field: pa.Field, line: str) -> pa.Field:
     """Return a column with a warning that its inferred type is doubtful."""
-    return field.with_metadata({_DOUBT: line})
+    return field.with_metadata({**(field.metadata or {}), _DOUBT: line})
+
+
+def with_exception(field: pa.Field, cell: str) -> pa.Field:
+    """Return a column with one of the few cells that its inferred type does not hold."""
+    return field.with_metadata({**(field.metadata or {}), _EXCEPTION: cell})
+
+
+def exception(field: pa.Field) -> str | None:
+    """Return a cell that the inferred type of a column does not hold; None if it holds all that were seen."""
+    cell = (field.metadata or {}).get(_EXCEPTION)
+    return None if cell is None else cell.decode()
 
 
 def doubt(field: pa.Field) -> str | None:
@@ -213,6 +227,7 @@ def unify(schemas: Iterable[tuple[str, pa.Schema]], merge: Merge, ignore: Collec
         Two files disagree on the type of a column.
     """
     types: dict[str, pa.DataType] = {}
+    said: dict[str, Any] = {}
     owners: dict[str, str] = {}
     for place, schema in schemas:
         for field in schema:
@@ -227,8 +242,13 @@ def unify(schemas: Iterable[tuple[str, pa.Schema]], merge: Merge, ignore: Collec
             # An error must name the file that set the present type: an earlier file may have had a narrower one.
             if field.name not in owners or merged != types[field.name]:
                 owners[field.name] = place
+            # What a file says of its column holds only while the type stays.
+            if merged == types[field.name]:
+                said[field.name] = said.get(field.name) or field.metadata
+            else:
+                said[field.name] = field.metadata if merged == field.type else None
             types[field.name] = merged
-    return pa.schema(list(types.items()))
+    return pa.schema([pa.field(name, type_, metadata=said[name]) for name, type_ in types.items()])
 
 
 def require(wanted: pa.Schema, found: Iterable[str], place: str) -> None:
@@ -339,6 +359,8 @@ def _prepared(column: pa.Array, field: pa.Field) -> pa.Array:
         trimmed = pc.utf8_trim_whitespace(column)
         is_nothing = pc.is_in(trimmed, value_set=pa.array(NOTHING, column.type))
         return pc.if_else(is_nothing, pa.scalar(None, column.type), trimmed)
+    if pa.types.is_floating(column.type) and pa.types.is_integer(wanted):
+        return pc.if_else(pc.is_finite(column), column, None)
     if pa.types.is_floating(column.type) and pa.types.is_string(wanted):
         # NaN and infinity count as missing, as in number columns. Adding 0.0 makes -0.0 and 0.0 the same category.
         finite = pc.if_else(pc.is_finite(column), column, None)

@@ -62,8 +62,8 @@ class ParquetFormat:
     def __init__(self, storage: Storage = DISK, *, keeps_bad_rows: bool = False) -> None:
         self._storage, self._keeps_bad_rows = storage, keeps_bad_rows
 
-    def peek(self, name: str) -> FileFacts:
-        """Read the footer."""
+    def peek(self, name: str, sample: object = None) -> FileFacts:
+        """Read the footer; it declares the types, so no sample is needed."""
         with closing(_Opened(name, self._storage)) as opened:
             file = opened.parquet()
             schema = plain(file.schema_arrow)

@@ -38,6 +38,7 @@ __all__ = [
     "copies",
     "field_in",
     "is_number",
+    "is_text",
     "kept_columns",
     "learnable",
     "present",
@@ -302,6 +303,11 @@ def type_in(column: Column, found: pa.DataType | None) -> pa.DataType:
 def is_number(type_: pa.DataType) -> bool:
     """Return whether values of a type can be quantities."""
     return _kind(type_) in {"number", "integer"}
+
+
+def is_text(type_: pa.DataType) -> bool:
+    """Return whether values of a type are text."""
+    return _kind(type_) == "string"
 
 
 def _kind(type_: pa.DataType) -> Kind | None:
