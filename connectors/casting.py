@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from connectors.errors import RowError, SchemaError
+from connectors.fields import columns_of, notation, source_column
 from connectors.leaves import is_number, is_simple, lists_to_measure, lists_wanted, parts_of, plain_type, wrong_lengths
 from connectors.suggestions import shorten
 
-__all__ = ["NOTHING", "BadValue", "bounded", "cast", "cast_what_can_be", "failures", "in_us", "is_of_ns"]
+__all__ = ["NOTHING", "BadValue", "bounded", "cast", "cast_what_can_be", "failing", "failures", "in_us", "is_of_ns"]
 
 NOTHING = (
     *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "N/A", "NA"),
@@ -43,12 +44,15 @@ class BadValue(NamedTuple):
         Index of its row.
     kind, reason, content
         See `connectors.events.BadRow`.
+    hint
+        The option that helps, if the row is an error.
     """
 
     row: int
     kind: str
     reason: str
     content: bytes
+    hint: str = ""
 
 
 def cast(
@@ -78,7 +82,7 @@ def cast(
     columns, bad = _cast(records, schema, place, tuple(null_values), is_first_enough=True)
     if bad:
         first = min(bad.values())
-        raise RowError(f"{place}, row {row + first.row}: {first.reason}")
+        raise RowError(f"{place}, row {row + first.row}: {first.reason}{first.hint}")
     return pa.record_batch(columns, schema=schema.remove_metadata())
 
 
@@ -134,7 +138,7 @@ def _cast(
         good = np.setdiff1d(np.arange(records.num_rows), np.fromiter(wrong, np.int64))
         _, others = _cast(_rows(records, good), schema, place, null_values, is_first_enough=False)
         return [], bad | {int(good[row]): value._replace(row=int(good[row])) for row, value in others.items()}
-    names = set(schema.names)
+    names = set(columns_of(schema))
     found: dict[str, pa.Array] = {}
     for top, column in zip(records.schema.names, records.columns, strict=True):
         if is_simple(column.type):
@@ -145,7 +149,7 @@ def _cast(
     nothing = pa.nulls(records.num_rows)
     columns, bad = [], dict[int, BadValue]()
     for field in schema:
-        converted = _converted(found.get(field.name, nothing), field, place, null_values)
+        converted = _converted(found.get(source_column(field), nothing), field, place, null_values)
         if isinstance(converted, pa.Array):
             columns.append(converted)
             continue
@@ -167,37 +171,51 @@ def _converted(
         plain = _without(plain, null_values)
     if plain.type == field.type:
         return plain
-    prepared = _prepared(plain, field.type)
+    prepared = _prepared(plain, field)
+    if (how := notation(field)) is not None and _is_text(prepared.type):
+        prepared, is_bad = how.parse(prepared)
+        if is_bad.any():
+            return [_complaint(field, plain, row) for row in failing(plain, field)]
     # A feature may be rounded to a float; an integer column holds labels or counts, which must stay exact.
     is_rounded = pa.types.is_integer(prepared.type) and pa.types.is_floating(field.type)
     try:
         return prepared.cast(field.type, safe=not is_rounded)
     except pa.ArrowNotImplementedError as error:
-        what = f"column {field.name!r} is {column.type} and cannot be read as {field.type}"
-        raise SchemaError(f"{place}: {what}; leave it out with --ignore {field.name}") from error
+        name = source_column(field)
+        what = f"column {name!r} is {column.type} and cannot be read as {field.type}"
+        raise SchemaError(f"{place}: {what}; leave it out with --ignore {name}") from error
     except pa.ArrowInvalid:
-        if not (bad := failures(prepared, field.type)):
+        if not (bad := failing(plain, field)):
             raise
-        return [_complaint(field, prepared, row) for row in bad]
+        return [_complaint(field, plain, row) for row in bad]
 
 
 def _complaint(field: pa.Field, column: pa.Array, row: int) -> BadValue:
     if pa.types.is_string(field.type) and _is_bytes(column.type):
         return _not_utf8(field, row, column[row].as_py())
-    value = str(column[row].as_py())
-    line = f"column {field.name!r}: {shorten(value)!r} ({column.type}) cannot be converted exactly to {field.type}"
-    return BadValue(row, "type", line, value.encode())
+    value, how = str(column[row].as_py()), notation(field)
+    wanted = f"{field.type}" if how is None or not _is_text(column.type) else f"{field.type} written as {how.spec}"
+    line = (
+        f"column {source_column(field)!r}: {shorten(value)!r} ({column.type}) cannot be converted exactly to {wanted}"
+    )
+    hint = "" if _is_text(field.type) else "; --types reads the column as text"
+    return BadValue(row, "type", line, value.encode(), hint)
 
 
 def _not_utf8(field: pa.Field, row: int, value: bytes) -> BadValue:
     shown = shorten(value.decode(errors="backslashreplace"))
-    what = f"column {field.name!r}: {shown!r} is not valid UTF-8; write the file again with valid text, skip such rows"
-    return BadValue(row, "encoding", f"{what} with --on-bad-row skip, or leave the column out with --ignore", value)
+    what = f"column {source_column(field)!r}: {shown!r} is not valid UTF-8"
+    hint = "write the file again with valid text, skip such rows with --on-bad-row skip, or leave the column out with"
+    return BadValue(row, "encoding", f"{what}; {hint} --ignore", value)
 
 
 def _wrong_length(row: int, name: str, expected: int, found: int) -> BadValue:
     what = f"column {name!r}: expected a list of {expected} values as in the first rows, found {found}"
     return BadValue(row, "type", f"{what}; leave the column out with --ignore {name}", b"")
+
+
+def _is_text(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_))
 
 
 def _is_bytes(type_: pa.DataType) -> bool:
@@ -219,16 +237,18 @@ def _plain(column: pa.Array) -> pa.Array | list[tuple[int, bytes]]:
     if isinstance(type_, pa.BaseExtensionType):
         return _of_extension(column)
     if pa.types.is_dictionary(type_):
-        words = _plain(column.dictionary)
-        if isinstance(words, pa.Array) and words.type == type_.value_type:
-            return column.dictionary_decode()
-        # A word that is not valid may be in no row: other row groups may share the dictionary.
-        words = column.dictionary.cast(pa.binary()) if isinstance(words, list) else words
-        found = words.take(column.indices)
-        return _invalid(found) if words.type != plain_type(type_) else found
+        return _of_dictionary(column)
     if pa.types.is_run_end_encoded(type_):
         return _plain(pc.run_end_decode(column))
     return column if plain_type(type_) == type_ else column.cast(pa.binary())
+
+
+def _of_dictionary(column: pa.DictionaryArray) -> pa.Array | list[tuple[int, bytes]]:
+    words = _plain(column.dictionary)
+    if isinstance(words, list):
+        # A word that is not valid may be in no row: other row groups may share the dictionary.
+        return _invalid(column.dictionary.cast(pa.binary()).take(column.indices))
+    return column.dictionary_decode() if words.type == column.type.value_type else words.take(column.indices)
 
 
 def _is_utf8(column: pa.Array) -> bool:
@@ -364,11 +384,15 @@ def _numbers(values: np.ndarray[Any, Any]) -> pa.Array:
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
 
 
-def _prepared(column: pa.Array, wanted: pa.DataType) -> pa.Array:
+def _prepared(column: pa.Array, field: pa.Field) -> pa.Array:
     """Return a column prepared for a cast, where Arrow is stricter than we are or distinguishes equal values."""
-    if pa.types.is_string(column.type) and pa.types.is_floating(wanted):
+    wanted = field.type
+    if _is_text(column.type) and not _is_text(wanted):
         trimmed = pc.utf8_trim_whitespace(column)
-        return pc.if_else(pc.is_in(trimmed, value_set=pa.array(NOTHING)), pa.scalar(None, pa.string()), trimmed)
+        is_nothing = pc.is_in(trimmed, value_set=pa.array(NOTHING, column.type))
+        return pc.if_else(is_nothing, pa.scalar(None, column.type), trimmed)
+    if pa.types.is_floating(column.type) and pa.types.is_integer(wanted):
+        return pc.if_else(pc.is_finite(column), column, None)
     if pa.types.is_floating(column.type) and pa.types.is_string(wanted):
         # NaN and infinity count as missing, as in number columns. Adding 0.0 makes -0.0 and 0.0 the same category.
         finite = pc.if_else(pc.is_finite(column), column, None)
@@ -377,6 +401,15 @@ def _prepared(column: pa.Array, wanted: pa.DataType) -> pa.Array:
         whole = np.floor_divide(np.from_dlpack(pc.fill_null(column.view(pa.int64()), 0)), 1_000)
         return pc.if_else(pc.is_valid(column), pa.array(whole).view(wanted), None)
     return column
+
+
+def failing(column: pa.Array, field: pa.Field) -> list[int]:
+    """Return the indices of the values of a column that cannot be read as a field."""
+    column = _prepared(column, field)
+    if (how := notation(field)) is None or not _is_text(column.type):
+        return failures(column, field.type)
+    values, is_bad = how.parse(column)
+    return sorted({*np.flatnonzero(is_bad).tolist(), *failures(values, field.type)})
 
 
 def failures(column: pa.Array, wanted: pa.DataType, start: int = 0) -> list[int]:

@@ -22,7 +22,7 @@ from connectors.cursor import Cursor
 from connectors.decisions import Decisions
 from connectors.errors import CursorError, SchemaError
 from connectors.formats.file_cursor import FileCursor
-from connectors.schemas import bounded, cast, columns_of, like, require, tell_apart
+from connectors.schemas import bounded, cast, like, plain_columns, require, tell_apart
 from connectors.source import Reader, RecordBatchSlice, Source
 
 __all__ = ["Crash", "End", "MemorySource", "Stall"]
@@ -93,9 +93,11 @@ class MemorySource(Source):
         named, _ = tell_apart(schema)
         # Only the names that are read change: the digest of the rows depends on the names in the table.
         self._named = self._table if named is schema else self._table.rename_columns(named.names)
-        self._schema, remarks = columns_of(schema, lambda _: self._named.to_batches())
+        self._schema, remarks = plain_columns(schema, lambda _: self._named.to_batches())
         self._remarks = tuple(f"{_NAME}: {line}" for line in remarks)
         self._sentinels = _positions(items)
+
+    has_copies = True
 
     @property
     def schema(self) -> pa.Schema:

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
 
 import pyarrow as pa
 
-from connectors.casting import NOTHING, bounded, cast, cast_what_can_be, failures, in_us, is_of_ns
+from connectors.casting import NOTHING, bounded, cast, cast_what_can_be, failing, failures, in_us, is_of_ns
 from connectors.errors import SchemaError
+from connectors.fields import columns_of
 from connectors.leaves import (
     are_simple,
     index_columns,
@@ -31,24 +33,27 @@ __all__ = [
     "cast",
     "cast_what_can_be",
     "check_names",
-    "columns_of",
     "doubt",
     "doubtful",
+    "exception",
+    "failing",
     "failures",
     "is_among",
     "is_index",
     "like",
     "mark_index",
     "plain",
+    "plain_columns",
     "refuse_strangers",
     "require",
     "tell_apart",
     "unify",
     "unique_names",
     "wider_type",
+    "with_exception",
 ]
 
-_DOUBT = b"doubt"
+_DOUBT, _EXCEPTION = b"doubt", b"exception"
 
 Merge = Callable[[pa.DataType, pa.DataType], pa.DataType | None]
 
@@ -135,7 +140,7 @@ def tell_apart(schema: pa.Schema) -> tuple[pa.Schema, list[str]]:
     return pa.schema(fields, schema.metadata), remarks
 
 
-def columns_of(
+def plain_columns(
     schema: pa.Schema, first_rows: Callable[[list[str]], Iterable[pa.RecordBatch]]
 ) -> tuple[pa.Schema, list[str]]:
     """Return the plain columns of a place with typed columns, and lines for `FileFacts.remarks`.
@@ -164,7 +169,18 @@ def like(wanted: pa.Schema, source: pa.Schema) -> pa.Schema:
 
 def doubtful(field: pa.Field, line: str) -> pa.Field:
     """Return a column with a warning that its inferred type is doubtful."""
-    return field.with_metadata({_DOUBT: line})
+    return field.with_metadata({**(field.metadata or {}), _DOUBT: line})
+
+
+def with_exception(field: pa.Field, cell: str) -> pa.Field:
+    """Return a column with one of the few cells that its inferred type does not hold."""
+    return field.with_metadata({**(field.metadata or {}), _EXCEPTION: cell})
+
+
+def exception(field: pa.Field) -> str | None:
+    """Return a cell that the inferred type of a column does not hold; None if it holds all that were seen."""
+    cell = (field.metadata or {}).get(_EXCEPTION)
+    return None if cell is None else cell.decode()
 
 
 def doubt(field: pa.Field) -> str | None:
@@ -210,15 +226,12 @@ def unify(schemas: Iterable[tuple[str, pa.Schema]], merge: Merge, ignore: Collec
         Two files disagree on the type of a column, or on the length of a list.
     """
     types: dict[str, pa.DataType] = {}
-    notes: dict[str, dict[bytes, bytes]] = {}
+    said: dict[str, Any] = {}
+    index: set[str] = set()
     owners: dict[str, str] = {}
-    lengths: dict[str, tuple[str, int]] = {}
+    schemas = list(schemas)
+    lengths = _common_lengths(schemas, ignore)
     for place, schema in schemas:
-        for name, n in noted_lengths(schema).items():
-            owner, expected = lengths.setdefault(name, (place, n))
-            if n != expected and not is_among(name, ignore):
-                what = f"column {name!r} has lists of {n} values here, but of {expected} in {owner}"
-                raise SchemaError(f"{place}: {what}; all files must agree, or leave it out with --ignore {name}")
         for field in schema:
             merged = merge(types.setdefault(field.name, field.type), field.type)
             if merged is None and is_among(field.name, ignore):
@@ -231,14 +244,34 @@ def unify(schemas: Iterable[tuple[str, pa.Schema]], merge: Merge, ignore: Collec
             # An error must name the file that set the present type: an earlier file may have had a narrower one.
             if field.name not in owners or merged != types[field.name]:
                 owners[field.name] = place
+            # What a file says of its column holds only while the type stays.
+            if merged == types[field.name]:
+                said[field.name] = said.get(field.name) or field.metadata
+            else:
+                said[field.name] = field.metadata if merged == field.type else None
             types[field.name] = merged
-            if (note := field.metadata) and owners[field.name] == place:
-                notes[field.name] = note
-    found = pa.schema(list(types.items()))
-    for name, note in notes.items():
-        i = found.get_field_index(name)
-        found = found.set(i, found.field(i).with_metadata(note))
-    return note_lengths(found, {name: n for name, (_, n) in lengths.items()})
+            if is_index(field) and owners[field.name] == place:
+                index.add(field.name)
+    found = pa.schema(
+        [pa.field(name, type_, metadata=said[name]) for name, type_ in types.items()]
+        if any(said.values())
+        else list(types.items())
+    )
+    for i in sorted(map(found.get_field_index, index)):
+        found = found.set(i, mark_index(found.field(i)))
+    return note_lengths(found, lengths)
+
+
+def _common_lengths(schemas: Iterable[tuple[str, pa.Schema]], ignore: Collection[str]) -> dict[str, int]:
+    """Return the lengths of lists, in which all files must agree."""
+    lengths: dict[str, tuple[str, int]] = {}
+    for place, schema in schemas:
+        for name, n in noted_lengths(schema).items():
+            owner, expected = lengths.setdefault(name, (place, n))
+            if n != expected and not is_among(name, ignore):
+                what = f"column {name!r} has lists of {n} values here, but of {expected} in {owner}"
+                raise SchemaError(f"{place}: {what}; all files must agree, or leave it out with --ignore {name}")
+    return {name: n for name, (_, n) in lengths.items()}
 
 
 def require(wanted: pa.Schema, found: Iterable[str], place: str) -> None:
@@ -247,7 +280,7 @@ def require(wanted: pa.Schema, found: Iterable[str], place: str) -> None:
     if not len(wanted):
         raise SchemaError(f"{place}: no column was requested")
     is_there = set(names)
-    for name in wanted.names:
+    for name in columns_of(wanted):
         if name not in is_there:
             raise SchemaError(f"{place}: no column {name!r}{nearest(name, names)}")
 

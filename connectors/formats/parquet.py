@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from connectors.casting import BadValue
 from connectors.errors import ConnectorError, RowError, SchemaError, SourceError, is_of_system
 from connectors.events import BadRow
+from connectors.fields import columns_of, source_column
 from connectors.formats.base import (
     FileChunk,
     FileFacts,
@@ -34,7 +35,7 @@ from connectors.formats.base import (
 )
 from connectors.formats.file_cursor import FileIdentity
 from connectors.leaves import FIRST_ROWS, Leaf, leaves, list_lengths, lists_to_measure, lists_wanted, n_stored, plain
-from connectors.schemas import bounded, cast, cast_what_can_be, columns_of, tell_apart, wider_type
+from connectors.schemas import bounded, cast, cast_what_can_be, plain_columns, tell_apart, wider_type
 from connectors.stores.storage import DISK, Status, Storage
 
 __all__ = ["ParquetFormat"]
@@ -61,19 +62,19 @@ class ParquetFormat:
     """
 
     name = "Parquet"
-    guesses_types = False
+    guesses_types = is_text = False
 
     def __init__(
         self, storage: Storage = DISK, *, keeps_bad_rows: bool = False, null_values: Sequence[str] = ()
     ) -> None:
         self._storage, self._keeps_bad_rows, self._null_values = storage, keeps_bad_rows, tuple(null_values)
 
-    def peek(self, name: str) -> FileFacts:
-        """Read the footer; if there are lists without a fixed size, also their first rows."""
+    def peek(self, name: str, sample: object = None) -> FileFacts:
+        """Read the footer; if there are lists without a fixed size, also their first rows. No sample is needed."""
         with closing(_Opened(name, self._storage)) as opened:
             file = opened.parquet()
             stored = file.schema_arrow
-            schema, remarks = columns_of(stored, lambda lists: _first_rows(file, tell_apart(stored)[0], lists))
+            schema, remarks = plain_columns(stored, lambda lists: _first_rows(file, tell_apart(stored)[0], lists))
             lines = tuple(f"{name}: {line}" for line in remarks)
             return FileFacts(name, schema, n_rows=file.metadata.num_rows, remarks=lines)
 
@@ -215,13 +216,13 @@ class _ParquetReader(Iterator[FileChunk]):
         found = plain(self._stored, lengths)
         self.columns = tuple(found.names)
         _refuse_retyped(schema, found, opened.name)
-        if words := _few_words(self._file, [self._leaves[name] for name in schema.names if name in self._leaves]):
+        if words := _few_words(self._file, [self._leaves[name] for name in columns_of(schema) if name in self._leaves]):
             self._file = opened.parquet(words, self._file.metadata)
 
     def _read(self, skip: int) -> Iterator[FileChunk]:
         """Yield the rows after the first `skip` rows; a row group that is skipped entirely is not read."""
         n_rows = max(1, min(_MAX_ROWS, _CELLS // len(self._schema)))
-        wanted = [self._leaves[name] for name in self._schema.names if name in self._leaves]
+        wanted = [self._leaves[name] for name in columns_of(self._schema) if name in self._leaves]
         columns = _Columns(self._file, self._stored, wanted)
         for group in range(self._file.num_row_groups):
             left = self._file.metadata.row_group(group).num_rows
@@ -263,8 +264,15 @@ class _ParquetReader(Iterator[FileChunk]):
             records, bad = cast_what_can_be(batch, self._schema, self._name, self._null_values)
         rows = np.setdiff1d(np.arange(batch.num_rows), [value.row for value in bad]) if bad else None
         found = [
-            BadRow(int(np.searchsorted(rows, at)), self._name, self._offset + at, kind, reason, content)
-            for at, kind, reason, content in bad
+            BadRow(
+                int(np.searchsorted(rows, value.row)),
+                self._name,
+                self._offset + value.row,
+                value.kind,
+                value.reason,
+                value.content,
+            )
+            for value in bad
             if rows is not None
         ]
         # A cursor before the first row of a chunk points to the end of the previous good row. So a reader resumed
@@ -417,11 +425,12 @@ def _refuse_retyped(wanted: pa.Schema, found: pa.Schema, name: str) -> None:
     """Refuse a file in which a column has another kind of values than the type that it is read as."""
     types = dict(zip(found.names, found.types, strict=True))
     for field in wanted:
-        type_ = types.get(field.name, field.type)
+        name_in_file = source_column(field)
+        type_ = types.get(name_in_file, field.type)
         is_read_as_said = pa.types.is_string(field.type) or pa.types.is_string(type_)
         if wider_type(type_, field.type) is None and not is_read_as_said and not _is_castable(type_, field.type):
             raise SchemaError(
-                f"{name}: column {field.name!r} is {type_} here, expected {field.type} as before; "
+                f"{name}: column {name_in_file!r} is {type_} here, expected {field.type} as before; "
                 "a column must keep its type"
             )
 

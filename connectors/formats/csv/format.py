@@ -8,6 +8,7 @@ detected. The price: that text is hashed again on a resume, and at the end if th
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -31,6 +32,7 @@ from connectors.formats.base import (
 from connectors.formats.csv.dialect import Dialect
 from connectors.formats.csv.header import parse_header
 from connectors.formats.csv.parser import Parsed, RecordParser, readable
+from connectors.formats.csv.sample import Sample
 from connectors.formats.csv.text import TextFile
 from connectors.formats.csv.text_stream import compression_of, line_number
 from connectors.formats.csv.type_inference import infer_schema
@@ -43,7 +45,7 @@ from connectors.stores.storage import DISK, Status, Storage
 __all__ = ["CsvFormat"]
 
 _SAMPLE = 1 << 20
-_FIRST_ROWS = 1 << 16  # bytes in which row numbers are looked for
+_FIRST_CELLS = 10_000  # in which row numbers are looked for
 _UNTOLD = Dialect()
 _PARSERS = 2  # threads; as many blocks, and one, are read ahead
 
@@ -64,7 +66,7 @@ class CsvFormat:
     """
 
     name = "CSV"
-    guesses_types = True
+    guesses_types = is_text = True
 
     def __init__(
         self,
@@ -79,23 +81,45 @@ class CsvFormat:
         self._block_size, self._dialect, self._keeps_bad_rows = block_size, dialect, keeps_bad_rows
         self._storage = storage
 
-    def peek(self, name: str) -> FileFacts:
-        """Read the header, and infer types from about the first MiB of records."""
+    def peek(self, name: str, sample: Sample | None = None) -> FileFacts:
+        """Read the header, and add records to a sample while it wants more.
+
+        Parameters
+        ----------
+        name
+            The file.
+        sample
+            The sample of the stream; its types are inferred later, by `infer`. By default the types of this file alone
+            are inferred.
+        """
+        own = Sample() if sample is None else sample
         with closing(TextFile(name, _SAMPLE, self._dialect, storage=self._storage)) as text:
             n_bytes = text.status.st_size if text.is_plain else None
             header = text.header()
             if not header:
                 return FileFacts(name, None, n_bytes=n_bytes)
             names = parse_header(header, name, text.dialect)
-            text.skip_blank()
-            sample = text.sample()
-            schema, remarks = infer_schema(sample, names, text.dialect), list[str]()
-            first = header.split(text.dialect.delimiter_byte, 1)[0].strip(b" \t\r\n" + text.dialect.quote_byte)
-            if names[0].startswith("column 1") and not first:
-                field, remarks = _without_name(schema.field(0), sample, names, text.dialect)
+            own.begin(names, text.dialect)
+            has_rows = False
+            while own.wanted(names) or not has_rows:
+                text.skip_blank()
+                records, complaint = text.records()
+                if not records:
+                    break
+                has_rows |= complaint is None
+                if complaint is None and own.wanted(names):
+                    own.add(records, names, text.dialect, name)
+            schema = self.infer(own) if sample is None else pa.schema([(column, pa.null()) for column in names])
+            first, remarks = header.split(text.dialect.delimiter_byte, 1)[0], list[str]()
+            if names[0].startswith("column 1") and not first.strip(b" \t\r\n" + text.dialect.quote_byte):
+                field, remarks = _without_name(schema.field(0), own)
                 schema = schema.set(0, field)
             lines = tuple(f"{name}: {line}" for line in remarks)
-            return FileFacts(name, schema, n_bytes=n_bytes, remarks=lines)
+            return FileFacts(name, schema, n_bytes=n_bytes, has_rows=has_rows, remarks=lines)
+
+    def infer(self, sample: Sample) -> pa.Schema:
+        """Return the columns of a sample, with their inferred types."""
+        return infer_schema(sample, self._dialect)
 
     def merge(self, first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
         """Return the wider of two types; types are inferred, so if one file has a string, the column is a string."""
@@ -252,7 +276,8 @@ class _CsvReader(Iterator[FileChunk]):
         line = line_number(self._name, block.offset + bad.start, self._text.dialect, self._storage)
         content = readable(block.text[bad.start : bad.stop])
         shown = "" if repr(content) in bad.reason else f": {content!r}"
-        return RowError(f"{self._name}, row {self._row} (line {line}): {bad.reason}{shown}")
+        hint = "; --types reads the column as text, --null-values the word as missing" if bad.kind == "type" else ""
+        return RowError(f"{self._name}, row {self._row} (line {line}): {bad.reason}{shown}{hint}")
 
     def identity(self) -> FileIdentity:
         """Return the identity of the text that was read; refuse a file that was truncated meanwhile."""
@@ -313,16 +338,14 @@ class _Block:
     parsed: Future[Parsed]
 
 
-def _without_name(field: pa.Field, sample: bytes, names: list[str], dialect: Dialect) -> tuple[pa.Field, list[str]]:
+def _without_name(field: pa.Field, sample: Sample) -> tuple[pa.Field, list[str]]:
     """Return the first column, which has no name, marked as an index or as doubtful; and remarks about it.
 
     pandas and R write the row numbers of a data frame as such a column.
     """
-    if pa.types.is_integer(field.type):
-        parser = RecordParser(names, pa.schema([(field.name, field.type)]), "", dialect)
-        # Whole records: to find a bad one takes far longer.
-        first = sample if len(sample) <= _FIRST_ROWS else sample[: sample.rfind(b"\n", 0, _FIRST_ROWS) + 1]
-        if are_row_numbers(parser.parse(first, keeps_bad_rows=True).records.column(0)):
+    with contextlib.suppress(pa.ArrowInvalid):
+        cells = sample.column(field.name).cells
+        if are_row_numbers(cells.slice(0, _FIRST_CELLS).cast(pa.int64()).combine_chunks()):
             line = f"column {field.name!r} has no name and holds row numbers; it is left out unless --features names it"
             return mark_index(field), [line]
     line = f"column {field.name!r} has no name; if it holds row numbers, leave it out: --ignore {field.name!r}"
