@@ -170,8 +170,10 @@ def lists_wanted(wanted: pa.Schema) -> dict[str, int]:
 
 def index_columns(schema: pa.Schema) -> list[str]:
     """Return the columns that pandas wrote as the index of a data frame; none for an index of row numbers."""
+    if not (metadata := schema.metadata) or b"pandas" not in metadata:
+        return []
     try:
-        found = json.loads((schema.metadata or {})[b"pandas"])["index_columns"]
+        found = json.loads(metadata[b"pandas"])["index_columns"]
     except (KeyError, TypeError, ValueError):
         return []
     names = set(schema.names)

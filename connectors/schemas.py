@@ -244,19 +244,18 @@ def unify(schemas: Iterable[tuple[str, pa.Schema]], merge: Merge, ignore: Collec
             # An error must name the file that set the present type: an earlier file may have had a narrower one.
             if field.name not in owners or merged != types[field.name]:
                 owners[field.name] = place
-            # What a file says of its column holds only while the type stays.
+            # What a file says of its column holds only while the type stays; an index stays one.
+            note = field.metadata
             if merged == types[field.name]:
-                said[field.name] = said.get(field.name) or field.metadata
+                said[field.name] = said.get(field.name) or note
             else:
-                said[field.name] = field.metadata if merged == field.type else None
+                said[field.name] = note if merged == field.type else None
             types[field.name] = merged
-            if is_index(field) and owners[field.name] == place:
+            if note and is_index(field) and owners[field.name] == place:
                 index.add(field.name)
-    found = pa.schema(
-        [pa.field(name, type_, metadata=said[name]) for name, type_ in types.items()]
-        if any(said.values())
-        else list(types.items())
-    )
+    if not any(said.values()) and not lengths and not index:  # nearly always, and fast
+        return pa.schema(list(types.items()))
+    found = pa.schema([pa.field(name, type_, metadata=said[name]) for name, type_ in types.items()])
     for i in sorted(map(found.get_field_index, index)):
         found = found.set(i, mark_index(found.field(i)))
     return note_lengths(found, lengths)

@@ -43,6 +43,7 @@ __all__ = ["ParquetFormat"]
 _CELLS = 1 << 19  # in a block, over all columns
 _MAX_ROWS = 1 << 15
 _MAGIC = (b"PAR1", b"PARE")
+_FEW_GROUPS = 64
 _FEW = 1 << 15  # bytes of a dictionary, compressed
 _BUFFER = 1 << 18  # bytes that each column reads at a time
 
@@ -72,7 +73,7 @@ class ParquetFormat:
     def peek(self, name: str, sample: object = None) -> FileFacts:
         """Read the footer; if there are lists without a fixed size, also their first rows. No sample is needed."""
         with closing(_Opened(name, self._storage)) as opened:
-            file = opened.parquet()
+            file = opened.parquet(is_read=False)
             stored = file.schema_arrow
             schema, remarks = plain_columns(stored, lambda lists: _first_rows(file, tell_apart(stored)[0], lists))
             lines = tuple(f"{name}: {line}" for line in remarks)
@@ -152,7 +153,9 @@ class _Opened:
             return False
         return True
 
-    def parquet(self, words: Sequence[str] = (), facts: pq.FileMetaData | None = None) -> pq.ParquetFile:
+    def parquet(
+        self, words: Sequence[str] = (), facts: pq.FileMetaData | None = None, *, is_read: bool = True
+    ) -> pq.ParquetFile:
         """Return a reader whose memory does not grow with the file.
 
         A local file is read without pre-buffering. For an object each read is a request. So the wanted columns of a row
@@ -165,7 +168,9 @@ class _Opened:
         words
             Columns of text to read as dictionaries.
         facts
-            The content of the footer, if it is known.
+            The content of the footer, if it is known and was checked.
+        is_read
+            Whether rows are read next: then the footer is checked, even if it has many row groups.
 
         Raises
         ------
@@ -181,7 +186,8 @@ class _Opened:
             page_checksum_verification=True,
             coerce_int96_timestamp_unit="us",
         )
-        _refuse_wrong_counts(file.metadata, self.name)
+        if facts is None and (is_read or file.metadata.num_row_groups <= _FEW_GROUPS):
+            _refuse_wrong_counts(file.metadata, self.name)
         return file
 
     def close(self) -> None:

@@ -123,6 +123,8 @@ FEATURES: dict[str, tuple[pa.Array, list[float] | str]] = {
     "date64": (pa.array([dt.date(1970, 1, 2)], pa.date64()), [1]),
     "timestamp s, year 9999": (pa.array([YEAR_9999.replace(second=0)], pa.timestamp("s")), [2932896 + 1439 / 1440]),
     "timestamp us, year 9999": (pa.array([YEAR_9999], pa.timestamp("us")), [2932896 + 86399 / 86400]),
+    "date32, the last": (pa.array([2**31 - 1], pa.int32()).cast(pa.date32()), [106751991]),
+    "timestamp s, beyond": (pa.array([-(2**62)], pa.timestamp("s")), [-(2**63 // 10**6) / 86400]),
     "timestamp ns, old": (pa.array([np.datetime64("1677-10-01", "ns")]), [-106742]),
     "list of any length": (pa.array([[1], [1, 2]]), "list<"),
     "list of empty lists": (pa.array([[]], pa.list_(pa.int64())), "list<"),

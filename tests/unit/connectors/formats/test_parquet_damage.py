@@ -111,6 +111,18 @@ def test_a_footer_that_contradicts_itself_is_refused(tmp_path: Path, rows: int, 
         open_source(path)
 
 
+def test_a_footer_of_many_row_groups_is_checked_before_the_first_row(tmp_path: Path) -> None:
+    """To check it takes a while, so that a look at the columns alone does not."""
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"a": range(100)}), path, row_group_size=1)
+    edit_footer(path, lambda footer: field(footer, 3).__setitem__(2, 99))
+    source = open_source(path)
+    with pytest.raises(
+        SourceError, match="the footer is damaged: it says 99 rows in all, and 100 in its 100 row groups"
+    ):
+        source.open(source.schema)
+
+
 def test_columns_that_are_not_wanted_may_be_damaged(tmp_path: Path) -> None:
     """What is read is whole."""
     write(tmp_path / "a.parquet")
