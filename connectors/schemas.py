@@ -141,7 +141,9 @@ def tell_apart(schema: pa.Schema) -> tuple[pa.Schema, list[str]]:
 
 
 def plain_columns(
-    schema: pa.Schema, first_rows: Callable[[list[str]], Iterable[pa.RecordBatch]]
+    schema: pa.Schema,
+    first_rows: Callable[[list[str]], Iterable[pa.RecordBatch]],
+    known: dict[str, int | None] | None = None,
 ) -> tuple[pa.Schema, list[str]]:
     """Return the plain columns of a place with typed columns, and lines for `FileFacts.remarks`.
 
@@ -151,13 +153,19 @@ def plain_columns(
         The columns as they are stored. Metadata of pandas says which of them are an index.
     first_rows
         Returns the first rows, from the names of the lists that they must hold; called only if there are such lists.
+    known
+        By list, the length in an earlier file, or None if it varies there. What is found out is added.
     """
     named, remarks = tell_apart(schema)
     index = index_columns(named)
     if not index and are_simple(named):  # nearly always, and fast
         return pa.schema(zip(named.names, named.types, strict=True)), remarks
+    known = {} if known is None else known
     lists = lists_to_measure(named)
-    lengths = list_lengths(first_rows(lists), lists) if lists else {}
+    if new := [name for name in lists if name not in known]:
+        found = list_lengths(first_rows(new), new)
+        known |= {name: found.get(name) for name in new}
+    lengths = {name: n for name in lists if (n := known[name]) is not None}
     lines = [f"column {name!r} is the index of a data frame" for name in index]
     return plain(named, lengths), [*remarks, *(f"{line}; it is left out unless --features names it" for line in lines)]
 

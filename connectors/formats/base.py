@@ -361,7 +361,8 @@ def file_start(
     new = [column for column in reader.columns if known is not None and column not in known]
     if new and (schema := file_format.peek(name).schema) is not None:
         reader.close()
-        raise NewColumnsError(name, pa.schema([schema.field(column) for column in new]), row)
+        # By the names in the schema: a reader does not know how many elements a new list has.
+        raise NewColumnsError(name, pa.schema([field for field in schema if field.name not in (known or ())]), row)
     return FileStart(row, name, reader.columns)
 
 

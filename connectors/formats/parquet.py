@@ -34,7 +34,7 @@ from connectors.formats.base import (
     refuse_other_version,
 )
 from connectors.formats.file_cursor import FileIdentity
-from connectors.leaves import FIRST_ROWS, Leaf, leaves, list_lengths, lists_to_measure, lists_wanted, n_stored, plain
+from connectors.leaves import FIRST_ROWS, Leaf, leaves, lists_wanted, n_stored, plain
 from connectors.schemas import bounded, cast, cast_what_can_be, plain_columns, tell_apart, wider_type
 from connectors.stores.storage import DISK, Status, Storage
 
@@ -69,13 +69,18 @@ class ParquetFormat:
         self, storage: Storage = DISK, *, keeps_bad_rows: bool = False, null_values: Sequence[str] = ()
     ) -> None:
         self._storage, self._keeps_bad_rows, self._null_values = storage, keeps_bad_rows, tuple(null_values)
+        self._lengths: dict[str, int | None] = {}
 
     def peek(self, name: str, sample: object = None) -> FileFacts:
-        """Read the footer; if there are lists without a fixed size, also their first rows. No sample is needed."""
+        """Read the footer, and the first rows of lists without a fixed size that no earlier file had."""
         with closing(_Opened(name, self._storage)) as opened:
             file = opened.parquet(is_read=False)
             stored = file.schema_arrow
-            schema, remarks = plain_columns(stored, lambda lists: _first_rows(file, tell_apart(stored)[0], lists))
+            # The first file with rows decides: to read the lists of each file may take long, above all from a store.
+            known = self._lengths if file.metadata.num_rows else dict(self._lengths)
+            schema, remarks = plain_columns(
+                stored, lambda lists: _first_rows(file, tell_apart(stored)[0], lists), known
+            )
             lines = tuple(f"{name}: {line}" for line in remarks)
             return FileFacts(name, schema, n_rows=file.metadata.num_rows, remarks=lines)
 
@@ -215,9 +220,6 @@ class _ParquetReader(Iterator[FileChunk]):
         self._chunks = self._read(offset)
         self._stored, _ = tell_apart(self._file.schema_arrow)
         lengths = lists_wanted(schema)
-        if unknown := lists_to_measure(self._stored, lengths):
-            # Lists that were not there when the source was inspected, or that nobody wants.
-            lengths |= list_lengths(_first_rows(self._file, self._stored, unknown), unknown)
         self._leaves = leaves(self._stored, lengths)
         found = plain(self._stored, lengths)
         self.columns = tuple(found.names)

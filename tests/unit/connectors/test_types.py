@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from connectors import ConnectorError, MemorySource, RowError, SchemaError, Source, casting, open_source
+from connectors import ConnectorError, MemorySource, RowError, Source, casting, open_source
+from connectors.formats import parquet as parquet_format
 from connectors.testing import through_json
 from stream_bp.errors import DataError
 from stream_bp.preprocessing.column_plan import ColumnPlan
@@ -306,15 +307,35 @@ def test_a_list_of_another_length_is_a_bad_row(tmp_path: Path, wanted: list[str]
 
 
 def test_lists_of_several_files_have_one_length(tmp_path: Path) -> None:
-    """Another length is refused; a first file without rows says nothing."""
+    """Another length is a bad row; a first file without rows says nothing."""
     lists = pa.list_(pa.int64())
     pq.write_table(pa.table({"v": pa.array([], lists)}), tmp_path / "0.parquet")
     pq.write_table(pa.table({"v": pa.array([[1, 2]], lists)}), tmp_path / "1.parquet")
     assert values(open_source(tmp_path)) == [[1], [2]]
     pq.write_table(pa.table({"v": pa.array([[1, 2, 3]], lists)}), tmp_path / "2.parquet")
-    with pytest.raises(SchemaError, match=r"2\.parquet: column 'v' has lists of 3 values here, but of 2 in .*1\.parq"):
-        open_source(tmp_path)
-    assert open_source(tmp_path, ignore=["v"]).schema.names == ["v[0]", "v[1]"]
+    with pytest.raises(RowError, match=r"2\.parquet, row 1: column 'v': expected a list of 2 values .* found 3"):
+        values(open_source(tmp_path))
+    fixed = pa.array([[1, 2]], pa.list_(pa.int64(), 2))
+    pq.write_table(pa.table({"v": fixed}), tmp_path / "2.parquet")
+    assert values(open_source(tmp_path)) == [[1, 1], [2, 2]]
+
+
+def test_only_the_first_file_with_rows_is_asked_for_its_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To open many files, or to leave the lists out, takes no longer."""
+    for i in range(5):
+        pq.write_table(pa.table({"v": [[1, 2]], "tags": [["a"]], "x": [i]}), tmp_path / f"{i}.parquet")
+    asked: list[Any] = []
+    real = parquet_format._first_rows
+
+    def counted(*given: Any) -> Any:
+        asked.append(given)
+        return real(*given)
+
+    monkeypatch.setattr(parquet_format, "_first_rows", counted)
+    source = open_source(tmp_path)
+    assert values(source, [("x", pa.int64())]) == [[*range(5)]]
+    assert len(asked) == 1
+    assert source.schema.names == ["v[0]", "v[1]", "tags", "x"]
 
 
 def test_lists_that_vary_in_the_first_rows_stay_lists(tmp_path: Path) -> None:
