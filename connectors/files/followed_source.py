@@ -72,6 +72,8 @@ class FollowedSource(Source):
         As in `files.FileSource`.
     spool
         The spool that writes the files, if the place is its folder.
+    exclude
+        Folders that are skipped.
     on_message
         Receives one line when the source waits for its first rows, or ends with an incomplete record. Any thread may
         call it.
@@ -95,9 +97,11 @@ class FollowedSource(Source):
         keeps_bad_rows: bool = False,
         spool: Spool | None = None,
         ignore: Collection[str] = (),
+        exclude: Collection[str] = (),
         on_message: Callable[[str], object] | None = None,
     ) -> None:
-        self._files = Listing(place, format_of, follow.order)
+        # The path of a spool says nothing about the rows in it.
+        self._files = Listing(place, format_of, follow.order, exclude=exclude, has_partitions=spool is None)
         self._follow, self._keeps_bad_rows, self._spool = follow, keeps_bad_rows, spool
         self._ignore, self._on_message = ignore, on_message
         self._place = spool.description if spool is not None else place

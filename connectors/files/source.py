@@ -51,6 +51,8 @@ class FileSource(Source):
         Whether bad rows are yielded as `BadRow` events, instead of raised as errors.
     ignore
         Columns that are not read; files may disagree on their types.
+    remarks
+        Lines about the places, which precede those about the files.
 
     Raises
     ------
@@ -68,7 +70,9 @@ class FileSource(Source):
         *,
         keeps_bad_rows: bool = False,
         ignore: Collection[str] = (),
+        remarks: Sequence[str] = (),
     ) -> None:
+        self._place_remarks = tuple(remarks)
         self._format_of, self._storage, self._keeps_bad_rows = format_of, storage, keeps_bad_rows
         self._files = [self._peek(name) for name in names]
         self._schema = schema_of(self._files, format_of, ignore)
@@ -98,7 +102,7 @@ class FileSource(Source):
     @property
     def remarks(self) -> tuple[str, ...]:
         """Remarks about the files."""
-        return remarks_of(self._files)
+        return (*self._place_remarks, *remarks_of(self._files))
 
     @property
     def n_rows(self) -> int | None:
