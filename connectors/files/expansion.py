@@ -90,8 +90,7 @@ def expand(
     scanner = FolderScanner(place, is_data, exclude)
     root = root_of(place)
     if os.path.isdir(place):  # noqa: PTH112
-        _refuse_part_of_table(place)
-        return scanner.expansion(scanner.walk(place), root, supported)
+        return scanner.expansion(supported)
     if os.path.exists(place):  # noqa: PTH110
         if not is_data(place):
             raise SourceError(f"{place}: unknown file type; supported: {supported}")
@@ -99,8 +98,7 @@ def expand(
     if os.path.islink(place):  # noqa: PTH114
         raise _dangling(place)
     if glob.has_magic(place):
-        _refuse_part_of_table(root or ".")
-        return scanner.expansion(scanner.matches(place), root, supported)
+        return scanner.expansion(supported)
     path = Path(place)
     with foreign_errors(str(path.parent)):
         siblings = os.listdir(path.parent) if path.parent.is_dir() else []  # noqa: PTH208
@@ -182,35 +180,40 @@ class FolderScanner:
         self._others: list[str] = []
         self.remarks: list[str] = []
 
-    def expansion(self, found: Iterator[str], root: str, supported: str) -> Expansion:
+    def expansion(self, supported: str) -> Expansion:
         """Return the files in order; raise a `SourceError` if there are none."""
-        names = sorted(set(found))
+        names = self.files()
         if not names:
             raise _nothing(self._place, self._others, supported)
-        return Expansion(names, root, self.remarks)
+        return Expansion(names, root_of(self._place), self.remarks)
 
-    def walk(self, folder: str, above: Ancestors = ()) -> Iterator[str]:
+    def files(self) -> list[str]:
+        """Return the present files in order, each once."""
+        root = root_of(self._place)
+        _refuse_part_of_table(root or ".")
+        if os.path.isdir(self._place):  # noqa: PTH112
+            return sorted(self._walk(self._place))
+        return sorted(set(self._matches(root, self._place[len(root) :].split("/"))))
+
+    def _walk(self, folder: str, above: Ancestors = ()) -> Iterator[str]:
         """Yield the data files of a folder, and of the folders in it."""
         folders, files = self._entries(folder)
         yield from (path for path, entry in files if self._is_kept(path, entry))
         above = (*above, _identity(folder)) if folders else above
         for path, entry in folders:
             if self._is_entered(path, entry, above):
-                yield from self.walk(path, above)
-
-    def matches(self, pattern: str) -> Iterator[str]:
-        """Yield the data files that match a pattern; a matching folder stands for the files in it."""
-        root = root_of(pattern)
-        yield from self._matches(root, pattern[len(root) :].split("/"))
+                yield from self._walk(path, above)
 
     def _matches(self, folder: str, parts: Sequence[str]) -> Iterator[str]:
+        """Yield the data files that match a pattern in a folder; a matching folder stands for the files in it."""
         part, rest = parts[0], parts[1:]
         if part == "**" and not any(rest):
-            yield from self.walk(folder)
+            yield from self._walk(folder)
         elif part == "**":
             for below in self._below(folder):
                 yield from self._matches(below, rest)
         elif not glob.has_magic(part):
+            _refuse_part_of_table(folder or ".")
             yield from self._at(os.path.join(folder, part), rest)  # noqa: PTH118
         elif os.path.isdir(folder or "."):  # noqa: PTH112
             is_match = re.compile(fnmatch.translate(part)).match
@@ -223,7 +226,7 @@ class FolderScanner:
     def _at(self, path: str, rest: Sequence[str]) -> Iterator[str]:
         """Yield what matches the rest of a pattern, at a path."""
         if os.path.isdir(path):  # noqa: PTH112
-            yield from self._matches(path, rest) if any(rest) else self.walk(path)
+            yield from self._matches(path, rest) if any(rest) else self._walk(path)
         elif not rest and self._is_data(path) and not is_hidden(os.path.basename(path)):  # noqa: PTH119
             if os.path.islink(path) and not os.path.exists(path) and not self._may_change:  # noqa: PTH110, PTH114
                 raise _dangling(path)

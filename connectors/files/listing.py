@@ -158,8 +158,7 @@ class Listing:
     def _names(self, with_rotated: bool, inodes: Collection[int]) -> list[str]:
         place = Path(self.place)
         if not self._is_file:
-            found = self._scanner.matches(self.place) if self._is_pattern else self._scanner.walk(self.place)
-            return self._noted(sorted(set(found)))
+            return self._noted(self._scanner.files())
         if not with_rotated:
             return self._noted([self.place])
         siblings = [entry for entry in os.scandir(place.parent) if entry.name != place.name]

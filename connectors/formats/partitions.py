@@ -93,7 +93,9 @@ class PartitionColumns:
     def values(self, name: str) -> dict[str, str | None]:
         """Return the values for a file, by column, as text."""
         root = self._roots.get(name, self._root)
-        return {} if root is None or "=" not in name + os.path.abspath(root) else partition_values(name, root)  # noqa: PTH100
+        if root is None or not {"=", "%"}.intersection(name + os.path.abspath(root)):  # noqa: PTH100 - as below
+            return {}
+        return partition_values(name, root)
 
     def note(self, name: str, root: str | None = None) -> None:
         """Take the values of a file into account for the types."""
