@@ -265,8 +265,11 @@ class FolderScanner:
         return bool(self._exclude) and os.path.realpath(path) in self._exclude
 
     def _is_entered(self, path: str, entry: os.DirEntry[str], above: Ancestors) -> bool:
-        """Return whether to read a folder: neither the job's own output, nor a link to what is read anyway."""
+        """Return whether to read a folder: neither the output of a job, nor a link to what is read anyway."""
         if self._is_excluded(path):
+            return False
+        if _is_run(path):
+            self._remark(f"{path}: the folder of a run, and skipped; name its files to read them")
             return False
         if not entry.is_symlink():
             return True
@@ -304,6 +307,11 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # a link to itself, or a target that may not be seen
         return False
+
+
+def _is_run(folder: str) -> bool:
+    """Return whether a folder holds checkpoints and history of a job, which are CSV files too."""
+    return all(os.path.exists(os.path.join(folder, name)) for name in ("checkpoints", "history.csv"))  # noqa: PTH110, PTH118
 
 
 def _identity(folder: str) -> tuple[int, int]:

@@ -50,7 +50,7 @@ def partition_values(name: str, root: str) -> dict[str, str | None]:
     {'year': '2023', 'city': 'New York'}
     """
     if is_address(name):
-        above, below = root.split("/"), name[len(root) :].split("/")[:-1]
+        above, below = root.rstrip("/").split("/"), name[len(root) :].split("/")[:-1]
         if name.startswith("http"):  # the names of its files are percent-encoded once more
             above, below = [unquote(one) for one in above], [unquote(one) for one in below]
     else:

@@ -122,6 +122,15 @@ def test_the_output_of_the_job_is_not_its_input(tmp_path: Path) -> None:
         assert [row["x"] for block in reader for row in block.records.to_pylist()] == [0]
 
 
+def test_the_folder_of_another_run_is_skipped(tmp_path: Path) -> None:
+    """Its history is CSV; named by itself or by a pattern it is read."""
+    tree(tmp_path, "a.csv", "run/history.csv", "run/checkpoints/1.safetensors")
+    source = open_source(tmp_path)
+    assert [Path(path).name for path in source.paths] == ["a.csv"]
+    assert source.remarks == (f"{tmp_path}/run: the folder of a run, and skipped; name its files to read them",)
+    assert names(tmp_path / "*" / "history.csv", tmp_path) == names(tmp_path / "run", tmp_path) == ["run/history.csv"]
+
+
 LOGS = {
     "Delta": "_delta_log/00000000000000000000.json",
     "Iceberg": "metadata/v1.metadata.json",

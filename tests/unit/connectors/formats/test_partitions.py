@@ -168,6 +168,7 @@ def test_a_new_partition_of_a_followed_folder_is_read(
     ("name", "root", "expected"),
     [
         ("s3://b/h/year=2023/a.csv", "s3://b/h/", {"year": "2023"}),
+        ("s3://b/h/year=2023/m=1/a.csv", "s3://b/h/year=2023/", {"year": "2023", "m": "1"}),
         ("https://h/d/c%3Da%2520b/a.csv", "https://h/d/", {"c": "a b"}),
         ("/x/k=v/data/a.csv", "/x/k=v/data/", {}),
         ("/x/k=v/l=/a=b.csv", "/x/k=v/l=/", {"k": "v", "l": None}),

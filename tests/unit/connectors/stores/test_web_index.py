@@ -52,7 +52,7 @@ class _Listing(SimpleHTTPRequestHandler):
 
     do_HEAD = do_GET  # noqa: N815 - as its base calls it
 
-    def list_directory(self, path: str) -> Any:
+    def list_directory(self, path: Any) -> Any:
         if "/plain/" in self.path:
             self.send_error(403)
             return None
