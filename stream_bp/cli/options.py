@@ -16,7 +16,7 @@ from stream_bp.config.monitoring import Watching
 
 __all__ = ["FOLLOWING", "READING", "command"]
 
-READING = (*DIALECT, "on_bad_row")
+READING = ("types", *DIALECT, "on_bad_row")
 """How ``predict`` and ``evaluate`` read a source; by default as the checkpoint did."""
 
 FOLLOWING = ("run_dir", "checkpoint_every", "follow_order", "idle_timeout", "linger", "max_bad_rows", "spool")
@@ -26,7 +26,7 @@ _WATCHING = tuple(Watching.model_fields)
 _AS_LEARNED = "as the checkpoint"
 _TIMES = {"idle_timeout", "linger", "readiness_timeout"}
 _SHORT = {"quiet": "-q"}
-_REPEATED = {"target", "features", "ignore", "categorical", "numeric", "passthrough_columns", "null_values"}
+_REPEATED = {"target", "features", "ignore", "categorical", "numeric", "passthrough_columns", "null_values", "types"}
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def _metavar(name: str, kind: Any) -> str | None:
         return None
     described = _fields(name).model_fields[name]
     if name in _REPEATED:
-        return "COLUMN" if name != "null_values" else "WORDS"
+        return {"null_values": "WORDS", "types": "COLUMN=TYPE"}.get(name, "COLUMN")
     if name.endswith("_dir") or name == "spool":
         return "DIR"
     if choices_of(described):
