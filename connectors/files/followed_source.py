@@ -43,6 +43,7 @@ from connectors.formats.base import (
 from connectors.formats.csv.format import CsvFormat
 from connectors.formats.csv.sample import Sample
 from connectors.formats.file_cursor import FileCursor, same_rows_before
+from connectors.formats.partitions import unwrapped
 from connectors.pipes.spool import Spool, telling
 from connectors.source import Reader, Source
 
@@ -161,7 +162,7 @@ class FollowedSource(Source):
         """Inspect the files again, and infer types from the first records of all of them."""
         sample = Sample()
         facts = [self._peek(fact.name, sample) or fact for fact in facts]
-        formats = (self._files.format(fact.name) for fact in facts)
+        formats = (unwrapped(self._files.format(fact.name)) for fact in facts)
         text = next((found for found in formats if isinstance(found, CsvFormat)), None)
         return facts if text is None else with_types(facts, text.infer(sample))
 

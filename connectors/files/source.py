@@ -32,6 +32,7 @@ from connectors.formats.base import (
 from connectors.formats.csv.format import CsvFormat
 from connectors.formats.csv.sample import Sample
 from connectors.formats.file_cursor import FileCursor, FileIdentity, same_rows_before
+from connectors.formats.partitions import unwrapped
 from connectors.schemas import refuse_strangers, require
 from connectors.source import Reader, RecordBatchSlice, Source
 from connectors.stores.storage import DISK, Storage
@@ -87,7 +88,7 @@ class FileSource(Source):
         """Inspect the files, and infer types from the first records of the whole stream."""
         sample = Sample()
         files = [self._peek(name, sample) for name in names]
-        text = next((found for name in names if isinstance(found := self._format_of(name), CsvFormat)), None)
+        text = next((found for name in names if isinstance(found := unwrapped(self._format_of(name)), CsvFormat)), None)
         return files if text is None else with_types(files, text.infer(sample))
 
     def _peek(self, name: str, sample: Sample) -> FileFacts:

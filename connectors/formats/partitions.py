@@ -15,18 +15,20 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date
+from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
 
 from connectors.errors import RowError, SchemaError, SourceError
+from connectors.fields import source_column
 from connectors.formats.base import FileChunk, FileFacts, FileReader, Format
 from connectors.formats.file_cursor import FileIdentity
-from connectors.schemas import refuse_strangers
+from connectors.schemas import cast, refuse_strangers
 from connectors.stores.address import is_address
 from connectors.stores.storage import Status
 
-__all__ = ["PartitionColumns", "partition_values"]
+__all__ = ["PartitionColumns", "partition_values", "unwrapped"]
 
 _PARTITION = re.compile(r"([^=._][^=]*)=(.*)", re.DOTALL)
 _NULL = ("__HIVE_DEFAULT_PARTITION__", "")
@@ -68,6 +70,11 @@ def partition_values(name: str, root: str) -> dict[str, str | None]:
             raise SourceError(f"{name}: two folders of its path are named {key}=…; rename one of them")
         values[key] = None if value in _NULL else value
     return values
+
+
+def unwrapped(one: Format | None) -> Format | None:
+    """Return the format of the files themselves."""
+    return one.inner if isinstance(one, _PartitionedFormat) else one
 
 
 class PartitionColumns:
@@ -138,12 +145,12 @@ class _PartitionedFormat:
     """A format whose files also have the columns of their folders."""
 
     def __init__(self, inner: Format, columns: PartitionColumns) -> None:
-        self._inner, self._columns = inner, columns
-        self.name, self.guesses_types = inner.name, inner.guesses_types
+        self.inner, self._columns = inner, columns
+        self.name, self.guesses_types, self.is_text = inner.name, inner.guesses_types, inner.is_text
 
-    def peek(self, name: str) -> FileFacts:
+    def peek(self, name: str, sample: Any = None) -> FileFacts:
         """Return facts about a file; its schema ends with the columns of all folders of the place."""
-        facts = self._inner.peek(name)
+        facts = self.inner.peek(name, sample)
         if facts.schema is None:
             return facts
         here, types = self._columns.values(name), self._columns.types
@@ -157,7 +164,7 @@ class _PartitionedFormat:
 
     def merge(self, first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
         """Merge as the format of the files does."""
-        return self._inner.merge(first, second)
+        return self.inner.merge(first, second)
 
     def open(
         self,
@@ -171,13 +178,12 @@ class _PartitionedFormat:
     ) -> FileReader | None:
         """Open a file; the columns of its folders are not asked from it."""
         values = self._columns.values(name)
-        constants = {
-            field.name: _constant(values[field.name], field, name, row) for field in schema if field.name in values
-        }
-        inner = pa.schema([field for field in schema if field.name not in values])
+        given = [field for field in schema if source_column(field) in values]
+        constants = {field.name: _constant(values[source_column(field)], field, name, row) for field in given}
+        inner = pa.schema([field for field in schema if field.name not in constants])
         if not len(inner):
             inner = self._any_column(name)
-        reader = self._inner.open(name, inner, row, seen, is_growing=is_growing, until=until)
+        reader = self.inner.open(name, inner, row, seen, is_growing=is_growing, until=until)
         if reader is None:
             return None
         try:
@@ -189,7 +195,7 @@ class _PartitionedFormat:
 
     def _any_column(self, name: str) -> pa.Schema:
         """Return a column of the file, to count its rows where none of its own columns is wanted."""
-        schema = self._inner.peek(name).schema
+        schema = self.inner.peek(name).schema
         if schema is None:
             return pa.schema([("", pa.string())])
         # Text can hold whatever is written there, so that no row is bad because of a column that is not wanted.
@@ -197,11 +203,11 @@ class _PartitionedFormat:
 
     def head(self, name: str) -> FileIdentity | None:
         """Return the identity of a file's first rows."""
-        return self._inner.head(name)
+        return self.inner.head(name)
 
     def compare(self, name: str, seen: FileIdentity, *, may_grow: bool) -> None:
         """Check that a file still holds what was read of it."""
-        self._inner.compare(name, seen, may_grow=may_grow)
+        self.inner.compare(name, seen, may_grow=may_grow)
 
 
 class _PartitionedReader(Iterator[FileChunk]):
@@ -271,16 +277,14 @@ class _PartitionedReader(Iterator[FileChunk]):
 
 def _constant(value: str | None, field: pa.Field, name: str, row: int) -> pa.Scalar:
     """Return the value of a column in a file, with the type that is wanted."""
+    column = source_column(field)
     try:
-        return pa.array([value], pa.string()).cast(field.type)[0]
-    except pa.ArrowInvalid:
+        return cast(pa.record_batch({column: pa.array([value], pa.string())}), pa.schema([field]), name, row)[0][0]
+    except RowError:
         raise RowError(
-            f"{name}, row {row}: column {field.name!r}: expected {field.type}, found {value!r} in the name of its "
-            f"folder; rename the folder, or leave the column out with --ignore {field.name}"
+            f"{name}, row {row}: column {column!r}: expected {field.type}, found {value!r} in the name of its "
+            f"folder; rename the folder, or leave the column out with --ignore {column}"
         ) from None
-    except pa.ArrowNotImplementedError as error:
-        what = f"column {field.name!r} is the name of a folder"
-        raise SchemaError(f"{name}: {what}, and cannot be read as {field.type}") from error
 
 
 def _listed(names: list[str]) -> str:
