@@ -191,6 +191,8 @@ def _complaint(field: pa.Field, column: pa.Array, row: int) -> BadValue:
         f"column {source_column(field)!r}: {shorten(value)!r} ({column.type}) cannot be converted exactly to {wanted}"
     )
     hint = "" if _is_text(field.type) else "; --types reads the column as text"
+    if pa.types.is_integer(field.type) and pa.types.is_floating(column.type):
+        hint = "; for a target that is a quantity: --task regression"
     return BadValue(row, "type", line, value.encode(), hint)
 
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import glob
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from connectors.errors import SourceError, foreign_errors
+from connectors.errors import SourceError
+from connectors.files.expansion import Expansion, expand
 from connectors.files.followed_source import Follow, FollowedSource
 from connectors.files.source import FileSource
 from connectors.formats.base import Format
 from connectors.formats.csv.dialect import Dialect
 from connectors.formats.csv.format import CsvFormat
 from connectors.formats.parquet import ParquetFormat
+from connectors.formats.partitions import PartitionColumns
 from connectors.memory import MemorySource
 from connectors.pipes.pipe import is_pipe
 from connectors.pipes.spool import Spool
@@ -25,7 +25,6 @@ from connectors.registry import BUILT_IN, open_elsewhere, scheme_of, unknown_sch
 from connectors.source import Source
 from connectors.stores.address import is_address, redact
 from connectors.stores.storage import Storage
-from connectors.suggestions import nearest
 
 __all__ = ["EXTENSIONS", "open_source"]
 
@@ -48,6 +47,7 @@ def open_source(
     follow: Follow | None = None,
     spool: str | None = None,
     ignore: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     on_message: Callable[[str], object] | None = None,
 ) -> Source:
     """Return the source for one or more places.
@@ -55,9 +55,11 @@ def open_source(
     Parameters
     ----------
     places
-        The places, in the order of the stream. Each is a file, a folder (its supported files, sorted by name), or a
-        pattern with ``*``, ``?``, ``[…]`` or ``**`` (sorted). An address ``s3://``, ``gs://`` or ``abfs://`` names an
-        object, a folder or a pattern; in it ``?`` starts options. An address ``https://`` names a file. Instead of
+        The places, in the order of the stream. Each is a file, a folder (its supported files and those of its folders,
+        sorted by path), or a pattern with ``*``, ``?``, ``[…]`` or ``**`` (sorted). Folders named ``key=value`` give
+        columns; see `formats.partitions`. An address ``s3://``, ``gs://`` or ``abfs://`` names an object, a folder or
+        a pattern; in it ``?`` starts options. So does an address ``https://``, if the server lists its folders; there
+        the address of a folder ends with ``/``. Instead of
         several places, one of these: ``-`` for standard input, a named pipe, one Arrow table, or an address of another
         package (`Opener`).
     block_size
@@ -78,6 +80,8 @@ def open_source(
         Folder that keeps the data of a pipe, so that a reader can be opened at any position.
     ignore
         Columns that are not read; files may disagree on their types.
+    exclude
+        Local folders that are skipped, such as that of the job's own output.
     on_message
         Receives one line when a followed source waits for its first rows, or ends with an incomplete record. Any thread
         may call it.
@@ -139,14 +143,30 @@ def open_source(
             follow,
             keeps_bad_rows=keeps_bad_rows,
             ignore=ignore,
+            exclude=exclude,
             on_message=on_message,
         )
-    names = [name for place in places for name in _expand(_as_name(place), storage)]
-    if not names:
+    found = [expand(_as_name(place), storage, _is_data, ", ".join(EXTENSIONS), exclude) for place in places]
+    if not found:
         raise SourceError("no source was given; expected a file, a folder or a pattern")
+    columns = _folder_columns(found)
     return FileSource(
-        names, lambda name: formats[_extension(name) or ""], storage, keeps_bad_rows=keeps_bad_rows, ignore=ignore
+        [name for one in found for name in one.names],
+        lambda name: columns.wrap(formats[_extension(name) or ""]),
+        storage,
+        keeps_bad_rows=keeps_bad_rows,
+        ignore=ignore,
+        remarks=tuple(dict.fromkeys(line for one in found for line in one.remarks)),
     )
+
+
+def _folder_columns(found: Sequence[Expansion]) -> PartitionColumns:
+    """Return the columns that the names of folders give, over all files."""
+    columns = PartitionColumns()
+    for one in found:
+        for name in one.names:
+            columns.note(name, one.root)
+    return columns
 
 
 def _elsewhere(places: Sequence[Place | pa.Table], settings: Mapping[str, Any]) -> Source | None:
@@ -164,54 +184,15 @@ def _as_name(place: Place | pa.Table) -> str:
     if isinstance(place, pa.Table):
         raise SourceError("a table cannot be combined with other places; concatenate tables first")
     name = os.fspath(place)
+    if name.startswith("~") and not os.path.lexists(name):
+        name = os.path.expanduser(name)  # noqa: PTH111 - keeps "./" as given
     if scheme_of(name) not in {None, *BUILT_IN}:
         raise unknown_scheme(name)
     return name
 
 
-def _expand(name: str, storage: Storage) -> list[str]:
-    """Return the files of one place."""
-    if is_address(name):
-        return _expand_address(name, storage)
-    path = Path(name)
-    if path.is_dir():
-        children = sorted(child.name for child in _children(path))
-        return _some([os.path.join(name, child) for child in children], name)  # noqa: PTH118 - keeps "./" as given
-    if path.exists():
-        return [_of_known_kind(name)]
-    if glob.has_magic(name):
-        found = glob.glob(name, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
-        return _some(sorted(file for file in found if Path(file).is_file()), name)
-    siblings = [child.name for child in _children(path.parent)]
-    raise SourceError(f"{name}: no such file or folder{nearest(path.name, siblings)}")
-
-
-def _expand_address(place: str, storage: Storage) -> list[str]:
-    names, is_one = storage.expand(place)
-    return [_of_known_kind(name) for name in names] if is_one else _some(names, redact(place))
-
-
-def _of_known_kind(name: str) -> str:
-    if _extension(name) is None:
-        raise SourceError(f"{name}: unknown file type; supported: {', '.join(EXTENSIONS)}")
-    return name
-
-
-def _children(folder: Path) -> Iterator[Path]:
-    with foreign_errors(str(folder)):
-        yield from folder.iterdir() if folder.is_dir() else ()
-
-
-def _some(files: list[str], place: str) -> list[str]:
-    """Return the supported files; names that begin with ``.`` or ``_`` are not data."""
-    kept = [file for file in files if _is_data(Path(file).name)]
-    if not kept:
-        raise SourceError(f"{place}: no data file there; supported: {', '.join(EXTENSIONS)}")
-    return kept
-
-
 def _is_data(name: str) -> bool:
-    return not name.startswith((".", "_")) and name.lower().endswith(EXTENSIONS)
+    return _extension(name) is not None
 
 
 def _extension(name: str) -> str | None:
