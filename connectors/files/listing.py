@@ -13,8 +13,8 @@ from pathlib import Path
 from connectors.errors import SourceError, foreign_errors
 from connectors.files.watcher import FileWatcher
 from connectors.formats.base import Format
-from connectors.formats.csv.text_stream import compression_of
 from connectors.formats.file_cursor import FileIdentity
+from connectors.formats.kinds import compression_of
 from connectors.stores.storage import Status
 
 __all__ = ["Found", "Listing", "uncompressed"]
