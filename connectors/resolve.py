@@ -11,12 +11,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from connectors.errors import SourceError, foreign_errors
+from connectors.errors import SchemaError, SourceError, foreign_errors
 from connectors.files.followed_source import Follow, FollowedSource
 from connectors.files.source import FileSource
+from connectors.formats.arrow_ipc import ArrowFormat
 from connectors.formats.base import Format
 from connectors.formats.csv.dialect import Dialect
 from connectors.formats.csv.format import CsvFormat
+from connectors.formats.jsonl.format import JsonLinesFormat
+from connectors.formats.kinds import EXTENSIONS, FORMATS, SUPPORTED, is_vague, kind_of
+from connectors.formats.looks import HEAD, look
 from connectors.formats.parquet import ParquetFormat
 from connectors.memory import MemorySource
 from connectors.pipes.pipe import is_pipe
@@ -28,8 +32,6 @@ from connectors.stores.storage import Storage
 from connectors.suggestions import nearest
 
 __all__ = ["EXTENSIONS", "open_source"]
-
-EXTENSIONS = (".parquet", ".csv", ".csv.gz", ".csv.zst", ".tsv", ".tsv.gz", ".tsv.zst")
 
 Place = str | os.PathLike[str]
 
@@ -49,6 +51,7 @@ def open_source(
     spool: str | None = None,
     ignore: Sequence[str] = (),
     on_message: Callable[[str], object] | None = None,
+    format: str | None = None,  # noqa: A002 - the name of the setting
 ) -> Source:
     """Return the source for one or more places.
 
@@ -81,6 +84,9 @@ def open_source(
     on_message
         Receives one line when a followed source waits for its first rows, or ends with an incomplete record. Any thread
         may call it.
+    format
+        The format of every file, one of `FORMATS`, whatever its name; by default, the ending of its name decides. For
+        a pipe, ``csv`` or ``jsonl`` says how its text is written; by default, its first bytes decide.
 
     Raises
     ------
@@ -90,33 +96,42 @@ def open_source(
     SchemaError
         Files disagree on a column, or the dialect is not valid.
     """
+    _refuse_unknown(format)
     if len(places) == 1 and isinstance(places[0], pa.Table):
         return MemorySource(places[0])
     # Only settings that differ from the default: another package's opener need not know the others.
-    settings = {"delimiter": delimiter, "quote": quote, "encoding": encoding, "follow": follow}
+    settings = {
+        "delimiter": delimiter,
+        "quote": quote,
+        "encoding": encoding,
+        "follow": follow,
+        "format": format,
+        "null_values": tuple(null_values) or None,
+        "decimal": None if decimal == "." else decimal,
+        "keeps_bad_rows": keeps_bad_rows or None,
+        "block_size": None if block_size == _BLOCK_SIZE else block_size,
+    }
     given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
-    given |= {"null_values": tuple(null_values)} if null_values else {}
-    given |= {"decimal": decimal} if decimal != "." else {}
-    given |= {"keeps_bad_rows": True} if keeps_bad_rows else {}
-    given |= {"block_size": block_size} if block_size != _BLOCK_SIZE else {}
     elsewhere = _elsewhere(places, given)
     if elsewhere is not None:
         return elsewhere
     storage = Storage()
     dialect = Dialect(delimiter, quote, encoding, tuple(null_values), decimal)
-    text = CsvFormat(block_size, dialect, storage, keeps_bad_rows=keeps_bad_rows)
-    formats: dict[str, Format] = dict.fromkeys(EXTENSIONS, text)
-    formats[".parquet"] = ParquetFormat(storage, keeps_bad_rows=keeps_bad_rows)
+    formats = _formats(block_size, dialect, storage, keeps_bad_rows=keeps_bad_rows)
+
+    def format_of(name: str) -> Format | None:
+        return formats.get(format or kind_of(name) or "")
+
     if (pipe := next((str(place) for place in places if is_pipe(str(place))), None)) is not None:
         if len(places) > 1:
             raise SourceError(f"{pipe}: a pipe cannot be combined with other places; give it alone")
-        pump = Spool(pipe, spool, dialect, reopens=follow is not None)
+        pump = Spool(pipe, spool, dialect, reopens=follow is not None, kind=format)
         plain = replace(dialect, encoding="utf-8")  # the spool has already converted the text
-        formats[".csv"] = CsvFormat(block_size, plain, storage, keeps_bad_rows=keeps_bad_rows)
+        formats |= _formats(block_size, plain, storage, keeps_bad_rows=keeps_bad_rows)
         how = Follow(idle_timeout_s=follow.idle_timeout_s if follow is not None else None)
         return FollowedSource(
             pump.folder,
-            lambda name: formats.get(_extension(name) or ""),
+            lambda name: formats.get(kind_of(name) or ""),
             how,
             keeps_bad_rows=keeps_bad_rows,
             spool=pump,
@@ -128,25 +143,52 @@ def open_source(
             "spool: it keeps the data of a pipe (- or a named pipe), and no place here is one; leave it out"
         )
     if follow is not None:
-        if len(places) != 1:
-            raise SourceError(f"only one place can be followed (a file, a folder or a pattern), found {len(places)}")
-        name = _as_name(places[0])
-        if is_address(name):
-            raise SourceError(f"{redact(name)}: only local files, folders and patterns can be followed")
+        place = _followed(places)
+        # Notes beside data often end in .txt; a folder that is followed may get a certain file later.
+        is_folder = format is None and Path(place).is_dir()
         return FollowedSource(
-            name,
-            lambda name: formats.get(_extension(name) or ""),
+            place,
+            lambda name: None if is_folder and is_vague(name) else format_of(name),
             follow,
             keeps_bad_rows=keeps_bad_rows,
             ignore=ignore,
             on_message=on_message,
         )
-    names = [name for place in places for name in _expand(_as_name(place), storage)]
+    names = [name for place in places for name in _expand(_as_name(place), storage, any_name=format is not None)]
     if not names:
         raise SourceError("no source was given; expected a file, a folder or a pattern")
     return FileSource(
-        names, lambda name: formats[_extension(name) or ""], storage, keeps_bad_rows=keeps_bad_rows, ignore=ignore
+        names,
+        lambda name: formats[format or kind_of(name) or ""],
+        storage,
+        keeps_bad_rows=keeps_bad_rows,
+        ignore=ignore,
     )
+
+
+def _refuse_unknown(kind: str | None) -> None:
+    if kind not in {None, *FORMATS}:
+        raise SchemaError(f"format: expected one of {', '.join(FORMATS)}, found {kind!r}")
+
+
+def _followed(places: Sequence[Place | pa.Table]) -> str:
+    """Return the place that is followed."""
+    if len(places) != 1:
+        raise SourceError(f"only one place can be followed (a file, a folder or a pattern), found {len(places)}")
+    name = _as_name(places[0])
+    if is_address(name):
+        raise SourceError(f"{redact(name)}: only local files, folders and patterns can be followed")
+    return name
+
+
+def _formats(block_size: int, dialect: Dialect, storage: Storage, *, keeps_bad_rows: bool) -> dict[str, Format]:
+    """Return the formats by their names."""
+    return {
+        "csv": CsvFormat(block_size, dialect, storage, keeps_bad_rows=keeps_bad_rows),
+        "jsonl": JsonLinesFormat(block_size, dialect, storage, keeps_bad_rows=keeps_bad_rows),
+        "parquet": ParquetFormat(storage, keeps_bad_rows=keeps_bad_rows),
+        "arrow": ArrowFormat(storage, keeps_bad_rows=keeps_bad_rows),
+    }
 
 
 def _elsewhere(places: Sequence[Place | pa.Table], settings: Mapping[str, Any]) -> Source | None:
@@ -169,32 +211,60 @@ def _as_name(place: Place | pa.Table) -> str:
     return name
 
 
-def _expand(name: str, storage: Storage) -> list[str]:
-    """Return the files of one place."""
+def _expand(name: str, storage: Storage, *, any_name: bool) -> list[str]:
+    """Return the files of one place; with `any_name`, a name without a known ending is data too."""
     if is_address(name):
-        return _expand_address(name, storage)
+        return _expand_address(name, storage, any_name=any_name)
     path = Path(name)
     if path.is_dir():
         children = sorted(child.name for child in _children(path))
-        return _some([os.path.join(name, child) for child in children], name)  # noqa: PTH118 - keeps "./" as given
+        files = [os.path.join(name, child) for child in children]  # noqa: PTH118 - keeps "./" as given
+        return _some(_without_folders(files), name, any_name=any_name, is_folder=True)
     if path.exists():
-        return [_of_known_kind(name)]
+        return [name if any_name else _of_known_kind(name, storage)]
+    _refuse_dangling(name)
     if glob.has_magic(name):
         found = glob.glob(name, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
-        return _some(sorted(file for file in found if Path(file).is_file()), name)
+        return _some(sorted(file for file in found if Path(file).is_file()), name, any_name=any_name)
     siblings = [child.name for child in _children(path.parent)]
     raise SourceError(f"{name}: no such file or folder{nearest(path.name, siblings)}")
 
 
-def _expand_address(place: str, storage: Storage) -> list[str]:
+def _expand_address(place: str, storage: Storage, *, any_name: bool) -> list[str]:
     names, is_one = storage.expand(place)
-    return [_of_known_kind(name) for name in names] if is_one else _some(names, redact(place))
+    if is_one:
+        return names if any_name else [_of_known_kind(name) for name in names]
+    return _some(names, redact(place), any_name=any_name)
 
 
-def _of_known_kind(name: str) -> str:
-    if _extension(name) is None:
-        raise SourceError(f"{name}: unknown file type; supported: {', '.join(EXTENSIONS)}")
-    return name
+def _of_known_kind(name: str, storage: Storage | None = None) -> str:
+    """Refuse a file whose name does not say its kind; the content of a local file may say what to do."""
+    if kind_of(name) is not None:
+        return name
+    found = None
+    if storage is not None:
+        with foreign_errors(name), storage.open(name) as file:
+            head = file.read(HEAD) or b""
+        found = look(head)
+        if found is None and b"\0" not in head:
+            raise SourceError(f"{name}: unknown file type; supported: {SUPPORTED}; if it is CSV, give --format csv")
+    hint = f"; it looks like {found.what}: {found.remedy}" if found is not None else "; else give --format"
+    raise SourceError(f"{name}: unknown file type; supported: {SUPPORTED}{hint}")
+
+
+def _refuse_dangling(name: str) -> None:
+    """Refuse a symbolic link to nothing."""
+    if Path(name).is_symlink() and not Path(name).exists():
+        target = os.readlink(name)  # noqa: PTH115 - as the link says it
+        raise SourceError(f"{name}: a symbolic link to {target}, which does not exist; restore it, or remove the link")
+
+
+def _without_folders(files: list[str]) -> list[str]:
+    """Return the files that are no folders; refuse a folder with the name of a file."""
+    for file in files:
+        if _is_data(Path(file).name) and Path(file).is_dir():
+            raise SourceError(f"{file}: a folder, expected a file; give this folder itself as the source")
+    return [file for file in files if not Path(file).is_dir()]
 
 
 def _children(folder: Path) -> Iterator[Path]:
@@ -202,17 +272,19 @@ def _children(folder: Path) -> Iterator[Path]:
         yield from folder.iterdir() if folder.is_dir() else ()
 
 
-def _some(files: list[str], place: str) -> list[str]:
-    """Return the supported files; names that begin with ``.`` or ``_`` are not data."""
-    kept = [file for file in files if _is_data(Path(file).name)]
+def _some(files: list[str], place: str, *, any_name: bool = False, is_folder: bool = False) -> list[str]:
+    """Return the data files; names that begin with ``.`` or ``_`` are not data."""
+    kept = [file for file in files if _is_data(Path(file).name, any_name=any_name)]
+    certain = [file for file in kept if not is_vague(file)]
+    if is_folder and certain and not any_name:  # notes beside data often end in .txt
+        kept = certain
+    for file in kept:
+        if not is_address(file):
+            _refuse_dangling(file)
     if not kept:
-        raise SourceError(f"{place}: no data file there; supported: {', '.join(EXTENSIONS)}")
+        raise SourceError(f"{place}: no data file there; supported: {SUPPORTED}; for other names give --format")
     return kept
 
 
-def _is_data(name: str) -> bool:
-    return not name.startswith((".", "_")) and name.lower().endswith(EXTENSIONS)
-
-
-def _extension(name: str) -> str | None:
-    return next((extension for extension in EXTENSIONS if name.lower().endswith(extension)), None)
+def _is_data(name: str, *, any_name: bool = False) -> bool:
+    return not name.startswith((".", "_")) and (any_name or kind_of(name) is not None)

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from connectors.errors import ConnectorError, RowError, SchemaError, is_of_system
+from connectors.errors import ConnectorError, RowError, SchemaError, SourceError, is_of_system
 from connectors.events import BadRow
 from connectors.formats.base import (
     FileChunk,
@@ -32,10 +32,11 @@ from connectors.formats.base import (
     refuse_other_version,
 )
 from connectors.formats.file_cursor import FileIdentity
+from connectors.formats.looks import HEAD, refuse_look
 from connectors.schemas import cast, cast_what_can_be, check_names, plain, stems, wider_type
 from connectors.stores.storage import DISK, Status, Storage
 
-__all__ = ["ParquetFormat"]
+__all__ = ["ParquetFormat", "ParquetReader", "compare_whole", "refuse_retyped"]
 
 _CELLS = 1 << 19  # in a block, over all columns
 _MAX_ROWS = 1 << 15
@@ -66,6 +67,8 @@ class ParquetFormat:
         with closing(_Opened(name, self._storage)) as opened:
             file = opened.parquet()
             schema = plain(file.schema_arrow)
+            if not schema.names:
+                raise SourceError(f"{name}: the file has {file.metadata.num_rows} rows and no columns")
             check_names(schema.names, name)
             return FileFacts(name, schema, n_rows=file.metadata.num_rows)
 
@@ -89,9 +92,9 @@ class ParquetFormat:
             if is_growing and not opened.has_footer:
                 return None
             if seen is not None:
-                _compare(name, seen, opened.identity)
+                compare_whole(name, seen, opened.identity)
             offset = seen.offset if seen is not None else 0
-            reader = _ParquetReader(opened, schema, row, offset, keeps_bad_rows=self._keeps_bad_rows)
+            reader = ParquetReader(opened, schema, row, offset, keeps_bad_rows=self._keeps_bad_rows)
             stack.pop_all()
             return reader
 
@@ -102,7 +105,7 @@ class ParquetFormat:
 
     def compare(self, name: str, seen: FileIdentity, *, may_grow: bool) -> None:
         """Compare status and footer, without reading the pages."""
-        _compare(name, seen, self.head(name))
+        compare_whole(name, seen, self.head(name))
 
 
 class _Opened:
@@ -149,17 +152,38 @@ class _Opened:
         group are read at once, and kept until the next row group. Page checksums are verified, if the file has any. So
         a flipped bit is an error, not a wrong number.
         """
-        return pq.ParquetFile(
-            self._file, pre_buffer=self._is_remote, buffer_size=_BUFFER, page_checksum_verification=True
-        )
+        try:
+            return pq.ParquetFile(
+                self._file, pre_buffer=self._is_remote, buffer_size=_BUFFER, page_checksum_verification=True
+            )
+        except (OSError, pa.ArrowException) as error:
+            if not (isinstance(error, ConnectorError) or is_of_system(error)):
+                self._refuse_other_kind(error)
+            raise
+
+    def _refuse_other_kind(self, error: Exception) -> None:
+        """Say what the file is, if it is not a whole Parquet file."""
+        if not self.identity.size:
+            raise SourceError(f"{self.name}: the file is empty; expected Parquet") from error
+        self._file.seek(max(0, self.identity.size - 4))
+        end = self._file.read(4)
+        self._file.seek(0)
+        head = self._file.read(HEAD)
+        refuse_look(self.name, head, "parquet")
+        if end == b"PARE" or "encrypt" in str(error).lower() or "decrypt" in str(error).lower():
+            raise SourceError(f"{self.name}: the Parquet file is encrypted; write it without encryption") from error
+        if head.startswith(b"PAR1") and end not in _MAGIC:
+            raise SourceError(
+                f"{self.name}: the Parquet file has no footer; it was cut off, or is still being written"
+            ) from error
 
     def close(self) -> None:
         """Release it; a second call does nothing."""
         self._file.close()
 
 
-class _ParquetReader(Iterator[FileChunk]):
-    """One open Parquet file, from a row onwards."""
+class ParquetReader(Iterator[FileChunk]):
+    """One open Parquet file, from a row onwards; the base of readers of other files with typed columns."""
 
     def __init__(self, opened: _Opened, schema: pa.Schema, row: int, offset: int, *, keeps_bad_rows: bool) -> None:
         self._name, self._opened, self.whole, self._schema = opened.name, opened, opened.identity, schema
@@ -169,7 +193,7 @@ class _ParquetReader(Iterator[FileChunk]):
         self._chunks = self._read(offset)
         found = plain(self._file.schema_arrow)
         self.columns = tuple(found.names)
-        _refuse_retyped(schema, found, opened.name)
+        refuse_retyped(schema, found, opened.name)
 
     def _read(self, skip: int) -> Iterator[FileChunk]:
         """Yield the rows after the first `skip` rows; a row group that is skipped entirely is not read."""
@@ -241,6 +265,7 @@ class _ParquetReader(Iterator[FileChunk]):
         """Do nothing: a file with a footer is complete."""
 
     def close(self) -> None:
+        """Release the file; a second call does nothing."""
         self._file.close()
         self._opened.close()
 
@@ -256,7 +281,7 @@ def _locate(whole: FileIdentity, end: int, offset: int, rows: Any, n: int) -> Fi
     return replace(whole, offset=offset + (n if rows is None else int(rows[n - 1]) + 1))
 
 
-def _refuse_retyped(wanted: pa.Schema, found: pa.Schema, name: str) -> None:
+def refuse_retyped(wanted: pa.Schema, found: pa.Schema, name: str) -> None:
     """Refuse a file in which a column has another kind of values than the type that it is read as."""
     types = dict(zip(found.names, found.types, strict=True))
     for field in wanted:
@@ -277,7 +302,7 @@ def _is_castable(found: pa.DataType, wanted: pa.DataType) -> bool:
     return True
 
 
-def _compare(name: str, seen: FileIdentity, found: FileIdentity) -> None:
+def compare_whole(name: str, seen: FileIdentity, found: FileIdentity) -> None:
     """Refuse a file that differs; inode and metadata time may differ, since an exact copy counts as the same file."""
     if refuse_other_version(name, seen, found):
         return

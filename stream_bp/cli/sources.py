@@ -5,7 +5,7 @@ from typing import Any
 
 from connectors import Follow, Source, open_source, redact
 from stream_bp.cli.settings import as_written
-from stream_bp.config.job import DIALECT, JobConfig
+from stream_bp.config.job import READING, JobConfig
 from stream_bp.errors import ConfigError
 from stream_bp.job.observer import Observer
 from stream_bp.persistence import checkpoints
@@ -59,7 +59,7 @@ def open_for_checkpoint(
         If a place cannot be read.
     """
     saved = saved_config(loaded.snapshot)
-    names = ("target", "ignore", *DIALECT, "on_bad_row")
+    names = ("target", "ignore", *READING, "on_bad_row")
     config = JobConfig.of({name: getattr(saved, name) for name in names} | reading, as_written())
     if reading.get("on_bad_row") == "quarantine":
         raise ConfigError("--on-bad-row quarantine is for train; choose error or skip")

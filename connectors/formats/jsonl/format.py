@@ -112,9 +112,7 @@ class JsonLinesFormat:
         if is_growing and seen is None and self.head(name) is None:
             return None
         with ExitStack() as stack:
-            text = stack.enter_context(
-                closing(self._text(name, self._block_size, is_growing=is_growing, until=until))
-            )
+            text = stack.enter_context(closing(self._text(name, self._block_size, is_growing=is_growing, until=until)))
             if seen is not None:
                 resume(text, name, seen)
             parser = LineParser(schema, name, self._null_values, lambda: self._columns(name))
