@@ -234,7 +234,7 @@ def _expand_address(place: str, storage: Storage, *, any_name: bool) -> list[str
     names, is_one = storage.expand(place)
     if is_one:
         return names if any_name else [_of_known_kind(name) for name in names]
-    return _some(names, redact(place), any_name=any_name)
+    return _some(names, redact(place), any_name=any_name, is_folder="*" not in place and "[" not in place)
 
 
 def _of_known_kind(name: str, storage: Storage | None = None) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from connectors.errors import SourceError
 
-__all__ = ["HEAD", "Look", "compression_in", "look", "refuse_look"]
+__all__ = ["HEAD", "Look", "compression_in", "is_text", "look", "refuse_look"]
 
 HEAD = 512
 """How many first bytes are looked at; a tar archive is known by bytes 257 to 262."""
@@ -91,6 +91,7 @@ _ZIPPED = {  # names of parts, in the order in which they are tried
     b"opendocument.spreadsheet": Look("an OpenDocument spreadsheet", _SPREADSHEET),
     b".npy": Look("NumPy arrays (.npz)", _CONVERT),
 }
+_TEXT = bytes(byte for byte in range(256) if byte >= 32 or 9 <= byte <= 13)
 _PICKLE = re.compile(rb"\x80[\x02-\x05][\x95}\]cX(\x8c]")
 _PAGE = re.compile(rb"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 _KEY = re.compile(rb'\{\s*(?:\}|"(?:[^"\\]|\\.)*"\s*:)', re.DOTALL)
@@ -101,6 +102,11 @@ def compression_in(head: bytes) -> str | None:
     """Return the compression that the first bytes of a file show; None for other data."""
     found = next((name for magic, name in _COMPRESSED.items() if head.startswith(magic)), None)
     return "bz2" if found is None and _BZ2.match(head) else found
+
+
+def is_text(head: bytes) -> bool:
+    """Return whether data is text in an encoding such as UTF-8: it has no control characters."""
+    return head.strip() != b"" and not head.translate(None, _TEXT) and b"\x7f" not in head
 
 
 def look(head: bytes, *, is_decoded: bool = False) -> Look | None:
@@ -208,9 +214,7 @@ def _wide(head: bytes) -> Look | None:
 
 def _text(head: bytes) -> Look | None:
     """Return that data is text, if it is."""
-    if not head.strip() or any(byte < 9 or 13 < byte < 32 for byte in head):
-        return None
-    return _readable("text", "csv")
+    return _readable("text", "csv") if is_text(head) else None
 
 
 def _without_mark(head: bytes) -> bytes:

@@ -14,13 +14,12 @@ import pyarrow as pa
 from connectors.errors import ConnectorError, is_of_system
 from connectors.formats.csv.dialect import Dialect
 from connectors.formats.kinds import compression_of
-from connectors.formats.looks import compression_in
+from connectors.formats.looks import HEAD, compression_in, is_text
 from connectors.stores.object_file import ObjectFile
 from connectors.stores.storage import DISK, LocalFile, Status, Storage
 
 __all__ = ["TextStream", "is_compressed", "line_number", "transcoded"]
 
-_MAGIC = 10  # first bytes that show a compression
 _UNTOLD = Dialect()
 _END = 1 << 12  # last bytes that were read of a growing file; if they change, the file was rewritten
 _EVER_LESS = (1 << 12, 1 << 6, 1)  # a failed read returns nothing, so smaller reads come closer to the damage
@@ -166,9 +165,10 @@ def is_compressed(name: str, storage: Storage = DISK) -> bool:
 
 def _compression(file: LocalFile | ObjectFile, name: str) -> str | None:
     """Return the compression of a file at its start."""
-    head = file.read(_MAGIC)
+    head = file.read(HEAD) or b""
     file.seek(0)
-    return compression_in(head or b"") or compression_of(name)
+    # Some programs decompress a file and keep its name.
+    return compression_in(head) or (None if is_text(head) else compression_of(name))
 
 
 def _decompressed(file: LocalFile | ObjectFile, compression: str | None) -> Any:

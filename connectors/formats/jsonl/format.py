@@ -137,8 +137,9 @@ class JsonLinesFormat:
 
 
 def _why_unreadable(line: bytes) -> str:
+    """Return why there are no columns; `line` is the first record."""
     try:
         decode(line)
     except BadValueError as error:
-        return f"the first record is {error.args[1]}" if error.args[1].startswith("not") else str(error.args[1])
+        return f"the first record: {error.args[1]}; expected one JSON object on each line; for CSV give --format csv"
     return "its records have no columns that can be read"

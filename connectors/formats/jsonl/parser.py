@@ -6,8 +6,10 @@ are in its block.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +20,7 @@ from connectors.errors import RowError, SchemaError
 from connectors.formats.csv.dialect import Dialect
 from connectors.formats.csv.parser import BadRecord, Parsed
 from connectors.formats.csv.records import Positions, record_ends
-from connectors.formats.jsonl.values import BadValueError, convert, decode, find, physical
+from connectors.formats.jsonl.values import BadValueError, Number, convert, decode, find, physical
 from connectors.schemas import NOTHING, cast, cast_what_can_be
 
 __all__ = ["LINES", "LineParser"]
@@ -139,7 +141,7 @@ class LineParser:
                 continue
             try:
                 record = decode(line)
-                found = [convert(find(record, field.name), field.name, field.type) for field in self._physical]
+                found = [self._value(record, field) for field in self._physical]
             except BadValueError as error:
                 alone = self._read(line)
                 if alone is None:
@@ -151,6 +153,13 @@ class LineParser:
                 column.append(value)
         arrays = [pa.array(column, field.type) for column, field in zip(values, self._physical, strict=True)]
         return pa.record_batch(arrays, schema=self._physical), np.array(rows, np.int64), complaints
+
+    def _value(self, record: dict[str, Any], field: pa.Field) -> Any:
+        """Return the value of a column in a record."""
+        value = find(record, field.name)
+        # A number is compared once it has its type.
+        is_word = isinstance(value, str) and not isinstance(value, Number) and value in self._null_values
+        return None if is_word else convert(value, field.name, field.type)
 
     def _typed(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[tuple[int, str]]]:
         """Return the rows that have the wanted types, and index and reason of the others."""
@@ -164,13 +173,23 @@ class LineParser:
 
     def _without_words(self, field: pa.Field, column: pa.Array) -> pa.Array:
         """Replace words for a missing value by null."""
+        words: tuple[Any, ...] = self._null_values
         if not pa.types.is_string(column.type):
+            words = tuple(_numbers(words, column.type))
+        elif not pa.types.is_string(field.type):
+            words = (*words, *NOTHING)
+        if not words or not len(column):
             return column
-        words = self._null_values if pa.types.is_string(field.type) else (*self._null_values, *NOTHING)
-        if not words:
-            return column
-        is_word = pc.is_in(column, value_set=pa.array(words, pa.string()))
+        is_word = pc.is_in(column, value_set=pa.array(words, column.type))
         return pc.if_else(is_word, pa.nulls(len(column), column.type), column) if is_word.true_count else column
+
+
+def _numbers(words: tuple[str, ...], type_: pa.DataType) -> Iterator[Any]:
+    """Yield the words that are values of a type of numbers."""
+    if pa.types.is_integer(type_) or pa.types.is_floating(type_):
+        for word in words:
+            with contextlib.suppress(BadValueError):
+                yield convert(Number(word), "", type_)
 
 
 def _count_objects(text: bytes) -> int | None:

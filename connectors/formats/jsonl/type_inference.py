@@ -17,6 +17,7 @@ __all__ = ["infer_columns"]
 _MOST = 0.99  # share of values that decides the type; the others then are bad values
 _MOMENTS = (pa.date32(), pa.timestamp("us"), pa.timestamp("us", "UTC"))
 _TEXT = "string"
+_IS_OBJECT = "object"
 
 
 def infer_columns(lines: list[bytes]) -> tuple[pa.Schema | None, tuple[str, ...]]:
@@ -27,6 +28,7 @@ def infer_columns(lines: list[bytes]) -> tuple[pa.Schema | None, tuple[str, ...]
     """
     values: dict[str, list[Any]] = {}
     left_out: dict[str, str] = {}
+    objects: Counter[str] = Counter()
     n_read = 0
     for line in lines:
         try:
@@ -35,21 +37,31 @@ def infer_columns(lines: list[bytes]) -> tuple[pa.Schema | None, tuple[str, ...]
             continue
         n_read += 1
         for name, value, reason in _leaves(record):
-            if reason:
+            if reason is _IS_OBJECT:
+                objects[name] += 1
+            elif reason:
                 left_out.setdefault(name, reason)
             else:
                 values.setdefault(name, []).append(value)
     if not n_read:
         return None, ()
-    parents = {name[:at] for name in values for at, sign in enumerate(name) if sign == "."}
-    # A key that holds an object in some records, and null or a value in others, is an object.
-    fields = [_field(name, found) for name, found in values.items() if name not in parents]
+    values = _either(values, objects)
+    fields = [_field(name, found) for name, found in values.items()]
     fields = [one for one in fields if not (one.name in left_out and pa.types.is_null(one.type))]
     return pa.schema(fields), tuple(left_out.values())
 
 
+def _either(values: dict[str, list[Any]], objects: Counter[str]) -> dict[str, list[Any]]:
+    """Return the columns without keys that hold values in some records and objects in others: most records decide."""
+    gone = set[str]()
+    for name, n_objects in objects.items():
+        n_values = sum(value is not None for value in values.get(name, ()))
+        gone |= {one for one in values if one.startswith(f"{name}.")} if n_values > n_objects else {name}
+    return {name: found for name, found in values.items() if name not in gone}
+
+
 def _leaves(record: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, str]]:
-    """Yield the name and value of each column in a record; with a reason if it is left out."""
+    """Yield the name and value of each column in a record; with a reason if it is not a value."""
     for key, value in record.items():
         name = prefix + key
         if isinstance(value, list):
@@ -57,6 +69,7 @@ def _leaves(record: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
         elif "." in key and (prefix or isinstance(value, dict)):
             yield name, None, f"column {name!r} is left out: a key in it contains a dot; rename the key"
         elif isinstance(value, dict):
+            yield name, None, _IS_OBJECT
             yield from _leaves(value, f"{name}.")
         else:
             yield name, value, ""
