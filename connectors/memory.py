@@ -86,6 +86,8 @@ class MemorySource(Source):
         self._table = pa.Table.from_batches(batches, schema)
         self._sentinels = _positions(items)
 
+    has_copies = True
+
     @property
     def schema(self) -> pa.Schema:
         """Columns of the table; dictionaries become their values, structs their fields."""

@@ -7,12 +7,14 @@ as ``pixel[0]``. A dictionary becomes its values.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from connectors.errors import RowError, SchemaError
+from connectors.fields import columns_of, notation, source_column
 from connectors.suggestions import nearest, shorten
 
 __all__ = [
@@ -22,6 +24,8 @@ __all__ = [
     "check_names",
     "doubt",
     "doubtful",
+    "exception",
+    "failing",
     "failures",
     "is_among",
     "plain",
@@ -31,6 +35,7 @@ __all__ = [
     "unify",
     "unique_names",
     "wider_type",
+    "with_exception",
 ]
 
 NOTHING = (
@@ -39,7 +44,7 @@ NOTHING = (
 )
 """Words that mean a missing value where a number is expected; they are Arrow's own."""
 
-_DOUBT = b"doubt"
+_DOUBT, _EXCEPTION = b"doubt", b"exception"
 
 Merge = Callable[[pa.DataType, pa.DataType], pa.DataType | None]
 
@@ -117,7 +122,18 @@ def _few(lines: Sequence[str], n: int = 5) -> str:
 
 def doubtful(field: pa.Field, line: str) -> pa.Field:
     """Return a column with a warning that its inferred type is doubtful."""
-    return field.with_metadata({_DOUBT: line})
+    return field.with_metadata({**(field.metadata or {}), _DOUBT: line})
+
+
+def with_exception(field: pa.Field, cell: str) -> pa.Field:
+    """Return a column with one of the few cells that its inferred type does not hold."""
+    return field.with_metadata({**(field.metadata or {}), _EXCEPTION: cell})
+
+
+def exception(field: pa.Field) -> str | None:
+    """Return a cell that the inferred type of a column does not hold; None if it holds all that were seen."""
+    cell = (field.metadata or {}).get(_EXCEPTION)
+    return None if cell is None else cell.decode()
 
 
 def doubt(field: pa.Field) -> str | None:
@@ -211,6 +227,7 @@ def unify(schemas: Iterable[tuple[str, pa.Schema]], merge: Merge, ignore: Collec
         Two files disagree on the type of a column.
     """
     types: dict[str, pa.DataType] = {}
+    said: dict[str, Any] = {}
     owners: dict[str, str] = {}
     for place, schema in schemas:
         for field in schema:
@@ -225,8 +242,13 @@ def unify(schemas: Iterable[tuple[str, pa.Schema]], merge: Merge, ignore: Collec
             # An error must name the file that set the present type: an earlier file may have had a narrower one.
             if field.name not in owners or merged != types[field.name]:
                 owners[field.name] = place
+            # What a file says of its column holds only while the type stays.
+            if merged == types[field.name]:
+                said[field.name] = said.get(field.name) or field.metadata
+            else:
+                said[field.name] = field.metadata if merged == field.type else None
             types[field.name] = merged
-    return pa.schema(list(types.items()))
+    return pa.schema([pa.field(name, type_, metadata=said[name]) for name, type_ in types.items()])
 
 
 def require(wanted: pa.Schema, found: Iterable[str], place: str) -> None:
@@ -235,7 +257,7 @@ def require(wanted: pa.Schema, found: Iterable[str], place: str) -> None:
     if not len(wanted):
         raise SchemaError(f"{place}: no column was requested")
     is_there = set(names)
-    for name in wanted.names:
+    for name in columns_of(wanted):
         if name not in is_there:
             raise SchemaError(f"{place}: no column {name!r}{nearest(name, names)}")
 
@@ -272,8 +294,9 @@ def cast(records: pa.RecordBatch, schema: pa.Schema, place: str, row: int) -> pa
     for field, column in _wanted(records, schema):
         found = _cast(column, field, place)
         if found is None:
-            bad = failures(column, field.type)[0]
-            raise RowError(f"{place}, row {row + bad}: {_complaint(field, column, bad)[0]}")
+            bad = failing(column, field)[0]
+            hint = "; --types reads the column as text" if not _is_text(field.type) else ""
+            raise RowError(f"{place}, row {row + bad}: {_complaint(field, column, bad)[0]}{hint}")
         columns.append(found)
     return pa.record_batch(columns, schema=schema)
 
@@ -285,47 +308,59 @@ def cast_what_can_be(
     bad: dict[int, tuple[str, bytes]] = {}
     for field, column in _wanted(records, schema):
         if _cast(column, field, place) is None:
-            for row in failures(column, field.type):
+            for row in failing(column, field):
                 bad.setdefault(row, _complaint(field, column, row))
     good = np.setdiff1d(np.arange(records.num_rows), np.fromiter(bad, np.int64))
     return cast(records.take(pa.array(good)), schema, place, 0), [(row, *bad[row]) for row in sorted(bad)]
 
 
 def _wanted(records: pa.RecordBatch, schema: pa.Schema) -> Iterator[tuple[pa.Field, pa.Array]]:
-    names = set(schema.names)
+    names = set(columns_of(schema))
     pairs = zip(records.schema, records.columns, strict=True)
     found = dict(leaf for field, column in pairs for leaf in _columns(field.name, column, names))
     nothing = pa.nulls(records.num_rows)
-    return ((field, _prepared(found.get(field.name, nothing), field.type)) for field in schema)
+    return ((field, _prepared(found.get(source_column(field), nothing), field)) for field in schema)
 
 
 def _complaint(field: pa.Field, column: pa.Array, row: int) -> tuple[str, bytes]:
     value = str(column[row].as_py())
-    line = f"column {field.name!r}: {shorten(value)!r} ({column.type}) cannot be converted exactly to {field.type}"
-    return line, value.encode()
+    name, how = source_column(field), notation(field)
+    wanted = f"{field.type}" if how is None or not _is_text(column.type) else f"{field.type} written as {how.spec}"
+    return (
+        f"column {name!r}: {shorten(value)!r} ({column.type}) cannot be converted exactly to {wanted}",
+        value.encode(),
+    )
 
 
 def _cast(column: pa.Array, field: pa.Field, place: str) -> pa.Array | None:
     """Cast one column; return None where a value cannot be cast."""
     if column.type == field.type:
         return column
+    if (how := notation(field)) is not None and _is_text(column.type):
+        column, is_bad = how.parse(column)
+        if is_bad.any():
+            return None
     # A feature may be rounded to a float; an integer column holds labels or counts, which must stay exact.
     is_rounded = pa.types.is_integer(column.type) and pa.types.is_floating(field.type)
     try:
         return column.cast(field.type, safe=not is_rounded)
     except pa.ArrowNotImplementedError as error:
         raise SchemaError(
-            f"{place}: column {field.name!r} is {column.type} and cannot be read as {field.type}"
+            f"{place}: column {source_column(field)!r} is {column.type} and cannot be read as {field.type}"
         ) from error
     except pa.ArrowInvalid:
         return None
 
 
-def _prepared(column: pa.Array, wanted: pa.DataType) -> pa.Array:
+def _prepared(column: pa.Array, field: pa.Field) -> pa.Array:
     """Return a column prepared for a cast, where Arrow is stricter than we are or distinguishes equal values."""
-    if pa.types.is_string(column.type) and pa.types.is_floating(wanted):
+    wanted = field.type
+    if _is_text(column.type) and not _is_text(wanted):
         trimmed = pc.utf8_trim_whitespace(column)
-        return pc.if_else(pc.is_in(trimmed, value_set=pa.array(NOTHING)), pa.scalar(None, pa.string()), trimmed)
+        is_nothing = pc.is_in(trimmed, value_set=pa.array(NOTHING, column.type))
+        return pc.if_else(is_nothing, pa.scalar(None, column.type), trimmed)
+    if pa.types.is_floating(column.type) and pa.types.is_integer(wanted):
+        return pc.if_else(pc.is_finite(column), column, None)
     if pa.types.is_floating(column.type) and pa.types.is_string(wanted):
         # NaN and infinity count as missing, as in number columns. Adding 0.0 makes -0.0 and 0.0 the same category.
         finite = pc.if_else(pc.is_finite(column), column, None)
@@ -334,6 +369,19 @@ def _prepared(column: pa.Array, wanted: pa.DataType) -> pa.Array:
         whole = np.floor_divide(np.from_dlpack(pc.fill_null(column.view(pa.int64()), 0)), 1_000)
         return pc.if_else(pc.is_valid(column), pa.array(whole).view(wanted), None)
     return column
+
+
+def _is_text(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_))
+
+
+def failing(column: pa.Array, field: pa.Field) -> list[int]:
+    """Return the indices of the values of a column that cannot be read as a field."""
+    column = _prepared(column, field)
+    if (how := notation(field)) is None or not _is_text(column.type):
+        return failures(column, field.type)
+    values, is_bad = how.parse(column)
+    return sorted({*np.flatnonzero(is_bad).tolist(), *failures(values, field.type)})
 
 
 def failures(column: pa.Array, wanted: pa.DataType, start: int = 0) -> list[int]:

@@ -187,6 +187,13 @@ class Source(ABC):
         """One line for each surprise about the source, such as a column that is left out."""
         return ()
 
+    has_copies = False
+    """Whether `open` takes fields that copy a column (`fields.copy_of`), beside the column in another type."""
+
+    def written_type(self, name: str) -> pa.DataType:
+        """Return the type in which a column is copied without a change; for text, a string."""
+        return self.schema.field(name).type
+
     is_unbounded = False
     """Whether the source may wait for rows without end; an empty block then means that no row is available yet."""
 

@@ -1,7 +1,7 @@
 """Use a checkpoint without learning: predict new rows, score it on them, or show its contents."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from stream_bp.persistence.checkpoints import LoadedCheckpoint
 from stream_bp.persistence.snapshot import Snapshot
 from stream_bp.persistence.state_schema import fitting, holds_job, saved_config
 from stream_bp.preprocessing.decoder import decode
-from stream_bp.preprocessing.schema import beside, kept_columns, with_kept
+from stream_bp.preprocessing.schema import beside, copied_from, copies, kept_columns, with_copies
 
 __all__ = ["evaluate", "following", "inspect", "predict"]
 
@@ -27,7 +27,12 @@ _ROWS = 1 << 13
 
 
 def predict(
-    loaded: LoadedCheckpoint, source: Source, output: str | Path, passthrough_columns: Sequence[str] = ()
+    loaded: LoadedCheckpoint,
+    source: Source,
+    output: str | Path,
+    passthrough_columns: Sequence[str] = (),
+    *,
+    types: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Write a prediction for every row of a source, in its order.
 
@@ -40,7 +45,9 @@ def predict(
     output
         ``.parquet`` or ``.csv`` file: the label and the probability of each class, or the value.
     passthrough_columns
-        Columns of the source to copy before them.
+        Columns of the source to copy before them. Those of text are copied as written.
+    types
+        Declared types of columns to copy, such as ``{"when": "date:%d/%m/%Y"}``.
 
     Returns
     -------
@@ -60,18 +67,19 @@ def predict(
     _refuse_overwriting(output, source)
     model = _model(loaded)
     kept = kept_columns(source.schema, passthrough_columns, [column.name for column in model.encoder.targets])
-    schema = with_kept(model.encoder.columns.schema_in(source.schema, is_labelled=False), source.schema, kept)
+    copied = copies(source, kept, types or {})
+    schema = with_copies(model.encoder.columns.schema_in(source.schema, is_labelled=False), copied)
     bad: Counter[str] = Counter()
     batches = _batches(source, schema, bad)
     first = next(batches, None)
     if first is None:
         raise no_rows(source.description, bad)
-    answer = _answer(model, first, kept)
+    answer = _answer(model, first, copied)
     n_rows = int(answer.num_rows)
     with open_writer(output, answer.schema) as writer:
         writer.write_batch(answer)
         for records in batches:
-            writer.write_batch(_answer(model, records, kept))
+            writer.write_batch(_answer(model, records, copied))
             n_rows += int(records.num_rows)
     return {"rows": n_rows, "bad_rows": dict(bad)}
 
@@ -195,9 +203,9 @@ def _model(loaded: LoadedCheckpoint) -> MLPModel:
     return model
 
 
-def _answer(model: MLPModel, records: Any, kept: Sequence[str]) -> Any:
+def _answer(model: MLPModel, records: Any, copied: Sequence[Any]) -> Any:
     answer = decode(model.encoder, model.predict(model.encoder.encode(records)))
-    return beside(records, kept, answer) if kept else answer
+    return beside(copied_from(records, copied), answer) if copied else answer
 
 
 def _batches(source: Source, schema: Any, bad: Counter[str]) -> Iterator[Any]:

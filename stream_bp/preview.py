@@ -5,7 +5,7 @@ from typing import Any
 
 from connectors import Source
 from stream_bp.config.job import JobConfig
-from stream_bp.job.plan import doubtful_types
+from stream_bp.job.doubts import doubts
 from stream_bp.job.resume import ResumePlan, find_checkpoint
 from stream_bp.nn.reproducibility import single_thread
 from stream_bp.persistence.checkpoints import Checkpointer
@@ -87,7 +87,7 @@ def preview(source: Source, config: JobConfig, *, restart: bool = False, allow_i
     return Preview(
         encoder.task,
         columns,
-        [] if checkpoint is not None else [*source.remarks, *doubtful_types(source, config, encoder.features)],
+        [] if checkpoint is not None else doubts(source, config, encoder),
         state.model.description,
         plan.config.backend,
         None if checkpoint is None else str(checkpoint.path),

@@ -31,7 +31,17 @@ from connectors.errors import ConnectorError, RowError, SourceError, foreign_err
 from connectors.files import intervals
 from connectors.files.following import Following
 from connectors.files.listing import Listing
-from connectors.formats.base import FileFacts, Format, first_columns, remarks_of, schema_of, type_warnings_of
+from connectors.formats.base import (
+    FileFacts,
+    Format,
+    first_columns,
+    remarks_of,
+    schema_of,
+    type_warnings_of,
+    with_types,
+)
+from connectors.formats.csv.format import CsvFormat
+from connectors.formats.csv.sample import Sample
 from connectors.formats.file_cursor import FileCursor, same_rows_before
 from connectors.pipes.spool import Spool, telling
 from connectors.source import Reader, Source
@@ -111,11 +121,11 @@ class FollowedSource(Source):
             while True:
                 has_ended = self._spool is not None and self._spool.has_ended
                 facts = self._first_facts()
-                if any(fact.schema is not None if has_ended else _has_rows(fact) for fact in facts):
+                if any(fact.schema is not None if has_ended else fact.is_begun for fact in facts):
                     if not has_ended:  # more rows may be on their way, and types are inferred better from more rows
                         time.sleep(intervals.QUIET_S)
-                        facts = [self._peek(fact.name) or fact for fact in facts]
-                    self._type_warnings, self._remarks = type_warnings_of(facts), remarks_of(facts)
+                    facts = self._typed(facts)
+                    self._facts = facts
                     return first_columns(facts, schema_of(facts, self._files.format, self._ignore))
                 if self._spool is not None and has_ended:
                     self._spool.refuse_failure()
@@ -135,19 +145,27 @@ class FollowedSource(Source):
         for found in self._files.listed():
             if (fact := self._peek(found.name)) is not None:
                 facts.append(fact)
-                n_with_rows += _has_rows(fact)
+                n_with_rows += fact.is_begun
             if n_with_rows == _LOOKED_AT:
                 break
         if not n_with_rows:
             rotated = reversed(self._files.listed(0))
-            facts += [fact for found in rotated if (fact := self._peek(found.name)) is not None and _has_rows(fact)]
+            facts += [fact for found in rotated if (fact := self._peek(found.name)) is not None and fact.is_begun]
         return facts
 
-    def _peek(self, name: str) -> FileFacts | None:
+    def _typed(self, facts: list[FileFacts]) -> list[FileFacts]:
+        """Inspect the files again, and infer types from the first records of all of them."""
+        sample = Sample()
+        facts = [self._peek(fact.name, sample) or fact for fact in facts]
+        formats = (self._files.format(fact.name) for fact in facts)
+        text = next((found for found in formats if isinstance(found, CsvFormat)), None)
+        return facts if text is None else with_types(facts, text.infer(sample))
+
+    def _peek(self, name: str, sample: Sample | None = None) -> FileFacts | None:
         """Inspect a file; return None if it cannot be read yet."""
         try:
             with foreign_errors(name):
-                return self._files.format(name).peek(name)
+                return self._files.format(name).peek(name, sample)
         except (RowError, SourceError):
             return None
 
@@ -159,12 +177,22 @@ class FollowedSource(Source):
     @property
     def type_warnings(self) -> dict[str, str]:
         """Type warnings about columns of the first files."""
-        return self._type_warnings
+        return type_warnings_of(self._facts)
+
+    has_copies = True
+
+    def written_type(self, name: str) -> pa.DataType:
+        """Return the type in which a column is copied: a string if a file of text has it."""
+        has_text = any(
+            fact.schema is not None and name in fact.schema.names and self._files.format(fact.name).is_text
+            for fact in self._facts
+        )
+        return pa.string() if has_text else self.schema.field(name).type
 
     @property
     def remarks(self) -> tuple[str, ...]:
         """Remarks about the first files."""
-        return self._remarks
+        return remarks_of(self._facts)
 
     @property
     def n_rows(self) -> None:
@@ -239,8 +267,3 @@ class FollowedSource(Source):
                 on_message=self._on_message,
             )
         return Reader(blocks, self.description, blocks.next_pass, blocks.notes)
-
-
-def _has_rows(fact: FileFacts) -> bool:
-    """Return whether a file has rows; with a header alone, no type is known."""
-    return bool(fact.n_rows) or (fact.schema is not None and any(type_ != pa.null() for type_ in fact.schema.types))

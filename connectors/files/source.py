@@ -27,7 +27,10 @@ from connectors.formats.base import (
     remarks_of,
     schema_of,
     type_warnings_of,
+    with_types,
 )
+from connectors.formats.csv.format import CsvFormat
+from connectors.formats.csv.sample import Sample
 from connectors.formats.file_cursor import FileCursor, FileIdentity, same_rows_before
 from connectors.schemas import refuse_strangers, require
 from connectors.source import Reader, RecordBatchSlice, Source
@@ -70,16 +73,23 @@ class FileSource(Source):
         ignore: Collection[str] = (),
     ) -> None:
         self._format_of, self._storage, self._keeps_bad_rows = format_of, storage, keeps_bad_rows
-        self._files = [self._peek(name) for name in names]
+        self._files = self._peek_all(names)
         self._schema = schema_of(self._files, format_of, ignore)
         for file in self._files:
             if file.schema is not None:
                 refuse_strangers(self.schema.names, file.schema.names, file.name)
 
-    def _peek(self, name: str) -> FileFacts:
+    def _peek_all(self, names: Sequence[str]) -> list[FileFacts]:
+        """Inspect the files, and infer types from the first records of the whole stream."""
+        sample = Sample()
+        files = [self._peek(name, sample) for name in names]
+        text = next((found for name in names if isinstance(found := self._format_of(name), CsvFormat)), None)
+        return files if text is None else with_types(files, text.infer(sample))
+
+    def _peek(self, name: str, sample: Sample) -> FileFacts:
         try:
             with foreign_errors(name):
-                return self._format_of(name).peek(name)
+                return self._format_of(name).peek(name, sample)
         except (RowError, SourceError) as error:
             if not self._keeps_bad_rows or is_unavailable(error):
                 raise
@@ -94,6 +104,16 @@ class FileSource(Source):
     def type_warnings(self) -> dict[str, str]:
         """Type warnings about columns of the files."""
         return type_warnings_of(self._files)
+
+    has_copies = True
+
+    def written_type(self, name: str) -> pa.DataType:
+        """Return the type in which a column is copied: a string if a file of text has it."""
+        has_text = any(
+            fact.schema is not None and name in fact.schema.names and self._format_of(fact.name).is_text
+            for fact in self._files
+        )
+        return pa.string() if has_text else self.schema.field(name).type
 
     @property
     def remarks(self) -> tuple[str, ...]:

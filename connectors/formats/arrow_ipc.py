@@ -49,18 +49,19 @@ class ArrowFormat:
 
     name = "Arrow"
     guesses_types = False
+    is_text = False
 
     def __init__(self, storage: Storage = DISK, *, keeps_bad_rows: bool = False) -> None:
         self._storage, self._keeps_bad_rows = storage, keeps_bad_rows
 
-    def peek(self, name: str) -> FileFacts:
+    def peek(self, name: str, sample: object = None) -> FileFacts:
         """Read the schema."""
         with closing(_Opened(name, self._storage)) as opened:
             schema = plain(opened.schema())
             if not schema.names:
                 raise SourceError(f"{name}: the file has no columns")
             check_names(schema.names, name)
-            return FileFacts(name, schema)
+            return FileFacts(name, schema, has_rows=opened.has_batches)
 
     def merge(self, first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
         """Return the wider of two types; files declare their types, so different kinds of values exclude each other."""
@@ -148,6 +149,14 @@ class _Opened:
     def has_more(self) -> bool:
         """Whether more bytes follow what was read."""
         return bool(self.file.tell() < self._size)
+
+    @property
+    def has_batches(self) -> bool:
+        """Whether something follows the schema."""
+        if not self.is_stream:
+            return bool(self.table().num_record_batches)
+        self.stream()
+        return bool(self.file.tell() + len(_END_OF_STREAM) < self._size)
 
     def schema(self) -> pa.Schema:
         """Return the columns of the file."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -51,6 +51,7 @@ __all__ = [
     "remarks_of",
     "schema_of",
     "type_warnings_of",
+    "with_types",
 ]
 
 Locate = Callable[[int], FileIdentity]
@@ -76,6 +77,8 @@ class FileFacts:
         Why it cannot be read at all; ``None`` if it can be read.
     remarks
         One line for each surprise about it, such as a column that is left out.
+    has_rows
+        Whether a row was seen.
     """
 
     name: str
@@ -84,6 +87,12 @@ class FileFacts:
     n_bytes: int | None = None
     damage: str | None = None
     remarks: tuple[str, ...] = ()
+    has_rows: bool = False
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether it has rows; with a header alone, no type is known."""
+        return self.has_rows or bool(self.n_rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +159,15 @@ class Format(Protocol):
 
     name: str
     guesses_types: bool
+    is_text: bool
+    """Whether every value is text, so that a column can be copied as it is written."""
 
-    def peek(self, name: str) -> FileFacts:
-        """Return facts about a file without reading all of it."""
+    def peek(self, name: str, sample: Any = None) -> FileFacts:
+        """Return facts about a file without reading all of it.
+
+        With a sample of the stream, a format that infers types adds the first records to it, and returns columns of
+        type null. Their types follow from the sample of all files, by `infer`.
+        """
 
     def merge(self, first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
         """Return the type of a column that has two types in two files; None if the types exclude each other."""
@@ -191,6 +206,20 @@ def type_warnings_of(files: Sequence[FileFacts]) -> dict[str, str]:
     """Return type warnings by column name; for each column, the warning of the first file that has one."""
     fields = [field for file in reversed(files) for field in file.schema or ()]
     return {field.name: line for field in fields if (line := doubt(field)) is not None}
+
+
+def with_types(files: Sequence[FileFacts], inferred: pa.Schema) -> list[FileFacts]:
+    """Return the facts with the types that were inferred from the sample of all files."""
+    return [file if file.schema is None else replace(file, schema=_typed(file.schema, inferred)) for file in files]
+
+
+def _typed(schema: pa.Schema, inferred: pa.Schema) -> pa.Schema:
+    fields = []
+    for old in schema:
+        new = inferred.field(old.name) if old.type == pa.null() and old.name in inferred.names else old
+        # A doubt about the name is more urgent than one about the type.
+        fields.append(new.with_metadata({**(new.metadata or {}), **(old.metadata or {})}))
+    return pa.schema(fields)
 
 
 def remarks_of(files: Sequence[FileFacts]) -> tuple[str, ...]:

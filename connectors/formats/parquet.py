@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from connectors.errors import ConnectorError, RowError, SchemaError, SourceError, is_of_system
 from connectors.events import BadRow
+from connectors.fields import columns_of, source_column
 from connectors.formats.base import (
     FileChunk,
     FileFacts,
@@ -57,13 +58,13 @@ class ParquetFormat:
     """
 
     name = "Parquet"
-    guesses_types = False
+    guesses_types = is_text = False
 
     def __init__(self, storage: Storage = DISK, *, keeps_bad_rows: bool = False) -> None:
         self._storage, self._keeps_bad_rows = storage, keeps_bad_rows
 
-    def peek(self, name: str) -> FileFacts:
-        """Read the footer."""
+    def peek(self, name: str, sample: object = None) -> FileFacts:
+        """Read the footer; it declares the types, so no sample is needed."""
         with closing(_Opened(name, self._storage)) as opened:
             file = opened.parquet()
             schema = plain(file.schema_arrow)
@@ -198,7 +199,7 @@ class ParquetReader(Iterator[FileChunk]):
     def _read(self, skip: int) -> Iterator[FileChunk]:
         """Yield the rows after the first `skip` rows; a row group that is skipped entirely is not read."""
         n_rows = max(1, min(_MAX_ROWS, _CELLS // len(self._schema)))
-        columns = stems(self._file.schema_arrow, self._schema.names)
+        columns = stems(self._file.schema_arrow, columns_of(self._schema))
         for group in range(self._file.num_row_groups):
             left = self._file.metadata.row_group(group).num_rows
             if skip >= left:
@@ -285,11 +286,12 @@ def refuse_retyped(wanted: pa.Schema, found: pa.Schema, name: str) -> None:
     """Refuse a file in which a column has another kind of values than the type that it is read as."""
     types = dict(zip(found.names, found.types, strict=True))
     for field in wanted:
-        type_ = types.get(field.name, field.type)
+        name_in_file = source_column(field)
+        type_ = types.get(name_in_file, field.type)
         is_read_as_said = pa.types.is_string(field.type) or pa.types.is_string(type_)
         if wider_type(type_, field.type) is None and not is_read_as_said and not _is_castable(type_, field.type):
             raise SchemaError(
-                f"{name}: column {field.name!r} is {type_} here, expected {field.type} as before; "
+                f"{name}: column {name_in_file!r} is {type_} here, expected {field.type} as before; "
                 "a column must keep its type"
             )
 

@@ -145,7 +145,8 @@ class TextReader(Iterator[FileChunk]):
         line = line_number(self._name, block.offset + bad.start, self._text.dialect, self._storage)
         content = readable(block.text[bad.start : bad.stop])
         shown = "" if repr(content) in bad.reason else f": {content!r}"
-        return RowError(f"{self._name}, row {self._row} (line {line}): {bad.reason}{shown}")
+        hint = "; --types reads the column as text, --null-values the word as missing" if bad.kind == "type" else ""
+        return RowError(f"{self._name}, row {self._row} (line {line}): {bad.reason}{shown}{hint}")
 
     def identity(self) -> FileIdentity:
         """Return the identity of the text that was read; refuse a file that was truncated meanwhile."""

@@ -263,10 +263,11 @@ def guess_dates(cells: Sequence[str]) -> list[DateNotation]:
     cells
         Some distinct cells of a column, without missing values.
     """
-    if not cells:
+    likely = _shapes(cells[0].strip()) if cells else []
+    if not likely:  # Arrow imports pandas to convert a list, so the usual column of words should not come to that
         return []
     column = pa.array(cells, pa.string())
-    return [notation for notation in _shapes(cells[0].strip()) if not notation.parse(column)[1].any()]
+    return [notation for notation in likely if not notation.parse(column)[1].any()]
 
 
 def _shapes(cell: str) -> list[DateNotation]:

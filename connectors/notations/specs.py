@@ -8,20 +8,11 @@ from functools import lru_cache
 from connectors.errors import SchemaError
 from connectors.notations.base import Notation
 from connectors.notations.dates import DateNotation
+from connectors.notations.kinds import KINDS
 from connectors.notations.numbers import NumberNotation
 from connectors.suggestions import nearest
 
-__all__ = ["KINDS", "Declared", "declared", "notation_of"]
-
-KINDS = {
-    "number": "a number; number:$1,234.5 shows how it is written",
-    "integer": "a whole number",
-    "text": "text as it is written, such as 007 or 1.10",
-    "boolean": "true or false",
-    "date": "a date or a moment; date:%d/%m/%Y gives its format",
-    "time": "a time of day",
-}
-"""The kinds that can be declared, with their meanings."""
+__all__ = ["Declared", "declared", "notation_of"]
 
 
 @dataclass(frozen=True, slots=True)

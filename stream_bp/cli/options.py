@@ -17,7 +17,7 @@ from stream_bp.config.monitoring import Watching
 
 __all__ = ["FOLLOWING", "READING", "command"]
 
-READING = (*MEANING, "on_bad_row")
+READING = ("types", *MEANING, "on_bad_row")
 """How ``predict`` and ``evaluate`` read a source; by default as the checkpoint did."""
 
 FOLLOWING = ("run_dir", "checkpoint_every", "follow_order", "idle_timeout", "linger", "max_bad_rows", "spool")
@@ -27,7 +27,7 @@ _WATCHING = tuple(Watching.model_fields)
 _AS_LEARNED = "as the checkpoint"
 _TIMES = {"idle_timeout", "linger", "readiness_timeout"}
 _SHORT = {"quiet": "-q"}
-_REPEATED = {"target", "features", "ignore", "categorical", "numeric", "passthrough_columns", "null_values"}
+_REPEATED = {"target", "features", "ignore", "categorical", "numeric", "passthrough_columns", "null_values", "types"}
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _metavar(name: str, kind: Any) -> str | None:
         return None
     described = _fields(name).model_fields[name]
     if name in _REPEATED:
-        return "COLUMN" if name != "null_values" else "WORDS"
+        return {"null_values": "WORDS", "types": "COLUMN=TYPE"}.get(name, "COLUMN")
     if name.endswith("_dir") or name == "spool":
         return "DIR"
     if choices_of(described):

@@ -11,7 +11,7 @@ from stream_bp.job.observer import Observer
 from stream_bp.persistence import checkpoints
 from stream_bp.persistence.state_schema import saved_config
 
-__all__ = ["open_for_checkpoint", "open_for_job"]
+__all__ = ["open_for_checkpoint", "open_for_job", "reading_of"]
 
 
 def open_for_job(config: JobConfig, observer: Observer) -> Source:
@@ -58,9 +58,20 @@ def open_for_checkpoint(
     ConnectorError
         If a place cannot be read.
     """
-    saved = saved_config(loaded.snapshot)
-    names = ("target", "ignore", *READING, "on_bad_row")
-    config = JobConfig.of({name: getattr(saved, name) for name in names} | reading, as_written())
+    config = reading_of(loaded, reading)
     if reading.get("on_bad_row") == "quarantine":
         raise ConfigError("--on-bad-row quarantine is for train; choose error or skip")
     return open_source(*sources, **config.source_settings, on_message=on_message)
+
+
+def reading_of(loaded: checkpoints.LoadedCheckpoint, reading: dict[str, Any]) -> JobConfig:
+    """Return how rows are read: as the job of a checkpoint did, unless settings differ.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is wrong.
+    """
+    saved = saved_config(loaded.snapshot)
+    names = ("target", "ignore", "types", *READING, "on_bad_row")
+    return JobConfig.of({name: getattr(saved, name) for name in names} | reading, as_written())

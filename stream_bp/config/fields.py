@@ -9,12 +9,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchem
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from connectors.notations.kinds import KINDS
 from connectors.suggestions import nearest
 from stream_bp.config.renamed import RENAMED, with_current_names
 from stream_bp.config.sections import SECTIONS
 from stream_bp.errors import ConfigError
 
 __all__ = [
+    "ColumnTypes",
     "Columns",
     "Delimiter",
     "Duration",
@@ -30,6 +32,7 @@ __all__ = [
     "setting",
 ]
 
+_NEXT_TYPE = re.compile(rf",(?=[^,]*=(?:{'|'.join(KINDS)})(?:[:,]|$))")
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -53,6 +56,17 @@ def _parts(value: Any) -> Any:
     if not isinstance(given, list | tuple):
         return given
     return tuple(part for one in given for part in (one.split(",") if isinstance(one, str) else (one,)) if part != "")
+
+
+def _column_types(value: Any) -> Any:
+    """Read ``a=number,b=text``, a list of such texts, or a mapping of columns to types, as one text for each."""
+    if isinstance(value, Mapping):
+        return tuple(f"{name}={spec}" for name, spec in value.items())
+    given = (value,) if isinstance(value, str) else value
+    if not isinstance(given, list | tuple):
+        return given
+    # A type may hold a comma, as in number:1,234.5; a comma before COLUMN=KIND begins the next one.
+    return tuple(one for text in given for one in (_NEXT_TYPE.split(text) if isinstance(text, str) else (text,)))
 
 
 def _interval(value: Any) -> Any:
@@ -94,6 +108,7 @@ def _duration(value: Any) -> Any:
 
 
 Columns = Annotated[tuple[str, ...], BeforeValidator(_words)]
+ColumnTypes = Annotated[tuple[str, ...], BeforeValidator(_column_types)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_parts)]
 Sizes = Annotated[tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...], BeforeValidator(_split)]
 Interval = Annotated[str, BeforeValidator(_interval)]

@@ -4,6 +4,7 @@ The command line is generated from :class:`JobConfig`. Every field is a flag and
 description is the help of the flag.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
@@ -11,10 +12,12 @@ from pydantic import model_validator
 
 from connectors.errors import SchemaError
 from connectors.formats.csv.dialect import Dialect
+from connectors.notations.kinds import KINDS
 from stream_bp.choices import ACTIVATIONS, BACKENDS, DETECTORS, LOSSES, OPTIMIZERS, SCHEDULES, why_not_compiled
 from stream_bp.config.backend import choose_backend
 from stream_bp.config.fields import (
     Columns,
+    ColumnTypes,
     Delimiter,
     Duration,
     Interval,
@@ -42,6 +45,7 @@ IDENTITY = (
     "ignore",
     "categorical",
     "numeric",
+    "types",
     "max_categories",
     "hash_buckets",
     "missing",
@@ -150,6 +154,11 @@ class JobConfig(Settings):
     ignore: Columns = setting("Columns", (), "Leave out this column; repeat for several")
     categorical: Columns = setting("Columns", (), "Read this column as categories; repeat for several")
     numeric: Columns = setting("Columns", (), "Read this column of text as numbers; repeat for several")
+    types: ColumnTypes = setting(
+        "Columns",
+        (),
+        "Declare types of columns: price=number,code=text,day=date:%d/%m/%Y [default: inferred]",
+    )
     max_categories: int = setting(
         "Columns", 1_000, "Give this many categories of a column an input each; hash later ones", ge=0, le=1_000_000
     )
@@ -269,11 +278,31 @@ class JobConfig(Settings):
         return self
 
     @model_validator(mode="after")
+    def _are_types(self) -> "JobConfig":
+        if self.types:
+            from connectors.notations.specs import declared  # noqa: PLC0415 - it brings Arrow along
+
+            for text in self.types:
+                name, spec = _name_and_spec(text)
+                if name in {*self.categorical, *self.numeric}:
+                    raise ValueError(f"{{types}} and {{categorical}} or {{numeric}} both declare {name!r}; choose one")
+                try:
+                    declared(spec)
+                except SchemaError as error:
+                    raise ValueError(str(error)) from error
+        return self
+
+    @model_validator(mode="after")
     def _go_together(self) -> "JobConfig":
         for is_wrong, message in _contradictions(self):
             if is_wrong:
                 raise ValueError(message)
         return self
+
+    @property
+    def declared_types(self) -> dict[str, str]:
+        """The declared types, by column; `connectors.notations.specs.declared` reads each."""
+        return dict(map(_name_and_spec, self.types))
 
     @property
     def checkpoint_minibatches(self) -> int | None:
@@ -318,7 +347,7 @@ class JobConfig(Settings):
     @property
     def encoder_settings(self) -> dict[str, Any]:
         """The arguments of :meth:`~stream_bp.preprocessing.column_plan.ColumnPlan.of`, without the targets."""
-        return self.model_dump(include={*_COLUMNS})
+        return {**self.model_dump(include={*_COLUMNS}), "types": self.declared_types}
 
     @property
     def model_settings(self) -> dict[str, Any]:
@@ -342,6 +371,16 @@ class JobConfig(Settings):
             if mine != its:
                 return f"{name} is {_shown(mine)} here and {_shown(its)} there"
         return None
+
+
+def _name_and_spec(text: str) -> tuple[str, str]:
+    """Return the column and the type in ``COLUMN=TYPE``; a name may hold an equals sign."""
+    found = re.fullmatch(rf"(.+)=((?:{'|'.join(KINDS)})(?::.*)?)", text, re.DOTALL)
+    if found is None:
+        raise ValueError(
+            f"types: expected COLUMN=TYPE, such as price=number, found {text!r}; types: {', '.join(KINDS)}"
+        )
+    return found[1].strip(), found[2]
 
 
 def _contradictions(config: JobConfig) -> Iterator[tuple[object, str]]:

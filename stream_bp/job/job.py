@@ -11,8 +11,8 @@ from stream_bp._arrays import DType
 from stream_bp.config.job import JobConfig
 from stream_bp.errors import ConfigError, LockedError
 from stream_bp.job.checkpointing import Checkpointing
+from stream_bp.job.doubts import doubts
 from stream_bp.job.observer import Observer, Observers
-from stream_bp.job.plan import doubtful_types
 from stream_bp.job.resume import ResumePlan, find_checkpoint
 from stream_bp.job.runner import Runner
 from stream_bp.job.signals import StopSignals
@@ -138,10 +138,7 @@ class Job:
             state = plan.state(may_differ=self._may_differ)
             predictions = plan.predictions(state.model.encoder, self._disk, is_fresh=self._is_fresh)
             if resumed is None and self._frozen is None:
-                for line in [
-                    *self.source.remarks,
-                    *doubtful_types(self.source, self.config, state.model.encoder.features),
-                ]:
+                for line in doubts(self.source, self.config, state.model.encoder):
                     self._observer.on_message(line)
             if self.config.backend == "compiled":
                 _compile(self.config.dtype, self._observer.on_message)
@@ -167,6 +164,7 @@ class Job:
                 observer=self._observer,
                 work=work,
                 resumed=resumed,
+                copied=plan.copied,
             )
             seconds = runner.run()
             return summarize(

@@ -1,19 +1,31 @@
 """Chooses the columns and the task of a source before its first row is learned."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import pyarrow as pa
+
 from connectors import Source
+from connectors.fields import notation
+from connectors.notations.dates import guess_dates
+from connectors.notations.numbers import guess_number, is_number_like
+from connectors.notations.specs import declared
+from connectors.schemas import exception
 from stream_bp.config.job import JobConfig
-from stream_bp.errors import DataError
+from stream_bp.errors import ConfigError, DataError
+from stream_bp.job.first_rows import first_rows
 from stream_bp.preprocessing.arrow_buffers import distinct
 from stream_bp.preprocessing.column_plan import ColumnPlan
 from stream_bp.preprocessing.encoder import Encoder
-from stream_bp.preprocessing.schema import Column, Task, is_number, present
+from stream_bp.preprocessing.schema import Task, is_number, is_text, present
 
-__all__ = ["doubtful_types", "plan"]
+__all__ = ["MOST_GUESSED_CLASSES", "plan"]
 
-_MOST_CLASSES = 20  # whole numbers with more distinct values than this are values, not classes
+MOST_GUESSED_CLASSES = 20
+"""Whole numbers with more distinct values than this are values, not classes."""
+
+_GUESSED_FROM = 10_000  # rows: a guess must not depend on how rows are cut into blocks, row groups or files
+_LOOKED_AT = 1_000
 
 
 def plan(source: Source, config: JobConfig) -> Encoder:
@@ -39,44 +51,110 @@ def plan(source: Source, config: JobConfig) -> Encoder:
         If there are no rows, a type cannot be learned from, or a classification has fewer than two classes.
     """
     schema = source.schema
-    # A first plan finds wrong names and types before rows are read.
-    draft: Task = "regression" if config.task == "regression" else "classification"
     settings = config.encoder_settings
     if config.new_columns == "learn":  # --ignore may name a column that only a later file has
         settings["ignore"] = present(config.ignore, schema.names)
-    encoder = Encoder(ColumnPlan.of(schema, config.target, draft, **settings))
-    task = config.task if config.task != "auto" else _guess(source, config, encoder)
-    if task != draft:
-        encoder = Encoder(ColumnPlan.of(schema, config.target, task, **settings))
+    # A first plan finds wrong names and types before rows are read.
+    draft: Task = "regression" if config.task == "regression" else "classification"
+    types = _completed(source, config.declared_types)
+    ColumnPlan.of(schema, config.target, draft, **{**settings, "types": types})
+    task, classes = _task(source, config, types)
+    encoder = Encoder(ColumnPlan.of(schema, config.target, task, **{**settings, "types": {**types, **classes}}))
     # The second class of an unbounded stream may arrive late.
     if not source.is_unbounded:
         _refuse_hopeless(source, encoder)
     return encoder
 
 
-def doubtful_types(source: Source, config: JobConfig, features: Sequence[Column]) -> list[str]:
-    """Return a line for each feature whose type may not be the intended one, unless the settings name the column."""
-    said, warnings = {*config.features, *config.categorical, *config.numeric}, source.type_warnings
-    return [warnings[column.name] for column in features if column.name in warnings and column.name not in said]
+def _completed(source: Source, types: Mapping[str, str]) -> dict[str, str]:
+    """Return the declared types, with the notations of columns of text that are declared as numbers or dates.
+
+    Raises
+    ------
+    ConfigError
+        If a date could be read in several ways.
+    """
+    open_ = [
+        field
+        for name, spec in types.items()
+        if name in source.schema.names
+        and declared(spec).kind in {"number", "date"}
+        and declared(spec).notation is None
+        and is_text((field := source.schema.field(name)).type)
+        and notation(field) is None
+    ]
+    if not open_:
+        return dict(types)
+    rows = first_rows(source, pa.schema(open_), _LOOKED_AT)
+    return {**types, **{field.name: _with_notation(field.name, types[field.name], rows) for field in open_}}
 
 
-def _guess(source: Source, config: JobConfig, draft: Encoder) -> Task:
-    """Infer the task: strings, booleans and a few different whole numbers are classes; other numbers are values."""
-    # An output function implies the task.
-    if config.output != "auto":
-        return "regression" if config.output == "identity" else "classification"
-    first = next(_targets(source, draft.columns.target_schema), None)
-    if first is None:
+def _with_notation(name: str, spec: str, rows: pa.Table) -> str:
+    cells = [str(cell) for cell in distinct(rows.column(name))]
+    if declared(spec).kind == "number":
+        number = guess_number([cell for cell in cells if is_number_like(cell)])
+        return spec if number is None else number.spec
+    dates = guess_dates(cells)
+    if len(dates) == 1:
+        return dates[0].spec
+    formats = " or ".join(f"--types {name}=date:{one.format}" for one in dates[:3])
+    raise ConfigError(f"types: give the format of {name!r}, such as {formats or f'--types {name}=date:%d/%m/%Y'}")
+
+
+def _task(source: Source, config: JobConfig, types: Mapping[str, str]) -> tuple[Task, dict[str, str]]:
+    """Return the task, and the types of targets that follow from it.
+
+    Strings, booleans and a few different whole numbers are classes; other numbers are values.
+    """
+    fields = [source.schema.field(name) for name in config.target if name not in types]
+    if config.task != "auto":
+        task = config.task
+    elif config.output != "auto":  # an output function implies the task
+        task = "regression" if config.output == "identity" else "classification"
+    else:
+        task = "classification"
+        numbers = [field for field in fields if is_number(field.type)]
+        said = [declared(types[name]).kind for name in config.target if name in types]
+        if "number" in said or (numbers and not _look_like_classes(source, numbers)):
+            return "regression", {}
+        _refuse_empty(source, config.target)
+        fractional = {field.name: "integer" for field in numbers if pa.types.is_floating(field.type)}
+        return task, {**fractional, **_worded(fields)}
+    return task, _worded(fields) if task == "classification" else {}
+
+
+def _worded(fields: Sequence[pa.Field]) -> dict[str, str]:
+    """Return the type text for classes that are numbers with few exceptions: a rare class is a class."""
+    return {field.name: "text" for field in fields if exception(field) is not None}
+
+
+def _refuse_empty(source: Source, targets: Sequence[str]) -> None:
+    schema = pa.schema([pa.field(name, pa.string()) for name in targets[:1]])
+    if not source.is_unbounded and not first_rows(source, schema, 1).num_rows:
         raise DataError(f"{source.description}: no rows")
-    for name in config.target:
-        column = first.column(name)
-        if is_number(column.type) and not _looks_like_classes(distinct(column)):
-            return "regression"
-    return "classification"
 
 
-def _looks_like_classes(values: list[Any]) -> bool:
-    return len(values) <= _MOST_CLASSES and all(float(value).is_integer() for value in values)
+def _look_like_classes(source: Source, fields: Sequence[pa.Field]) -> bool:
+    """Return whether the first numbers of every target are whole and few."""
+    # Text with few exceptions would be a bad row here.
+    schema = pa.schema([field.with_type(pa.string()) if exception(field) is not None else field for field in fields])
+    met: dict[str, set[Any]] = {field.name: set() for field in fields}
+    for rows in first_rows(source, schema, _GUESSED_FROM).to_batches():
+        for name, values in met.items():
+            values.update(map(_as_number, distinct(rows.column(name))))
+    return all(len(values) <= MOST_GUESSED_CLASSES + 1 and _are_whole(values) for values in met.values())
+
+
+def _as_number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except ValueError:
+        return None
+
+
+def _are_whole(values: set[float | None]) -> bool:
+    known = [value for value in values if value is not None]
+    return len(known) <= MOST_GUESSED_CLASSES and all(value.is_integer() for value in known)
 
 
 def _refuse_hopeless(source: Source, encoder: Encoder) -> None:

@@ -89,6 +89,7 @@ class PredictionWriter:
             parts.refuse_others(is_fresh=is_fresh)
         else:
             parts.refuse_gaps(mark)
+        self._is_as_written = mark is None or mark.get("as_written", False)
         self._rows = 0 if mark is None else mark["rows"]
         self._pending = [] if mark is None else list(mark["pending"])
         self._known: tuple[int, ...] = ()
@@ -164,7 +165,7 @@ class PredictionWriter:
             # The saving thread finishes these while the learning thread begins new ones.
             self._handed |= parts
             self._open, self._waiting, self._pending = [], 0, list(parts)
-        return PartsMark(rows=self._rows, pending=list(self._pending))
+        return PartsMark(rows=self._rows, pending=list(self._pending), as_written=self._is_as_written)
 
     def sync(self, mark: PartsMark) -> None:
         """Finish the parts of a mark, and make them durable, before the checkpoint is saved."""

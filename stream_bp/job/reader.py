@@ -34,6 +34,7 @@ from stream_bp.config.job import JobConfig
 from stream_bp.errors import MissingValueError
 from stream_bp.job.stats import RuntimeStats
 from stream_bp.preprocessing.rows import Rows
+from stream_bp.preprocessing.schema import copied_from
 
 __all__ = ["Chunk", "MinibatchReader", "Position"]
 
@@ -120,8 +121,8 @@ class MinibatchReader:
         The settings: minibatch size, shuffle, seed.
     decisions
         The log of the decisions about an unbounded source.
-    kept
-        The passthrough columns.
+    copied
+        The fields of the passthrough columns.
     known
         Names of all known columns, if new ones are to be reported; else ``None``.
     work
@@ -140,7 +141,7 @@ class MinibatchReader:
         config: JobConfig,
         *,
         decisions: Decisions | None = None,
-        kept: Sequence[str] = (),
+        copied: Sequence[Any] = (),
         known: Collection[str] | None = None,
         work: RuntimeStats | None = None,
     ) -> None:
@@ -149,7 +150,7 @@ class MinibatchReader:
         self._decisions = decisions or Decisions()
         self._patience_s = config.linger_s
         self._schema = schema
-        self._kept, self._known = list(kept), known
+        self._copied, self._known = copied, known
         self._seed = config.seed
         self._batch_size = config.batch_size
         self._is_shuffled = config.shuffle_window is not None
@@ -207,7 +208,7 @@ class MinibatchReader:
             yield chunk
 
     def _columns_of(self, batch: Any) -> Any:
-        return batch.select(self._kept) if self._kept else None
+        return copied_from(batch, self._copied) if self._copied else None
 
     def next_epoch(self, position: Position) -> Position:
         """Return the start of the next epoch, from a position in the epoch that has just ended.

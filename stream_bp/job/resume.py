@@ -3,10 +3,13 @@
 All checks happen before a file is changed.
 """
 
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from connectors import Source
+from connectors.fields import source_column
 from stream_bp._state import StateDict
 from stream_bp.config.job import JobConfig
 from stream_bp.errors import CheckpointError, NumericsError
@@ -25,7 +28,7 @@ from stream_bp.persistence.run_directory import RunDirectory
 from stream_bp.persistence.snapshot import Snapshot
 from stream_bp.persistence.state_schema import fitting, saved_config, saved_job
 from stream_bp.preprocessing.encoder import Encoder
-from stream_bp.preprocessing.schema import kept_columns, with_kept
+from stream_bp.preprocessing.schema import copies, kept_columns, with_copies
 
 if TYPE_CHECKING:
     from river.base import Estimator
@@ -33,10 +36,9 @@ if TYPE_CHECKING:
 __all__ = ["ResumePlan", "find_checkpoint", "restore_state", "schema_read"]
 
 
-def schema_read(source: Source, config: JobConfig, encoder: Encoder) -> Any:
-    """Return the columns to read: those that are learned from, and the passthrough columns."""
-    kept = kept_columns(source.schema, config.passthrough_columns, config.target)
-    return with_kept(encoder.columns.schema_in(source.schema), source.schema, kept)
+def schema_read(source: Source, encoder: Encoder, copied: Sequence[Any]) -> Any:
+    """Return the columns to read: those that are learned from, and the fields of the passthrough columns."""
+    return with_copies(encoder.columns.schema_in(source.schema), copied)
 
 
 def find_checkpoint(
@@ -142,6 +144,18 @@ class ResumePlan:
             self.config.dtype, "numpy" if model is not None else self.config.backend
         )
 
+    @property
+    def _mark(self) -> Any:
+        """How far the predictions of the checkpoint reach; ``None`` if it has none."""
+        return None if self.checkpoint is None else self.checkpoint.snapshot.state.get("predictions")
+
+    @cached_property
+    def copied(self) -> list[Any]:
+        """The fields of the passthrough columns. A job of release 0.3.0 keeps the types that it began with."""
+        names = kept_columns(self._source.schema, self.config.passthrough_columns, self.config.target)
+        is_typed = self._mark is not None and not self._mark.get("as_written", False)
+        return copies(self._source, names, self.config.declared_types, is_typed=is_typed)
+
     def _engine(self, config: JobConfig) -> str:
         """Choose the backend: that of the checkpoint, unless the settings name another."""
         if self._saved is not None and config.backend == "auto":
@@ -183,7 +197,7 @@ class ResumePlan:
         if changed is not None:
             state.numerics_changes.append({"rows": state.rows, "change": changed})
         # Opening the source at the cursor verifies that the rows before it have not changed.
-        schema = schema_read(self._source, self.config, state.model.encoder)
+        schema = schema_read(self._source, state.model.encoder, self.copied)
         self._source.open(schema, state.locate().cursor).close()
         return state
 
@@ -225,7 +239,7 @@ class ResumePlan:
             return None
         mark = None
         if self.checkpoint is not None and self._saved is not None:
-            mark, kept = self.checkpoint.snapshot.state.get("predictions"), self._saved.passthrough_columns
+            mark, kept = self._mark, self._saved.passthrough_columns
             if mark is None:
                 raise CheckpointError(
                     f"{config.run_dir} holds a job that ran without --predictions-dir, so predictions of its first "
@@ -236,10 +250,8 @@ class ResumePlan:
                     f"{config.run_dir} holds a job that keeps other columns ({', '.join(kept) or 'none'}); keep "
                     "the same, resume without --predictions-dir, or start over with --restart"
                 )
-        schema = schema_read(self._source, config, encoder)
-        fields = [
-            schema.field(name) for name in kept_columns(self._source.schema, config.passthrough_columns, config.target)
-        ]
+        schema = schema_read(self._source, encoder, self.copied)
+        fields = [schema.field(field.name).with_name(source_column(field)) for field in self.copied]
         return PredictionWriter(
             PredictionParts(Path(config.predictions_dir), disk), encoder, fields, disk, mark, is_fresh=is_fresh
         )

@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 from connectors import ConnectorError, NewColumnsError, RowError, Source, SourceEvent
 from stream_bp.config.job import JobConfig
@@ -20,7 +21,7 @@ from stream_bp.job.signals import StopSignals
 from stream_bp.job.state import JobState
 from stream_bp.job.stats import RuntimeStats
 from stream_bp.persistence.checkpoints import LoadedCheckpoint
-from stream_bp.preprocessing.schema import kept_columns, learnable
+from stream_bp.preprocessing.schema import learnable
 
 __all__ = ["ChunkLearner", "Runner"]
 
@@ -134,6 +135,8 @@ class Runner:
         Records the time that steps, reads and saves took.
     resumed
         The checkpoint that the job resumes from; ``None`` for a new job.
+    copied
+        The fields of the passthrough columns.
 
     Attributes
     ----------
@@ -154,10 +157,11 @@ class Runner:
         observer: Observer,
         work: RuntimeStats,
         resumed: LoadedCheckpoint | None,
+        copied: Sequence[Any] = (),
     ) -> None:
         self._source, self._config, self._state, self._signals = source, config, state, signals
         self._checkpointing, self._observer, self._work = checkpointing, observer, work
-        self._resumed = resumed
+        self._resumed, self._copied = resumed, copied
         logs = checkpointing.logs
         self._quarantine = Quarantine(state.quality, config, logs["quarantine"] if logs is not None else None)
         self._events = EventRecorder(state, self._quarantine, logs, observer.on_message)
@@ -279,10 +283,10 @@ class Runner:
         config, source = self._config, self._source
         return MinibatchReader(
             source,
-            schema_read(source, config, self._state.model.encoder),
+            schema_read(source, self._state.model.encoder, self._copied),
             config,
             decisions=self._checkpointing.decisions,
-            kept=kept_columns(source.schema, config.passthrough_columns, config.target),
+            copied=self._copied,
             known=self._known_columns(),
             work=self._work,
         )

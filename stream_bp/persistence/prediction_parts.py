@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from stream_bp.errors import CheckpointError, ConfigError, DiskError
 from stream_bp.persistence.filesystem import FileSystem, make_folder
@@ -29,10 +29,21 @@ _TEMPORARY = re.compile(r"\.part-[0-9]{12,19}\.tmp")
 
 
 class PartsMark(TypedDict):
-    """The extent of the predictions: the number of rows, and the names of parts that may not be renamed yet."""
+    """The extent of the predictions.
+
+    Attributes
+    ----------
+    rows
+        Their number.
+    pending
+        Names of parts that may not be renamed yet.
+    as_written
+        Whether columns of text are copied as written; not in release 0.3.0, which copied inferred types.
+    """
 
     rows: int
     pending: list[str]
+    as_written: NotRequired[bool]
 
 
 class PredictionParts:

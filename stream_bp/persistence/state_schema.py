@@ -39,6 +39,7 @@ class _Mark(_Strict):
 class _PartsMark(_Strict):
     rows: _Count
     pending: list[Annotated[str, Field(pattern=f"^{PART_NAME}$")]]
+    as_written: bool = False
 
 
 class _NumericsChange(_Strict):

@@ -11,7 +11,7 @@ A value is missing if it is null, empty, NaN, infinite or beyond ±1e100. The po
 """
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, Literal, get_args
 
@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from stream_bp._state import StateDict, loading
 from stream_bp.errors import CheckpointError
-from stream_bp.preprocessing.schema import Column, Task, choose, target_columns, type_in
+from stream_bp.preprocessing.schema import Column, Task, choose, field_in, target_columns
 
 __all__ = ["ColumnPlan", "Missing"]
 
@@ -90,6 +90,7 @@ class ColumnPlan:
         max_categories: int = 1_000,
         hash_buckets: int = 64,
         missing: Missing = "mean-indicator",
+        types: Mapping[str, str] | None = None,
         **named: Sequence[str],
     ) -> "ColumnPlan":
         """Choose the columns of a source.
@@ -102,13 +103,15 @@ class ColumnPlan:
             Names of the columns to predict, and the task.
         max_categories, hash_buckets, missing
             As for the class.
+        types
+            Declared types, by column.
         named
             As for :func:`~stream_bp.preprocessing.schema.choose`, which also describes the errors.
         """
-        features = choose(schema, targets, **named)
+        features = choose(schema, targets, types=types, **named)
         return cls(
             features,
-            target_columns(schema, targets, task),
+            target_columns(schema, targets, task, types),
             task,
             max_categories=max_categories,
             hash_buckets=hash_buckets,
@@ -164,20 +167,20 @@ class ColumnPlan:
         is_labelled = self.is_labelled if is_labelled is None else is_labelled
         found = {field.name: field.type for field in source}
         columns = [*self.features, *(self.targets if is_labelled else [])]
-        return pa.schema([(column.name, type_in(column, found.get(column.name))) for column in columns])
+        return pa.schema([field_in(column, found.get(column.name)) for column in columns])
 
     @property
     def target_schema(self) -> pa.Schema:
         """The targets only."""
-        return pa.schema([(column.name, type_in(column, None)) for column in self.targets])
+        return pa.schema([field_in(column, None) for column in self.targets])
 
     def state_dict(self) -> StateDict:
         """Return the columns and how they are read."""
         return StateDict(
             {},
             {
-                "features": [asdict(column) for column in self.features],
-                "targets": [asdict(column) for column in self.targets],
+                "features": [_saved(column) for column in self.features],
+                "targets": [_saved(column) for column in self.targets],
                 "task": self.task,
                 "max_categories": self.max_categories,
                 "hash_buckets": self.hash_buckets,
@@ -215,3 +218,11 @@ class ColumnPlan:
         self.task, self.missing = values["task"], values["missing"]
         self.max_categories, self.hash_buckets = max_categories, hash_buckets
         self._sort_out()
+
+
+def _saved(column: Column) -> dict[str, Any]:
+    """Return the attributes of a column. Release 0.3.0 had no notation, and can read a column without one."""
+    attributes = asdict(column)
+    if column.notation is None:
+        del attributes["notation"]
+    return attributes

@@ -15,12 +15,15 @@ The connectors split structs and lists of a fixed size into columns: ``place.cit
 group stands for all its columns.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import pyarrow as pa
 
+from connectors import Source
+from connectors.fields import copy_of, notation, source_column, with_notation
+from connectors.notations.specs import declared
 from connectors.suggestions import nearest
 from stream_bp.errors import ConfigError, DataError
 
@@ -31,13 +34,17 @@ __all__ = [
     "Task",
     "beside",
     "choose",
+    "copied_from",
+    "copies",
+    "field_in",
     "is_number",
+    "is_text",
     "kept_columns",
     "learnable",
     "present",
     "target_columns",
     "type_in",
-    "with_kept",
+    "with_copies",
 ]
 
 Task = Literal["classification", "regression"]
@@ -81,11 +88,14 @@ class Column:
         ``number``, ``integer``, ``bool``, ``string``, ``timestamp``, ``date``, ``time`` or ``duration``.
     zone
         Time zone of a timestamp. A timestamp as text must name it.
+    notation
+        How its values are written, where they are text, such as ``date:%d/%m/%Y``; ``None`` for the usual ways.
     """
 
     name: str
     kind: Kind
     zone: str | None = None
+    notation: str | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -107,6 +117,7 @@ def choose(
     ignore: Sequence[str] = (),
     categorical: Sequence[str] = (),
     numeric: Sequence[str] = (),
+    types: Mapping[str, str] | None = None,
 ) -> list[Column]:
     """Choose the features among the columns of a source.
 
@@ -118,6 +129,8 @@ def choose(
         Names of columns, or of groups of them. Default features: every column that is neither target nor ignored.
     categorical, numeric
         Features to read as words, and as numbers, whatever their type.
+    types
+        Declared types, by column: :func:`connectors.notations.specs.declared` reads each.
 
     Returns
     -------
@@ -131,6 +144,10 @@ def choose(
     DataError
         If the type of a column cannot be learned from.
     """
+    types = types or {}
+    if strange := [name for name in types if name not in schema.names]:
+        hint = nearest(strange[0], schema.names) or _listed(schema.names)
+        raise ConfigError(f"types: column {strange[0]!r} is not in the source{hint}")
     given = {"target": targets, "ignored": ignore, "feature": features, "categorical": categorical, "numeric": numeric}
     named = {role: _expand(role, names, schema.names) for role, names in given.items()}
     left_out = {*named["target"], *named["ignored"]}
@@ -147,7 +164,9 @@ def choose(
             f"column {min(unused)!r} is categorical or numeric, but not among the features; add it to --features"
         )
     return [
-        Column(name, "string")
+        _declared(schema.field(name), types[name], is_target=False)
+        if name in types
+        else Column(name, "string")
         if name in named["categorical"]
         else _number(schema.field(name))
         if name in named["numeric"]
@@ -187,8 +206,10 @@ def _listed(names: Sequence[str]) -> str:
     return f"; it has {', '.join(map(repr, names[:20]))}{', …' if len(names) > 20 else ''}" if names else ""
 
 
-def target_columns(schema: pa.Schema, targets: Sequence[str], task: Task) -> list[Column]:
-    """Return the columns to predict.
+def target_columns(
+    schema: pa.Schema, targets: Sequence[str], task: Task, types: Mapping[str, str] | None = None
+) -> list[Column]:
+    """Return the columns to predict; `types` are declared types by column.
 
     Raises
     ------
@@ -197,7 +218,7 @@ def target_columns(schema: pa.Schema, targets: Sequence[str], task: Task) -> lis
     DataError
         If its type cannot be predicted.
     """
-    return [_target(schema.field(name), task) for name in _expand("target", targets, schema.names)]
+    return [_target(schema.field(name), task, types or {}) for name in _expand("target", targets, schema.names)]
 
 
 def kept_columns(schema: pa.Schema, names: Sequence[str], targets: Sequence[str]) -> list[str]:
@@ -216,17 +237,59 @@ def kept_columns(schema: pa.Schema, names: Sequence[str], targets: Sequence[str]
     return kept
 
 
-def with_kept(schema: pa.Schema, source: pa.Schema, kept: Sequence[str]) -> pa.Schema:
-    """Return the columns to request from a source: ``schema``, then the columns to copy, in their own types."""
-    return pa.schema([*schema, *(source.field(name) for name in kept if name not in schema.names)])
+def copies(source: Source, names: Sequence[str], types: Mapping[str, str], *, is_typed: bool = False) -> list[pa.Field]:
+    """Return the fields that copy columns of a source: as written, or in their declared types.
+
+    Parameters
+    ----------
+    source
+        The source.
+    names
+        The columns, of :func:`kept_columns`.
+    types
+        Declared types, by column.
+    is_typed
+        Whether text is copied in the inferred types instead, as release 0.3.0 did.
+    """
+    fields = []
+    for name in names:
+        field = source.schema.field(name)
+        if name in types:
+            column = _declared(field, types[name], is_target=True)
+            field = field_in(column, pa.string() if column.notation else field.type)
+        elif not is_typed:
+            field = pa.field(name, source.written_type(name))
+        if source.has_copies and not is_typed:
+            field = copy_of(name, field.type).with_metadata(
+                {**(field.metadata or {}), **copy_of(name, field.type).metadata}
+            )
+        fields.append(field)
+    return fields
 
 
-def beside(records: pa.RecordBatch, kept: Sequence[str], answer: pa.RecordBatch) -> pa.RecordBatch:
-    """Return columns of rows, then those of predictions. Raise a ConfigError if two have the same name."""
-    if clash := {*kept}.intersection(answer.schema.names):
+def with_copies(schema: pa.Schema, copied: Sequence[pa.Field]) -> pa.Schema:
+    """Return the columns to request from a source: ``schema``, then the columns to copy."""
+    return pa.schema([*schema, *(field for field in copied if field.name not in schema.names)])
+
+
+def copied_from(records: pa.RecordBatch, copied: Sequence[pa.Field]) -> pa.RecordBatch:
+    """Return the copied columns of rows, under their names in the source."""
+    columns = [records.column(field.name) for field in copied]
+    return pa.RecordBatch.from_arrays(columns, names=[source_column(field) for field in copied])
+
+
+def beside(copied: pa.RecordBatch, answer: pa.RecordBatch) -> pa.RecordBatch:
+    """Return copied columns, then those of predictions. Raise a ConfigError if two have the same name."""
+    if clash := {*copied.schema.names}.intersection(answer.schema.names):
         raise ConfigError(f"passthrough column {min(clash)!r} has the name of a predicted column; rename it")
-    fields = [*(records.schema.field(name) for name in kept), *answer.schema]
-    return pa.record_batch([*(records.column(name) for name in kept), *answer.columns], schema=pa.schema(fields))
+    schema = pa.schema([*copied.schema, *answer.schema])
+    return pa.record_batch([*copied.columns, *answer.columns], schema=schema)
+
+
+def field_in(column: Column, found: pa.DataType | None) -> pa.Field:
+    """Return the field to request for a column with the type ``found`` in a source."""
+    field = pa.field(column.name, type_in(column, found))
+    return field if column.notation is None else with_notation(field, column.notation)
 
 
 def type_in(column: Column, found: pa.DataType | None) -> pa.DataType:
@@ -240,6 +303,11 @@ def type_in(column: Column, found: pa.DataType | None) -> pa.DataType:
 def is_number(type_: pa.DataType) -> bool:
     """Return whether values of a type can be quantities."""
     return _kind(type_) in {"number", "integer"}
+
+
+def is_text(type_: pa.DataType) -> bool:
+    """Return whether values of a type are text."""
+    return _kind(type_) == "string"
 
 
 def _kind(type_: pa.DataType) -> Kind | None:
@@ -267,19 +335,53 @@ def _feature(field: pa.Field) -> Column:
             f"leave it out with --ignore {field.name}"
         )
     zone = field.type.tz if kind == "timestamp" else None
-    return Column(field.name, "number" if kind == "integer" else kind, zone)
+    return Column(field.name, "number" if kind == "integer" else kind, zone, _spec(field))
+
+
+def _spec(field: pa.Field) -> str | None:
+    """Return the notation of a source's field, as text."""
+    found = notation(field)
+    return None if found is None else found.spec
 
 
 def _number(field: pa.Field) -> Column:
     kind = _kind(field.type)
     if kind not in _LABELS:
         raise DataError(f"numeric column {field.name!r} is of type {field.type}, which cannot be read as one number")
-    return Column(field.name, "number")
+    return Column(field.name, "number", notation=_spec(field))
 
 
-def _target(field: pa.Field, task: Task) -> Column:
-    kind = _kind(field.type)
+def _declared(field: pa.Field, spec: str, *, is_target: bool) -> Column:
+    """Return a column of a declared type. Without a notation, that of the source is used."""
+    given, kind = declared(spec), _kind(field.type)
+    how = _spec(field) if given.notation is None else given.notation.spec
+    match given.kind:
+        case "text":
+            return Column(field.name, "string")
+        case "number" | "integer":
+            if kind not in _LABELS:
+                raise DataError(f"types: column {field.name!r} is of type {field.type}, which is not a number")
+            is_whole = given.kind == "integer" and is_target
+            return Column(field.name, "integer" if is_whole else "number", notation=how)
+        case "boolean":
+            return Column(field.name, "bool")
+        case "time":
+            return Column(field.name, "time")
+    if given.notation is not None:
+        type_ = given.notation.type
+    elif kind in {"date", "timestamp"}:
+        type_ = field.type
+    else:
+        raise ConfigError(f"types: give the format of {field.name!r}, such as --types {field.name}=date:%d/%m/%Y")
+    moment: Kind = "date" if pa.types.is_date(type_) else "timestamp"
+    return Column(field.name, moment, getattr(type_, "tz", None), how)
+
+
+def _target(field: pa.Field, task: Task, types: Mapping[str, str]) -> Column:
+    column = _declared(field, types[field.name], is_target=True) if field.name in types else None
+    kind = _kind(field.type) if column is None else column.kind
     if kind is None or kind not in _LABELS or (task == "regression" and kind == "string"):
         wanted = "a number" if task == "regression" else "a label (a string, a boolean or a number)"
         raise DataError(f"target column {field.name!r} is of type {field.type}, which is not {wanted}")
-    return Column(field.name, "number" if task == "regression" else kind)
+    how = _spec(field) if column is None else column.notation
+    return Column(field.name, "number" if task == "regression" else kind, notation=how)

@@ -79,6 +79,7 @@ PUBLIC = {
         "check_names",
         "doubt",
         "doubtful",
+        "failing",
         "failures",
         "is_among",
         "plain",

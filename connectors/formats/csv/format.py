@@ -16,6 +16,7 @@ from connectors.formats.base import FileFacts, FileReader, identify
 from connectors.formats.csv.dialect import Dialect
 from connectors.formats.csv.header import parse_header
 from connectors.formats.csv.parser import RecordParser
+from connectors.formats.csv.sample import Sample
 from connectors.formats.csv.text import TextFile
 from connectors.formats.csv.text_stream import is_compressed
 from connectors.formats.csv.type_inference import infer_schema
@@ -46,7 +47,7 @@ class CsvFormat:
     """
 
     name = "CSV"
-    guesses_types = True
+    guesses_types = is_text = True
 
     def __init__(
         self,
@@ -61,8 +62,18 @@ class CsvFormat:
         self._block_size, self._dialect, self._keeps_bad_rows = block_size, dialect, keeps_bad_rows
         self._storage = storage
 
-    def peek(self, name: str) -> FileFacts:
-        """Read the header, and infer types from about the first MiB of records."""
+    def peek(self, name: str, sample: Sample | None = None) -> FileFacts:
+        """Read the header, and add records to a sample while it wants more.
+
+        Parameters
+        ----------
+        name
+            The file.
+        sample
+            The sample of the stream; its types are inferred later, by `infer`. By default the types of this file alone
+            are inferred.
+        """
+        own = Sample() if sample is None else sample
         with closing(TextFile(name, _SAMPLE, self._dialect, storage=self._storage)) as text:
             n_bytes = text.status.st_size if text.is_plain else None
             text.refuse_look("csv")
@@ -70,13 +81,26 @@ class CsvFormat:
             if not header:
                 return FileFacts(name, None, n_bytes=n_bytes)
             names = parse_header(header, name, text.dialect)
-            text.skip_blank()
-            schema = infer_schema(text.sample(), names, text.dialect)
+            own.begin(names, text.dialect)
+            has_rows = False
+            while own.wanted(names) or not has_rows:
+                text.skip_blank()
+                records, complaint = text.records()
+                if not records:
+                    break
+                has_rows |= complaint is None
+                if complaint is None and own.wanted(names):
+                    own.add(records, names, text.dialect, name)
+            schema = self.infer(own) if sample is None else pa.schema([(column, pa.null()) for column in names])
             first = header.split(text.dialect.delimiter_byte, 1)[0].strip(b" \t\r\n" + text.dialect.quote_byte)
             if names[0] == "column 1" and not first:
                 line = f"column {names[0]!r} has no name; if it holds row numbers, leave it out: --ignore {names[0]!r}"
                 schema = schema.set(0, doubtful(schema.field(0), line))
-            return FileFacts(name, schema, n_bytes=n_bytes)
+            return FileFacts(name, schema, n_bytes=n_bytes, has_rows=has_rows)
+
+    def infer(self, sample: Sample) -> pa.Schema:
+        """Return the columns of a sample, with their inferred types."""
+        return infer_schema(sample, self._dialect)
 
     def merge(self, first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
         """Return the wider of two types; types are inferred, so if one file has a string, the column is a string."""

@@ -11,11 +11,13 @@ import numpy as np
 import pyarrow as pa
 
 from connectors.errors import RowError, SchemaError
+from connectors.fields import as_text, notation, source_column, with_notation
 from connectors.formats.csv import arrow_csv
 from connectors.formats.csv.cells import suspicious_cells
 from connectors.formats.csv.dialect import Dialect
 from connectors.formats.csv.records import Positions, count_fields, count_lines, misquoted, record_ends
-from connectors.schemas import NOTHING
+from connectors.notations.numbers import NumberNotation
+from connectors.schemas import NOTHING, cast, failing, failures
 from connectors.suggestions import shorten
 
 __all__ = ["BadRecord", "Parsed", "RecordParser", "readable"]
@@ -90,15 +92,18 @@ class RecordParser:
     """
 
     def __init__(self, header: list[str], schema: pa.Schema, name: str, dialect: Dialect) -> None:
-        self.header, self._schema, self._name, self._dialect = header, schema, name, dialect
-        for field in schema:
+        self.header, self._name, self._dialect = header, name, dialect
+        self._cells = as_text(schema)  # as Arrow parses them; then they are converted to the schema
+        self._schema = _with_decimal_marks(schema, self._cells, dialect)
+        self._is_converted = self._cells.names != schema.names or self._cells.types != schema.types
+        for field in self._cells:
             try:
                 _probe(field.type, dialect)
             except pa.ArrowNotImplementedError as error:
                 raise SchemaError(f"{name}: column {field.name!r} cannot be read from text as {field.type}") from error
-        self._options = arrow_csv.convert_options(schema, dialect)
-        self._options_without_blanks = arrow_csv.convert_options(schema, dialect, NOTHING)
-        self._options_without_words = arrow_csv.convert_options(schema, dialect, ("",))
+        self._options = arrow_csv.convert_options(self._cells, dialect)
+        self._options_without_blanks = arrow_csv.convert_options(self._cells, dialect, NOTHING)
+        self._options_without_words = arrow_csv.convert_options(self._cells, dialect, ("",))
 
     def parse(self, text: bytes, keeps_bad_rows: bool) -> Parsed:
         """Parse one or more whole records; any thread may call this.
@@ -110,9 +115,9 @@ class RecordParser:
         keeps_bad_rows
             Whether rows after an unreadable record are wanted.
         """
-        table = self._table(text)
-        if table is not None:
-            return Parsed(self._as_rows(table), [], None, self._dialect)
+        rows = self._read(text)
+        if rows is not None:
+            return Parsed(rows, [], None, self._dialect)
         ends = record_ends(text, is_last=True, dialect=self._dialect)
         complaints = self._complaints(text, ends)
         if not keeps_bad_rows and complaints:
@@ -136,7 +141,7 @@ class RecordParser:
 
     def good(self, text: bytes) -> bytes:
         """Return the readable records."""
-        if not text or self._table(text) is not None:
+        if not text or self._read(text) is not None:
             return text
         ends = record_ends(text, is_last=True, dialect=self._dialect)
         bad = np.fromiter(self._complaints(text, ends), np.int64)
@@ -144,7 +149,7 @@ class RecordParser:
 
     def n_bad(self, text: bytes) -> int:
         """Return the number of unreadable records."""
-        if self._table(text) is not None:
+        if self._read(text) is not None:
             return 0
         return len(self._complaints(text, record_ends(text, is_last=True, dialect=self._dialect)))
 
@@ -152,13 +157,25 @@ class RecordParser:
         """Parse some of the records; all of these are readable."""
         if not len(which):
             return pa.RecordBatch.from_pylist([], schema=self._schema)
-        table = self._table(self._joined(text, ends, which))
-        if table is None:
+        rows = self._read(self._joined(text, ends, which))
+        if rows is None:
             raise RowError(f"{self._name}: records parse one by one, but not together; check the file for stray quotes")
-        return self._as_rows(table)
+        return rows
+
+    def _read(self, text: bytes) -> pa.RecordBatch | None:
+        """Return whole records as rows; None if one of them is unreadable."""
+        table = self._table(text)
+        if table is None:
+            return None
+        columns = [arrow_csv.text_to_null(column.combine_chunks(), self._dialect) for column in table.columns]
+        rows = pa.record_batch(columns, schema=self._cells)
+        try:
+            return cast(rows, self._schema, self._name, 0) if self._is_converted else rows
+        except RowError:
+            return None
 
     def _table(self, text: bytes) -> pa.Table | None:
-        """Return whole records as Arrow parses them; None if one of them is unreadable."""
+        """Return whole records as Arrow parses them; None if one of them cannot be parsed."""
         if b"\0" in text:
             return None
         # To compare every cell with the null words takes a seventh of the time. Each of these words has an n, so text
@@ -185,10 +202,6 @@ class RecordParser:
                 return None
         return table if table.num_rows == n_records else None
 
-    def _as_rows(self, table: pa.Table) -> pa.RecordBatch:
-        columns = [arrow_csv.text_to_null(column.combine_chunks(), self._dialect) for column in table.columns]
-        return pa.record_batch(columns, schema=self._schema)
-
     def _complaints(self, text: bytes, ends: Positions) -> dict[int, tuple[str, str]]:
         """Return the kind and the reason for each unreadable record, in order."""
         found = self._ill_formed(text, ends)
@@ -197,7 +210,7 @@ class RecordParser:
             found.setdefault(record, complaint)
         rest = np.setdiff1d(rest, np.fromiter(found, np.int64))
         # Every bad record should be known by now; this catches records that Arrow cuts in another way than we do.
-        failing = self._failing(text, ends, rest, lambda records: self._table(records) is not None)
+        failing = self._failing(text, ends, rest, lambda records: self._read(records) is not None)
         found |= dict.fromkeys(failing, ("quotes", "cannot be split into fields"))
         return dict(sorted(found.items()))
 
@@ -217,7 +230,7 @@ class RecordParser:
     def _mistyped(self, text: bytes, ends: Positions, which: Positions) -> Iterator[tuple[int, tuple[str, str]]]:
         """Yield the problems of cells in well-formed records, column by column."""
         as_bytes = arrow_csv.convert_options(
-            [pa.field(field.name, pa.binary()) for field in self._schema], self._dialect
+            [pa.field(field.name, pa.binary()) for field in self._cells], self._dialect
         )
         joined = self._joined(text, ends, which)
         try:
@@ -227,10 +240,11 @@ class RecordParser:
         if cells is None or cells.num_rows != len(which):
             return
         names = set(self.header)
-        for field, column in zip(self._schema, cells.columns, strict=True):
+        for field, column in zip(self._cells, cells.columns, strict=True):
             if field.name not in names:
                 continue
             cells = column.combine_chunks()
+            yield from self._unconvertible(field.name, cells, which)
             suspicious = suspicious_cells(cells, field.type, self._dialect)
             # Equal cells fail alike, so each distinct value is parsed once.
             indices = pa.Array.from_buffers(pa.int64(), len(suspicious), [None, pa.py_buffer(suspicious)])
@@ -241,6 +255,19 @@ class RecordParser:
             is_bad = np.isin(which[suspicious[first]], failing)[word_of]
             for i in suspicious[is_bad]:
                 yield int(which[i]), _complaint(field, cells[int(i)].as_py())
+
+    def _unconvertible(self, name: str, cells: pa.Array, which: Positions) -> Iterator[tuple[int, tuple[str, str]]]:
+        """Yield the problems of cells that are text at first, and cannot be converted to a field of the schema."""
+        if not self._is_converted or self._cells.field(name).type != pa.string():
+            return
+        invalid = set(failures(cells, pa.string()))  # they are reported as such
+        kept = [None if i in invalid else i for i in range(len(cells))] if invalid else None
+        texts = (cells if kept is None else cells.take(pa.array(kept, pa.int64()))).cast(pa.string())
+        texts = arrow_csv.text_to_null(texts, self._dialect)
+        for field in self._schema:
+            if source_column(field) == name:
+                for i in failing(texts, field):
+                    yield int(which[i]), _complaint(field, cells[i].as_py())
 
     def _column_parses(self, field: pa.Field, text: bytes) -> bool:
         try:
@@ -275,6 +302,22 @@ class RecordParser:
         return b"".join(text[start:stop] for start, stop in zip(starts.tolist(), ends[last].tolist(), strict=True))
 
 
+def _with_decimal_marks(schema: pa.Schema, cells: pa.Schema, dialect: Dialect) -> pa.Schema:
+    """Return a schema whose numbers have the decimal mark of the dialect, where they are text at first."""
+    spec = NumberNotation(dialect.decimal).spec
+    return pa.schema(
+        [
+            with_notation(field, spec)
+            if dialect.decimal != "."
+            and pa.types.is_floating(field.type)
+            and pa.types.is_string(cells.field(source_column(field)).type)
+            and notation(field) is None
+            else field
+            for field in schema
+        ]
+    )
+
+
 @lru_cache(maxsize=256)
 def _probe(type_: pa.DataType, dialect: Dialect) -> None:
     """Let Arrow raise an error if it cannot read text as a type; cached for each type and dialect."""
@@ -287,7 +330,9 @@ def _complaint(field: pa.Field, cell: bytes) -> tuple[str, str]:
     """Return the kind and the reason for one bad cell."""
     if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
         return "encoding", f"column {field.name!r}: {readable(cell)!r} is not valid UTF-8; set --encoding"
-    return "type", f"column {field.name!r}: expected {field.type}, found {readable(cell)!r}"
+    name, how = source_column(field), notation(field)
+    wanted = f"{field.type}" if how is None else f"{field.type} written as {how.spec}"
+    return "type", f"column {name!r}: expected {wanted}, found {readable(cell)!r}"
 
 
 def readable(text: bytes) -> str:

@@ -1,4 +1,9 @@
-"""Infer column types from the first records of a file."""
+"""Infer column types from the first records of a stream.
+
+A type is null, bool, int64, double or string; or a date, a time or a timestamp in the format of ISO 8601. Numbers and
+dates in other notations are recognised if they leave no doubt. A column of numbers or dates remains one if at most one
+cell in a hundred is a word. What may surprise becomes a `schemas.doubt` of the column.
+"""
 
 from __future__ import annotations
 
@@ -9,92 +14,228 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
+from connectors.fields import with_notation
 from connectors.formats.csv import arrow_csv
 from connectors.formats.csv.cells import DECIMAL, LIKELY, are_like, have_value
 from connectors.formats.csv.dialect import Dialect
 from connectors.formats.csv.parser import RecordParser
-from connectors.schemas import NOTHING, doubtful
+from connectors.formats.csv.sample import Column, Sample
+from connectors.notations.dates import DateNotation, guess_dates
+from connectors.notations.numbers import NumberNotation, guess_number, is_number_like
+from connectors.schemas import NOTHING, doubtful, with_exception
 from connectors.suggestions import shorten
 
 __all__ = ["infer_schema"]
 
-_INFERRED = (pa.null(), pa.bool_(), pa.int64(), pa.float64(), pa.date32(), pa.time32("s"))
+_INFERRED = (pa.null(), pa.bool_(), pa.float64(), pa.date32(), pa.time32("s"))
 _MOST = 0.99  # share of cells with a value that decides the type; the others then count as bad cells
 _MANY = 0.5  # share of numbers from which a column of words gets a warning
+_GUESSED_FROM = 1_000  # distinct cells
+_DAY = r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
 
 
-def infer_schema(text: bytes, header: list[str], dialect: Dialect) -> pa.Schema:
-    """Return the type of each column, inferred from these records; unreadable records are ignored.
+def infer_schema(sample: Sample, dialect: Dialect) -> pa.Schema:
+    """Return the columns of a sample with their inferred types, notations and doubts.
 
-    A type is null, bool, int64, double or string; or a date, a time or a timestamp in the format of ISO 8601. A column
-    of numbers remains one if at most one cell in a hundred is a word. With more words it is a column of strings, and
-    carries a `schemas.doubt`.
+    Parameters
+    ----------
+    sample
+        The first cells.
+    dialect
+        Decimal mark and words for a missing value.
     """
-    as_bytes = pa.schema([(column, pa.binary()) for column in header])
-    good = RecordParser(header, as_bytes, "", dialect).good(text)
-    if not good:
-        return pa.schema([(column, pa.null()) for column in header])
-    found = arrow_csv.read_records(good, header, arrow_csv.convert_options([], dialect, NOTHING), dialect)
-    # Each further question is put to the text of one column: a parse of the whole text costs the same for one column
-    # as for all.
-    moments = [pa.field(field.name, pa.string()) for field in found.schema if pa.types.is_timestamp(field.type)]
-    words = (
-        arrow_csv.read_records(good, header, arrow_csv.convert_options(moments, dialect), dialect) if moments else found
-    )
-    as_words = {field.name for field in moments}
-    alone = replace(dialect, delimiter=";", quote='"')  # `_alone` writes this dialect; a comma may be the decimal mark
+    columns = {name: sample.column(name) for name in sample.names}
+    n_rows = max((len(column.cells) for column in columns.values()), default=0)
+    if not n_rows:
+        return pa.schema([(name, pa.null()) for name in columns])
+    arrays = [
+        pa.concat_arrays([*c.cells.chunks, pa.nulls(n_rows - len(c.cells), pa.string())]) for c in columns.values()
+    ]
+    alone = replace(dialect, delimiter=";", quote='"')  # `_written` has this dialect; a comma may be the decimal mark
+    numbered = [str(i) for i in range(len(arrays))]
+    text = _written(pa.table(arrays, names=numbered))
+    found = arrow_csv.read_records(text, numbered, arrow_csv.convert_options([], alone, NOTHING), alone)
     return pa.schema(
         [
-            _settled(field, words[field.name] if field.name in as_words else column, alone)
-            for field, column in zip(found.schema, found.columns, strict=True)
+            _Inference(name, columns[name], type_, alone, sample.delimiter).field
+            for name, type_ in zip(columns, found.schema.types, strict=True)
         ]
     )
 
 
-def _settled(found: pa.Field, words: pa.ChunkedArray, dialect: Dialect) -> pa.Field:
-    """Return the final type of a column; a timestamp gets room for any year and for fractions of a second."""
-    if found.type in _INFERRED:
-        return found
-    if pa.types.is_timestamp(found.type):
-        finer = pa.timestamp("us", found.type.tz)
+class _Inference:
+    """Settles the type of one column.
+
+    Parameters
+    ----------
+    name, column
+        The column and its cells.
+    found
+        The type that Arrow infers: that of all cells.
+    dialect
+        The dialect of `_written`.
+    delimiter
+        The delimiter of the files.
+    """
+
+    def __init__(self, name: str, column: Column, found: pa.DataType, dialect: Dialect, delimiter: str | None) -> None:
+        self._name, self._column, self._found, self._dialect = name, column, found, dialect
+        self._words, self._delimiter = column.cells, delimiter
+
+    @property
+    def field(self) -> pa.Field:
+        """The column with its type, its notation and its doubt."""
+        found, field = self._found, pa.field(self._name, self._found)
+        if found == pa.int64() and not self._any("0[xX][0-9a-fA-F]+"):
+            return self._with_doubt_of_integers(field)
+        if found == pa.float64() and self._all("[+-]?[0-9]+"):
+            line = f"column {self._name!r} is read as text, since whole numbers of more than 18 digits would be rounded"
+            return doubtful(field.with_type(pa.string()), f"{line}; --types {self._name}=number rounds them")
+        if found == pa.float64():
+            return self._with_doubt_of_dots(field)
+        if found in _INFERRED:
+            return field
+        if pa.types.is_timestamp(found):
+            return field.with_type(self._timestamp(found))
+        return self._of_words(field.with_type(pa.string()))
+
+    def _with_doubt_of_integers(self, field: pa.Field) -> pa.Field:
+        if self._all(_DAY):
+            line = f"column {self._name!r} is read as numbers, but looks like dates"
+            return doubtful(field, f"{line}; --types {self._name}=date:%Y%m%d reads dates")
+        if self._any("[+-]?0[0-9]+"):
+            line = f"column {self._name!r} has leading zeros, and is read as numbers, so 01 and 1 are equal"
+            return doubtful(field, f"{line}; --types {self._name}=text reads text")
+        return field
+
+    def _with_doubt_of_dots(self, field: pa.Field) -> pa.Field:
+        """Return a column of numbers; in a file of a country with decimal commas, dots may mark thousands."""
+        if self._delimiter != ";" or self._dialect.decimal != "." or not self._all(r"-?[1-9][0-9]{0,2}(?:\.[0-9]{3})?"):
+            return field
+        line = f"column {self._name!r} is read with decimal dots, but they may mark thousands"
+        return doubtful(field, f"{line}; --types {self._name}=number:1.234,5 reads 1.234 as 1234")
+
+    def _timestamp(self, found: pa.DataType) -> pa.DataType:
+        """Return a timestamp with room for any year and for fractions of a second."""
+        finer = pa.timestamp("us", found.tz)
+        options = arrow_csv.convert_options([pa.field("", finer)], self._dialect, NOTHING)
         try:
-            arrow_csv.read_records(
-                _alone(words), [""], arrow_csv.convert_options([pa.field("", finer)], dialect, NOTHING), dialect
-            )
+            arrow_csv.read_records(_written(pa.table({"": self._words})), [""], options, self._dialect)
         except pa.ArrowInvalid:  # a fraction has nine digits, so microseconds are too coarse
             return found
-        return found.with_type(finer)
-    if not pa.types.is_string(found.type):
-        return found.with_type(pa.string())
-    has_value, is_number = have_value(words, dialect), are_like(words, DECIMAL, dialect)
-    n_values = pc.sum(has_value).as_py() or 0
-    for type_, pattern in LIKELY:
-        is_like = is_number if pattern is DECIMAL else are_like(words, pattern, dialect)
-        if (pc.sum(is_like).as_py() or 0) >= _MOST * n_values:
+        return finer
+
+    def _of_words(self, field: pa.Field) -> pa.Field:
+        """Return the column of a type that nearly all cells have, in any notation; else of strings."""
+        has_value = have_value(self._words, self._dialect)
+        values = self._words.filter(has_value)
+        is_number = are_like(values, DECIMAL, self._dialect)
+        for type_, pattern in LIKELY:
+            is_like = is_number if pattern is DECIMAL else are_like(values, pattern, self._dialect)
+            if _count(is_like) < _MOST * len(values):
+                continue
             # A cell may match the pattern and still not parse: a year outside the range, or a boolean between blanks.
-            parser = RecordParser([""], pa.schema([("", type_)]), "", dialect)
-            if parser.n_bad(_alone(words)) <= (1 - _MOST) * n_values:
-                return found.with_type(type_)
-    return _doubted(found, words, has_value, is_number)
+            parser = RecordParser([""], pa.schema([("", type_)]), "", self._dialect)
+            if parser.n_bad(_written(pa.table({"": self._words}))) <= (1 - _MOST) * len(values):
+                return self._with_exception(field.with_type(type_), is_like)
+        if not len(values):
+            return field
+        return self._in_notation(field, values) or self._doubted(field, values, is_number)
+
+    def _in_notation(self, field: pa.Field, values: pa.ChunkedArray) -> pa.Field | None:
+        """Return a column of numbers or dates in the notation that nearly all cells have; None if there is none."""
+        distinct = _first_distinct(values)
+        dates = guess_dates(distinct) or guess_dates(_majority(distinct))
+        if len(dates) > 1:
+            formats = " or ".join(f"--types {self._name}=date:{one.format}" for one in dates[:3])
+            return doubtful(field, f"column {self._name!r} is read as categories, but looks like dates; set {formats}")
+        likely = [cell for cell in distinct if is_number_like(cell)]
+        number = guess_number(likely, self._dialect.decimal) if len(likely) >= _MOST * len(distinct) else None
+        notation: DateNotation | NumberNotation | None = dates[0] if dates else number
+        if notation is None:
+            return None
+        cells = values.combine_chunks()
+        _, is_bad = notation.parse(cells if isinstance(cells, pa.Array) else cells.chunk(0))
+        if is_bad.sum() > (1 - _MOST) * len(values):
+            return None
+        field = with_notation(field.with_type(notation.type), notation.spec)
+        shown = max(distinct, key=lambda cell: (notation.parse(pa.array([cell]))[0].null_count == 0, len(cell)))
+        value = notation.parse(pa.array([shown]))[0][0].as_py()
+        value = f"{value:.15g}" if isinstance(value, float) else value
+        what = "numbers" if isinstance(notation, NumberNotation) else "dates"
+        line = f"column {self._name!r} is read as {what}: {shorten(shown)!r} is {value}"
+        if is_bad.any():
+            word = values[int(is_bad.argmax())].as_py()
+            field = with_exception(field, word)
+            line += (
+                f"; {is_bad.sum():,} other cells, such as {shorten(word)!r} in {self._place_of(word)}, make bad rows"
+            )
+        return doubtful(field, f"{line}; --types {self._name}=text keeps the text")
+
+    def _with_exception(self, field: pa.Field, is_like: pa.ChunkedArray) -> pa.Field:
+        """Return a column whose few cells of other types will be bad rows."""
+        values = self._words.filter(have_value(self._words, self._dialect))
+        others = values.filter(pc.invert(is_like))
+        if not len(others):
+            return field
+        word = others[0].as_py()
+        line = (
+            f"column {self._name!r} is read as {field.type}, but {len(others):,} of {len(values):,} cells are like "
+            f"{shorten(word)!r} ({self._place_of(word)}), which makes a bad row; --null-values={word} reads it as "
+            f"missing, --types {self._name}=text the column as text"
+        )
+        return with_exception(doubtful(field, line), word)
+
+    def _doubted(self, field: pa.Field, values: pa.ChunkedArray, is_number: pa.ChunkedArray) -> pa.Field:
+        """Return a column of words, with a warning if most of its values look like numbers or dates."""
+        n_values, n_numbers = len(values), _count(is_number)
+        if n_numbers >= _MANY * n_values and n_numbers < n_values:
+            word = values.filter(pc.invert(is_number))[0].as_py()
+            return doubtful(
+                field,
+                f"column {self._name!r} is read as categories, but {n_numbers / n_values:.0%} of its cells are "
+                f"numbers; others are like {shorten(word)!r} ({self._place_of(word)}); add such words to --null-values, "
+                f"or declare the column: --types {self._name}=number",
+            )
+        distinct = _first_distinct(values)
+        if sum(map(is_number_like, distinct)) >= _MANY * len(distinct):
+            return doubtful(
+                field,
+                f"column {self._name!r} is read as categories, but its cells look like numbers, such as "
+                f"{shorten(distinct[0])!r}; --types {self._name}=number:1234.5 with an example of yours reads numbers",
+            )
+        return field
+
+    def _place_of(self, word: str) -> str:
+        return self._column.place_of(pc.index(self._words, pa.scalar(word, pa.string())).as_py())
+
+    def _any(self, pattern: str) -> bool:
+        return bool(pc.any(are_like(self._words, pattern, self._dialect)).as_py())
+
+    def _all(self, pattern: str) -> bool:
+        values = self._words.filter(have_value(self._words, self._dialect))
+        return len(values) > 0 and bool(pc.all(are_like(values, pattern, self._dialect)).as_py())
 
 
-def _doubted(
-    found: pa.Field, words: pa.ChunkedArray, has_value: pa.ChunkedArray, is_number: pa.ChunkedArray
-) -> pa.Field:
-    """Return a column of words, with a warning if most of its values are numbers."""
-    n_values, n_numbers = (pc.sum(those).as_py() or 0 for those in (has_value, pc.and_(has_value, is_number)))
-    if n_numbers < _MANY * n_values or n_numbers in {0, n_values}:
-        return found
-    word = words.filter(pc.and_not(has_value, is_number))[0].as_py()
-    return doubtful(
-        found,
-        f"column {found.name!r} is read as categories, but {n_numbers / n_values:.0%} of its cells are numbers; others "
-        f"are like {shorten(word)!r}; add such words to --null-values, or declare the column with --numeric",
-    )
+def _count(flags: pa.ChunkedArray) -> int:
+    return pc.sum(flags).as_py() or 0
 
 
-def _alone(words: pa.ChunkedArray) -> bytes:
-    """Return words as records of a single column, each in quotes."""
+def _first_distinct(values: pa.ChunkedArray) -> list[str]:
+    return [str(cell) for cell in pc.unique(values.slice(0, 20 * _GUESSED_FROM)).slice(0, _GUESSED_FROM).to_pylist()]
+
+
+def _majority(cells: list[str]) -> list[str]:
+    """Return the cells whose signs, apart from digits, are the most common ones: exceptions must not hide a format."""
+    shapes: dict[str, list[str]] = {}
+    for cell in cells:
+        shapes.setdefault("".join(sign for sign in cell if not sign.isalnum()), []).append(cell)
+    most = max(shapes.values(), key=len, default=[])
+    return most if len(most) >= _MOST * len(cells) else []
+
+
+def _written(table: pa.Table) -> bytes:
+    """Return cells as records, each cell in quotes."""
     text = io.BytesIO()
-    pacsv.write_csv(pa.table({"": words}), text, pacsv.WriteOptions(include_header=False))
+    pacsv.write_csv(table, text, pacsv.WriteOptions(include_header=False, delimiter=";"))
     return text.getvalue()

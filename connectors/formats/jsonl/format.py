@@ -47,6 +47,7 @@ class JsonLinesFormat:
 
     name = "JSON lines"
     guesses_types = True
+    is_text = True
 
     def __init__(
         self,
@@ -72,8 +73,8 @@ class JsonLinesFormat:
             raise
         return text
 
-    def peek(self, name: str) -> FileFacts:
-        """Infer columns and types from the first MiB of records."""
+    def peek(self, name: str, sample: object = None) -> FileFacts:
+        """Infer columns and types from the first MiB of records of this file; the sample of CSV has no use here."""
         with closing(self._text(name)) as text:
             n_bytes = text.status.st_size if text.is_plain else None
             lines = [line for line in text.first(_SAMPLE).splitlines() if line.strip()]
@@ -84,7 +85,9 @@ class JsonLinesFormat:
             schema, remarks = infer_columns(lines)
         if schema is None or not schema.names:
             raise RowError(f"{name}: {_why_unreadable(lines[0])}")
-        return FileFacts(name, schema, n_bytes=n_bytes, remarks=tuple(f"{name}: {line}" for line in remarks))
+        return FileFacts(
+            name, schema, n_bytes=n_bytes, has_rows=True, remarks=tuple(f"{name}: {line}" for line in remarks)
+        )
 
     def merge(self, first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
         """Return the wider of two types; types are inferred, so if one file has strings, the column is a string."""

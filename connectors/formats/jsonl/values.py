@@ -132,8 +132,7 @@ def convert(value: Any, name: str, type_: pa.DataType) -> Any:
     if found is _SURROGATE:
         raise BadValueError("encoding", f"column {name!r}: {shorten(ascii(value))} is not valid UTF-8; set --encoding")
     if found is _BAD:
-        way_out = "" if str(type_) == "string" else f"; --categorical {name} reads such a column as words"
-        raise BadValueError("type", f"column {name!r}: expected {type_}, found {_shown(value)}{way_out}")
+        raise BadValueError("type", f"column {name!r}: expected {type_}, found {_shown(value)}")
     return found
 
 

@@ -6,7 +6,7 @@ from stream_bp import inference
 from stream_bp.cli import output
 from stream_bp.cli.options import FOLLOWING
 from stream_bp.cli.settings import as_written
-from stream_bp.cli.sources import open_for_checkpoint
+from stream_bp.cli.sources import open_for_checkpoint, reading_of
 from stream_bp.config.monitoring import Watching
 from stream_bp.errors import ConfigError
 from stream_bp.monitoring.formatting import describe_bad_rows
@@ -24,7 +24,7 @@ def run(model: str, sources: list[str], file: str, settings: dict[str, Any], how
     is_quiet, columns = settings.pop("quiet", False), settings.pop("passthrough_columns", [])
     loaded = checkpoints.load(model)
     source = open_for_checkpoint(loaded, sources, settings, None if is_quiet else output.remark)
-    written = inference.predict(loaded, source, file, columns)
+    written = inference.predict(loaded, source, file, columns, types=reading_of(loaded, settings).declared_types)
     if not is_quiet:
         output.remark(f"{written['rows']:,} predictions in {file}", *describe_bad_rows(written["bad_rows"]))
     return 0

@@ -24,11 +24,13 @@ from connectors.schemas import unique_names
         (["A", "a"], ["A", "a"], []),
     ],
 )
-def test_names_become_unique(names, expected, remarks):
+def test_names_become_unique(names: list[str], expected: list[str], remarks: list[str]) -> None:
+    """The first column keeps its name; no column takes a name that stands in the file."""
     assert unique_names(names) == (expected, remarks)
 
 
-def test_many_equal_names_take_little_time_and_one_line():
+def test_many_equal_names_take_little_time_and_one_line() -> None:
+    """The next free number is remembered."""
     names, remarks = unique_names(["v"] * 20_000)
     assert len(set(names)) == 20_000
     assert names[-1] == "v_19999"

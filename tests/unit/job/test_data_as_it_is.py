@@ -169,10 +169,10 @@ def test_what_may_be_no_category_is_said_once(tmp_path: Path, follow: Follow | N
     path.write_text(header + "".join(",".join(map(str, row)) + "\n" for row in rows))
     expected = {
         "column 1": "column 'column 1' has no name; if it holds row numbers, leave it out: --ignore 'column 1'",
-        "half": "column 'half' is read as categories, but 50% of its cells are numbers; others are like 'n.k.'; "
-        "add such words to --null-values, or declare the column with --numeric",
-        "ids": "column 'ids' is read as categories, but 67% of its cells are numbers; others are like '?'; "
-        "add such words to --null-values, or declare the column with --numeric",
+        "half": "column 'half' is read as categories, but 50% of its cells are numbers; others are like 'n.k.' "
+        f"({path}); add such words to --null-values, or declare the column: --types half=number",
+        "ids": "column 'ids' is read as categories, but 67% of its cells are numbers; others are like '?' "
+        f"({path}); add such words to --null-values, or declare the column: --types ids=number",
     }
 
     def said(source: dict[str, Any], **settings: Any) -> list[str]:

@@ -359,11 +359,11 @@ def test_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     assert load(tmp_path / "run").snapshot.state["config"]["predictions_dir"] == str(tmp_path / "predictions")
     call("resume", "../run", cwd=tmp_path / "elsewhere")
-    assert read(tmp_path)["n"].to_pylist() == list(range(160))
+    assert read(tmp_path)["n"].to_pylist() == [str(n) for n in range(160)]
     call("predict", "run", "rows.csv", "-o", "new.parquet", *kept)
     answer = pq.read_table(tmp_path / "new.parquet")
     assert answer.schema.names[:3] == ["n", "value", "label"]
-    assert answer["n"].to_pylist() == list(range(400))
+    assert answer["n"].to_pylist() == [str(n) for n in range(400)]
     assert len(answer) == 400
 
 

@@ -122,7 +122,7 @@ def test_contradictions_are_named(settings: dict[str, list[str]], words: str) ->
     """One column, one purpose."""
     schema = pa.schema([("x", pa.int64()), ("z", pa.int64()), ("label", pa.string())])
     with pytest.raises(ConfigError, match=words):
-        choose(schema, ["label"], **settings)
+        choose(schema, ["label"], types=None, **settings)
 
 
 @pytest.mark.parametrize("type_", [pa.binary(), pa.list_(pa.int8()), pa.map_(pa.string(), pa.int8())])

@@ -235,7 +235,7 @@ def test_commas_and_words_for_nothing_are_read_as_was_said(tmp_path: Path, schem
         (["2024-01-01 10:00", "2024-01-02 11:30:00.5"], pa.timestamp("us")),
         (["2024-01-01 10:00Z", "9999-01-01 10:00Z"], pa.timestamp("us", "UTC")),
         (["a", "b"], pa.string()),
-        (["1.5", "2.5"], pa.string()),
+        (["1.5", "2.5"], pa.float64()),
         (["-", "?"], pa.null()),
     ],
     ids=str,

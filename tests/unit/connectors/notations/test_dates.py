@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 
-from connectors.notations import DateNotation, notation_of
-from connectors.notations.dates import guess_dates
+from connectors.notations.dates import DateNotation, guess_dates
+from connectors.notations.specs import notation_of
 
 READ = [
     ("%m/%d/%Y", ["01/01/2020", "01/13/2020"], ["2020-01-01", "2020-01-13"]),

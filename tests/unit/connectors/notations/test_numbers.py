@@ -4,8 +4,8 @@ import pyarrow as pa
 import pytest
 
 from connectors.errors import SchemaError
-from connectors.notations import NumberNotation, declared, notation_of
-from connectors.notations.numbers import guess_number
+from connectors.notations.numbers import NumberNotation, guess_number
+from connectors.notations.specs import declared, notation_of
 
 READ = [
     ("1,234.5", ["1,000", "8,919", "0", "-1,234,567.25"], [1000, 8919, 0, -1234567.25]),
