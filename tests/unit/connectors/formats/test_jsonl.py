@@ -76,6 +76,17 @@ def test_a_mixture_is_said_and_copied_as_it_is_written(tmp_path: Path) -> None:
     assert "--numeric v" in source.type_warnings["v"]
 
 
+def test_integers_in_a_column_of_words_keep_their_text(tmp_path: Path) -> None:
+    """Whoever parses them: Arrow reads a block of integers alone."""
+    numbers = ["12", "-3", "null", "9223372036854775807", "99999999999999999999", "-0", "1.50", '"007"']
+    schema = pa.schema([("v", pa.string())])
+    expected = [None if word == "null" else word.strip('"') for word in numbers]
+    for size in (16, 1 << 20):
+        for n in (4, 8):
+            text = "".join(f'{{"v": {number}}}\n' for number in numbers[:n])
+            assert [row["v"] for row in read(source_of(tmp_path, text, block_size=size), schema)[0]] == expected[:n]
+
+
 def test_numbers_in_strings_are_numbers_on_request(tmp_path: Path) -> None:
     """As in CSV: blanks around them do not matter, and words for nothing are null."""
     source = source_of(
@@ -134,14 +145,21 @@ def lines(n: int) -> Iterator[str]:
     chance = random.Random(7)
     others = [line for line, *_ in BAD] + ["   ", '{"i": 3, "f": "4"}', '{"w": 1.10}', '{"f": NaN}', '{"f": Inf}', "{}"]
     for i in range(n):
-        good = {"i": i, "f": i / 8, "w": "é" * (i % 5), "p": {"c": f"{i % 3}"}, "t": "2024-01-31"}
+        good = {"i": i, "n": i, "f": i / 8, "w": "é" * (i % 5), "p": {"c": f"{i % 3}"}, "t": "2024-01-31"}
         yield chance.choice(others) if not i % 6 else json.dumps(good, ensure_ascii=i % 2 == 0)
 
 
 def test_rows_and_cursors_do_not_depend_on_blocks(tmp_path: Path) -> None:
     """Which lines share a block decides who parses them, and nothing else; a reader may be resumed at every row."""
     text = "\n".join(lines(150)).encode(errors="surrogateescape")
-    kinds = {"i": pa.int64(), "f": pa.float64(), "w": pa.string(), "p.c": pa.string(), "t": pa.date32()}
+    kinds = {
+        "i": pa.int64(),
+        "n": pa.string(),
+        "f": pa.float64(),
+        "w": pa.string(),
+        "p.c": pa.string(),
+        "t": pa.date32(),
+    }
     schema = pa.schema(list(kinds.items()))
     found = []
     for size in (16, 100, 1000, 1 << 20):
