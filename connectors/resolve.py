@@ -69,8 +69,8 @@ def open_source(
         The dialect of text: the character between fields, the character around fields (``"``, ``'`` or ``none``), and
         the encoding as Python names it. By default they are inferred from the header of each file.
     null_values
-        Words of text for a missing value in columns of every type, besides the usual ones; exactly as written in a
-        field.
+        Words for a missing value in columns of every type, besides the usual ones. In text they must be exactly as
+        written; in other files and tables a number, a time or a boolean counts if a word stands for it.
     decimal
         Decimal mark of numbers in text: ``.`` or ``,``.
     keeps_bad_rows
@@ -98,7 +98,7 @@ def open_source(
     """
     _refuse_unknown(format)
     if len(places) == 1 and isinstance(places[0], pa.Table):
-        return MemorySource(places[0])
+        return MemorySource(places[0], null_values=null_values)
     # Only settings that differ from the default: another package's opener need not know the others.
     settings = {
         "delimiter": delimiter,
@@ -186,8 +186,8 @@ def _formats(block_size: int, dialect: Dialect, storage: Storage, *, keeps_bad_r
     return {
         "csv": CsvFormat(block_size, dialect, storage, keeps_bad_rows=keeps_bad_rows),
         "jsonl": JsonLinesFormat(block_size, dialect, storage, keeps_bad_rows=keeps_bad_rows),
-        "parquet": ParquetFormat(storage, keeps_bad_rows=keeps_bad_rows),
-        "arrow": ArrowFormat(storage, keeps_bad_rows=keeps_bad_rows),
+        "parquet": ParquetFormat(storage, keeps_bad_rows=keeps_bad_rows, null_values=dialect.null_values),
+        "arrow": ArrowFormat(storage, keeps_bad_rows=keeps_bad_rows, null_values=dialect.null_values),
     }
 
 

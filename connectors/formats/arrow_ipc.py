@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 
@@ -19,11 +19,13 @@ import pyarrow as pa
 
 from connectors.errors import ConnectorError, SourceError, is_of_system
 from connectors.events import BadRow
+from connectors.fields import columns_of
 from connectors.formats.base import FileChunk, FileFacts, FileReader, identify
 from connectors.formats.file_cursor import FileIdentity
 from connectors.formats.looks import HEAD, refuse_look
 from connectors.formats.parquet import ParquetReader, compare_whole, refuse_retyped
-from connectors.schemas import check_names, plain, wider_type
+from connectors.leaves import FIRST_ROWS, leaves, lists_wanted, plain
+from connectors.schemas import bounded, plain_columns, tell_apart, wider_type
 from connectors.stores.storage import DISK, Status, Storage
 
 __all__ = ["ArrowFormat"]
@@ -45,23 +47,31 @@ class ArrowFormat:
     keeps_bad_rows
         Whether bad rows are yielded as events, instead of raised as errors. A bad row is a row with a value of the
         wrong type, or a damaged batch.
+    null_values
+        Words for a missing value; see `schemas.cast`.
     """
 
     name = "Arrow"
     guesses_types = False
     is_text = False
 
-    def __init__(self, storage: Storage = DISK, *, keeps_bad_rows: bool = False) -> None:
-        self._storage, self._keeps_bad_rows = storage, keeps_bad_rows
+    def __init__(
+        self, storage: Storage = DISK, *, keeps_bad_rows: bool = False, null_values: Sequence[str] = ()
+    ) -> None:
+        self._storage, self._keeps_bad_rows, self._null_values = storage, keeps_bad_rows, tuple(null_values)
+        self._lengths: dict[str, int | None] = {}
 
     def peek(self, name: str, sample: object = None) -> FileFacts:
         """Read the schema."""
         with closing(_Opened(name, self._storage)) as opened:
-            schema = plain(opened.schema())
-            if not schema.names:
+            stored = opened.schema()
+            if not stored.names:
                 raise SourceError(f"{name}: the file has no columns")
-            check_names(schema.names, name)
-            return FileFacts(name, schema, has_rows=opened.has_batches)
+            # The first file with rows decides the lengths of lists.
+            known = self._lengths if opened.has_batches else dict(self._lengths)
+            schema, remarks = plain_columns(stored, lambda _: opened.first_rows(), known)
+            lines = tuple(f"{name}: {line}" for line in remarks)
+            return FileFacts(name, schema, has_rows=opened.has_batches, remarks=lines)
 
     def merge(self, first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
         """Return the wider of two types; files declare their types, so different kinds of values exclude each other."""
@@ -85,7 +95,8 @@ class ArrowFormat:
             if seen is not None:
                 compare_whole(name, seen, opened.identity)
             offset = seen.offset if seen is not None else 0
-            reader = _ArrowReader(opened, schema, row, offset, keeps_bad_rows=self._keeps_bad_rows)
+            keeps, words = self._keeps_bad_rows, self._null_values
+            reader = _ArrowReader(opened, schema, row, offset, keeps_bad_rows=keeps, null_values=words)
             stack.pop_all()
             return reader
 
@@ -163,6 +174,18 @@ class _Opened:
         schema: pa.Schema = self.stream().schema if self.is_stream else self.table().schema
         return schema
 
+    def first_rows(self) -> Iterator[pa.RecordBatch]:
+        """Yield the first rows, as far as they are not damaged."""
+        names, left = tell_apart(self.schema())[0].names, FIRST_ROWS
+        reader = self.stream() if self.is_stream else self.table()
+        batches = reader if self.is_stream else map(reader.get_batch, range(reader.num_record_batches))
+        for batch in batches:
+            batch.validate(full=True)
+            yield batch.slice(0, left).rename_columns(names)
+            left -= batch.num_rows
+            if left <= 0:
+                return
+
     def stream(self) -> pa.RecordBatchStreamReader:
         """Return a reader of the stream, from its start."""
         self.file.seek(0)
@@ -185,17 +208,29 @@ class _Opened:
 class _ArrowReader(ParquetReader):
     """One open Arrow file, from a row onwards."""
 
-    def __init__(self, opened: _Opened, schema: pa.Schema, row: int, offset: int, *, keeps_bad_rows: bool) -> None:
+    def __init__(
+        self,
+        opened: _Opened,
+        schema: pa.Schema,
+        row: int,
+        offset: int,
+        *,
+        keeps_bad_rows: bool,
+        null_values: tuple[str, ...],
+    ) -> None:
         # Not `super().__init__`, which opens a Parquet file.
         self._name, self._source, self.whole, self._schema = opened.name, opened, opened.identity, schema
         self._row, self._offset, self._end = row, offset, offset
-        self._keeps_bad_rows = keeps_bad_rows
-        found = opened.schema()
-        wanted = set(schema.names)
-        self._columns = [i for i, field in enumerate(found) if wanted & set(plain(pa.schema([field])).names)] or [0]
+        self._keeps_bad_rows, self._null_values = keeps_bad_rows, null_values
+        stored, _ = tell_apart(opened.schema())
+        lengths, wanted = lists_wanted(schema), set(columns_of(schema))
+        parts = [leaves(pa.schema([field]), lengths) for field in stored]
+        self._columns = [number for number, part in enumerate(parts) if wanted & part.keys()] or [0]
+        self._names = [stored.names[number] for number in self._columns]
+        found = plain(stored, lengths)
         self._chunks = self._read(offset)
-        self.columns = tuple(plain(found).names)
-        refuse_retyped(schema, plain(found), opened.name)
+        self.columns = tuple(found.names)
+        refuse_retyped(schema, found, opened.name)
 
     def _read(self, skip: int) -> Iterator[FileChunk]:
         """Yield the rows after the first `skip` rows."""
@@ -206,10 +241,11 @@ class _ArrowReader(ParquetReader):
                 if not skip:
                     yield self._lost(batch)
                 continue
-            kept = batch.slice(min(skip, batch.num_rows))
+            kept = batch.rename_columns(self._names).slice(min(skip, batch.num_rows))
             skip -= batch.num_rows - kept.num_rows
             for start in range(0, kept.num_rows, n_rows):
-                yield self._chunk(kept.slice(start, n_rows))
+                for part in bounded(kept.slice(start, n_rows)):
+                    yield self._chunk(part)
 
     def _batches(self) -> Iterator[pa.RecordBatch | str]:
         """Yield the batches of the wanted columns, each validated; for a damaged batch, the reason."""

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 
 from connectors.errors import RowError, SchemaError
+from connectors.fields import as_text
 from connectors.formats.csv.dialect import Dialect
 from connectors.formats.csv.parser import BadRecord, Parsed
 from connectors.formats.csv.records import Positions, first_line, record_ends
@@ -57,7 +58,8 @@ class LineParser:
         self, schema: pa.Schema, name: str, null_values: tuple[str, ...], names: Callable[[], list[str]]
     ) -> None:
         self._schema, self._name, self._null_values, self._names = schema, name, null_values, names
-        self._physical = pa.schema([(field.name, physical(field.type)) for field in schema])
+        self._physical = pa.schema([(field.name, physical(field.type)) for field in as_text(schema)])
+        self._words = [null_values if _is_text(field) else (*null_values, *NOTHING) for field in as_text(schema)]
         self._options = _options(self._physical, name)
         self._variants: dict[frozenset[str], tuple[pa.Schema, pj.ParseOptions]] = {}
 
@@ -81,7 +83,7 @@ class LineParser:
         else:
             rows, complaints = np.arange(len(ends)), {}
         records, failed = self._typed(batch)
-        complaints |= {int(rows[at]): ("type", reason) for at, reason in failed}
+        complaints |= {int(rows[at]): (kind, reason) for at, kind, reason in failed}
         kept = np.setdiff1d(rows, np.fromiter(complaints, np.int64))
         if complaints and not keeps_bad_rows:
             first = min(complaints)
@@ -178,27 +180,29 @@ class LineParser:
         is_word = isinstance(value, str) and not isinstance(value, Number) and value in self._null_values
         return None if is_word else convert(value, field.name, field.type)
 
-    def _typed(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[tuple[int, str]]]:
-        """Return the rows that have the wanted types, and index and reason of the others."""
-        columns = [self._without_words(*pair) for pair in zip(self._schema, batch.columns, strict=True)]
+    def _typed(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[tuple[int, str, str]]]:
+        """Return the rows that have the wanted types, and index, kind and reason of the others."""
+        columns = [self._without_words(*pair) for pair in zip(self._words, batch.columns, strict=True)]
         batch = pa.record_batch(columns, schema=self._physical)
         try:
             return cast(batch, self._schema, self._name, 0), []
         except RowError:
             records, failed = cast_what_can_be(batch, self._schema, self._name)
-            return records, [(at, reason) for at, reason, _ in failed]
+            return records, [(value.row, value.kind, value.reason) for value in failed]
 
-    def _without_words(self, field: pa.Field, column: pa.Array) -> pa.Array:
+    def _without_words(self, null_words: tuple[str, ...], column: pa.Array) -> pa.Array:
         """Replace words for a missing value by null."""
-        words: tuple[Any, ...] = self._null_values
+        words: tuple[Any, ...] = null_words
         if not pa.types.is_string(column.type):
-            words = tuple(_numbers(words, column.type))
-        elif not pa.types.is_string(field.type):
-            words = (*words, *NOTHING)
+            words = tuple(_numbers(self._null_values, column.type))
         if not words or not len(column):
             return column
         is_word = pc.is_in(column, value_set=pa.array(words, column.type))
         return pc.if_else(is_word, pa.nulls(len(column), column.type), column) if is_word.true_count else column
+
+
+def _is_text(field: pa.Field) -> bool:
+    return bool(pa.types.is_string(field.type))
 
 
 def _options(columns: pa.Schema, place: str) -> pj.ParseOptions:
