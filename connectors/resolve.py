@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from connectors.errors import SourceError
+from connectors.errors import SchemaError, SourceError, foreign_errors
 from connectors.files.expansion import Expansion, expand
 from connectors.files.followed_source import Follow, FollowedSource
 from connectors.files.source import FileSource
+from connectors.formats.arrow_ipc import ArrowFormat
 from connectors.formats.base import Format
 from connectors.formats.csv.dialect import Dialect
 from connectors.formats.csv.format import CsvFormat
+from connectors.formats.jsonl.format import JsonLinesFormat
+from connectors.formats.kinds import EXTENSIONS, FORMATS, SUPPORTED, is_vague, kind_of
+from connectors.formats.looks import HEAD, look
 from connectors.formats.parquet import ParquetFormat
 from connectors.formats.partitions import PartitionColumns
 from connectors.memory import MemorySource
@@ -27,8 +32,6 @@ from connectors.stores.address import is_address, redact
 from connectors.stores.storage import Storage
 
 __all__ = ["EXTENSIONS", "open_source"]
-
-EXTENSIONS = (".parquet", ".csv", ".csv.gz", ".csv.zst", ".tsv", ".tsv.gz", ".tsv.zst")
 
 Place = str | os.PathLike[str]
 
@@ -49,6 +52,7 @@ def open_source(
     ignore: Sequence[str] = (),
     exclude: Sequence[str] = (),
     on_message: Callable[[str], object] | None = None,
+    format: str | None = None,  # noqa: A002 - the name of the setting
 ) -> Source:
     """Return the source for one or more places.
 
@@ -85,6 +89,9 @@ def open_source(
     on_message
         Receives one line when a followed source waits for its first rows, or ends with an incomplete record. Any thread
         may call it.
+    format
+        The format of every file, one of `FORMATS`, whatever its name; by default, the ending of its name decides. For
+        a pipe, ``csv`` or ``jsonl`` says how its text is written; by default, its first bytes decide.
 
     Raises
     ------
@@ -94,33 +101,42 @@ def open_source(
     SchemaError
         Files disagree on a column, or the dialect is not valid.
     """
+    _refuse_unknown(format)
     if len(places) == 1 and isinstance(places[0], pa.Table):
         return MemorySource(places[0], null_values=null_values)
     # Only settings that differ from the default: another package's opener need not know the others.
-    settings = {"delimiter": delimiter, "quote": quote, "encoding": encoding, "follow": follow}
+    settings = {
+        "delimiter": delimiter,
+        "quote": quote,
+        "encoding": encoding,
+        "follow": follow,
+        "format": format,
+        "null_values": tuple(null_values) or None,
+        "decimal": None if decimal == "." else decimal,
+        "keeps_bad_rows": keeps_bad_rows or None,
+        "block_size": None if block_size == _BLOCK_SIZE else block_size,
+    }
     given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
-    given |= {"null_values": tuple(null_values)} if null_values else {}
-    given |= {"decimal": decimal} if decimal != "." else {}
-    given |= {"keeps_bad_rows": True} if keeps_bad_rows else {}
-    given |= {"block_size": block_size} if block_size != _BLOCK_SIZE else {}
     elsewhere = _elsewhere(places, given)
     if elsewhere is not None:
         return elsewhere
     storage = Storage()
     dialect = Dialect(delimiter, quote, encoding, tuple(null_values), decimal)
-    text = CsvFormat(block_size, dialect, storage, keeps_bad_rows=keeps_bad_rows)
-    formats: dict[str, Format] = dict.fromkeys(EXTENSIONS, text)
-    formats[".parquet"] = ParquetFormat(storage, keeps_bad_rows=keeps_bad_rows, null_values=null_values)
+    formats = _formats(block_size, dialect, storage, keeps_bad_rows=keeps_bad_rows)
+
+    def format_of(name: str) -> Format | None:
+        return formats.get(format or kind_of(name) or "")
+
     if (pipe := next((str(place) for place in places if is_pipe(str(place))), None)) is not None:
         if len(places) > 1:
             raise SourceError(f"{pipe}: a pipe cannot be combined with other places; give it alone")
-        pump = Spool(pipe, spool, dialect, reopens=follow is not None)
+        pump = Spool(pipe, spool, dialect, reopens=follow is not None, kind=format)
         plain = replace(dialect, encoding="utf-8")  # the spool has already converted the text
-        formats[".csv"] = CsvFormat(block_size, plain, storage, keeps_bad_rows=keeps_bad_rows)
+        formats |= _formats(block_size, plain, storage, keeps_bad_rows=keeps_bad_rows)
         how = Follow(idle_timeout_s=follow.idle_timeout_s if follow is not None else None)
         return FollowedSource(
             pump.folder,
-            lambda name: formats.get(_extension(name) or ""),
+            lambda name: formats.get(kind_of(name) or ""),
             how,
             keeps_bad_rows=keeps_bad_rows,
             spool=pump,
@@ -132,27 +148,25 @@ def open_source(
             "spool: it keeps the data of a pipe (- or a named pipe), and no place here is one; leave it out"
         )
     if follow is not None:
-        if len(places) != 1:
-            raise SourceError(f"only one place can be followed (a file, a folder or a pattern), found {len(places)}")
-        name = _as_name(places[0])
-        if is_address(name):
-            raise SourceError(f"{redact(name)}: only local files, folders and patterns can be followed")
+        place = _followed(places)
+        # Notes beside data often end in .txt; a folder that is followed may get a certain file later.
+        is_folder = format is None and Path(place).is_dir()
         return FollowedSource(
-            name,
-            lambda name: formats.get(_extension(name) or ""),
+            place,
+            lambda name: None if is_folder and is_vague(name) else format_of(name),
             follow,
             keeps_bad_rows=keeps_bad_rows,
             ignore=ignore,
             exclude=exclude,
             on_message=on_message,
         )
-    found = [expand(_as_name(place), storage, _is_data, ", ".join(EXTENSIONS), exclude) for place in places]
+    found = [_expanded(_as_name(place), storage, exclude, any_name=format is not None) for place in places]
     if not found:
         raise SourceError("no source was given; expected a file, a folder or a pattern")
     columns = _folder_columns(found)
     return FileSource(
         [name for one in found for name in one.names],
-        lambda name: columns.wrap(formats[_extension(name) or ""]),
+        lambda name: columns.wrap(formats[format or kind_of(name) or ""]),
         storage,
         keeps_bad_rows=keeps_bad_rows,
         ignore=ignore,
@@ -167,6 +181,31 @@ def _folder_columns(found: Sequence[Expansion]) -> PartitionColumns:
         for name in one.names:
             columns.note(name, one.root)
     return columns
+
+
+def _refuse_unknown(kind: str | None) -> None:
+    if kind not in {None, *FORMATS}:
+        raise SchemaError(f"format: expected one of {', '.join(FORMATS)}, found {kind!r}")
+
+
+def _followed(places: Sequence[Place | pa.Table]) -> str:
+    """Return the place that is followed."""
+    if len(places) != 1:
+        raise SourceError(f"only one place can be followed (a file, a folder or a pattern), found {len(places)}")
+    name = _as_name(places[0])
+    if is_address(name):
+        raise SourceError(f"{redact(name)}: only local files, folders and patterns can be followed")
+    return name
+
+
+def _formats(block_size: int, dialect: Dialect, storage: Storage, *, keeps_bad_rows: bool) -> dict[str, Format]:
+    """Return the formats by their names."""
+    return {
+        "csv": CsvFormat(block_size, dialect, storage, keeps_bad_rows=keeps_bad_rows),
+        "jsonl": JsonLinesFormat(block_size, dialect, storage, keeps_bad_rows=keeps_bad_rows),
+        "parquet": ParquetFormat(storage, keeps_bad_rows=keeps_bad_rows, null_values=dialect.null_values),
+        "arrow": ArrowFormat(storage, keeps_bad_rows=keeps_bad_rows, null_values=dialect.null_values),
+    }
 
 
 def _elsewhere(places: Sequence[Place | pa.Table], settings: Mapping[str, Any]) -> Source | None:
@@ -191,9 +230,26 @@ def _as_name(place: Place | pa.Table) -> str:
     return name
 
 
-def _is_data(name: str) -> bool:
-    return _extension(name) is not None
+def _expanded(place: str, storage: Storage, exclude: Sequence[str], *, any_name: bool) -> Expansion:
+    """Return the files of one place; with `any_name`, a name without a known ending is data too."""
+    if not any_name and Path(place).is_file():
+        _refuse_unknown_kind(place, storage)
+    known = f"{SUPPORTED}; for other names give --format"
+    found = expand(place, storage, lambda name: any_name or kind_of(name) is not None, known, exclude)
+    # Notes beside data often end in .txt, so in a folder they are data only if nothing else is.
+    certain = [name for name in found.names if not is_vague(name)]
+    is_listed = Path(place).is_dir() or (is_address(place) and len(found.names) > 1 and "*" not in place)
+    return replace(found, names=certain) if certain and is_listed and not any_name else found
 
 
-def _extension(name: str) -> str | None:
-    return next((extension for extension in EXTENSIONS if name.lower().endswith(extension)), None)
+def _refuse_unknown_kind(name: str, storage: Storage) -> None:
+    """Refuse a local file whose name does not say its kind; its content may say what to do."""
+    if kind_of(name) is not None:
+        return
+    with foreign_errors(name), storage.open(name) as file:
+        head = file.read(HEAD) or b""
+    found = look(head)
+    if found is None and b"\0" not in head:
+        raise SourceError(f"{name}: unknown file type; supported: {SUPPORTED}; if it is CSV, give --format csv")
+    hint = f"; it looks like {found.what}: {found.remedy}" if found is not None else "; else give --format"
+    raise SourceError(f"{name}: unknown file type; supported: {SUPPORTED}{hint}")

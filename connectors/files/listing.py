@@ -14,8 +14,8 @@ from connectors.errors import SourceError, foreign_errors
 from connectors.files.expansion import FolderScanner, root_of
 from connectors.files.watcher import FileWatcher
 from connectors.formats.base import Format
-from connectors.formats.csv.text_stream import compression_of
 from connectors.formats.file_cursor import FileIdentity
+from connectors.formats.kinds import compression_of
 from connectors.formats.partitions import PartitionColumns
 from connectors.stores.storage import Status
 

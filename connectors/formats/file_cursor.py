@@ -26,7 +26,7 @@ class FileIdentity:
     inode
         The inode number of the file.
     offset
-        How far it was read: a row for Parquet, a byte of the uncompressed text for CSV.
+        How far it was read: a row for Parquet and Arrow, a byte of the uncompressed text for CSV and JSON lines.
     digest
         SHA-256, hexadecimal, of the bytes that identify the content read so far; the format decides which.
     version

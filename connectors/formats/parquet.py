@@ -34,12 +34,13 @@ from connectors.formats.base import (
     refuse_other_version,
 )
 from connectors.formats.file_cursor import FileIdentity
+from connectors.formats.looks import HEAD, refuse_look
 from connectors.formats.row_groups import DamageError, RowGroups, few_words, first_rows, refuse_wrong_counts
 from connectors.leaves import leaves, lists_wanted, plain
 from connectors.schemas import bounded, cast, cast_what_can_be, plain_columns, tell_apart, wider_type
 from connectors.stores.storage import DISK, Status, Storage
 
-__all__ = ["ParquetFormat"]
+__all__ = ["ParquetFormat", "ParquetReader", "compare_whole", "refuse_retyped"]
 
 _CELLS = 1 << 19  # in a block, over all columns
 _MAX_ROWS = 1 << 15
@@ -76,6 +77,8 @@ class ParquetFormat:
         with closing(_Opened(name, self._storage)) as opened:
             file = opened.parquet(is_read=False)
             stored = file.schema_arrow
+            if not stored.names:
+                raise SourceError(f"{name}: the file has {file.metadata.num_rows} rows and no columns")
             # The first file with rows decides: to read the lists of each file may take long, above all from a store.
             known = self._lengths if file.metadata.num_rows else dict(self._lengths)
             schema, remarks = plain_columns(stored, lambda lists: first_rows(file, tell_apart(stored)[0], lists), known)
@@ -102,10 +105,10 @@ class ParquetFormat:
             if is_growing and not opened.has_footer:
                 return None
             if seen is not None:
-                _compare(name, seen, opened.identity)
+                compare_whole(name, seen, opened.identity)
             offset = seen.offset if seen is not None else 0
             keeps, words = self._keeps_bad_rows, self._null_values
-            reader = _ParquetReader(opened, schema, row, offset, keeps_bad_rows=keeps, null_values=words)
+            reader = ParquetReader(opened, schema, row, offset, keeps_bad_rows=keeps, null_values=words)
             stack.pop_all()
             return reader
 
@@ -116,7 +119,7 @@ class ParquetFormat:
 
     def compare(self, name: str, seen: FileIdentity, *, may_grow: bool) -> None:
         """Compare status and footer, without reading the pages."""
-        _compare(name, seen, self.head(name))
+        compare_whole(name, seen, self.head(name))
 
 
 class _Opened:
@@ -180,26 +183,47 @@ class _Opened:
         SourceError
             The footer contradicts itself.
         """
-        file = pq.ParquetFile(
-            self._file,
-            metadata=facts,
-            read_dictionary=list(words) or None,
-            pre_buffer=self._is_remote,
-            buffer_size=_BUFFER,
-            page_checksum_verification=True,
-            coerce_int96_timestamp_unit="us",
-        )
+        try:
+            file = pq.ParquetFile(
+                self._file,
+                metadata=facts,
+                read_dictionary=list(words) or None,
+                pre_buffer=self._is_remote,
+                buffer_size=_BUFFER,
+                page_checksum_verification=True,
+                coerce_int96_timestamp_unit="us",
+            )
+        except (OSError, pa.ArrowException) as error:
+            if not (isinstance(error, ConnectorError) or is_of_system(error)):
+                self._refuse_other_kind(error)
+            raise
         if facts is None and (is_read or file.metadata.num_row_groups <= _FEW_GROUPS):
             refuse_wrong_counts(file.metadata, self.name)
         return file
+
+    def _refuse_other_kind(self, error: Exception) -> None:
+        """Say what the file is, if it is not a whole Parquet file."""
+        if not self.identity.size:
+            raise SourceError(f"{self.name}: the file is empty; expected Parquet") from error
+        self._file.seek(max(0, self.identity.size - 4))
+        end = self._file.read(4)
+        self._file.seek(0)
+        head = self._file.read(HEAD)
+        refuse_look(self.name, head, "parquet")
+        if end == b"PARE" or "encrypt" in str(error).lower() or "decrypt" in str(error).lower():
+            raise SourceError(f"{self.name}: the Parquet file is encrypted; write it without encryption") from error
+        if head.startswith(b"PAR1") and end not in _MAGIC:
+            raise SourceError(
+                f"{self.name}: the Parquet file has no footer; it was cut off, or is still being written"
+            ) from error
 
     def close(self) -> None:
         """Release it; a second call does nothing."""
         self._file.close()
 
 
-class _ParquetReader(Iterator[FileChunk]):
-    """One open Parquet file, from a row onwards."""
+class ParquetReader(Iterator[FileChunk]):
+    """One open Parquet file, from a row onwards; the base of readers of other files with typed columns."""
 
     def __init__(
         self,
@@ -221,7 +245,7 @@ class _ParquetReader(Iterator[FileChunk]):
         self._leaves = leaves(self._stored, lengths)
         found = plain(self._stored, lengths)
         self.columns = tuple(found.names)
-        _refuse_retyped(schema, found, opened.name)
+        refuse_retyped(schema, found, opened.name)
         if words := few_words(self._file, [self._leaves[name] for name in columns_of(schema) if name in self._leaves]):
             self._file = opened.parquet(words, self._file.metadata)
 
@@ -315,6 +339,7 @@ class _ParquetReader(Iterator[FileChunk]):
         """Do nothing: a file with a footer is complete."""
 
     def close(self) -> None:
+        """Release the file; a second call does nothing."""
         self._file.close()
         self._opened.close()
 
@@ -330,7 +355,7 @@ def _locate(whole: FileIdentity, end: int, offset: int, rows: Any, n: int) -> Fi
     return replace(whole, offset=offset + (n if rows is None else int(rows[n - 1]) + 1))
 
 
-def _refuse_retyped(wanted: pa.Schema, found: pa.Schema, name: str) -> None:
+def refuse_retyped(wanted: pa.Schema, found: pa.Schema, name: str) -> None:
     """Refuse a file in which a column has another kind of values than the type that it is read as."""
     types = dict(zip(found.names, found.types, strict=True))
     for field in wanted:
@@ -352,7 +377,7 @@ def _is_castable(found: pa.DataType, wanted: pa.DataType) -> bool:
     return True
 
 
-def _compare(name: str, seen: FileIdentity, found: FileIdentity) -> None:
+def compare_whole(name: str, seen: FileIdentity, found: FileIdentity) -> None:
     """Refuse a file that differs; inode and metadata time may differ, since an exact copy counts as the same file."""
     if refuse_other_version(name, seen, found):
         return

@@ -5,7 +5,7 @@ read from these files, as from any followed folder. If the folder is permanent, 
 the records that the pipe had delivered, and that were not yet written, are lost. If the folder is temporary, the job
 reads the data that comes after the kill.
 
-Text becomes UTF-8 text files, each with the header. Arrow streams (the IPC format) become Parquet files.
+Text becomes UTF-8 text files, CSV each with the header. Arrow streams (the IPC format) become Parquet files.
 """
 
 from __future__ import annotations
@@ -21,23 +21,20 @@ from collections.abc import Iterator
 
 from connectors.errors import ConnectorError, NewColumnsError, SourceError, foreign_errors
 from connectors.formats.csv.dialect import Dialect
+from connectors.formats.looks import HEAD, look
 from connectors.pipes import pipe
 from connectors.pipes.batch_writer import ARROW, BatchWriter
 from connectors.pipes.pipe import STANDARD_INPUT, Pipe
 from connectors.pipes.spool_folder import FILE_NAME, SpoolFolder
-from connectors.pipes.text_writer import TextWriter
+from connectors.pipes.text_writer import TEXT_KINDS, TextWriter, first_line_of
 
 __all__ = ["Spool", "telling"]
 
 _PATIENCE_S = 5.0
-_JSON = "JSON", "convert it to CSV with a header, or to an Arrow stream"
-_NOT_READ = {  # first bytes: the format, and what to do
-    b"\x1f\x8b": ("gzip", "decompress it first: gzip -dc … |"),
-    b"\x28\xb5\x2f\xfd": ("zstd", "decompress it first: zstd -dc … |"),
-    b"PAR1": ("Parquet", "write it to a file"),
-    b"ARROW1": ("an Arrow file (Feather)", "send a stream (pyarrow.ipc.new_stream), or write Parquet to a file"),
-    b'{"': _JSON,
-    b'[{"': _JSON,
+_WAY_OUT = {
+    "parquet": "write it to a file",
+    "arrow": "send a stream (pyarrow.ipc.new_stream), or write it to a file",
+    "jsonl": "leave out --format, or give --format jsonl",
 }
 
 
@@ -54,10 +51,14 @@ class Spool:
         The dialect of text, as far as it was given.
     reopens
         Whether to open a named pipe again after all its writers have closed it.
+    kind
+        The format of text, ``csv`` or ``jsonl``; by default, the first bytes decide.
     """
 
-    def __init__(self, place: str, folder: str | None, dialect: Dialect, *, reopens: bool) -> None:
-        self._place, self._reopens = place, reopens
+    def __init__(
+        self, place: str, folder: str | None, dialect: Dialect, *, reopens: bool, kind: str | None = None
+    ) -> None:
+        self._place, self._reopens, self._kind = place, reopens, kind
         self._files = SpoolFolder(folder, dialect)
         self._text = TextWriter(self._files, dialect, self.description)
         self._batches = BatchWriter(self._files, self.description)
@@ -178,10 +179,15 @@ class Spool:
                     self._pipe.end()  # a thread that still waits for data would keep the pipe from being closed
                 raise
             return
-        for magic, (name, way_out) in _NOT_READ.items():
-            if head.startswith(magic):
-                raise SourceError(f"{self.description}: {name} cannot be read from a pipe; {way_out}")
-        self._text.write(stream)
+        first = first_line_of(stream)
+        found = look(first[:HEAD])
+        kind = self._kind or (found.kind if found is not None else None) or "csv"
+        if found is not None and (found.kind != kind or kind not in TEXT_KINDS):
+            way_out = _WAY_OUT.get(str(found.kind), found.remedy)
+            raise SourceError(f"{self.description}: {found.what} cannot be read from a pipe; {way_out}")
+        if kind not in TEXT_KINDS:
+            raise SourceError(f"{self.description}: --format {kind}: expected an Arrow stream, found text")
+        self._text.write(stream, first, kind)
 
 
 def telling(spool: Spool | None) -> contextlib.AbstractContextManager[None]:

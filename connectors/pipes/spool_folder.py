@@ -19,7 +19,7 @@ from connectors.stores.storage import sync
 
 __all__ = ["FILE_NAME", "SpoolFolder"]
 
-FILE_NAME = re.compile(r"spool-([0-9]{12})\.(csv|parquet)")
+FILE_NAME = re.compile(r"spool-([0-9]{12})\.(csv|jsonl|parquet)")
 
 
 class SpoolFolder:

@@ -17,7 +17,10 @@ from connectors.pipes import pipe
 from connectors.pipes.spool_folder import SpoolFolder
 from connectors.stores.storage import sync
 
-__all__ = ["TextWriter"]
+__all__ = ["TEXT_KINDS", "TextWriter", "first_line_of"]
+
+TEXT_KINDS = ("csv", "jsonl")
+"""Formats of text that a pipe may deliver."""
 
 _FILE_BYTES = 64 << 20
 _AHEAD = 4  # files that are written and not yet read; a writer that is faster than the reader waits
@@ -45,15 +48,20 @@ class TextWriter:
 
     def __init__(self, folder: SpoolFolder, dialect: Dialect, place: str) -> None:
         self._folder, self._dialect, self._place = folder, dialect, place
+        self._kind = "csv"
         self.n_held = 0
         self.is_over = False
 
-    def write(self, stream: io.BufferedReader) -> None:
-        """Write all text of a stream."""
+    def write(self, stream: io.BufferedReader, first: bytes, kind: str = "csv") -> None:
+        """Write all text of a stream after its first bytes; the text is of one of `TEXT_KINDS`."""
+        self._kind = kind
+        if kind == "jsonl":
+            self._write_lines(stream, first)
+            return
         pending = b""
         dialect: Dialect | None = None
         file: _Text | None = None
-        for data in _pieces(stream, self._dialect):
+        for data in _pieces(stream, first, self._dialect):
             pending += data
             # If reading was stopped, the last record may be incomplete, so it is not written.
             is_last = data == b"" and not self.is_over
@@ -78,6 +86,35 @@ class TextWriter:
         if file is not None:
             file.close()
 
+    def _write_lines(self, stream: io.BufferedReader, first: bytes) -> None:
+        """Write lines of JSON: they need no header, and a line break always ends one."""
+        dialect = replace(self._dialect, delimiter=",", quote="none", decimal=".")
+        pending = b""
+        file: _Text | None = None
+        for data in _pieces(stream, first, dialect):
+            pending += data
+            if file is None:
+                pending = pending.removeprefix(b"\xef\xbb\xbf")
+            is_last = data == b"" and not self.is_over
+            length = _length(pending, is_last, dialect)
+            if length:
+                file = self._next(file) if file is not None else self._last_lines()
+                is_ended = not is_last or pending[:length].endswith((b"\n", b"\r"))
+                file.write(pending[:length] + (b"" if is_ended else b"\n"))
+                pending = pending[length:]
+            self.n_held = len(pending.strip(b"\r\n"))
+        if file is not None:
+            file.close()
+
+    def _last_lines(self) -> _Text:
+        """Open the last file of lines for appending, or start the first one."""
+        path = self._folder.file(self._folder.newest, "jsonl")
+        if not self._folder.newest or not path.exists():
+            return self._begun(b"")
+        known = path.read_bytes()
+        size = 1 + max(known.rfind(b"\n"), known.rfind(b"\r", 0, -1))
+        return _Text(path, b"", size, self._folder.is_kept)
+
     def _resumed(self, header: bytes, dialect: Dialect) -> _Text:
         """Open the last text file for appending, or start the first one; `header` may already be a record then."""
         header = header.removeprefix(b"\xef\xbb\xbf").strip(b"\r\n") + b"\n"
@@ -96,7 +133,7 @@ class TextWriter:
 
     def _begun(self, header: bytes) -> _Text:
         number = self._folder.next_number(_AHEAD)
-        file = _Text(self._folder.file(number, "csv"), header, 0, self._folder.is_kept)
+        file = _Text(self._folder.file(number, self._kind), header, 0, self._folder.is_kept)
         self._folder.add(number)
         return file
 
@@ -150,11 +187,16 @@ def _length(text: bytes, is_last: bool, dialect: Dialect) -> int:
     return length
 
 
-def _pieces(stream: io.BufferedReader, dialect: Dialect) -> Iterator[bytes]:
-    """Yield text as it comes, in UTF-8; an empty piece at the end."""
+def first_line_of(stream: io.BufferedReader) -> bytes:
+    """Take the first bytes of a stream: at least its first line, from which the dialect is inferred."""
     first = b""
     while b"\n" not in first and b"\r" not in first and (data := stream.read1(pipe.READ_BYTES)):
         first += data
+    return first
+
+
+def _pieces(stream: io.BufferedReader, first: bytes, dialect: Dialect) -> Iterator[bytes]:
+    """Yield text as it comes, in UTF-8; an empty piece at the end."""
     told = dialect.told_by(first)
     decode = None if told.is_utf8 else transcoded(str(told.encoding))
     data = first

@@ -11,12 +11,13 @@ import typer
 
 from stream_bp.cli.help import CONTEXT, Command
 from stream_bp.config.fields import Settings, choices_of, section_of
-from stream_bp.config.job import DIALECT, IDENTITY, SINGLE_ROWS, JobConfig
+from stream_bp.config.job import IDENTITY, SINGLE_ROWS, JobConfig
+from stream_bp.config.job import READING as MEANING
 from stream_bp.config.monitoring import Watching
 
 __all__ = ["FOLLOWING", "READING", "command"]
 
-READING = ("types", *DIALECT, "on_bad_row")
+READING = ("types", *MEANING, "on_bad_row")
 """How ``predict`` and ``evaluate`` read a source; by default as the checkpoint did."""
 
 FOLLOWING = ("run_dir", "checkpoint_every", "follow_order", "idle_timeout", "linger", "max_bad_rows", "spool")

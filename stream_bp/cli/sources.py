@@ -5,7 +5,7 @@ from typing import Any
 
 from connectors import Follow, Source, open_source, redact
 from stream_bp.cli.settings import as_written
-from stream_bp.config.job import DIALECT, JobConfig
+from stream_bp.config.job import READING, JobConfig
 from stream_bp.errors import ConfigError
 from stream_bp.job.observer import Observer
 from stream_bp.persistence import checkpoints
@@ -73,5 +73,5 @@ def reading_of(loaded: checkpoints.LoadedCheckpoint, reading: dict[str, Any]) ->
         If a setting is wrong.
     """
     saved = saved_config(loaded.snapshot)
-    names = ("target", "ignore", "types", *DIALECT, "on_bad_row")
+    names = ("target", "ignore", "types", *READING, "on_bad_row")
     return JobConfig.of({name: getattr(saved, name) for name in names} | reading, as_written())

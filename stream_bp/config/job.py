@@ -30,10 +30,13 @@ from stream_bp.config.fields import (
     setting,
 )
 
-__all__ = ["DIALECT", "IDENTITY", "NETWORK", "SINGLE_ROWS", "JobConfig"]
+__all__ = ["DIALECT", "IDENTITY", "NETWORK", "READING", "SINGLE_ROWS", "JobConfig"]
 
 DIALECT = ("delimiter", "quote", "encoding", "null_values", "decimal")
 """The settings for reading text."""
+
+READING = (*DIALECT, "format")
+"""The settings that decide what the files of a source mean."""
 
 IDENTITY = (
     "target",
@@ -46,7 +49,7 @@ IDENTITY = (
     "max_categories",
     "hash_buckets",
     "missing",
-    *DIALECT,
+    *READING,
     "hidden_layers",
     "activation",
     "output",
@@ -140,6 +143,9 @@ class JobConfig(Settings):
         None,
         "Save what a pipe (- or a named one) delivers in this folder, for exact resume [default: not saved]",
         min_length=1,
+    )
+    format: Literal["csv", "jsonl", "parquet", "arrow"] | None = setting(
+        "Data", None, "Read every file in this format, whatever its name [default: by the ending of the name]"
     )
 
     target: Columns = setting("Columns", ..., "Predict this column; repeat for several", min_length=1)
@@ -333,7 +339,7 @@ class JobConfig(Settings):
     @property
     def source_settings(self) -> dict[str, Any]:
         """The arguments of :func:`connectors.open_source` besides the paths."""
-        given = self.model_dump(include={*DIALECT, "spool"})
+        given = self.model_dump(include={*READING, "spool"})
         # A column that is copied to the predictions must be read, even if it is ignored for learning.
         unread = [name for name in self.ignore if name not in self.passthrough_columns]
         # The job's own output may lie in the folder that it reads.

@@ -1,6 +1,8 @@
 """Every connector is tested by the contract."""
 
 import gzip
+import json
+import lzma
 import os
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
 
 from connectors import ConnectorError, CursorError, MemorySource, RowError, Source, SourceError, open_source
 from connectors.testing import SCHEMA, SourceContract, blocks, rows, table, through_json
@@ -25,6 +28,12 @@ def write_csv(part: pa.Table, path: Path) -> None:
     """Write CSV, compressed according to its name."""
     with pa.output_stream(str(path), compression="detect") as stream:
         pacsv.write_csv(part, stream)
+
+
+def write_lines(part: pa.Table, path: Path) -> None:
+    """Write JSON lines, compressed according to the name."""
+    with pa.output_stream(str(path), compression="detect") as stream:
+        stream.write("".join(json.dumps(row) + "\n" for row in part.to_pylist()).encode())
 
 
 class TestMemory(SourceContract):
@@ -94,6 +103,75 @@ class TestGzip(SourceContract):
         return open_source(folder / "a.csv.gz", block_size=200)
 
 
+class TestXz(SourceContract):
+    """One CSV file compressed with xz, under a name that does not say so."""
+
+    def make(self, rows: pa.Table, folder: Path) -> Source:
+        """Write one file."""
+        write_csv(rows, folder / "plain.tmp")
+        (folder / "a.csv").write_bytes(lzma.compress((folder / "plain.tmp").read_bytes()))
+        (folder / "plain.tmp").unlink()
+        return open_source(folder / "a.csv", block_size=200)
+
+
+class TestJsonLines(SourceContract):
+    """One file of JSON lines, read in blocks of 64 bytes."""
+
+    def test_nothing_to_read(self, tmp_path: Path) -> None:
+        """Without a record there is no column, and the message says so."""
+        with pytest.raises(SourceError, match="the file is empty"):
+            self.make(table().slice(0, 0), tmp_path)
+
+    def make(self, rows: pa.Table, folder: Path) -> Source:
+        """Write one file."""
+        write_lines(rows, folder / "a.jsonl")
+        return open_source(folder / "a.jsonl", block_size=64)
+
+    def make_bad(self, folder: Path) -> Source:
+        """Write a word where a number is expected, after the rows that types are inferred from."""
+        source = self.make(table(), folder)
+        text = (folder / "a.jsonl").read_text().replace('{"i": 2,', '{"i": "oops",', 1)
+        (folder / "a.jsonl").write_text(text)
+        return source
+
+
+class TestJsonLinesFiles(SourceContract):
+    """Several files of JSON lines, compressed with bz2, one of them empty, whose names say nothing."""
+
+    def test_nothing_to_read(self, tmp_path: Path) -> None:
+        """Without a record there is no column, and the message says so."""
+        with pytest.raises(SourceError, match="the file is empty"):
+            self.make(table().slice(0, 0), tmp_path)
+
+    def make(self, rows: pa.Table, folder: Path) -> Source:
+        """Write four files."""
+        for i, part in enumerate(split(rows)):
+            write_lines(part, folder / f"part-{i}.bz2")
+        return open_source(folder, block_size=100, format="jsonl")
+
+
+class TestArrowFile(SourceContract):
+    """One Arrow file of small batches."""
+
+    def make(self, rows: pa.Table, folder: Path) -> Source:
+        """Write one file."""
+        with pa.ipc.new_file(folder / "a.arrow", rows.schema) as writer:
+            writer.write_table(rows, max_chunksize=17)
+        return open_source(folder / "a.arrow")
+
+
+class TestArrowStreams(SourceContract):
+    """A folder of Arrow streams in files, compressed inside, one of them without rows."""
+
+    def make(self, rows: pa.Table, folder: Path) -> Source:
+        """Write four files."""
+        options = pa.ipc.IpcWriteOptions(compression="zstd")
+        for i, part in enumerate(split(rows)):
+            with pa.ipc.new_stream(folder / f"part-{i}.feather", part.schema, options=options) as writer:
+                writer.write_table(part, max_chunksize=9)
+        return open_source(folder)
+
+
 class TestZstdFiles(SourceContract):
     """A pattern that matches several compressed CSV files, one with a header only."""
 
@@ -147,12 +225,13 @@ class TestHiveParquet(HiveContract):
     ending = "parquet"
 
 
-@pytest.mark.parametrize("name", ["a.parquet", "a.csv", "a.csv.gz"])
+@pytest.mark.parametrize("name", ["a.parquet", "a.csv", "a.csv.gz", "a.jsonl", "a.arrow"])
 @pytest.mark.parametrize("change", ["edit", "truncate", "remove"])
 def test_a_changed_place_is_refused_by_name(tmp_path: Path, name: str, change: str) -> None:
     """Point 8: an edited, truncated or missing file is refused, and the message names it."""
     path = tmp_path / name
-    write: Any = pq.write_table if name.endswith("parquet") else write_csv
+    others = {"parquet": pq.write_table, "jsonl": write_lines, "arrow": feather.write_feather}
+    write: Any = others.get(name.rpartition(".")[2], write_csv)
     write(table(), path)
     cursor = through_json(blocks(open_source(path), 60)[0].cursor(60))
     if change == "remove":

@@ -11,6 +11,7 @@ from connectors.errors import RowError
 from connectors.formats.csv.dialect import Dialect
 from connectors.formats.csv.records import first_line, record_ends, whole_records
 from connectors.formats.csv.text_stream import TextStream, line_number
+from connectors.formats.looks import HEAD, refuse_look
 from connectors.stores.storage import DISK, Status, Storage
 
 __all__ = ["MAX_RECORD", "TextFile"]
@@ -27,7 +28,7 @@ class TextFile:
     Parameters
     ----------
     name
-        Path; its extension decides the compression.
+        Path.
     block_size
         Bytes read at a time. It affects only how many records are returned at once.
     dialect
@@ -71,7 +72,9 @@ class TextFile:
         self.offset = 0
         self.last_byte = b""
         self.hash = hashlib.sha256()
+        self._is_encoding_given = dialect.encoding is not None
         self.dialect = dialect.told_by(self._beginning())
+        self._head = self._pending[:HEAD]
         if not self.dialect.is_utf8:
             self._pending = b""
             self._stream.restart(str(self.dialect.encoding))
@@ -81,6 +84,8 @@ class TextFile:
         while not re.search(rb"[^\r\n][\r\n]", self._pending) and len(self._pending) <= MAX_RECORD and self._grow():
             pass
         while _opens_quote(self._pending) and len(self._pending) <= _LONG_HEADER and self._grow():
+            pass
+        while len(self._pending) < HEAD and self._grow():
             pass
         return self._pending
 
@@ -109,12 +114,24 @@ class TextFile:
         """Whether the end of the text ends a record."""
         return self._stream.is_at_end and self.damage is None
 
-    def header(self) -> bytes:
-        """Take the first record, without a byte order mark; empty if the file has none."""
+    def refuse_look(self, kind: str) -> None:
+        """Refuse a file whose first bytes are of another kind than this format; see `looks`."""
+        is_utf8 = self.dialect.is_utf8
+        refuse_look(self._name, self._head, kind, is_decoded=self._is_encoding_given and not is_utf8)
+        if not is_utf8:
+            text = self._head.decode(str(self.dialect.encoding), "ignore")
+            refuse_look(self._name, text.encode("utf-8", "ignore"), kind, is_decoded=True)
+
+    def skip_mark(self) -> None:
+        """Take a byte order mark, if the text begins with one."""
         while len(self._pending) < len(_BOM) and self._grow():
             pass
         if self._pending.startswith(_BOM):
             self._take(len(_BOM))
+
+    def header(self) -> bytes:
+        """Take the first record, without a byte order mark; empty if the file has none."""
+        self.skip_mark()
         if not self._complete():
             if self.damage is not None:
                 raise self.damage
@@ -153,6 +170,15 @@ class TextFile:
     def sample(self) -> bytes:
         """Take all whole records that have been read."""
         return self._take(self._complete())
+
+    def first(self, n_bytes: int) -> bytes:
+        """Take the whole records within a number of bytes; with a long first record, that one."""
+        while len(self._pending) < n_bytes and self._grow():
+            pass
+        ends = record_ends(self._pending, self._is_last, self.dialect)
+        if not len(ends):
+            return self._take(self._complete())
+        return self._take(int(ends[max(0, int(np.searchsorted(ends, n_bytes, side="right")) - 1)]))
 
     def finish(self) -> None:
         """Take the blank lines at the end, but nothing that was written after them since."""

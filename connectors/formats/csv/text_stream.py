@@ -5,20 +5,21 @@ from __future__ import annotations
 import codecs
 import contextlib
 import gzip
+import lzma
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import pyarrow as pa
 
 from connectors.errors import ConnectorError, is_of_system
 from connectors.formats.csv.dialect import Dialect
+from connectors.formats.kinds import compression_of
+from connectors.formats.looks import HEAD, compression_in, is_text
 from connectors.stores.object_file import ObjectFile
 from connectors.stores.storage import DISK, LocalFile, Status, Storage
 
-__all__ = ["TextStream", "compression_of", "line_number", "transcoded"]
+__all__ = ["TextStream", "is_compressed", "line_number", "transcoded"]
 
-_COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 _UNTOLD = Dialect()
 _END = 1 << 12  # last bytes that were read of a growing file; if they change, the file was rewritten
 _EVER_LESS = (1 << 12, 1 << 6, 1)  # a failed read returns nothing, so smaller reads come closer to the damage
@@ -30,7 +31,7 @@ class TextStream:
     Parameters
     ----------
     name
-        Path; its extension decides the compression.
+        Path.
     is_growing
         Whether the file may still grow.
     until
@@ -57,7 +58,9 @@ class TextStream:
         self.is_growing = is_growing and until is None
         self._file = storage.open(name)
         self.status = self._file.opened
-        self._stream = _decompressed(self._file, name)
+        # The content decides: it is unambiguous, and a name may lack its ending.
+        self._compression = _compression(self._file, name)
+        self._stream = _decompressed(self._file, self._compression)
         self._encoding: str | None = None
         self._end = b""
         self.read_to = 0
@@ -128,8 +131,10 @@ class TextStream:
         self._stream.close()
         self._file.close()
         self._file = file
-        is_gzip = compression_of(self._name) == "gzip"
-        stream = gzip.GzipFile(fileobj=self._file) if salvages and is_gzip else _decompressed(self._file, self._name)
+        if salvages and self._compression == "gzip":
+            stream = gzip.GzipFile(fileobj=self._file)
+        else:
+            stream = _decompressed(self._file, self._compression)
         return stream if self._encoding is None else _Transcoded(stream, self._encoding, lambda: self.is_growing)
 
     def _end_now(self) -> bytes:
@@ -150,14 +155,37 @@ class TextStream:
         return found
 
 
-def compression_of(name: str) -> str | None:
-    """Return the compression of a file, by its extension; None for plain text."""
-    return _COMPRESSIONS.get(Path(name).suffix.lower())
+def is_compressed(name: str, storage: Storage = DISK) -> bool:
+    """Return whether a file is compressed, by its first bytes or its name."""
+    if compression_of(name):
+        return True
+    with storage.open(name) as file:
+        return _compression(file, name) is not None
 
 
-def _decompressed(file: LocalFile | ObjectFile, name: str) -> Any:
-    compression = compression_of(name)
+def _compression(file: LocalFile | ObjectFile, name: str) -> str | None:
+    """Return the compression of a file at its start."""
+    head = file.read(HEAD) or b""
+    file.seek(0)
+    # Some programs decompress a file and keep its name.
+    return compression_in(head) or (None if is_text(head) else compression_of(name))
+
+
+def _decompressed(file: LocalFile | ObjectFile, compression: str | None) -> Any:
+    if compression == "xz":
+        return _Xz(cast(IO[bytes], file))
     return pa.CompressedInputStream(file, compression) if compression else file
+
+
+class _Xz(lzma.LZMAFile):
+    """Text of an xz file; Arrow has no such stream."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Return the next bytes; raise an `OSError` without a number for damage, as the other readers do."""
+        try:
+            return super().read(size)
+        except lzma.LZMAError as error:
+            raise OSError(f"xz: {error}") from error
 
 
 def transcoded(encoding: str) -> Callable[[bytes], bytes]:
@@ -200,7 +228,7 @@ def line_number(name: str, offset: int, dialect: Dialect = _UNTOLD, storage: Sto
     # The file is read again from its start: this happens only for an error, so normal reads need not count lines.
     line = 1
     with storage.open(name) as file:
-        stream = _decompressed(file, name)
+        stream = _decompressed(file, _compression(file, name))
         if not dialect.is_utf8:
             stream = _Transcoded(stream, str(dialect.encoding))
         while offset > 0 and (text := stream.read(min(offset, 1 << 20))):

@@ -244,11 +244,12 @@ def test_what_comes_behind_a_stream_of_arrow_and_is_none_is_refused(tmp_path: Pa
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"\x1f\x8b\x08rest", "gzip cannot be read .*decompress it"),
-        (b"PAR1rest", "Parquet cannot be read .*write it to a file"),
+        (b"\x1f\x8b\x08rest", "gzip data cannot be read .*decompress it"),
+        (b"PAR1rest", "a Parquet file cannot be read .*write it to a file"),
         (b"ARROW1\0\0rest", "an Arrow file .*send a stream"),
-        (b'{"n": 1, "w": "a"}\n', "JSON cannot be read .*convert it to CSV"),
-        (b'[{"n": 1, "w": "a"}]\n', "JSON cannot be read .*convert it to CSV"),
+        (b'{\n "n": 1,\n "w": "a"}\n', "one JSON document over several lines cannot be read .*jq -c"),
+        (b'[{"n": 1, "w": "a"}]\n', "a JSON array cannot be read .*jq -c"),
+        (b"<!DOCTYPE html>\n<p>n,w", "an HTML page cannot be read"),
         (b"", "no rows"),
     ],
 )

@@ -59,7 +59,7 @@ def test_paths_are_absolute(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     [
         ("aa.csv", "no such file or folder; did you mean 'a.csv'"),
         ("none/a.csv", "no such file or folder"),
-        ("README.md", r"unknown file type; supported: \.parquet, \.csv"),
+        ("README.md", r"unknown file type; supported: \.parquet, .*--format csv"),
         ("*.json", "no data file there; supported:"),
         ("empty", "no data file there; supported:"),
     ],

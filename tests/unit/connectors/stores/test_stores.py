@@ -334,7 +334,7 @@ def test_the_environment_says_which_server_is_asked(store: S3, variable: str, mo
         ("s3://bucket/no.csv", r"s3://bucket/no\.csv: no such object"),
         ("s3://nobucket/no.csv", r"s3://nobucket/no\.csv: no such object"),
         ("s3://nobucket/folder/", "NO_SUCH_BUCKET"),
-        ("s3://bucket/a.txt", "unknown file type"),
+        ("s3://bucket/a.md", "unknown file type"),
         ("s3://bucket/*.csv.zst", "no data file there"),
     ],
 )
@@ -342,7 +342,7 @@ def test_what_is_not_there_is_refused(store: S3, place: str, words: str, monkeyp
     """The error comes at once, on one line, with the name."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{store.authority}")
     monkeypatch.setattr(retry, "_FIRST_WAIT_S", 1e9)
-    store.put("a.txt", b"")
+    store.put("a.md", b"")
     with pytest.raises(SourceError, match=words) as caught:
         open_source(place)
     assert "\n" not in str(caught.value)

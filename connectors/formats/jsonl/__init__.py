@@ -1,0 +1,3 @@
+"""JSON lines: one object on each line."""
+
+__all__: list[str] = []
