@@ -296,6 +296,8 @@ def cast(records: pa.RecordBatch, schema: pa.Schema, place: str, row: int) -> pa
         if found is None:
             bad = failing(column, field)[0]
             hint = "; --types reads the column as text" if not _is_text(field.type) else ""
+            if pa.types.is_integer(field.type) and pa.types.is_floating(column.type):
+                hint = "; for a target that is a quantity: --task regression"
             raise RowError(f"{place}, row {row + bad}: {_complaint(field, column, bad)[0]}{hint}")
         columns.append(found)
     return pa.record_batch(columns, schema=schema)

@@ -15,6 +15,7 @@ from stream_bp.job.checkpointing import Checkpointing
 from stream_bp.job.data_quality import no_rows
 from stream_bp.job.events import EventRecorder
 from stream_bp.job.observer import Observer, Status
+from stream_bp.job.plan import MOST_GUESSED_CLASSES
 from stream_bp.job.reader import Chunk, MinibatchReader, Position
 from stream_bp.job.resume import schema_read
 from stream_bp.job.signals import StopSignals
@@ -178,7 +179,8 @@ class Runner:
         self._started, self._first_row = time.monotonic(), state.rows
         self._notes_at_end: Sequence[SourceEvent] = ()
         self._excess: RowError | None = None
-        self._is_idle = self._is_closed = False
+        self._is_idle = self._is_closed = self._has_said_classes = False
+        self._is_guessed = config.task == config.output == "auto"
 
     @property
     def run_rows(self) -> int:
@@ -341,6 +343,7 @@ class Runner:
         """Do what is due at a boundary."""
         for line in self._state.drift.lines() if self._state.drift is not None else ():
             self._observer.on_message(line)
+        self._check_classes()
         self._checkpointing.check()
         if self._checkpointing.triggers.is_line_due:
             self._checkpointing.write_line()
@@ -348,6 +351,20 @@ class Runner:
             self._checkpointing.save()
         self._work.rate.update(time.monotonic(), self._state.rows)
         self._observer.on_progress(self._status())
+
+    def _check_classes(self) -> None:
+        """Say once that a target of whole numbers, taken for classes, has too many of them."""
+        encoder = self._state.model.encoder
+        if self._has_said_classes or encoder.task != "classification" or not self._is_guessed:
+            return
+        for column, labels in zip(encoder.targets, encoder.labels, strict=True):
+            n_classes = len(labels.values)
+            if column.kind in {"integer", "number"} and n_classes > MOST_GUESSED_CLASSES:
+                self._has_said_classes = True
+                self._observer.on_message(
+                    f"target column {column.name!r} was taken for classes, but has {n_classes} different whole numbers "
+                    f"now; if it is a quantity, start over with --task regression --restart"
+                )
 
     def _status(self) -> Status:
         newest = self._checkpointing.newest

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from stream_bp.job.state import JobState
+from stream_bp.models.mlp import MLPModel
+
+_FEWEST_ROWS = 100
 
 __all__ = ["Summary", "peak_rss_bytes", "summarize"]
 
@@ -28,8 +31,8 @@ class Summary:
     metrics, rolling, baselines, targets
         Prequential metrics over all rows, over the last 1,000 rows, of the baselines, and of each target.
     quality
-        Problems of the rows: ``missing``, ``clipped_values`` and ``rows_without_target`` by column, and how many rows
-        were ``skipped``.
+        Problems of the rows: ``missing``, ``clipped_values`` and ``rows_without_target`` by column, how many rows were
+        ``skipped``, and the features that never varied (``constant``).
     model
         The model: ``layers 9-32-2``, or the description of a model of River.
     layers
@@ -115,7 +118,7 @@ def summarize(
         rolling=evaluation.rolling(),
         baselines=evaluation.baselines(),
         targets=dict(zip(names, evaluation.by_target(), strict=True)),
-        quality=state.quality.to_json(),
+        quality={**state.quality.to_json(), "constant": _constant(state)},
         model=state.model.description,
         layers=state.model.layers(),
         rows_per_second=run_rows / seconds if seconds > 0 else 0.0,
@@ -127,6 +130,13 @@ def summarize(
         numerics=fingerprint,
         numerics_changes=state.numerics_changes,
     )
+
+
+def _constant(state: JobState) -> list[str]:
+    """Return the features that never varied; a few rows say nothing."""
+    if state.rows < _FEWEST_ROWS or not isinstance(state.model, MLPModel):
+        return []
+    return state.model.constant_columns
 
 
 def peak_rss_bytes() -> int:

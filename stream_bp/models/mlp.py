@@ -205,6 +205,17 @@ class MLPModel:
         refuse_excess(self.encoder, self.output, rows.y[:, start:stop])
         self.learner.grow(self.inputs.grow(rows, start, stop), self.classes.grow(rows.y[:, start:stop]))
 
+    @property
+    def constant_columns(self) -> list[str]:
+        """Features that have had one value only, over all rows learned; numbers only if they are scaled."""
+        numbers = dict(zip(self.encoder.numbers, self.scaler.is_constant.tolist(), strict=True))
+        words = dict(zip(self.encoder.categorical, self.encoder.categories, strict=True))
+        return [
+            column.name
+            for column in self.encoder.features
+            if (len(words[column].values) == 1 if column in words else all(numbers[name] for name in column.inputs))
+        ]
+
     def state_dict(self) -> StateDict:
         """Return everything except the settings. Words of rows that were encoded but not learned are left out."""
         state = self.encoder.state_dict()

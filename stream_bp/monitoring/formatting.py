@@ -86,6 +86,9 @@ def describe_quality(quality: dict[str, Any]) -> list[str]:
         if counts:
             named = ", ".join(f"{name} {count:,}" for name, count in counts[:_NAMED])
             lines.append(f"{words}: {named}{', …' if len(counts) > _NAMED else ''}")
+    if constant := quality.get("constant"):
+        named = ", ".join(constant[:_NAMED]) + (", …" if len(constant) > _NAMED else "")
+        lines.append(f"features that never varied (leave them out with --ignore): {named}")
     lines += describe_bad_rows(quality["bad_rows"])
     if quality["skipped"]:
         lines.append(f"rows skipped since a feature was missing: {quality['skipped']:,}")

@@ -188,6 +188,12 @@ class Scaler:
         """Return the present moments, in the form for one empty minibatch."""
         return Moments(np.repeat(self._sums[:, :, None], 2, axis=2), self._shift.copy())
 
+    @property
+    def is_constant(self) -> Mask:
+        """Which columns have had one value only, shape (n,); false before the second value."""
+        constant: Mask = (self._sums[0] > 1) & (self._sums[2] == 0)
+        return constant
+
     def stand(self, moments: Moments, boundary: int) -> None:
         """Set the state to one of the boundaries that another scaler observed."""
         self._sums[:] = moments.sums[:, :, boundary]

@@ -91,12 +91,19 @@ class Sample:
         place
             Its name.
         """
-        wanted = self.wanted(names)
+        wanted, rest = self.wanted(names), b""
         if self._left > 0:
-            text = _cut(text, self._left, dialect)
+            text, rest = _cut(text, self._left, dialect)
             self._left -= len(text)
         else:
             self._left_to_search -= len(text)
+        if wanted:
+            self._take(text, names, wanted, dialect, place)
+        if rest and self.wanted(names):
+            self.add(rest, names, dialect, place)
+
+    def _take(self, text: bytes, names: list[str], wanted: list[str], dialect: Dialect, place: str) -> None:
+        """Take the cells of some columns."""
         as_bytes = pa.schema([(name, pa.binary()) for name in wanted])
         good = RecordParser(names, as_bytes, place, dialect).good(text)
         if not good:
@@ -126,14 +133,14 @@ def _has_value(cells: pa.Array, dialect: Dialect) -> bool:
     return bool(pc.any(have_value(cells, dialect)).as_py())
 
 
-def _cut(text: bytes, n_bytes: int, dialect: Dialect) -> bytes:
-    """Return the records that end within some bytes, but at least one."""
+def _cut(text: bytes, n_bytes: int, dialect: Dialect) -> tuple[bytes, bytes]:
+    """Return the records that end within some bytes, but at least one, and the others."""
     if len(text) <= n_bytes:
-        return text
+        return text, b""
     ends = record_ends(text, is_last=True, dialect=dialect)
     n_records = max(1, int(np.searchsorted(ends, n_bytes, side="right")))
     end = int(ends[n_records - 1])
-    return text[:end]
+    return text[:end], text[end:]
 
 
 def _as_text(cells: pa.Array) -> pa.Array:

@@ -193,9 +193,9 @@ class _Inference:
             word = values.filter(pc.invert(is_number))[0].as_py()
             return doubtful(
                 field,
-                f"column {self._name!r} is read as categories, but {n_numbers / n_values:.0%} of its cells are "
-                f"numbers; others are like {shorten(word)!r} ({self._place_of(word)}); add such words to --null-values, "
-                f"or declare the column: --types {self._name}=number",
+                f"column {self._name!r} is read as categories, but {n_numbers / n_values:.0%} of its "
+                f"cells are numbers; others are like {shorten(word)!r} ({self._place_of(word)}); add such words to "
+                f"--null-values, or declare the column: --types {self._name}=number",
             )
         distinct = _first_distinct(values)
         if sum(map(is_number_like, distinct)) >= _MANY * len(distinct):

@@ -36,6 +36,8 @@ def rows() -> pa.Table:
             "label": ["yes" if i % 3 else "no" for i in n],
             "other": [i % 4 > 1 for i in n],
             "value": [i * 0.5 for i in n],
+            "price": [f"{i},5" for i in n],
+            "paid": [f"{i // 2},5" for i in n],
         }
     )
 
@@ -55,12 +57,23 @@ def snapshots(tmp_path_factory: pytest.TempPathFactory) -> list[Snapshot]:
     memory = open_source(rows())
     (place / "bad.csv").write_text(BAD_ROWS)
     parts = {"predictions_dir": str(place / "parts")}
-    shuffled = {"target": "label", "ignore": ["value", "other"], "shuffle_window": 16, "max_rows": 44}
+    shuffled = {"target": "label", "ignore": ["value", "other", "price", "paid"], "shuffle_window": 16, "max_rows": 44}
+    written = {"types": {"price": "number:1234,5", "paid": "number:1234,5"}}
     found = [
-        learned(place / "softmax", memory, target="label", ignore=["value", "other"], optimizer="adam", **parts),
-        learned(place / "values", memory, target="value", ignore=["label", "other"]),
-        learned(place / "sigmoids", memory, target=["label", "other"], ignore=["value"], output="sigmoid"),
+        learned(
+            place / "softmax",
+            memory,
+            target="label",
+            ignore=["value", "other", "price", "paid"],
+            optimizer="adam",
+            **parts,
+        ),
+        learned(place / "values", memory, target="value", ignore=["label", "other", "price", "paid"]),
+        learned(
+            place / "sigmoids", memory, target=["label", "other"], ignore=["value", "price", "paid"], output="sigmoid"
+        ),
         learned(place / "shuffled", memory, **shuffled),
+        learned(place / "notations", memory, target="price", features=["paid"], **written),
         learned(
             place / "bad", open_source(str(place / "bad.csv"), keeps_bad_rows=True), target="label", on_bad_row="skip"
         ),
