@@ -22,7 +22,7 @@ from connectors.cursor import Cursor
 from connectors.decisions import Decisions
 from connectors.errors import CursorError, SchemaError
 from connectors.formats.file_cursor import FileCursor
-from connectors.schemas import cast, check_names, plain, require
+from connectors.schemas import bounded, cast, like, plain_columns, require, tell_apart
 from connectors.source import Reader, RecordBatchSlice, Source
 
 __all__ = ["Crash", "End", "MemorySource", "Stall"]
@@ -64,6 +64,8 @@ class MemorySource(Source):
         A table; or record batches of one schema, and sentinels, in the order of the stream.
     block_rows
         Maximum number of rows in a block.
+    null_values
+        Words for a missing value; see `schemas.cast`.
 
     Examples
     --------
@@ -73,7 +75,12 @@ class MemorySource(Source):
     [[1, 2], [3]]
     """
 
-    def __init__(self, rows: pa.Table | Sequence[pa.RecordBatch | Sentinel], block_rows: int = 1 << 16) -> None:
+    def __init__(
+        self,
+        rows: pa.Table | Sequence[pa.RecordBatch | Sentinel],
+        block_rows: int = 1 << 16,
+        null_values: Sequence[str] = (),
+    ) -> None:
         if block_rows < 1:
             raise ValueError(f"block_rows must be at least 1, found {block_rows}")
         self._block_rows = block_rows
@@ -82,8 +89,12 @@ class MemorySource(Source):
         if not batches and not isinstance(rows, pa.Table):
             raise SchemaError(f"{_NAME}: no record batch was given, so the schema is unknown")
         schema = rows.schema if isinstance(rows, pa.Table) else batches[0].schema
-        check_names(plain(schema).names, _NAME)
-        self._table = pa.Table.from_batches(batches, schema)
+        self._table, self._null_values = pa.Table.from_batches(batches, schema), tuple(null_values)
+        named, _ = tell_apart(schema)
+        # Only the names that are read change: the digest of the rows depends on the names in the table.
+        self._named = self._table if named is schema else self._table.rename_columns(named.names)
+        self._schema, remarks = plain_columns(schema, lambda _: self._named.to_batches())
+        self._remarks = tuple(f"{_NAME}: {line}" for line in remarks)
         self._sentinels = _positions(items)
 
     has_copies = True
@@ -91,7 +102,12 @@ class MemorySource(Source):
     @property
     def schema(self) -> pa.Schema:
         """Columns of the table; dictionaries become their values, structs their fields."""
-        return plain(self._table.schema)
+        return self._schema
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Remarks about columns of the table."""
+        return self._remarks
 
     @property
     def n_rows(self) -> int:
@@ -138,16 +154,17 @@ class MemorySource(Source):
         digests = _digests(start)
         if digests and digests != {self.digest}:
             raise CursorError(f"{_NAME}: these are not the rows of the checkpoint; give the same rows, or start over")
-        return Reader(self._read(schema, start.row), _NAME, partial(self._cursor, 0, 0))
+        return Reader(self._read(like(schema, self._schema), start.row), _NAME, partial(self._cursor, 0, 0))
 
     def _read(self, schema: pa.Schema, start: int) -> Iterator[RecordBatchSlice]:
         row = start
         for stop, sentinel in [*self._sentinels, (self.n_rows, End())]:
             if stop < start:
                 continue
-            for records in self._table.slice(row, stop - row).to_batches(max_chunksize=self._block_rows):
-                if records.num_rows:
-                    yield RecordBatchSlice(cast(records, schema, _NAME, row), partial(self._cursor, row))
+            for block in self._named.slice(row, stop - row).to_batches(max_chunksize=self._block_rows):
+                for records in bounded(block) if block.num_rows else ():
+                    found = cast(records, schema, _NAME, row, self._null_values)
+                    yield RecordBatchSlice(found, partial(self._cursor, row))
                     row += records.num_rows
             if isinstance(sentinel, End) and stop > start:
                 return

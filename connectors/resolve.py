@@ -68,8 +68,8 @@ def open_source(
         The dialect of text: the character between fields, the character around fields (``"``, ``'`` or ``none``), and
         the encoding as Python names it. By default they are inferred from the header of each file.
     null_values
-        Words of text for a missing value in columns of every type, besides the usual ones; exactly as written in a
-        field.
+        Words for a missing value in columns of every type, besides the usual ones. In text they must be exactly as
+        written; in other files and tables a number, a time or a boolean counts if a word stands for it.
     decimal
         Decimal mark of numbers in text: ``.`` or ``,``.
     keeps_bad_rows
@@ -95,7 +95,7 @@ def open_source(
         Files disagree on a column, or the dialect is not valid.
     """
     if len(places) == 1 and isinstance(places[0], pa.Table):
-        return MemorySource(places[0])
+        return MemorySource(places[0], null_values=null_values)
     # Only settings that differ from the default: another package's opener need not know the others.
     settings = {"delimiter": delimiter, "quote": quote, "encoding": encoding, "follow": follow}
     given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
@@ -110,7 +110,7 @@ def open_source(
     dialect = Dialect(delimiter, quote, encoding, tuple(null_values), decimal)
     text = CsvFormat(block_size, dialect, storage, keeps_bad_rows=keeps_bad_rows)
     formats: dict[str, Format] = dict.fromkeys(EXTENSIONS, text)
-    formats[".parquet"] = ParquetFormat(storage, keeps_bad_rows=keeps_bad_rows)
+    formats[".parquet"] = ParquetFormat(storage, keeps_bad_rows=keeps_bad_rows, null_values=null_values)
     if (pipe := next((str(place) for place in places if is_pipe(str(place))), None)) is not None:
         if len(places) > 1:
             raise SourceError(f"{pipe}: a pipe cannot be combined with other places; give it alone")

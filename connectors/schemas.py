@@ -1,24 +1,35 @@
-"""Columns and types: merge the schemas of files, require columns, cast values exactly.
+"""Columns and types: name the columns, merge the schemas of files, require columns.
 
-A struct becomes one column for each field, such as ``place.city``. A fixed-size list becomes one for each element, such
-as ``pixel[0]``. A dictionary becomes its values.
+`leaves` says which columns nested and special types become, and `casting` converts their values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from connectors.errors import RowError, SchemaError
-from connectors.fields import columns_of, notation, source_column
-from connectors.suggestions import nearest, shorten
+from connectors.casting import NOTHING, bounded, cast, cast_what_can_be, failing, failures, in_us, is_of_ns
+from connectors.errors import SchemaError
+from connectors.fields import columns_of
+from connectors.leaves import (
+    are_simple,
+    index_columns,
+    is_index,
+    list_lengths,
+    lists_to_measure,
+    mark_index,
+    note_lengths,
+    noted_lengths,
+    plain,
+    plain_type,
+)
+from connectors.suggestions import nearest
 
 __all__ = [
     "NOTHING",
+    "bounded",
     "cast",
     "cast_what_can_be",
     "check_names",
@@ -28,21 +39,19 @@ __all__ = [
     "failing",
     "failures",
     "is_among",
+    "is_index",
+    "like",
+    "mark_index",
     "plain",
+    "plain_columns",
     "refuse_strangers",
     "require",
-    "stems",
+    "tell_apart",
     "unify",
     "unique_names",
     "wider_type",
     "with_exception",
 ]
-
-NOTHING = (
-    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "N/A", "NA"),
-    *("NULL", "NaN", "n/a", "nan", "null"),
-)
-"""Words that mean a missing value where a number is expected; they are Arrow's own."""
 
 _DOUBT, _EXCEPTION = b"doubt", b"exception"
 
@@ -84,6 +93,8 @@ def unique_names(names: Sequence[str]) -> tuple[list[str], list[str]]:
     >>> unique_names(["v", "", "v", "v_1"])[0]
     ['v', 'column 2', 'v_2', 'v_1']
     """
+    if len(set(names)) == len(names) and all(map(str.strip, names)):
+        return list(names), []
     free, first = _FreeNames(names), set[str]()
     found, nameless, repeated = [], [], []
     for number, name in enumerate(names, 1):
@@ -120,6 +131,50 @@ def _few(lines: Sequence[str], n: int = 5) -> str:
     return "; ".join(lines[:n]) + (f"; and {len(lines) - n} more" if len(lines) > n else "")
 
 
+def tell_apart(schema: pa.Schema) -> tuple[pa.Schema, list[str]]:
+    """Return a schema with unique names, and a line about each kind of change; see `unique_names`."""
+    names, remarks = unique_names(schema.names)
+    if not remarks:
+        return schema, []
+    fields = [field.with_name(name) for field, name in zip(schema, names, strict=True)]
+    return pa.schema(fields, schema.metadata), remarks
+
+
+def plain_columns(
+    schema: pa.Schema,
+    first_rows: Callable[[list[str]], Iterable[pa.RecordBatch]],
+    known: dict[str, int | None] | None = None,
+) -> tuple[pa.Schema, list[str]]:
+    """Return the plain columns of a place with typed columns, and lines for `FileFacts.remarks`.
+
+    Parameters
+    ----------
+    schema
+        The columns as they are stored. Metadata of pandas says which of them are an index.
+    first_rows
+        Returns the first rows, from the names of the lists that they must hold; called only if there are such lists.
+    known
+        By list, the length in an earlier file, or None if it varies there. What is found out is added.
+    """
+    named, remarks = tell_apart(schema)
+    index = index_columns(named)
+    if not index and are_simple(named):  # nearly always, and fast
+        return pa.schema(zip(named.names, named.types, strict=True)), remarks
+    known = {} if known is None else known
+    lists = lists_to_measure(named)
+    if new := [name for name in lists if name not in known]:
+        found = list_lengths(first_rows(new), new)
+        known |= {name: found.get(name) for name in new}
+    lengths = {name: n for name in lists if (n := known[name]) is not None}
+    lines = [f"column {name!r} is the index of a data frame" for name in index]
+    return plain(named, lengths), [*remarks, *(f"{line}; it is left out unless --features names it" for line in lines)]
+
+
+def like(wanted: pa.Schema, source: pa.Schema) -> pa.Schema:
+    """Return wanted columns with the notes about lists in the schema of their source."""
+    return note_lengths(wanted, noted_lengths(source) | noted_lengths(wanted))
+
+
 def doubtful(field: pa.Field, line: str) -> pa.Field:
     """Return a column with a warning that its inferred type is doubtful."""
     return field.with_metadata({**(field.metadata or {}), _DOUBT: line})
@@ -142,66 +197,18 @@ def doubt(field: pa.Field) -> str | None:
     return None if line is None else line.decode()
 
 
-def plain(schema: pa.Schema) -> pa.Schema:
-    """Return the columns that rows of a schema are read as: without structs, fixed-size lists and dictionaries."""
-    leaves = [leaf for field in schema for leaf in _leaves(field.name, field.type, field.name)]
-    return pa.schema([(name, type_) for name, type_, _ in leaves])
-
-
-def stems(schema: pa.Schema, names: Iterable[str]) -> list[str]:
-    """Return the paths to read for columns of `plain`; for an element of a list, the path is that of the list."""
-    found = {name: stem for field in schema for name, _, stem in _leaves(field.name, field.type, field.name)}
-    return list(dict.fromkeys(found[name] for name in names if name in found))
-
-
-def _leaves(name: str, type_: pa.DataType, stem: str) -> Iterator[tuple[str, pa.DataType, str]]:
-    """Yield the name and type of each column that a column expands to, and the path to read for it."""
-    if pa.types.is_dictionary(type_):
-        yield name, type_.value_type, stem
-    elif pa.types.is_struct(type_):
-        for field in type_:
-            # Parquet can read a single field of a struct, but only a whole list.
-            below = f"{stem}.{field.name}" if stem == name else stem
-            yield from _leaves(f"{name}.{field.name}", field.type, below)
-    elif pa.types.is_fixed_size_list(type_):
-        for i in range(type_.list_size):
-            yield from _leaves(f"{name}[{i}]", type_.value_type, stem)
-    else:
-        yield name, type_, stem
-
-
-def _columns(name: str, column: pa.Array, wanted: Container[str]) -> Iterator[tuple[str, pa.Array]]:
-    """Yield the wanted parts of a column; where a struct or a list is null, all its parts are null."""
-    if pa.types.is_struct(column.type):
-        for field, child in zip(column.type, column.flatten(), strict=True):
-            yield from _columns(f"{name}.{field.name}", child, wanted)
-    elif pa.types.is_fixed_size_list(column.type):
-        for i in range(column.type.list_size):
-            yield from _columns(f"{name}[{i}]", pc.list_element(column, i), wanted)
-    elif name in wanted:
-        yield name, column
-
-
 def wider_type(first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
     """Return the type that holds the values of two types; None if they are of different kinds."""
-    if first == second:
+    if first == second or (first := plain_type(first)) == (second := plain_type(second)):
         return first
-    if _is_of_ns(first) != _is_of_ns(second) and type(first) is type(second):
+    if is_of_ns(first) != is_of_ns(second) and type(first) is type(second):
         # Nanoseconds end in the year 2262, and files often write a later year for "never expires".
-        first, second = (_in_us(type_) if _is_of_ns(type_) else type_ for type_ in (first, second))
+        first, second = (in_us(type_) if is_of_ns(type_) else type_ for type_ in (first, second))
     schemas = [pa.schema([("", first)]), pa.schema([("", second)])]
     try:
         return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
     except (pa.ArrowTypeError, pa.ArrowInvalid):
         return None
-
-
-def _is_of_ns(type_: pa.DataType) -> bool:
-    return bool((pa.types.is_timestamp(type_) or pa.types.is_duration(type_)) and type_.unit == "ns")
-
-
-def _in_us(type_: pa.DataType) -> pa.DataType:
-    return pa.timestamp("us", type_.tz) if pa.types.is_timestamp(type_) else pa.duration("us")
 
 
 def is_among(name: str, columns: Iterable[str]) -> bool:
@@ -224,11 +231,14 @@ def unify(schemas: Iterable[tuple[str, pa.Schema]], merge: Merge, ignore: Collec
     Raises
     ------
     SchemaError
-        Two files disagree on the type of a column.
+        Two files disagree on the type of a column, or on the length of a list.
     """
     types: dict[str, pa.DataType] = {}
     said: dict[str, Any] = {}
+    index: set[str] = set()
     owners: dict[str, str] = {}
+    schemas = list(schemas)
+    lengths = _common_lengths(schemas, ignore)
     for place, schema in schemas:
         for field in schema:
             merged = merge(types.setdefault(field.name, field.type), field.type)
@@ -242,13 +252,33 @@ def unify(schemas: Iterable[tuple[str, pa.Schema]], merge: Merge, ignore: Collec
             # An error must name the file that set the present type: an earlier file may have had a narrower one.
             if field.name not in owners or merged != types[field.name]:
                 owners[field.name] = place
-            # What a file says of its column holds only while the type stays.
+            # What a file says of its column holds only while the type stays; an index stays one.
+            note = field.metadata
             if merged == types[field.name]:
-                said[field.name] = said.get(field.name) or field.metadata
+                said[field.name] = said.get(field.name) or note
             else:
-                said[field.name] = field.metadata if merged == field.type else None
+                said[field.name] = note if merged == field.type else None
             types[field.name] = merged
-    return pa.schema([pa.field(name, type_, metadata=said[name]) for name, type_ in types.items()])
+            if note and is_index(field) and owners[field.name] == place:
+                index.add(field.name)
+    if not any(said.values()) and not lengths and not index:  # nearly always, and fast
+        return pa.schema(list(types.items()))
+    found = pa.schema([pa.field(name, type_, metadata=said[name]) for name, type_ in types.items()])
+    for i in sorted(map(found.get_field_index, index)):
+        found = found.set(i, mark_index(found.field(i)))
+    return note_lengths(found, lengths)
+
+
+def _common_lengths(schemas: Iterable[tuple[str, pa.Schema]], ignore: Collection[str]) -> dict[str, int]:
+    """Return the lengths of lists, in which all files must agree."""
+    lengths: dict[str, tuple[str, int]] = {}
+    for place, schema in schemas:
+        for name, n in noted_lengths(schema).items():
+            owner, expected = lengths.setdefault(name, (place, n))
+            if n != expected and not is_among(name, ignore):
+                what = f"column {name!r} has lists of {n} values here, but of {expected} in {owner}"
+                raise SchemaError(f"{place}: {what}; all files must agree, or leave it out with --ignore {name}")
+    return {name: n for name, (_, n) in lengths.items()}
 
 
 def require(wanted: pa.Schema, found: Iterable[str], place: str) -> None:
@@ -269,134 +299,3 @@ def refuse_strangers(wanted: Sequence[str], found: Sequence[str], place: str) ->
             f"{place}: expected some of the columns {', '.join(wanted[:9])}, found {', '.join(found[:9])}; does this "
             "file belong to the stream?"
         )
-
-
-def cast(records: pa.RecordBatch, schema: pa.Schema, place: str, row: int) -> pa.RecordBatch:
-    """Return the columns of `schema`, in its order and types; equal types are not copied.
-
-    Parameters
-    ----------
-    records
-        Rows with those columns, or with the structs and lists that hold them; an absent column becomes null.
-    schema
-        The columns wanted.
-    place, row
-        The place of the rows, and the index of the first row in the stream; for messages.
-
-    Raises
-    ------
-    RowError
-        A value cannot be cast exactly to the wanted type.
-    SchemaError
-        No value of the column's type can.
-    """
-    columns = []
-    for field, column in _wanted(records, schema):
-        found = _cast(column, field, place)
-        if found is None:
-            bad = failing(column, field)[0]
-            hint = "; --types reads the column as text" if not _is_text(field.type) else ""
-            if pa.types.is_integer(field.type) and pa.types.is_floating(column.type):
-                hint = "; for a target that is a quantity: --task regression"
-            raise RowError(f"{place}, row {row + bad}: {_complaint(field, column, bad)[0]}{hint}")
-        columns.append(found)
-    return pa.record_batch(columns, schema=schema)
-
-
-def cast_what_can_be(
-    records: pa.RecordBatch, schema: pa.Schema, place: str
-) -> tuple[pa.RecordBatch, list[tuple[int, str, bytes]]]:
-    """Return the rows that can be cast, and for each other row its index, the reason, and the value."""
-    bad: dict[int, tuple[str, bytes]] = {}
-    for field, column in _wanted(records, schema):
-        if _cast(column, field, place) is None:
-            for row in failing(column, field):
-                bad.setdefault(row, _complaint(field, column, row))
-    good = np.setdiff1d(np.arange(records.num_rows), np.fromiter(bad, np.int64))
-    return cast(records.take(pa.array(good)), schema, place, 0), [(row, *bad[row]) for row in sorted(bad)]
-
-
-def _wanted(records: pa.RecordBatch, schema: pa.Schema) -> Iterator[tuple[pa.Field, pa.Array]]:
-    names = set(columns_of(schema))
-    pairs = zip(records.schema, records.columns, strict=True)
-    found = dict(leaf for field, column in pairs for leaf in _columns(field.name, column, names))
-    nothing = pa.nulls(records.num_rows)
-    return ((field, _prepared(found.get(source_column(field), nothing), field)) for field in schema)
-
-
-def _complaint(field: pa.Field, column: pa.Array, row: int) -> tuple[str, bytes]:
-    value = str(column[row].as_py())
-    name, how = source_column(field), notation(field)
-    wanted = f"{field.type}" if how is None or not _is_text(column.type) else f"{field.type} written as {how.spec}"
-    return (
-        f"column {name!r}: {shorten(value)!r} ({column.type}) cannot be converted exactly to {wanted}",
-        value.encode(),
-    )
-
-
-def _cast(column: pa.Array, field: pa.Field, place: str) -> pa.Array | None:
-    """Cast one column; return None where a value cannot be cast."""
-    if column.type == field.type:
-        return column
-    if (how := notation(field)) is not None and _is_text(column.type):
-        column, is_bad = how.parse(column)
-        if is_bad.any():
-            return None
-    # A feature may be rounded to a float; an integer column holds labels or counts, which must stay exact.
-    is_rounded = pa.types.is_integer(column.type) and pa.types.is_floating(field.type)
-    try:
-        return column.cast(field.type, safe=not is_rounded)
-    except pa.ArrowNotImplementedError as error:
-        raise SchemaError(
-            f"{place}: column {source_column(field)!r} is {column.type} and cannot be read as {field.type}"
-        ) from error
-    except pa.ArrowInvalid:
-        return None
-
-
-def _prepared(column: pa.Array, field: pa.Field) -> pa.Array:
-    """Return a column prepared for a cast, where Arrow is stricter than we are or distinguishes equal values."""
-    wanted = field.type
-    if _is_text(column.type) and not _is_text(wanted):
-        trimmed = pc.utf8_trim_whitespace(column)
-        is_nothing = pc.is_in(trimmed, value_set=pa.array(NOTHING, column.type))
-        return pc.if_else(is_nothing, pa.scalar(None, column.type), trimmed)
-    if pa.types.is_floating(column.type) and pa.types.is_integer(wanted):
-        return pc.if_else(pc.is_finite(column), column, None)
-    if pa.types.is_floating(column.type) and pa.types.is_string(wanted):
-        # NaN and infinity count as missing, as in number columns. Adding 0.0 makes -0.0 and 0.0 the same category.
-        finite = pc.if_else(pc.is_finite(column), column, None)
-        return finite if pa.types.is_float16(column.type) else pc.add(finite, pa.scalar(0.0, column.type))
-    if _is_of_ns(column.type) and wanted == _in_us(column.type):
-        whole = np.floor_divide(np.from_dlpack(pc.fill_null(column.view(pa.int64()), 0)), 1_000)
-        return pc.if_else(pc.is_valid(column), pa.array(whole).view(wanted), None)
-    return column
-
-
-def _is_text(type_: pa.DataType) -> bool:
-    return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_))
-
-
-def failing(column: pa.Array, field: pa.Field) -> list[int]:
-    """Return the indices of the values of a column that cannot be read as a field."""
-    column = _prepared(column, field)
-    if (how := notation(field)) is None or not _is_text(column.type):
-        return failures(column, field.type)
-    values, is_bad = how.parse(column)
-    return sorted({*np.flatnonzero(is_bad).tolist(), *failures(values, field.type)})
-
-
-def failures(column: pa.Array, wanted: pa.DataType, start: int = 0) -> list[int]:
-    """Return the indices of the values that cannot be cast."""
-    # Arrow does not say which value fails, so halve the column until single values remain.
-    try:
-        column.cast(wanted)
-    except pa.ArrowInvalid:
-        if len(column) == 1:
-            return [start]
-        middle = len(column) // 2
-        return [
-            *failures(column.slice(0, middle), wanted, start),
-            *failures(column.slice(middle), wanted, start + middle),
-        ]
-    return []

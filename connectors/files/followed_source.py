@@ -45,6 +45,7 @@ from connectors.formats.csv.sample import Sample
 from connectors.formats.file_cursor import FileCursor, same_rows_before
 from connectors.formats.partitions import unwrapped
 from connectors.pipes.spool import Spool, telling
+from connectors.schemas import like
 from connectors.source import Reader, Source
 
 __all__ = ["Follow", "FollowedSource"]
@@ -261,7 +262,7 @@ class FollowedSource(Source):
         with telling(self._spool):
             blocks = Following(
                 self._files,
-                schema,
+                like(schema, self._schema),
                 start,
                 decisions or Decisions(),
                 idle_timeout_s=self._follow.idle_timeout_s,

@@ -33,7 +33,7 @@ from connectors.formats.csv.format import CsvFormat
 from connectors.formats.csv.sample import Sample
 from connectors.formats.file_cursor import FileCursor, FileIdentity, same_rows_before
 from connectors.formats.partitions import unwrapped
-from connectors.schemas import refuse_strangers, require
+from connectors.schemas import like, refuse_strangers, require
 from connectors.source import Reader, RecordBatchSlice, Source
 from connectors.stores.storage import DISK, Storage
 
@@ -81,7 +81,7 @@ class FileSource(Source):
         self._files = self._peek_all(names)
         self._schema = schema_of(self._files, format_of, ignore)
         for file in self._files:
-            if file.schema is not None:
+            if file.schema is not None and file.n_rows != 0:
                 refuse_strangers(self.schema.names, file.schema.names, file.name)
 
     def _peek_all(self, names: Sequence[str]) -> list[FileFacts]:
@@ -180,6 +180,7 @@ class FileSource(Source):
     ) -> Reader:
         """Open the files at a position; see `Source.open`."""
         self._require(schema)
+        schema = like(schema, self._schema)
         names = [file.name for file in self._files]
         start, keeps = FileCursor.from_cursor(cursor or Cursor.start()), self._keeps_bad_rows
         chain = _Chain(names, self._format_of, self._storage, schema, start, keeps_bad_rows=keeps, known=known)

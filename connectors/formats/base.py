@@ -197,9 +197,11 @@ class Format(Protocol):
 
 
 def first_columns(files: Sequence[FileFacts], schema: pa.Schema) -> pa.Schema:
-    """Return the columns of the first file that has any, with their types in the schema of all files."""
-    first = next(file.schema for file in files if file.schema is not None)
-    return pa.schema([schema.field(name) for name in first.names])
+    """Return the columns of the first file that has any, and rows, with their types in the schema of all files."""
+    # The lengths of lists, and so the names of their elements, are unknown in a file without rows.
+    with_columns = [file for file in files if file.schema is not None]
+    first = next((file for file in with_columns if file.n_rows != 0), with_columns[0]).schema or schema
+    return pa.schema([schema.field(name) for name in first.names], schema.metadata)
 
 
 def type_warnings_of(files: Sequence[FileFacts]) -> dict[str, str]:
@@ -219,12 +221,16 @@ def _typed(schema: pa.Schema, inferred: pa.Schema) -> pa.Schema:
         new = inferred.field(old.name) if old.type == pa.null() and old.name in inferred.names else old
         # A doubt about the name is more urgent than one about the type.
         fields.append(new.with_metadata({**(new.metadata or {}), **(old.metadata or {})}))
-    return pa.schema(fields)
+    return pa.schema(fields, schema.metadata)
 
 
 def remarks_of(files: Sequence[FileFacts]) -> tuple[str, ...]:
-    """Return the remarks about files, each once."""
-    return tuple(dict.fromkeys(line for file in files for line in file.remarks))
+    """Return the remarks about files; if several files have the same remark, only the first of them."""
+    found: dict[str, str] = {}
+    for file in files:
+        for line in file.remarks:
+            found.setdefault(line.removeprefix(f"{file.name}: "), line)
+    return tuple(found.values())
 
 
 def schema_of(
@@ -355,7 +361,8 @@ def file_start(
     new = [column for column in reader.columns if known is not None and column not in known]
     if new and (schema := file_format.peek(name).schema) is not None:
         reader.close()
-        raise NewColumnsError(name, pa.schema([schema.field(column) for column in new]), row)
+        # By the names in the schema: a reader does not know how many elements a new list has.
+        raise NewColumnsError(name, pa.schema([field for field in schema if field.name not in (known or ())]), row)
     return FileStart(row, name, reader.columns)
 
 

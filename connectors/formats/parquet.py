@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
@@ -20,7 +20,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from connectors.errors import ConnectorError, RowError, SchemaError, is_of_system
+from connectors.casting import BadValue
+from connectors.errors import ConnectorError, RowError, SchemaError, SourceError, is_of_system
 from connectors.events import BadRow
 from connectors.fields import columns_of, source_column
 from connectors.formats.base import (
@@ -33,7 +34,8 @@ from connectors.formats.base import (
     refuse_other_version,
 )
 from connectors.formats.file_cursor import FileIdentity
-from connectors.schemas import cast, cast_what_can_be, check_names, plain, stems, wider_type
+from connectors.leaves import FIRST_ROWS, Leaf, leaves, lists_wanted, n_stored, plain
+from connectors.schemas import bounded, cast, cast_what_can_be, plain_columns, tell_apart, wider_type
 from connectors.stores.storage import DISK, Status, Storage
 
 __all__ = ["ParquetFormat"]
@@ -41,6 +43,8 @@ __all__ = ["ParquetFormat"]
 _CELLS = 1 << 19  # in a block, over all columns
 _MAX_ROWS = 1 << 15
 _MAGIC = (b"PAR1", b"PARE")
+_FEW_GROUPS = 64
+_FEW = 1 << 15  # bytes of a dictionary, compressed
 _BUFFER = 1 << 18  # bytes that each column reads at a time
 
 
@@ -53,22 +57,32 @@ class ParquetFormat:
         Where the files are.
     keeps_bad_rows
         Whether bad rows are yielded as events, instead of raised as errors. A bad row is a row with a value of the
-        wrong type, or the rest of a damaged row group.
+        wrong type, with text that is not UTF-8, or the rest of a damaged row group.
+    null_values
+        Words for a missing value; see `schemas.cast`.
     """
 
     name = "Parquet"
     guesses_types = is_text = False
 
-    def __init__(self, storage: Storage = DISK, *, keeps_bad_rows: bool = False) -> None:
-        self._storage, self._keeps_bad_rows = storage, keeps_bad_rows
+    def __init__(
+        self, storage: Storage = DISK, *, keeps_bad_rows: bool = False, null_values: Sequence[str] = ()
+    ) -> None:
+        self._storage, self._keeps_bad_rows, self._null_values = storage, keeps_bad_rows, tuple(null_values)
+        self._lengths: dict[str, int | None] = {}
 
     def peek(self, name: str, sample: object = None) -> FileFacts:
-        """Read the footer; it declares the types, so no sample is needed."""
+        """Read the footer, and the first rows of lists without a fixed size that no earlier file had."""
         with closing(_Opened(name, self._storage)) as opened:
-            file = opened.parquet()
-            schema = plain(file.schema_arrow)
-            check_names(schema.names, name)
-            return FileFacts(name, schema, n_rows=file.metadata.num_rows)
+            file = opened.parquet(is_read=False)
+            stored = file.schema_arrow
+            # The first file with rows decides: to read the lists of each file may take long, above all from a store.
+            known = self._lengths if file.metadata.num_rows else dict(self._lengths)
+            schema, remarks = plain_columns(
+                stored, lambda lists: _first_rows(file, tell_apart(stored)[0], lists), known
+            )
+            lines = tuple(f"{name}: {line}" for line in remarks)
+            return FileFacts(name, schema, n_rows=file.metadata.num_rows, remarks=lines)
 
     def merge(self, first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
         """Return the wider of two types; files declare their types, so different kinds of values exclude each other."""
@@ -92,7 +106,8 @@ class ParquetFormat:
             if seen is not None:
                 _compare(name, seen, opened.identity)
             offset = seen.offset if seen is not None else 0
-            reader = _ParquetReader(opened, schema, row, offset, keeps_bad_rows=self._keeps_bad_rows)
+            keeps, words = self._keeps_bad_rows, self._null_values
+            reader = _ParquetReader(opened, schema, row, offset, keeps_bad_rows=keeps, null_values=words)
             stack.pop_all()
             return reader
 
@@ -143,16 +158,42 @@ class _Opened:
             return False
         return True
 
-    def parquet(self) -> pq.ParquetFile:
+    def parquet(
+        self, words: Sequence[str] = (), facts: pq.FileMetaData | None = None, *, is_read: bool = True
+    ) -> pq.ParquetFile:
         """Return a reader whose memory does not grow with the file.
 
         A local file is read without pre-buffering. For an object each read is a request. So the wanted columns of a row
         group are read at once, and kept until the next row group. Page checksums are verified, if the file has any. So
-        a flipped bit is an error, not a wrong number.
+        a flipped bit is an error, not a wrong number. The old timestamps of 96 bits are read in microseconds: in
+        nanoseconds, years after 2262 would become others.
+
+        Parameters
+        ----------
+        words
+            Columns of text to read as dictionaries.
+        facts
+            The content of the footer, if it is known and was checked.
+        is_read
+            Whether rows are read next: then the footer is checked, even if it has many row groups.
+
+        Raises
+        ------
+        SourceError
+            The footer contradicts itself.
         """
-        return pq.ParquetFile(
-            self._file, pre_buffer=self._is_remote, buffer_size=_BUFFER, page_checksum_verification=True
+        file = pq.ParquetFile(
+            self._file,
+            metadata=facts,
+            read_dictionary=list(words) or None,
+            pre_buffer=self._is_remote,
+            buffer_size=_BUFFER,
+            page_checksum_verification=True,
+            coerce_int96_timestamp_unit="us",
         )
+        if facts is None and (is_read or file.metadata.num_row_groups <= _FEW_GROUPS):
+            _refuse_wrong_counts(file.metadata, self.name)
+        return file
 
     def close(self) -> None:
         """Release it; a second call does nothing."""
@@ -162,50 +203,84 @@ class _Opened:
 class _ParquetReader(Iterator[FileChunk]):
     """One open Parquet file, from a row onwards."""
 
-    def __init__(self, opened: _Opened, schema: pa.Schema, row: int, offset: int, *, keeps_bad_rows: bool) -> None:
+    def __init__(
+        self,
+        opened: _Opened,
+        schema: pa.Schema,
+        row: int,
+        offset: int,
+        *,
+        keeps_bad_rows: bool,
+        null_values: tuple[str, ...],
+    ) -> None:
         self._name, self._opened, self.whole, self._schema = opened.name, opened, opened.identity, schema
         self._row, self._offset, self._end = row, offset, offset
-        self._keeps_bad_rows = keeps_bad_rows
+        self._keeps_bad_rows, self._null_values = keeps_bad_rows, null_values
         self._file = opened.parquet()
         self._chunks = self._read(offset)
-        found = plain(self._file.schema_arrow)
+        self._stored, _ = tell_apart(self._file.schema_arrow)
+        lengths = lists_wanted(schema)
+        self._leaves = leaves(self._stored, lengths)
+        found = plain(self._stored, lengths)
         self.columns = tuple(found.names)
         _refuse_retyped(schema, found, opened.name)
+        if words := _few_words(self._file, [self._leaves[name] for name in columns_of(schema) if name in self._leaves]):
+            self._file = opened.parquet(words, self._file.metadata)
 
     def _read(self, skip: int) -> Iterator[FileChunk]:
         """Yield the rows after the first `skip` rows; a row group that is skipped entirely is not read."""
         n_rows = max(1, min(_MAX_ROWS, _CELLS // len(self._schema)))
-        columns = stems(self._file.schema_arrow, columns_of(self._schema))
+        wanted = [self._leaves[name] for name in columns_of(self._schema) if name in self._leaves]
+        columns = _Columns(self._file, self._stored, wanted)
         for group in range(self._file.num_row_groups):
             left = self._file.metadata.row_group(group).num_rows
             if skip >= left:
                 skip -= left
                 continue
-            try:
-                for batch in self._file.iter_batches(n_rows, [group], columns=columns, use_threads=False):
-                    left -= batch.num_rows
-                    kept = batch.slice(min(skip, batch.num_rows))
-                    skip -= batch.num_rows - kept.num_rows
-                    if kept.num_rows:
-                        yield self._chunk(kept)
-            except (OSError, pa.ArrowException) as error:
-                if not self._keeps_bad_rows or isinstance(error, ConnectorError) or is_of_system(error):
-                    raise
-                yield self._damaged(left - skip, " ".join(str(error).split()))
-                skip = 0
+            batches = columns.read(group, n_rows)
+            while (batch := self._next(batches, left - skip)) is not None:
+                if isinstance(batch, FileChunk):
+                    yield batch
+                    skip = 0
+                    break
+                left -= batch.num_rows
+                kept = batch.slice(min(skip, batch.num_rows))
+                skip -= batch.num_rows - kept.num_rows
+                for part in bounded(kept) if kept.num_rows else ():
+                    yield self._chunk(part)
+
+    def _next(self, batches: Iterator[pa.RecordBatch], n_left: int) -> pa.RecordBatch | FileChunk | None:
+        """Return the next rows of a row group; or, if they are damaged, the bad row for all that are left."""
+        try:
+            return next(batches, None)
+        except (OSError, pa.ArrowException) as error:
+            is_damage = not isinstance(error, ConnectorError) and not is_of_system(error)
+            if self._keeps_bad_rows and is_damage:
+                return self._damaged(n_left, " ".join(str(error).split()))
+            if isinstance(error, _DamageError):
+                hint = "the file is damaged: write it again, or leave out such rows with --on-bad-row skip"
+                raise SourceError(f"{self._name}: {error}; {hint}") from error
+            raise
 
     def _chunk(self, batch: pa.RecordBatch) -> FileChunk:
         try:
-            records = cast(batch, self._schema, self._name, self._row)
-            bad: list[tuple[int, str, bytes]] = []
+            records = cast(batch, self._schema, self._name, self._row, self._null_values)
+            bad: list[BadValue] = []
         except RowError:
             if not self._keeps_bad_rows:
                 raise
-            records, bad = cast_what_can_be(batch, self._schema, self._name)
-        rows = np.setdiff1d(np.arange(batch.num_rows), [at for at, _, _ in bad]) if bad else None
+            records, bad = cast_what_can_be(batch, self._schema, self._name, self._null_values)
+        rows = np.setdiff1d(np.arange(batch.num_rows), [value.row for value in bad]) if bad else None
         found = [
-            BadRow(int(np.searchsorted(rows, at)), self._name, self._offset + at, "type", reason, content)
-            for at, reason, content in bad
+            BadRow(
+                int(np.searchsorted(rows, value.row)),
+                self._name,
+                self._offset + value.row,
+                value.kind,
+                value.reason,
+                value.content,
+            )
+            for value in bad
             if rows is not None
         ]
         # A cursor before the first row of a chunk points to the end of the previous good row. So a reader resumed
@@ -244,6 +319,103 @@ class _ParquetReader(Iterator[FileChunk]):
     def close(self) -> None:
         self._file.close()
         self._opened.close()
+
+
+class _Columns:
+    """Some columns of a file, read row group by row group.
+
+    Parameters
+    ----------
+    file
+        The file.
+    stored
+        Its schema, with unique names.
+    wanted
+        The columns to read.
+    """
+
+    def __init__(self, file: pq.ParquetFile, stored: pa.Schema, wanted: Sequence[Leaf]) -> None:
+        # By number: several columns may have one name.
+        self._file, self._numbers = file, sorted({number for leaf in wanted for number in leaf.stored})
+        self._names = list(dict.fromkeys(_owner(stored, self._numbers)))
+        # In a column without lists each row has one value, null or not.
+        column = file.schema.column
+        self._flat = [n for n in self._numbers if not column(n).max_repetition_level]
+
+    def read(self, group: int, n_rows: int) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a row group, in batches of a number of rows.
+
+        Raises
+        ------
+        _DamageError
+            The row group does not have as many rows as the footer says.
+        """
+        facts = self._file.metadata.row_group(group)
+        expected = left = facts.num_rows
+        column = facts.column
+        if wrong := [number for number in self._flat if column(number).num_values != expected]:
+            found = column(wrong[0])
+            what = f"column {found.path_in_schema!r} has {found.num_values} values"
+            raise _DamageError(f"row group {group}: expected {expected} rows, but {what}")
+        for batch in self._file.reader.iter_batches(
+            n_rows, row_groups=[group], column_indices=self._numbers, use_threads=False
+        ):
+            left -= batch.num_rows
+            if left < 0:
+                break
+            yield batch if batch.schema.names == self._names else batch.rename_columns(self._names)
+        if left:
+            raise _DamageError(f"row group {group}: expected {expected} rows, found {expected - left}")
+
+
+class _DamageError(OSError):
+    """A row group does not hold what its footer says."""
+
+
+def _owner(schema: pa.Schema, numbers: Sequence[int]) -> Iterator[str]:
+    """Yield for each stored column the name of the column that it is a part of."""
+    names = [name for name, type_ in zip(schema.names, schema.types, strict=True) for _ in range(n_stored(type_))]
+    return (names[number] for number in numbers)
+
+
+def _first_rows(file: pq.ParquetFile, stored: pa.Schema, lists: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Yield the first rows of some lists."""
+    found = leaves(stored, {})
+    columns = _Columns(file, stored, [found[name] for name in lists if name in found])
+    n_left = FIRST_ROWS
+    for group in range(file.num_row_groups):
+        for batch in columns.read(group, FIRST_ROWS):
+            yield batch
+            n_left -= batch.num_rows
+            if n_left <= 0:
+                return
+
+
+def _few_words(file: pq.ParquetFile, wanted: Sequence[Leaf]) -> list[str]:
+    """Return the columns of text to read as dictionaries: that is faster if there are few words.
+
+    Then each word is checked once, not once for each row. The first row group decides; the values are the same anyway.
+    """
+    if not file.num_row_groups:
+        return []
+    group, found = file.metadata.row_group(0), []
+    for number in (leaf.stored[0] for leaf in wanted if leaf.type == pa.string() and len(leaf.stored) == 1):
+        chunk = group.column(number)
+        if "." in chunk.path_in_schema or chunk.dictionary_page_offset is None:
+            continue
+        # If there are too many words, writers go on without the dictionary; the chunk is then far larger.
+        n_bytes = chunk.data_page_offset - chunk.dictionary_page_offset
+        if n_bytes <= _FEW and chunk.total_uncompressed_size <= (1 << 20) + 3 * chunk.num_values:
+            found.append(chunk.path_in_schema)
+    return found
+
+
+def _refuse_wrong_counts(facts: pq.FileMetaData, name: str) -> None:
+    """Refuse a file whose footer contradicts itself."""
+    counts = [facts.row_group(group).num_rows for group in range(facts.num_row_groups)]
+    if any(count < 0 for count in counts) or sum(counts) != facts.num_rows:
+        found = f"{facts.num_rows} rows in all, and {sum(counts)} in its {len(counts)} row groups"
+        raise SourceError(f"{name}: the footer is damaged: it says {found}; write the file again")
 
 
 def _locate(whole: FileIdentity, end: int, offset: int, rows: Any, n: int) -> FileIdentity:

@@ -114,7 +114,7 @@ class JobConfig(Settings):
     )
     decimal: str = setting("Data", ".", "Read numbers of text with this decimal mark, . or ,")
     null_values: Words = setting(
-        "Data", (), "Read these words of text as missing, for example ?,-9999; exact [default: only the usual ones]"
+        "Data", (), "Read these words and values as missing, for example ?,-9999 [default: only the usual ones]"
     )
     on_bad_row: Literal["error", "skip", "quarantine"] = setting(
         "Data",

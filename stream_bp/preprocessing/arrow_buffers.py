@@ -133,7 +133,12 @@ def as_microseconds(array: pa.Array) -> Ints:
     """Return moments in microseconds, exact in the present calendar. The value under a null is arbitrary."""
     unit = getattr(array.type, "unit", None) or ("ms" if pa.types.is_date64(array.type) else "D")
     raw = _plain_values(array.view(f"int{array.type.bit_width}")).astype(np.int64)
-    return raw // 1_000 if unit == "ns" else raw * _UNITS_US[unit]
+    if unit == "ns":
+        return raw // 1_000
+    # A moment beyond the last one, some 292,000 years from now, becomes the last one: the product would wrap around.
+    last = np.iinfo(np.int64).max // _UNITS_US[unit]
+    is_within = not len(raw) or -last <= raw.min() <= raw.max() <= last
+    return (raw if is_within else np.clip(raw, -last, last)) * _UNITS_US[unit]
 
 
 def _plain_values(array: pa.Array) -> Array:

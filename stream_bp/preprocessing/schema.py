@@ -12,7 +12,7 @@ The types of columns, and their use:
 | anything else            | refused by name                                                 | refused by name        |
 
 The connectors split structs and lists of a fixed size into columns: ``place.city``, ``pixel[0]`` … A name of such a
-group stands for all its columns.
+group stands for all its columns. The index of a data frame is a feature only if a setting names it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,6 +24,7 @@ import pyarrow as pa
 from connectors import Source
 from connectors.fields import copy_of, notation, source_column, with_notation
 from connectors.notations.specs import declared
+from connectors.schemas import is_index
 from connectors.suggestions import nearest
 from stream_bp.errors import ConfigError, DataError
 
@@ -126,7 +127,8 @@ def choose(
     schema
         Natural types of the source.
     targets, features, ignore
-        Names of columns, or of groups of them. Default features: every column that is neither target nor ignored.
+        Names of columns, or of groups of them. Default features: every column that is neither target nor ignored, nor
+        the index of a data frame.
     categorical, numeric
         Features to read as words, and as numbers, whatever their type.
     types
@@ -156,9 +158,15 @@ def choose(
             raise ConfigError(f"column {min(clash)!r} is a feature, but also a target or ignored; choose one")
     if clash := {*named["categorical"]}.intersection(named["numeric"]):
         raise ConfigError(f"column {min(clash)!r} is both categorical and numeric; choose one")
-    chosen = [name for name in (named["feature"] or schema.names) if name not in left_out]
+    said = {*named["categorical"], *named["numeric"]}
+    by_default = [field.name for field in schema if field.name in said or not is_index(field)]
+    chosen = [name for name in (named["feature"] or by_default) if name not in left_out]
     if not chosen:
-        raise ConfigError(f"no feature is left; the source has only the columns {', '.join(map(repr, schema.names))}")
+        index = [field.name for field in schema if is_index(field)]
+        hint = f"; the index {', '.join(map(repr, index))} is left out unless --features names it" if index else ""
+        raise ConfigError(
+            f"no feature is left; the source has only the columns {', '.join(map(repr, schema.names))}{hint}"
+        )
     if unused := {*named["categorical"], *named["numeric"]}.difference(chosen):
         raise ConfigError(
             f"column {min(unused)!r} is categorical or numeric, but not among the features; add it to --features"
@@ -176,8 +184,8 @@ def choose(
 
 
 def learnable(schema: pa.Schema) -> list[Column]:
-    """Return the columns that can be learned from."""
-    return [_feature(field) for field in schema if _kind(field.type) is not None]
+    """Return the columns that can be learned from, without an index."""
+    return [_feature(field) for field in schema if _kind(field.type) is not None and not is_index(field)]
 
 
 def _expand(role: str, names: Iterable[str], found: Sequence[str]) -> list[str]:

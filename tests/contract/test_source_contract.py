@@ -54,6 +54,21 @@ class TestParquetFiles(SourceContract):
         return open_source(folder)
 
 
+class TestParquetTypes(SourceContract):
+    """Parquet files with text of several types, and an index."""
+
+    def make(self, rows: pa.Table, folder: Path) -> Source:
+        """Write four files."""
+        metadata = {"pandas": '{"index_columns": ["i"]}'}
+        types = (pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string()), pa.string())
+        for i, (part, type_) in enumerate(zip(split(rows), types, strict=True)):
+            words = part.column("word").cast(type_) if i != 2 else part.column("word").dictionary_encode()
+            whole = part.set_column(part.schema.get_field_index("word"), "word", words)
+            path = folder / f"part-{i}.parquet"
+            pq.write_table(whole.replace_schema_metadata(metadata), path, row_group_size=9)
+        return open_source(folder)
+
+
 class TestCsv(SourceContract):
     """One CSV file, read in blocks of 64 bytes."""
 

@@ -8,6 +8,7 @@ detected. The price: that text is hashed again on a resume, and at the end if th
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -36,13 +37,15 @@ from connectors.formats.csv.text import TextFile
 from connectors.formats.csv.text_stream import compression_of, line_number
 from connectors.formats.csv.type_inference import infer_schema
 from connectors.formats.file_cursor import FileIdentity
+from connectors.leaves import are_row_numbers
 from connectors.prefetching import Prefetcher, prefetch
-from connectors.schemas import doubtful, wider_type
+from connectors.schemas import doubtful, mark_index, wider_type
 from connectors.stores.storage import DISK, Status, Storage
 
 __all__ = ["CsvFormat"]
 
 _SAMPLE = 1 << 20
+_FIRST_CELLS = 10_000  # in which row numbers are looked for
 _UNTOLD = Dialect()
 _PARSERS = 2  # threads; as many blocks, and one, are read ahead
 
@@ -107,11 +110,12 @@ class CsvFormat:
                 if complaint is None and own.wanted(names):
                     own.add(records, names, text.dialect, name)
             schema = self.infer(own) if sample is None else pa.schema([(column, pa.null()) for column in names])
-            first = header.split(text.dialect.delimiter_byte, 1)[0].strip(b" \t\r\n" + text.dialect.quote_byte)
-            if names[0] == "column 1" and not first:
-                line = f"column {names[0]!r} has no name; if it holds row numbers, leave it out: --ignore {names[0]!r}"
-                schema = schema.set(0, doubtful(schema.field(0), line))
-            return FileFacts(name, schema, n_bytes=n_bytes, has_rows=has_rows)
+            first, remarks = header.split(text.dialect.delimiter_byte, 1)[0], list[str]()
+            if names[0].startswith("column 1") and not first.strip(b" \t\r\n" + text.dialect.quote_byte):
+                field, remarks = _without_name(schema.field(0), own)
+                schema = schema.set(0, field)
+            lines = tuple(f"{name}: {line}" for line in remarks)
+            return FileFacts(name, schema, n_bytes=n_bytes, has_rows=has_rows, remarks=lines)
 
     def infer(self, sample: Sample) -> pa.Schema:
         """Return the columns of a sample, with their inferred types."""
@@ -332,6 +336,20 @@ class _Block:
     offset: int
     before: Any
     parsed: Future[Parsed]
+
+
+def _without_name(field: pa.Field, sample: Sample) -> tuple[pa.Field, list[str]]:
+    """Return the first column, which has no name, marked as an index or as doubtful; and remarks about it.
+
+    pandas and R write the row numbers of a data frame as such a column.
+    """
+    with contextlib.suppress(pa.ArrowInvalid):
+        cells = sample.column(field.name).cells
+        if are_row_numbers(cells.slice(0, _FIRST_CELLS).cast(pa.int64()).combine_chunks()):
+            line = f"column {field.name!r} has no name and holds row numbers; it is left out unless --features names it"
+            return mark_index(field), [line]
+    line = f"column {field.name!r} has no name; if it holds row numbers, leave it out: --ignore {field.name!r}"
+    return doubtful(field, line), []
 
 
 def _parser(header: bytes, schema: pa.Schema, name: str, dialect: Dialect) -> RecordParser:

@@ -201,11 +201,10 @@ def test_a_column_of_text_without_a_name_is_called_by_its_number(
         assert next(reader).records[names[0]][0].as_py() == "0"
 
 
-def test_a_column_of_parquet_without_a_name_is_refused(tmp_path: Path) -> None:
-    """The writer of the file can name it."""
+def test_a_column_of_parquet_without_a_name_is_called_by_its_number(tmp_path: Path) -> None:
+    """As in text."""
     pq.write_table(pa.table({"": [1], "x": [2]}), tmp_path / "a.parquet")
-    with pytest.raises(SchemaError, match="column 1 of 2 has no name"):
-        open_source(tmp_path / "a.parquet")
+    assert open_source(tmp_path / "a.parquet").schema.names == ["column 1", "x"]
 
 
 def test_dictionaries_are_read_as_their_values(tmp_path: Path) -> None:

@@ -245,7 +245,7 @@ def test_a_value_without_an_exact_counterpart_is_named(tmp_path: Path, make: obj
     with pytest.raises(RowError, match=r"row 1: column 'x': 'two' \(string\) cannot be converted exactly to int64"):
         values(make(tmp_path, pa.array(["1", "two"])), pa.int64())
     with pytest.raises(SchemaError, match=r"column 'x' is list<.*> (and cannot be read as|here, expected) double"):
-        values(make(tmp_path, pa.array([[1.0]])), pa.float64())
+        values(make(tmp_path, pa.array([[1.0], [1.0, 2.0]])), pa.float64())
 
 
 def test_a_flipped_bit_in_a_page_is_an_error(tmp_path: Path) -> None:

@@ -121,12 +121,13 @@ def test_words_for_nothing_and_a_decimal_comma_are_the_jobs(tmp_path: Path) -> N
 
 
 def test_a_column_without_a_name_is_a_column(tmp_path: Path) -> None:
-    """It is learned like another one, and must be there then; or left out, and may be there or not."""
+    """It is learned if a setting names it, and must be there then; or left out, and may be there or not."""
     lines = [f"{i % 9},{'no' if i % 9 > 4 else 'yes'}" for i in range(120)]
     (tmp_path / "with.csv").write_text("\n".join([",x,label", *(f"{i},{line}" for i, line in enumerate(lines)), ""]))
     (tmp_path / "without.csv").write_text("\n".join(["x,label", *lines, ""]))
     train = ["train", "with.csv", "--target", "label", "--batch-size", "8"]
-    for options in (["--run-dir", "all"], ["--run-dir", "some", "--ignore", "column 1"]):
+    named = ["--features", "column 1", "--features", "x"]
+    for options in (["--run-dir", "all", *named], ["--run-dir", "some"]):
         done = run(*train, *options, "--max-rows", "48", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         done = run(*train, *options, cwd=tmp_path)
@@ -163,7 +164,14 @@ def test_what_may_be_no_category_is_said_once(tmp_path: Path, follow: Follow | N
     path = tmp_path / "a.csv"
     header = ",half,few,ids,gap,label\n"
     rows = [
-        (i, i if i % 2 else "n.k.", i if i % 5 == 0 else "word", i if i % 3 else "?", i if i % 3 else "NA", "ab"[i % 2])
+        (
+            7 * i % 50,
+            i if i % 2 else "n.k.",
+            i if i % 5 == 0 else "word",
+            i if i % 3 else "?",
+            i if i % 3 else "NA",
+            "ab"[i % 2],
+        )
         for i in range(120)
     ]
     path.write_text(header + "".join(",".join(map(str, row)) + "\n" for row in rows))
@@ -192,9 +200,9 @@ def test_what_may_be_no_category_is_said_once(tmp_path: Path, follow: Follow | N
 def test_a_first_column_that_has_a_name_is_not_said_to_have_none(tmp_path: Path) -> None:
     """Whatever it is called."""
     for name in ("column 1", '"column 1"', '",a"'):
-        (tmp_path / "a.csv").write_text(f"{name},b\n1,2\n")
+        (tmp_path / "a.csv").write_text(f"{name},b\n1,2\n1,2\n")
         assert open_source(tmp_path / "a.csv").type_warnings == {}
-    (tmp_path / "a.csv").write_text('" ",b\n1,2\n')
+    (tmp_path / "a.csv").write_text('" ",b\n1,2\n1,2\n')
     assert list(open_source(tmp_path / "a.csv").type_warnings) == ["column 1"]
 
 
