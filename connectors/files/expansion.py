@@ -111,10 +111,10 @@ def _refuse_part_of_table(folder: str) -> None:
 
 
 def _of_table(folder: str) -> list[str]:
-    """Return a remark about a file that is named by itself, if its folder belongs to a table."""
+    """Return a remark about a file that is named directly, if its folder belongs to a table."""
     if (table := table_of(folder)) is None:
         return []
-    return [f"{table[0]}: a file of this {table[1]} table is read by itself; the table may no longer use it"]
+    return [f"{table[0]}: a file of this {table[1]} table is named directly; the table may no longer use it"]
 
 
 def _expand_address(place: str, storage: Storage, is_data: Callable[[str], bool], supported: str) -> Expansion:

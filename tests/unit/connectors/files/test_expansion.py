@@ -58,7 +58,7 @@ def test_relative_places_keep_their_names(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_link_without_a_target_is_named_with_it(tmp_path: Path) -> None:
-    """In a folder, in a pattern and by itself; if it is not data, it does not matter."""
+    """In a folder, in a pattern and alone; if it is not data, it does not matter."""
     tree(tmp_path, "a.csv")
     (tmp_path / "notes").symlink_to("nowhere")
     assert names(tmp_path, tmp_path) == ["a.csv"]
@@ -123,7 +123,7 @@ def test_the_output_of_the_job_is_not_its_input(tmp_path: Path) -> None:
 
 
 def test_the_folder_of_another_run_is_skipped(tmp_path: Path) -> None:
-    """Its history is CSV; named by itself or by a pattern it is read."""
+    """Its history is CSV; named directly or by a pattern it is read."""
     tree(tmp_path, "a.csv", "run/history.csv", "run/checkpoints/1.safetensors")
     source = open_source(tmp_path)
     assert [Path(path).name for path in source.paths] == ["a.csv"]
@@ -155,7 +155,7 @@ def test_tables_are_refused_by_name(tmp_path: Path, kind: str) -> None:
     with pytest.raises(SourceError, match=f"{kind} table"):
         open_source(folder, follow=Follow(idle_timeout_s=0.1))
     (remark,) = [line for line in open_source(folder / "data" / "b.parquet").remarks if "table" in line]
-    assert f"{kind} table is read by itself" in remark
+    assert f"{kind} table is named directly" in remark
     assert table_among([f"s3://b/sales/{LOGS[kind]}"]) == ("s3://b/sales", kind)
 
 
