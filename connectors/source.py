@@ -20,6 +20,7 @@ Every connector promises the following. The suite in `testing` checks it for eac
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
@@ -33,7 +34,9 @@ from connectors.decisions import Decisions
 from connectors.errors import SourceError
 from connectors.events import BadRow, SourceEvent
 
-__all__ = ["Reader", "RecordBatchSlice", "Source"]
+__all__ = ["Reader", "RecordBatchSlice", "Source", "read_first"]
+
+_PATIENCE_S = 1.0  # how long the first rows of an unbounded source may pause
 
 
 class RecordBatchSlice:
@@ -230,6 +233,13 @@ class Source(ABC):
             The place cannot be read.
         """
 
+    def first_rows(self, schema: pa.Schema, n_rows: int) -> pa.Table:
+        """Return the first rows: exactly this many, if there are so many. The next reader yields them again.
+
+        An unbounded source gives the rows that come without a pause of a second.
+        """
+        return read_first(self.open(schema), schema, n_rows)
+
     def label(self, cursor: Cursor) -> str:
         """Return the name, for messages, of the place that holds the last row before a cursor.
 
@@ -259,3 +269,16 @@ class Source(ABC):
     def lag(self, cursor: Cursor) -> int | None:
         """Return the number of bytes after `cursor`; None where it is unknown. Any thread may call it."""
         return None
+
+
+def read_first(reader: Reader, schema: pa.Schema, n_rows: int) -> pa.Table:
+    """Return the first rows of a reader, and close it; see `Source.first_rows`."""
+    batches, left, came = [], n_rows, None
+    with reader:
+        for block in reader:
+            if len(block):
+                batches.append(block.records.slice(0, left))
+                left, came = left - len(batches[-1]), time.monotonic()
+            if left <= 0 or (came is not None and time.monotonic() - came > _PATIENCE_S):
+                break
+    return pa.Table.from_batches(batches, schema)

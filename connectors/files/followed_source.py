@@ -46,7 +46,7 @@ from connectors.formats.file_cursor import FileCursor, same_rows_before
 from connectors.formats.partitions import unwrapped
 from connectors.pipes.spool import Spool, telling
 from connectors.schemas import like
-from connectors.source import Reader, Source
+from connectors.source import Reader, Source, read_first
 
 __all__ = ["Follow", "FollowedSource"]
 
@@ -255,6 +255,21 @@ class FollowedSource(Source):
         known: Collection[str] | None = None,
     ) -> Reader:
         """Open the place at a position; see `Source.open`."""
+        return self._open(schema, cursor, decisions, known)
+
+    def first_rows(self, schema: pa.Schema, n_rows: int) -> pa.Table:
+        """Return the first rows; a temporary spool keeps them for the next reader."""
+        return read_first(self._open(schema, is_look=True), schema, n_rows)
+
+    def _open(
+        self,
+        schema: pa.Schema,
+        cursor: Cursor | None = None,
+        decisions: Decisions | None = None,
+        known: Collection[str] | None = None,
+        *,
+        is_look: bool = False,
+    ) -> Reader:
         start = FileCursor.from_cursor(cursor or Cursor.start())
         if self._spool is not None and not self._spool.is_kept:
             # A temporary spool is deleted with its process, so earlier rows are gone and their cursors are useless.
@@ -271,5 +286,6 @@ class FollowedSource(Source):
                 spool=self._spool,
                 known=known,
                 on_message=self._on_message,
+                is_look=is_look,
             )
         return Reader(blocks, self.description, blocks.next_pass, blocks.notes)

@@ -53,6 +53,8 @@ class Following(Iterator[RecordBatchSlice]):
         Names of all known columns; see `Source.open`.
     on_message
         Receives one line if the source ends with an incomplete record.
+    is_look
+        Whether another reader will yield the same rows, so that a temporary spool must keep them.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Following(Iterator[RecordBatchSlice]):
         spool: Spool | None,
         known: Collection[str] | None,
         on_message: Callable[[str], object] | None,
+        is_look: bool = False,
     ) -> None:
         self._files, self._schema, self._idle_timeout_s = files, schema, idle_timeout_s
         self._columns, self._known = columns, known
@@ -75,7 +78,7 @@ class Following(Iterator[RecordBatchSlice]):
         self._watch = files.watch()
         self._cursor = cursor
         self._present: OpenFile | None = None
-        self._must_wait = False
+        self._must_wait, self._is_look = False, is_look
         self._came = time.monotonic()
         self._recognition = Recognition(files, may_be_renamed=spool is None)
         self._decisions = FileDecisions(decisions)
@@ -253,7 +256,7 @@ class Following(Iterator[RecordBatchSlice]):
         elif present.left is not None:
             self._decisions.note_left(row, number, present.left)
         present.reader.close()
-        if self._spool is not None:
+        if self._spool is not None and not self._is_look:
             self._spool.leave(identity.name)
         self._cursor, self._present = self._recognition.passed(self._cursor, identity), None
 

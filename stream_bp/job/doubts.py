@@ -10,7 +10,6 @@ from connectors.notations.dates import guess_dates
 from connectors.notations.numbers import guess_number, is_number_like
 from connectors.suggestions import shorten
 from stream_bp.config.job import JobConfig
-from stream_bp.job.first_rows import first_rows
 from stream_bp.preprocessing.arrow_buffers import distinct
 from stream_bp.preprocessing.encoder import Encoder
 
@@ -44,7 +43,7 @@ def doubts(source: Source, config: JobConfig, encoder: Encoder) -> list[str]:
         if column.name in learned and pa.types.is_integer(source.schema.field(column.name).type)
     ]
     if fields or counters:
-        rows = first_rows(source, pa.schema([*fields, *counters]), _LOOKED_AT)
+        rows = source.first_rows(pa.schema([*fields, *counters]), _LOOKED_AT)
         targets = {column.name for column in encoder.targets}
         for field in fields:
             lines += _about_words(field.name, rows.column(field.name), is_target=field.name in targets)

@@ -13,7 +13,6 @@ from connectors.notations.specs import declared
 from connectors.schemas import exception
 from stream_bp.config.job import JobConfig
 from stream_bp.errors import ConfigError, DataError
-from stream_bp.job.first_rows import first_rows
 from stream_bp.preprocessing.arrow_buffers import distinct
 from stream_bp.preprocessing.column_plan import ColumnPlan
 from stream_bp.preprocessing.encoder import Encoder
@@ -85,7 +84,7 @@ def _completed(source: Source, types: Mapping[str, str]) -> dict[str, str]:
     ]
     if not open_:
         return dict(types)
-    rows = first_rows(source, pa.schema(open_), _LOOKED_AT)
+    rows = source.first_rows(pa.schema(open_), _LOOKED_AT)
     return {**types, **{field.name: _with_notation(field.name, types[field.name], rows) for field in open_}}
 
 
@@ -130,7 +129,7 @@ def _worded(fields: Sequence[pa.Field]) -> dict[str, str]:
 
 def _refuse_empty(source: Source, targets: Sequence[str]) -> None:
     schema = pa.schema([pa.field(name, pa.string()) for name in targets[:1]])
-    if not source.is_unbounded and not first_rows(source, schema, 1).num_rows:
+    if not source.is_unbounded and not source.first_rows(schema, 1).num_rows:
         raise DataError(f"{source.description}: no rows")
 
 
@@ -139,7 +138,7 @@ def _look_like_classes(source: Source, fields: Sequence[pa.Field]) -> bool:
     # Text with few exceptions would be a bad row here.
     schema = pa.schema([field.with_type(pa.string()) if exception(field) is not None else field for field in fields])
     met: dict[str, set[Any]] = {field.name: set() for field in fields}
-    for rows in first_rows(source, schema, _GUESSED_FROM).to_batches():
+    for rows in source.first_rows(schema, _GUESSED_FROM).to_batches():
         for name, values in met.items():
             values.update(map(_as_number, distinct(rows.column(name))))
     return all(len(values) <= MOST_GUESSED_CLASSES + 1 and _are_whole(values) for values in met.values())
