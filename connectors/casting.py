@@ -1,13 +1,8 @@
-"""Values: check text, read special types and words for missing values, and cast exactly to the wanted types."""
+"""Values: cast exactly to the wanted types, and say which rows cannot be."""
 
 from __future__ import annotations
 
-import contextlib
-import datetime
-import re
 from collections.abc import Iterator, Sequence
-from decimal import Decimal
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +11,9 @@ import pyarrow.compute as pc
 
 from connectors.errors import RowError, SchemaError
 from connectors.fields import columns_of, notation, source_column
-from connectors.leaves import is_number, is_simple, lists_to_measure, lists_wanted, parts_of, plain_type, wrong_lengths
+from connectors.leaves import is_number, is_simple, lists_to_measure, lists_wanted, parts_of, wrong_lengths
+from connectors.null_words import without_words
+from connectors.plain_values import failures, plain_values
 from connectors.suggestions import shorten
 
 __all__ = ["NOTHING", "BadValue", "bounded", "cast", "cast_what_can_be", "failing", "failures", "in_us", "is_of_ns"]
@@ -27,12 +24,7 @@ NOTHING = (
 )
 """Words that mean a missing value where a number is expected; they are Arrow's own."""
 
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _LARGEST = 1 << 30  # bytes of a block: text is read with offsets of 32 bits
-_SHORT = 4_096  # rows; to look at each text of so few is faster
-_FIRST_BYTE = -64  # as int8: smaller ones continue a character
-_DIGITS = 76  # of the largest decimal
-_DASHES = (8, 13, 18, 23)  # of a UUID
 
 
 class BadValue(NamedTuple):
@@ -98,7 +90,7 @@ def cast_what_can_be(
 def _rows(records: pa.RecordBatch, which: np.ndarray[Any, np.dtype[np.int64]]) -> pa.RecordBatch:
     """Return some rows, in order."""
     try:
-        return records.take(_numbers(which))
+        return records.take(pa.Array.from_buffers(pa.int64(), len(which), [None, pa.py_buffer(which)]))
     except pa.ArrowNotImplementedError:  # Arrow takes no rows from some types, such as string_view
         first = np.flatnonzero(np.diff(which, prepend=-2) != 1)
         runs = zip(which[first].tolist(), np.diff(first, append=len(which)).tolist(), strict=True)
@@ -164,11 +156,11 @@ def _converted(
     column: pa.Array, field: pa.Field, place: str, null_values: tuple[str, ...]
 ) -> pa.Array | list[BadValue]:
     """Return one column as its wanted type, or its bad values."""
-    plain = column if is_number(column.type) else _plain(column)
+    plain = column if is_number(column.type) else plain_values(column)
     if isinstance(plain, list):
         return [_not_utf8(field, row, value) for row, value in plain]
     if null_values:
-        plain = _without(plain, null_values)
+        plain = without_words(plain, null_values)
     if plain.type == field.type:
         return plain
     prepared = _prepared(plain, field)
@@ -229,163 +221,6 @@ def _is_bytes(type_: pa.DataType) -> bool:
     )
 
 
-def _plain(column: pa.Array) -> pa.Array | list[tuple[int, bytes]]:
-    """Return a column as its plain type, or the index and the bytes of each text that is not valid UTF-8."""
-    type_ = column.type
-    if pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
-        if not _is_utf8(column):
-            return _invalid(column)
-        return column if pa.types.is_string(type_) else column.cast(pa.string())
-    if isinstance(type_, pa.BaseExtensionType):
-        return _of_extension(column)
-    if pa.types.is_dictionary(type_):
-        return _of_dictionary(column)
-    if pa.types.is_run_end_encoded(type_):
-        return _plain(pc.run_end_decode(column))
-    return column if plain_type(type_) == type_ else column.cast(pa.binary())
-
-
-def _of_dictionary(column: pa.DictionaryArray) -> pa.Array | list[tuple[int, bytes]]:
-    words = _plain(column.dictionary)
-    if isinstance(words, list):
-        # A word that is not valid may be in no row: other row groups may share the dictionary.
-        return _invalid(column.dictionary.cast(pa.binary()).take(column.indices))
-    return column.dictionary_decode() if words.type == column.type.value_type else words.take(column.indices)
-
-
-def _is_utf8(column: pa.Array) -> bool:
-    """Return whether all texts of a column are valid."""
-    is_long = len(column) > _SHORT
-    if is_long and pa.types.is_string(column.type) and (answer := _is_utf8_together(column)) is not None:
-        return answer
-    try:
-        column.validate(full=True)
-    except pa.ArrowInvalid:
-        return False
-    return True
-
-
-def _is_utf8_together(column: pa.Array) -> bool | None:
-    """Return whether all texts are valid; None if only a look at each of them can say so.
-
-    The bytes of a whole column are read up to five times as fast as text by text. They are valid together, and no text
-    begins within a character: then each of them is valid.
-    """
-    _, offsets, text = column.buffers()
-    if text is None or not len(column):
-        return True
-    ends = np.frombuffer(offsets, np.int32)[column.offset :][: len(column) + 1]
-    first, last = ends[0], ends[-1]
-    if not 0 <= first <= last <= text.size:  # from memory, and damaged
-        return None
-    values = np.frombuffer(text, np.int8)[first:last]
-    if not len(values) or values.min() >= 0:  # ASCII
-        return True
-    whole = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(ends[[0, -1]].copy()), text])
-    try:
-        whole.validate(full=True)
-    except pa.ArrowInvalid:
-        return None
-    starts = ends[: np.searchsorted(ends, last)] - first
-    return None if np.take(values, starts, mode="clip").min() < _FIRST_BYTE else True
-
-
-def _invalid(column: pa.Array) -> pa.Array | list[tuple[int, bytes]]:
-    """Return the index and the bytes of each text that is not valid; if all are, the column as text."""
-    values = column.cast(pa.binary())
-    bad = failures(values, pa.string())
-    return [(row, values[row].as_py()) for row in bad] if bad else values.cast(pa.string())
-
-
-def _of_extension(column: pa.ExtensionArray) -> pa.Array | list[tuple[int, bytes]]:
-    name, storage = column.type.extension_name, column.storage
-    if name == "arrow.uuid":
-        return _uuid_text(storage)
-    if name == "arrow.bool8":
-        return pc.not_equal(storage, pa.scalar(0, pa.int8()))
-    return _plain(storage)
-
-
-def _uuid_text(column: pa.Array) -> pa.Array:
-    """Return UUIDs as text, in lower case: 8, 4, 4, 4 and 12 digits."""
-    n = len(column)
-    raw = np.frombuffer(column.buffers()[1] or b"", np.uint8)[16 * column.offset :][: 16 * n].reshape(n, 16)
-    digits = np.frombuffer(b"0123456789abcdef", np.uint8)
-    text = np.full((n, 36), ord("-"), np.uint8)
-    text[:, [i for i in range(36) if i not in _DASHES]] = digits[np.stack([raw >> 4, raw & 15], 2).reshape(n, 32)]
-    ends = pa.py_buffer(np.arange(0, 36 * (n + 1), 36, dtype=np.int32))
-    found = pa.Array.from_buffers(pa.string(), n, [None, ends, pa.py_buffer(text.tobytes())])
-    return pc.if_else(pc.is_valid(column), found, pa.nulls(1, pa.string())[0]) if column.null_count else found
-
-
-def _without(column: pa.Array, words: tuple[str, ...]) -> pa.Array:
-    """Return a column in which values that one of some words stands for are null."""
-    if not len(meant := _meant(column.type, words)):
-        return column
-    is_meant = pc.is_in(column if column.type == meant.type else column.cast(meant.type), value_set=meant)
-    return pc.if_else(is_meant, pa.nulls(1, column.type)[0], column) if pc.any(is_meant).as_py() else column
-
-
-@lru_cache(maxsize=256)
-def _meant(type_: pa.DataType, words: tuple[str, ...]) -> pa.Array:
-    """Return the values of a type that some words stand for; a word that stands for none is left out."""
-    # Arrow cannot look up values of the shorter types.
-    wanted = pa.float32() if pa.types.is_float16(type_) else type_
-    wanted = pa.decimal256(_DIGITS, type_.scale) if pa.types.is_decimal(type_) else wanted
-    found = [pa.nulls(0, wanted)]
-    for word in words:
-        with contextlib.suppress(pa.ArrowException, OverflowError, ValueError):
-            found.append(_value(type_, word).cast(wanted))
-    return pa.concat_arrays(found)
-
-
-def _value(type_: pa.DataType, word: str) -> pa.Array:
-    """Return the value of a type that a word stands for, as a column of one row, or of none."""
-    # Through buffers: when Arrow converts values of Python, it imports pandas.
-    text, none = _text(word), pa.nulls(0, type_)
-    if pa.types.is_boolean(type_):
-        return _text(word.lower()).cast(type_) if word.lower() in {"true", "false"} else none
-    if pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_decimal(type_):
-        return _number(type_, Decimal(word)) if _NUMBER.fullmatch(word) else none
-    if pa.types.is_time(type_):
-        time = datetime.time.fromisoformat(word)
-        seconds = (time.hour * 60 + time.minute) * 60 + time.second
-        return _numbers(np.array([seconds * 1_000_000 + time.microsecond])).view(pa.time64("us")).cast(type_)
-    if pa.types.is_timestamp(type_) or pa.types.is_date(type_):
-        try:
-            return text.cast(type_)
-        except pa.ArrowInvalid:  # a moment with a zone may be written without; a day may be written as its first moment
-            moment = text.cast(pa.timestamp(getattr(type_, "unit", None) or "us"))
-            zone = getattr(type_, "tz", None)
-            return pc.assume_timezone(moment, zone) if zone else moment
-    return text if pa.types.is_string(type_) else none
-
-
-def _number(type_: pa.DataType, number: Decimal) -> pa.Array:
-    if pa.types.is_float16(type_):
-        with np.errstate(over="ignore"):
-            return _numbers(np.array([number], np.float16).astype(np.float32))
-    if pa.types.is_floating(type_):
-        return _numbers(np.array([float(number)])).cast(type_)
-    if pa.types.is_decimal(type_):
-        # Arrow reads more digits than there is room for as another number.
-        fits = number.adjusted() + type_.scale < _DIGITS
-        return _text(f"{number:f}").cast(pa.decimal256(_DIGITS, type_.scale)) if fits else pa.nulls(0, type_)
-    if number != number.to_integral_value():
-        return pa.nulls(0, type_)
-    return _numbers(np.array([int(number)], str(type_)))
-
-
-def _text(word: str) -> pa.Array:
-    text = word.encode("utf-8", "surrogatepass")
-    ends = pa.py_buffer(np.array([0, len(text)], np.int32))
-    return pa.Array.from_buffers(pa.string(), 1, [None, ends, pa.py_buffer(text)])
-
-
-def _numbers(values: np.ndarray[Any, Any]) -> pa.Array:
-    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
-
-
 def _prepared(column: pa.Array, field: pa.Field) -> pa.Array:
     """Return a column prepared for a cast, where Arrow is stricter than we are or distinguishes equal values."""
     wanted = field.type
@@ -412,19 +247,3 @@ def failing(column: pa.Array, field: pa.Field) -> list[int]:
         return failures(column, field.type)
     values, is_bad = how.parse(column)
     return sorted({*np.flatnonzero(is_bad).tolist(), *failures(values, field.type)})
-
-
-def failures(column: pa.Array, wanted: pa.DataType, start: int = 0) -> list[int]:
-    """Return the indices of the values that cannot be cast."""
-    # Arrow does not say which value fails, so halve the column until single values remain.
-    try:
-        column.cast(wanted)
-    except pa.ArrowInvalid:
-        if len(column) == 1:
-            return [start]
-        middle = len(column) // 2
-        return [
-            *failures(column.slice(0, middle), wanted, start),
-            *failures(column.slice(middle), wanted, start + middle),
-        ]
-    return []

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import glob
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from connectors.errors import SchemaError, SourceError, foreign_errors
+from connectors.files.expansion import Expansion, expand
 from connectors.files.followed_source import Follow, FollowedSource
 from connectors.files.source import FileSource
 from connectors.formats.arrow_ipc import ArrowFormat
@@ -22,6 +22,7 @@ from connectors.formats.jsonl.format import JsonLinesFormat
 from connectors.formats.kinds import EXTENSIONS, FORMATS, SUPPORTED, is_vague, kind_of
 from connectors.formats.looks import HEAD, look
 from connectors.formats.parquet import ParquetFormat
+from connectors.formats.partitions import PartitionColumns
 from connectors.memory import MemorySource
 from connectors.pipes.pipe import is_pipe
 from connectors.pipes.spool import Spool
@@ -29,7 +30,6 @@ from connectors.registry import BUILT_IN, open_elsewhere, scheme_of, unknown_sch
 from connectors.source import Source
 from connectors.stores.address import is_address, redact
 from connectors.stores.storage import Storage
-from connectors.suggestions import nearest
 
 __all__ = ["EXTENSIONS", "open_source"]
 
@@ -50,6 +50,7 @@ def open_source(
     follow: Follow | None = None,
     spool: str | None = None,
     ignore: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     on_message: Callable[[str], object] | None = None,
     format: str | None = None,  # noqa: A002 - the name of the setting
 ) -> Source:
@@ -58,9 +59,11 @@ def open_source(
     Parameters
     ----------
     places
-        The places, in the order of the stream. Each is a file, a folder (its supported files, sorted by name), or a
-        pattern with ``*``, ``?``, ``[…]`` or ``**`` (sorted). An address ``s3://``, ``gs://`` or ``abfs://`` names an
-        object, a folder or a pattern; in it ``?`` starts options. An address ``https://`` names a file. Instead of
+        The places, in the order of the stream. Each is a file, a folder (its supported files and those of its folders,
+        sorted by path), or a pattern with ``*``, ``?``, ``[…]`` or ``**`` (sorted). Folders named ``key=value`` give
+        columns; see `formats.partitions`. An address ``s3://``, ``gs://`` or ``abfs://`` names an object, a folder or
+        a pattern; in it ``?`` starts options. So does an address ``https://``, if the server lists its folders; there
+        the address of a folder ends with ``/``. Instead of
         several places, one of these: ``-`` for standard input, a named pipe, one Arrow table, or an address of another
         package (`Opener`).
     block_size
@@ -81,6 +84,8 @@ def open_source(
         Folder that keeps the data of a pipe, so that a reader can be opened at any position.
     ignore
         Columns that are not read; files may disagree on their types.
+    exclude
+        Local folders that are skipped, such as that of the job's own output.
     on_message
         Receives one line when a followed source waits for its first rows, or ends with an incomplete record. Any thread
         may call it.
@@ -152,18 +157,30 @@ def open_source(
             follow,
             keeps_bad_rows=keeps_bad_rows,
             ignore=ignore,
+            exclude=exclude,
             on_message=on_message,
         )
-    names = [name for place in places for name in _expand(_as_name(place), storage, any_name=format is not None)]
-    if not names:
+    found = [_expanded(_as_name(place), storage, exclude, any_name=format is not None) for place in places]
+    if not found:
         raise SourceError("no source was given; expected a file, a folder or a pattern")
+    columns = _folder_columns(found)
     return FileSource(
-        names,
-        lambda name: formats[format or kind_of(name) or ""],
+        [name for one in found for name in one.names],
+        lambda name: columns.wrap(formats[format or kind_of(name) or ""]),
         storage,
         keeps_bad_rows=keeps_bad_rows,
         ignore=ignore,
+        remarks=tuple(dict.fromkeys(line for one in found for line in one.remarks)),
     )
+
+
+def _folder_columns(found: Sequence[Expansion]) -> PartitionColumns:
+    """Return the columns that the names of folders give, over all files."""
+    columns = PartitionColumns()
+    for one in found:
+        for name in one.names:
+            columns.note(name, one.root)
+    return columns
 
 
 def _refuse_unknown(kind: str | None) -> None:
@@ -206,85 +223,33 @@ def _as_name(place: Place | pa.Table) -> str:
     if isinstance(place, pa.Table):
         raise SourceError("a table cannot be combined with other places; concatenate tables first")
     name = os.fspath(place)
+    if name.startswith("~") and not os.path.lexists(name):
+        name = os.path.expanduser(name)  # noqa: PTH111 - keeps "./" as given
     if scheme_of(name) not in {None, *BUILT_IN}:
         raise unknown_scheme(name)
     return name
 
 
-def _expand(name: str, storage: Storage, *, any_name: bool) -> list[str]:
+def _expanded(place: str, storage: Storage, exclude: Sequence[str], *, any_name: bool) -> Expansion:
     """Return the files of one place; with `any_name`, a name without a known ending is data too."""
-    if is_address(name):
-        return _expand_address(name, storage, any_name=any_name)
-    path = Path(name)
-    if path.is_dir():
-        children = sorted(child.name for child in _children(path))
-        files = [os.path.join(name, child) for child in children]  # noqa: PTH118 - keeps "./" as given
-        return _some(_without_folders(files), name, any_name=any_name, is_folder=True)
-    if path.exists():
-        return [name if any_name else _of_known_kind(name, storage)]
-    _refuse_dangling(name)
-    if glob.has_magic(name):
-        found = glob.glob(name, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
-        return _some(sorted(file for file in found if Path(file).is_file()), name, any_name=any_name)
-    siblings = [child.name for child in _children(path.parent)]
-    raise SourceError(f"{name}: no such file or folder{nearest(path.name, siblings)}")
+    if not any_name and Path(place).is_file():
+        _refuse_unknown_kind(place, storage)
+    known = f"{SUPPORTED}; for other names give --format"
+    found = expand(place, storage, lambda name: any_name or kind_of(name) is not None, known, exclude)
+    # Notes beside data often end in .txt, so in a folder they are data only if nothing else is.
+    certain = [name for name in found.names if not is_vague(name)]
+    is_listed = Path(place).is_dir() or (is_address(place) and len(found.names) > 1 and "*" not in place)
+    return replace(found, names=certain) if certain and is_listed and not any_name else found
 
 
-def _expand_address(place: str, storage: Storage, *, any_name: bool) -> list[str]:
-    names, is_one = storage.expand(place)
-    if is_one:
-        return names if any_name else [_of_known_kind(name) for name in names]
-    return _some(names, redact(place), any_name=any_name, is_folder="*" not in place and "[" not in place)
-
-
-def _of_known_kind(name: str, storage: Storage | None = None) -> str:
-    """Refuse a file whose name does not say its kind; the content of a local file may say what to do."""
+def _refuse_unknown_kind(name: str, storage: Storage) -> None:
+    """Refuse a local file whose name does not say its kind; its content may say what to do."""
     if kind_of(name) is not None:
-        return name
-    found = None
-    if storage is not None:
-        with foreign_errors(name), storage.open(name) as file:
-            head = file.read(HEAD) or b""
-        found = look(head)
-        if found is None and b"\0" not in head:
-            raise SourceError(f"{name}: unknown file type; supported: {SUPPORTED}; if it is CSV, give --format csv")
+        return
+    with foreign_errors(name), storage.open(name) as file:
+        head = file.read(HEAD) or b""
+    found = look(head)
+    if found is None and b"\0" not in head:
+        raise SourceError(f"{name}: unknown file type; supported: {SUPPORTED}; if it is CSV, give --format csv")
     hint = f"; it looks like {found.what}: {found.remedy}" if found is not None else "; else give --format"
     raise SourceError(f"{name}: unknown file type; supported: {SUPPORTED}{hint}")
-
-
-def _refuse_dangling(name: str) -> None:
-    """Refuse a symbolic link to nothing."""
-    if Path(name).is_symlink() and not Path(name).exists():
-        target = os.readlink(name)  # noqa: PTH115 - as the link says it
-        raise SourceError(f"{name}: a symbolic link to {target}, which does not exist; restore it, or remove the link")
-
-
-def _without_folders(files: list[str]) -> list[str]:
-    """Return the files that are no folders; refuse a folder with the name of a file."""
-    for file in files:
-        if _is_data(Path(file).name) and Path(file).is_dir():
-            raise SourceError(f"{file}: a folder, expected a file; give this folder itself as the source")
-    return [file for file in files if not Path(file).is_dir()]
-
-
-def _children(folder: Path) -> Iterator[Path]:
-    with foreign_errors(str(folder)):
-        yield from folder.iterdir() if folder.is_dir() else ()
-
-
-def _some(files: list[str], place: str, *, any_name: bool = False, is_folder: bool = False) -> list[str]:
-    """Return the data files; names that begin with ``.`` or ``_`` are not data."""
-    kept = [file for file in files if _is_data(Path(file).name, any_name=any_name)]
-    certain = [file for file in kept if not is_vague(file)]
-    if is_folder and certain and not any_name:  # notes beside data often end in .txt
-        kept = certain
-    for file in kept:
-        if not is_address(file):
-            _refuse_dangling(file)
-    if not kept:
-        raise SourceError(f"{place}: no data file there; supported: {SUPPORTED}; for other names give --format")
-    return kept
-
-
-def _is_data(name: str, *, any_name: bool = False) -> bool:
-    return not name.startswith((".", "_")) and (any_name or kind_of(name) is not None)

@@ -154,7 +154,7 @@ def plain_columns(
     first_rows
         Returns the first rows, from the names of the lists that they must hold; called only if there are such lists.
     known
-        By list, the length in an earlier file, or None if it varies there. What is found out is added.
+        By list, the length in an earlier file, or None if it varies there. New lengths are added.
     """
     named, remarks = tell_apart(schema)
     index = index_columns(named)

@@ -43,6 +43,7 @@ from connectors.formats.base import (
 from connectors.formats.csv.format import CsvFormat
 from connectors.formats.csv.sample import Sample
 from connectors.formats.file_cursor import FileCursor, same_rows_before
+from connectors.formats.partitions import unwrapped
 from connectors.pipes.spool import Spool, telling
 from connectors.schemas import like
 from connectors.source import Reader, Source
@@ -83,6 +84,8 @@ class FollowedSource(Source):
         As in `files.FileSource`.
     spool
         The spool that writes the files, if the place is its folder.
+    exclude
+        Folders that are skipped.
     on_message
         Receives one line when the source waits for its first rows, or ends with an incomplete record. Any thread may
         call it.
@@ -106,9 +109,11 @@ class FollowedSource(Source):
         keeps_bad_rows: bool = False,
         spool: Spool | None = None,
         ignore: Collection[str] = (),
+        exclude: Collection[str] = (),
         on_message: Callable[[str], object] | None = None,
     ) -> None:
-        self._files = Listing(place, format_of, follow.order)
+        # The path of a spool says nothing about the rows in it.
+        self._files = Listing(place, format_of, follow.order, exclude=exclude, has_partitions=spool is None)
         self._follow, self._keeps_bad_rows, self._spool = follow, keeps_bad_rows, spool
         self._ignore, self._on_message = ignore, on_message
         self._place = spool.description if spool is not None else place
@@ -158,7 +163,7 @@ class FollowedSource(Source):
         """Inspect the files again, and infer types from the first records of all of them."""
         sample = Sample()
         facts = [self._peek(fact.name, sample) or fact for fact in facts]
-        formats = (self._files.format(fact.name) for fact in facts)
+        formats = (unwrapped(self._files.format(fact.name)) for fact in facts)
         text = next((found for found in formats if isinstance(found, CsvFormat)), None)
         return facts if text is None else with_types(facts, text.infer(sample))
 

@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from connectors.errors import SourceError, foreign_errors
+from connectors.files.expansion import FolderScanner, root_of
 from connectors.files.watcher import FileWatcher
 from connectors.formats.base import Format
 from connectors.formats.file_cursor import FileIdentity
 from connectors.formats.kinds import compression_of
+from connectors.formats.partitions import PartitionColumns
 from connectors.stores.storage import Status
 
 __all__ = ["Found", "Listing", "uncompressed"]
@@ -55,6 +57,11 @@ class Listing:
         Returns the format of a file; None for a file that is not data.
     order
         Order of files: ``name``, or ``time`` (of the last change, then name). Rotated files are always ordered by time.
+        The name is the path within the place.
+    exclude
+        Folders that are skipped.
+    has_partitions
+        Whether names of folders give columns.
 
     Raises
     ------
@@ -62,7 +69,15 @@ class Listing:
         The place does not exist, or a file type is unknown.
     """
 
-    def __init__(self, place: str, format_of: Callable[[str], Format | None], order: str) -> None:
+    def __init__(
+        self,
+        place: str,
+        format_of: Callable[[str], Format | None],
+        order: str,
+        *,
+        exclude: Collection[str] = (),
+        has_partitions: bool = True,
+    ) -> None:
         self.place, self._format_of, self._order = place, format_of, order
         self._is_folder, self._is_pattern = Path(place).is_dir(), False
         if not self._is_folder and not Path(place).exists():
@@ -70,8 +85,9 @@ class Listing:
             if not self._is_pattern and not Path(place).parent.is_dir():
                 raise SourceError(f"{place}: no such file or folder")
         self._is_file = not self._is_folder and not self._is_pattern
-        fixed = place if not self._is_pattern else place[: glob_start(place)]
-        self.root = os.path.join(place, "") if self._is_folder else fixed[: fixed.rfind(os.sep) + 1]  # noqa: PTH118
+        self.root = root_of(place)
+        self._columns = PartitionColumns(self.root if has_partitions else None)
+        self._scanner = FolderScanner(place, lambda name: format_of(name) is not None, exclude, may_change=True)
         if self._is_file:
             self.format(place)
         name, stem, end = (re.escape(one) for one in (Path(place).name, Path(place).stem, Path(place).suffix))
@@ -95,7 +111,7 @@ class Listing:
         found = self._format_of(self.place if self._is_file else name)
         if found is None:
             raise SourceError(f"{name}: unknown file type")
-        return found
+        return self._columns.wrap(found)
 
     def place_of(self, identity: FileIdentity) -> tuple[int, str]:
         """Return the position in the order that a file had when it was read."""
@@ -119,7 +135,7 @@ class Listing:
         folder = Path(self.place)
         while not folder.is_dir() or glob.has_magic(str(folder)):
             folder = folder.parent
-        return FileWatcher(str(folder), is_deep="**" in self.place)
+        return FileWatcher(str(folder), is_deep=self._is_folder or os.sep in self.place[len(self.root) :])
 
     def listed(self, newer_ns: int | None = None, inodes: Collection[int] = ()) -> list[Found]:
         """Return the files; for a log, also rotated files that are new enough or have one of some inode numbers.
@@ -141,20 +157,19 @@ class Listing:
 
     def _names(self, with_rotated: bool, inodes: Collection[int]) -> list[str]:
         place = Path(self.place)
-        if self._is_pattern:
-            found = glob.glob(self.place, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
-            return [name for name in found if self._is_data(name)]
-        if self._is_folder:
-            names = [os.path.join(self.place, entry.name) for entry in os.scandir(place)]  # noqa: PTH118 - as given
-            return [name for name in names if self._is_data(name)]
+        if not self._is_file:
+            return self._noted(self._scanner.files())
         if not with_rotated:
-            return [self.place]
+            return self._noted([self.place])
         siblings = [entry for entry in os.scandir(place.parent) if entry.name != place.name]
         rotated = [e.path for e in siblings if self._rotated.fullmatch(e.name) or e.inode() in inodes]
-        return [self.place, *rotated]
+        return self._noted([self.place, *rotated])
 
-    def _is_data(self, name: str) -> bool:
-        return not Path(name).name.startswith((".", "_")) and self._format_of(name) is not None
+    def _noted(self, names: list[str]) -> list[str]:
+        """Return the names, once the columns that their folders give are known."""
+        for name in names:
+            self._columns.note(name)
+        return names
 
     def _found(self, name: str) -> Found | None:
         try:
@@ -170,8 +185,3 @@ class Listing:
 def uncompressed(name: str) -> str:
     """Return the name of a text file before compression; its own name if it is not compressed."""
     return name[: -len(Path(name).suffix)] if compression_of(name) else name
-
-
-def glob_start(pattern: str) -> int:
-    """Return the index of the first wildcard in a pattern."""
-    return min(found for sign in "*?[" if (found := pattern.find(sign)) >= 0)

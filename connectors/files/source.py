@@ -32,6 +32,7 @@ from connectors.formats.base import (
 from connectors.formats.csv.format import CsvFormat
 from connectors.formats.csv.sample import Sample
 from connectors.formats.file_cursor import FileCursor, FileIdentity, same_rows_before
+from connectors.formats.partitions import unwrapped
 from connectors.schemas import like, refuse_strangers, require
 from connectors.source import Reader, RecordBatchSlice, Source
 from connectors.stores.storage import DISK, Storage
@@ -54,6 +55,8 @@ class FileSource(Source):
         Whether bad rows are yielded as `BadRow` events, instead of raised as errors.
     ignore
         Columns that are not read; files may disagree on their types.
+    remarks
+        Lines about the places, which precede those about the files.
 
     Raises
     ------
@@ -71,7 +74,9 @@ class FileSource(Source):
         *,
         keeps_bad_rows: bool = False,
         ignore: Collection[str] = (),
+        remarks: Sequence[str] = (),
     ) -> None:
+        self._place_remarks = tuple(remarks)
         self._format_of, self._storage, self._keeps_bad_rows = format_of, storage, keeps_bad_rows
         self._files = self._peek_all(names)
         self._schema = schema_of(self._files, format_of, ignore)
@@ -83,7 +88,7 @@ class FileSource(Source):
         """Inspect the files, and infer types from the first records of the whole stream."""
         sample = Sample()
         files = [self._peek(name, sample) for name in names]
-        text = next((found for name in names if isinstance(found := self._format_of(name), CsvFormat)), None)
+        text = next((found for name in names if isinstance(found := unwrapped(self._format_of(name)), CsvFormat)), None)
         return files if text is None else with_types(files, text.infer(sample))
 
     def _peek(self, name: str, sample: Sample) -> FileFacts:
@@ -118,7 +123,7 @@ class FileSource(Source):
     @property
     def remarks(self) -> tuple[str, ...]:
         """Remarks about the files."""
-        return remarks_of(self._files)
+        return (*self._place_remarks, *remarks_of(self._files))
 
     @property
     def n_rows(self) -> int | None:

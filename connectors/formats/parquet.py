@@ -35,7 +35,8 @@ from connectors.formats.base import (
 )
 from connectors.formats.file_cursor import FileIdentity
 from connectors.formats.looks import HEAD, refuse_look
-from connectors.leaves import FIRST_ROWS, Leaf, leaves, lists_wanted, n_stored, plain
+from connectors.formats.row_groups import DamageError, RowGroups, few_words, first_rows, refuse_wrong_counts
+from connectors.leaves import leaves, lists_wanted, plain
 from connectors.schemas import bounded, cast, cast_what_can_be, plain_columns, tell_apart, wider_type
 from connectors.stores.storage import DISK, Status, Storage
 
@@ -45,7 +46,6 @@ _CELLS = 1 << 19  # in a block, over all columns
 _MAX_ROWS = 1 << 15
 _MAGIC = (b"PAR1", b"PARE")
 _FEW_GROUPS = 64
-_FEW = 1 << 15  # bytes of a dictionary, compressed
 _BUFFER = 1 << 18  # bytes that each column reads at a time
 
 
@@ -81,9 +81,7 @@ class ParquetFormat:
                 raise SourceError(f"{name}: the file has {file.metadata.num_rows} rows and no columns")
             # The first file with rows decides: to read the lists of each file may take long, above all from a store.
             known = self._lengths if file.metadata.num_rows else dict(self._lengths)
-            schema, remarks = plain_columns(
-                stored, lambda lists: _first_rows(file, tell_apart(stored)[0], lists), known
-            )
+            schema, remarks = plain_columns(stored, lambda lists: first_rows(file, tell_apart(stored)[0], lists), known)
             lines = tuple(f"{name}: {line}" for line in remarks)
             return FileFacts(name, schema, n_rows=file.metadata.num_rows, remarks=lines)
 
@@ -200,7 +198,7 @@ class _Opened:
                 self._refuse_other_kind(error)
             raise
         if facts is None and (is_read or file.metadata.num_row_groups <= _FEW_GROUPS):
-            _refuse_wrong_counts(file.metadata, self.name)
+            refuse_wrong_counts(file.metadata, self.name)
         return file
 
     def _refuse_other_kind(self, error: Exception) -> None:
@@ -248,14 +246,14 @@ class ParquetReader(Iterator[FileChunk]):
         found = plain(self._stored, lengths)
         self.columns = tuple(found.names)
         refuse_retyped(schema, found, opened.name)
-        if words := _few_words(self._file, [self._leaves[name] for name in columns_of(schema) if name in self._leaves]):
+        if words := few_words(self._file, [self._leaves[name] for name in columns_of(schema) if name in self._leaves]):
             self._file = opened.parquet(words, self._file.metadata)
 
     def _read(self, skip: int) -> Iterator[FileChunk]:
         """Yield the rows after the first `skip` rows; a row group that is skipped entirely is not read."""
         n_rows = max(1, min(_MAX_ROWS, _CELLS // len(self._schema)))
         wanted = [self._leaves[name] for name in columns_of(self._schema) if name in self._leaves]
-        columns = _Columns(self._file, self._stored, wanted)
+        columns = RowGroups(self._file, self._stored, wanted)
         for group in range(self._file.num_row_groups):
             left = self._file.metadata.row_group(group).num_rows
             if skip >= left:
@@ -281,7 +279,7 @@ class ParquetReader(Iterator[FileChunk]):
             is_damage = not isinstance(error, ConnectorError) and not is_of_system(error)
             if self._keeps_bad_rows and is_damage:
                 return self._damaged(n_left, " ".join(str(error).split()))
-            if isinstance(error, _DamageError):
+            if isinstance(error, DamageError):
                 hint = "the file is damaged: write it again, or leave out such rows with --on-bad-row skip"
                 raise SourceError(f"{self._name}: {error}; {hint}") from error
             raise
@@ -344,103 +342,6 @@ class ParquetReader(Iterator[FileChunk]):
         """Release the file; a second call does nothing."""
         self._file.close()
         self._opened.close()
-
-
-class _Columns:
-    """Some columns of a file, read row group by row group.
-
-    Parameters
-    ----------
-    file
-        The file.
-    stored
-        Its schema, with unique names.
-    wanted
-        The columns to read.
-    """
-
-    def __init__(self, file: pq.ParquetFile, stored: pa.Schema, wanted: Sequence[Leaf]) -> None:
-        # By number: several columns may have one name.
-        self._file, self._numbers = file, sorted({number for leaf in wanted for number in leaf.stored})
-        self._names = list(dict.fromkeys(_owner(stored, self._numbers)))
-        # In a column without lists each row has one value, null or not.
-        column = file.schema.column
-        self._flat = [n for n in self._numbers if not column(n).max_repetition_level]
-
-    def read(self, group: int, n_rows: int) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of a row group, in batches of a number of rows.
-
-        Raises
-        ------
-        _DamageError
-            The row group does not have as many rows as the footer says.
-        """
-        facts = self._file.metadata.row_group(group)
-        expected = left = facts.num_rows
-        column = facts.column
-        if wrong := [number for number in self._flat if column(number).num_values != expected]:
-            found = column(wrong[0])
-            what = f"column {found.path_in_schema!r} has {found.num_values} values"
-            raise _DamageError(f"row group {group}: expected {expected} rows, but {what}")
-        for batch in self._file.reader.iter_batches(
-            n_rows, row_groups=[group], column_indices=self._numbers, use_threads=False
-        ):
-            left -= batch.num_rows
-            if left < 0:
-                break
-            yield batch if batch.schema.names == self._names else batch.rename_columns(self._names)
-        if left:
-            raise _DamageError(f"row group {group}: expected {expected} rows, found {expected - left}")
-
-
-class _DamageError(OSError):
-    """A row group does not hold what its footer says."""
-
-
-def _owner(schema: pa.Schema, numbers: Sequence[int]) -> Iterator[str]:
-    """Yield for each stored column the name of the column that it is a part of."""
-    names = [name for name, type_ in zip(schema.names, schema.types, strict=True) for _ in range(n_stored(type_))]
-    return (names[number] for number in numbers)
-
-
-def _first_rows(file: pq.ParquetFile, stored: pa.Schema, lists: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Yield the first rows of some lists."""
-    found = leaves(stored, {})
-    columns = _Columns(file, stored, [found[name] for name in lists if name in found])
-    n_left = FIRST_ROWS
-    for group in range(file.num_row_groups):
-        for batch in columns.read(group, FIRST_ROWS):
-            yield batch
-            n_left -= batch.num_rows
-            if n_left <= 0:
-                return
-
-
-def _few_words(file: pq.ParquetFile, wanted: Sequence[Leaf]) -> list[str]:
-    """Return the columns of text to read as dictionaries: that is faster if there are few words.
-
-    Then each word is checked once, not once for each row. The first row group decides; the values are the same anyway.
-    """
-    if not file.num_row_groups:
-        return []
-    group, found = file.metadata.row_group(0), []
-    for number in (leaf.stored[0] for leaf in wanted if leaf.type == pa.string() and len(leaf.stored) == 1):
-        chunk = group.column(number)
-        if "." in chunk.path_in_schema or chunk.dictionary_page_offset is None:
-            continue
-        # If there are too many words, writers go on without the dictionary; the chunk is then far larger.
-        n_bytes = chunk.data_page_offset - chunk.dictionary_page_offset
-        if n_bytes <= _FEW and chunk.total_uncompressed_size <= (1 << 20) + 3 * chunk.num_values:
-            found.append(chunk.path_in_schema)
-    return found
-
-
-def _refuse_wrong_counts(facts: pq.FileMetaData, name: str) -> None:
-    """Refuse a file whose footer contradicts itself."""
-    counts = [facts.row_group(group).num_rows for group in range(facts.num_row_groups)]
-    if any(count < 0 for count in counts) or sum(counts) != facts.num_rows:
-        found = f"{facts.num_rows} rows in all, and {sum(counts)} in its {len(counts)} row groups"
-        raise SourceError(f"{name}: the footer is damaged: it says {found}; write the file again")
 
 
 def _locate(whole: FileIdentity, end: int, offset: int, rows: Any, n: int) -> FileIdentity:

@@ -39,10 +39,16 @@ class ArrowStore:
         return bool(self._files.get_file_info(self._path(name).rstrip("/")).type == fs.FileType.Directory)
 
     def names(self, folder: str, *, is_deep: bool) -> list[str]:
-        """Return the names of the objects in a folder."""
+        """Return the names of the objects in a folder, and of its folders unless the objects in them are listed too."""
         found = self._files.get_file_info(fs.FileSelector(self._path(folder).rstrip("/"), recursive=is_deep))
-        files = [info.path.removeprefix(self._root) for info in found if info.type == fs.FileType.File]
-        return [f"{self._head}/{path.lstrip('/')}" for path in files]
+        names = []
+        for info in found:
+            path = info.path.removeprefix(self._root).lstrip("/")
+            if info.type == fs.FileType.File:
+                names.append(f"{self._head}/{path}")
+            elif not is_deep:
+                names.append(f"{self._head}/{path.rstrip('/')}/")
+        return names
 
     def _path(self, name: str) -> str:
         return f"{self._root}{name.removeprefix(self._head)}".lstrip("/")

@@ -64,7 +64,10 @@ class Store(Protocol):
         """Return whether a name is a folder: the prefix of other names, and not an object."""
 
     def names(self, folder: str, *, is_deep: bool) -> list[str]:
-        """Return the names of the objects in a folder."""
+        """Return the names of the objects in a folder.
+
+        With `is_deep`, those in the folders below it too. Otherwise also the names of its folders, with a ``/``.
+        """
 
 
 def as_text(value: bytes | str) -> str:

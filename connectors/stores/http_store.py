@@ -1,18 +1,22 @@
-"""Files on a web server, read with fsspec."""
+"""Files on a web server, read with fsspec; folders where the server lists them."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from connectors.errors import SourceError
 from connectors.stores.address import Address
 from connectors.stores.base import CONNECT_S, TIMEOUT_S, Handle, ObjectStatus, status_of
+from connectors.stores.web_index import index_page
 
 __all__ = ["HttpStore"]
 
+_MOST_PAGES = 1_000
+
 
 class HttpStore:
-    """One file on a web server, read with fsspec; HTTP cannot list files."""
+    """The files of a web server that are addressed with the same user and query."""
 
     def __init__(self, address: Address) -> None:
         try:
@@ -22,13 +26,13 @@ class HttpStore:
             raise SourceError(f'{address.name}: HTTP needs an extra; pip install "stream-bp[remote]"') from error
         limits = {"timeout": aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=TIMEOUT_S)}
         client = {**limits, "trust_env": True}  # use the proxies that the environment names
-        self._url = address.url
-        self._files = HTTPFileSystem(encoded="%" in self._url, client_kwargs=client, skip_instance_cache=True)
+        self._address = address
+        self._files = HTTPFileSystem(encoded="%" in address.url, client_kwargs=client, skip_instance_cache=True)
 
     def status(self, name: str) -> ObjectStatus:
         """Return the present status of a file."""
         try:
-            info = self._files.info(self._url)
+            info = self._files.info(self._url(name))
         except FileNotFoundError as error:  # fsspec raises this for every failure; the cause holds the real one
             raise error.__cause__ or error from None
         if info["size"] is None:
@@ -41,16 +45,33 @@ class HttpStore:
         headers = {"Accept-Encoding": "identity"}
         if status.version.startswith('"'):  # a weak ETag (W/…) never matches, so the request would always fail
             headers["If-Match"] = status.version
-        file = self._files.open(self._url, size=status.st_size, cache_type="none", headers=headers)
+        file = self._files.open(self._url(name), size=status.st_size, cache_type="none", headers=headers)
         return _HttpHandle(name, file, status)
 
     def is_folder(self, name: str) -> bool:
-        """Return False: HTTP has no folders."""
-        return False
+        """Return whether a name ends with ``/``: a server has no other way to tell."""
+        return name.endswith("/")
 
     def names(self, folder: str, *, is_deep: bool) -> list[str]:
-        """Raise an error: HTTP cannot list files."""
-        raise SourceError(f"{folder}: HTTP does not support folders or patterns; name each file")
+        """Return the names in a folder, from the page on which the server lists it."""
+        found: list[str] = []
+        waiting, n_pages = [folder], 0
+        while waiting:
+            n_pages += 1
+            if n_pages > _MOST_PAGES:
+                raise SourceError(f"{folder}: more than {_MOST_PAGES} folders on the server; give a narrower address")
+            here = waiting.pop()
+            names = index_page(here, self._url(here))
+            if not is_deep:
+                return names
+            for name in names:
+                # A hidden folder is not read, but its name shows what kind of place this is.
+                is_read = name.endswith("/") and not name[len(here) :].startswith((".", "_"))
+                (waiting if is_read else found).append(name)
+        return found
+
+    def _url(self, name: str) -> str:
+        return replace(self._address, path=name[len(self._address.head) :]).url
 
 
 class _HttpHandle:

@@ -10,7 +10,10 @@ import io
 import os
 import re
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import unquote
 
 from connectors.errors import SourceError
 from connectors.stores.address import Address
@@ -20,7 +23,7 @@ from connectors.stores.http_store import HttpStore
 from connectors.stores.object_file import ObjectFile
 from connectors.stores.retry import patiently
 
-__all__ = ["DISK", "LocalFile", "Status", "Storage", "open_store", "sync"]
+__all__ = ["DISK", "LocalFile", "Matches", "Status", "Storage", "open_store", "sync"]
 
 Status = os.stat_result | ObjectStatus
 
@@ -52,6 +55,31 @@ class LocalFile(io.FileIO):
         other = LocalFile(os.dup(self.fileno()), "rb")
         other.seek(0)
         return other
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """The objects that an address means.
+
+    Parameters
+    ----------
+    names
+        Their names, sorted; hidden ones too.
+    listed
+        All names that were seen on the way; that of a folder ends with ``/``.
+    root
+        The part of the names up to the folder of the place, with its ``/``.
+    is_one
+        Whether the address names a single object.
+    is_http
+        Whether they are on a web server.
+    """
+
+    names: list[str]
+    listed: list[str]
+    root: str
+    is_one: bool = False
+    is_http: bool = False
 
 
 class Storage:
@@ -91,26 +119,46 @@ class Storage:
             return self._addresses[name].redacted
         return os.path.abspath(name)  # noqa: PTH100 - must not resolve links
 
-    def expand(self, place: str) -> tuple[list[str], bool]:
-        """Return the sorted names of the objects that an address matches, and whether it names a single object."""
+    def expand(self, place: str) -> Matches:
+        """Return the objects that an address means: one object, those below a folder, or those of a pattern."""
         address = Address.of(place)
         name, store = address.name, self._add(address)
-        if address.is_http:
-            return [name], True
-        if (magic := _MAGIC.search(address.path)) is not None:
-            folder, pattern = name[: len(address.head)], address.path
-            folder += address.path[: address.path.rindex("/", 0, magic.start())]
-            is_deep = "/" in pattern[magic.start() :]
-            is_match = re.compile(_pattern(address.head + pattern)).fullmatch
-            names = patiently(name, lambda: store.names(folder, is_deep=is_deep))
-            found = [one for one in names if is_match(one)]
-        elif name.endswith("/") or len(address.path) < 2 or patiently(name, lambda: store.is_folder(name)):
-            found = patiently(name, lambda: store.names(name, is_deep=False))
+        magic = _MAGIC.search(address.path)
+        if magic is None and not name.endswith("/") and len(address.path) > 1:
+            if address.is_http or not patiently(name, lambda: store.is_folder(name)):
+                return Matches([name], [name], "", is_one=True, is_http=address.is_http)
+            name += "/"
+        if magic is None:
+            root = name if name.endswith("/") else f"{name}/"
+            listed = patiently(name, lambda: store.names(root, is_deep=True))
+            found = [one for one in listed if not one.endswith("/")]
         else:
-            return [name], True
+            root = address.head + address.path[: address.path.rindex("/", 0, magic.start()) + 1]
+            listed, found = self._matching(address, store, root)
         for one in found:
-            self._add(Address(address.scheme, address.user, address.host, one[len(address.head) :], address.query))
-        return sorted(found), False
+            self._add(replace(address, path=one[len(address.head) :]))
+        return Matches(sorted(found), listed, root, is_http=address.is_http)
+
+    def names_in(self, folder: str, like: str) -> list[str]:
+        """Return the names in a folder, of objects and folders; user and query are those of another name."""
+        store = self._add(replace(self._addresses[like], path=folder[len(self._addresses[like].head) :]))
+        return patiently(folder, lambda: store.names(folder, is_deep=False))
+
+    def _matching(self, address: Address, store: Store, root: str) -> tuple[list[str], list[str]]:
+        """Return all names that were listed, and those that match; a matching folder stands for what is below it."""
+        name = address.name
+        is_deep = "/" in name[len(root) :].rstrip("/")
+        listed = patiently(name, lambda: store.names(root, is_deep=is_deep))
+        decode = unquote if address.is_http else str  # a server may encode a name in several ways
+        is_match = re.compile(_pattern(decode(name.rstrip("/")))).fullmatch
+        found = [one for one in listed if not one.endswith("/") and _is_below_match(decode(one), root, is_match)]
+        for folder in [one for one in listed if one.endswith("/") and is_match(decode(one[:-1]))]:
+            if not folder[len(root) :].startswith((".", "_")):
+                below = patiently(name, lambda folder=folder: store.names(folder, is_deep=True))  # type: ignore[misc]
+                listed, found = listed + below, found + below
+        if any(one.endswith("/metadata/") for one in listed):  # of a table of Iceberg?
+            listed = listed + patiently(name, lambda: store.names(f"{root}metadata/", is_deep=False))
+        return listed, found
 
     def _add(self, address: Address) -> Store:
         """Store the address of a name, and return its store."""
@@ -121,8 +169,10 @@ class Storage:
 
     def _store(self, name: str) -> Store:
         address = self._addresses[name]
-        # An HTTP store serves one file; all objects of a bucket share one store, and so its connections.
-        key = address.url if address.is_http else f"{address.head}?{address.query}"
+        # All objects of a bucket or a server share one store, and so its connections.
+        key = f"{address.user}@{address.head}?{address.query}"
+        if address.is_http:
+            key += "%" * ("%" in address.url)  # such an address is not encoded again
         if key not in self._stores:
             self._stores[key] = patiently(name, lambda: open_store(address))
         return self._stores[key]
@@ -138,6 +188,16 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _is_below_match(name: str, root: str, is_match: Callable[[str], object]) -> bool:
+    """Return whether a name, or a folder above it in the place, matches a pattern."""
+    at = len(name)
+    while at > len(root):
+        if is_match(name[:at]):
+            return True
+        at = name.rfind("/", 0, at)
+    return False
 
 
 _TOKEN = re.compile(r"\*\*/|\*|\[!?\]?[^\]]*\]|.", re.DOTALL)

@@ -342,7 +342,9 @@ class JobConfig(Settings):
         given = self.model_dump(include={*READING, "spool"})
         # A column that is copied to the predictions must be read, even if it is ignored for learning.
         unread = [name for name in self.ignore if name not in self.passthrough_columns]
-        return {**given, "keeps_bad_rows": self.on_bad_row != "error", "ignore": unread}
+        # The job's own output may lie in the folder that it reads.
+        own = [folder for folder in (self.run_dir, self.predictions_dir) if folder is not None]
+        return {**given, "keeps_bad_rows": self.on_bad_row != "error", "ignore": unread, "exclude": own}
 
     @property
     def encoder_settings(self) -> dict[str, Any]:

@@ -85,12 +85,12 @@ class TestS3Parquet(RemoteContract):
 
 
 class TestS3ParquetFolder(RemoteContract):
-    """A folder of Parquet objects, one of them empty."""
+    """A folder with folders of Parquet objects, one of them empty."""
 
     def make(self, rows: pa.Table, folder: Path) -> Source:
         """Write four objects."""
         for i, part in enumerate(split(rows)):
-            self.store.put(f"folder/part-{i}.parquet", parquet(part, 9))
+            self.store.put(f"folder/2023/day{i}/part.parquet", parquet(part, 9))
         return open_source(self.store.s3("folder/"))
 
 

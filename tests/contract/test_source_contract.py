@@ -182,6 +182,49 @@ class TestZstdFiles(SourceContract):
         return open_source(str(folder / "part-*.csv.zst"), block_size=100)
 
 
+class TestNestedCsv(SourceContract):
+    """A folder with folders, as Spark writes it, whose CSV files lie at different depths."""
+
+    def make(self, rows: pa.Table, folder: Path) -> Source:
+        """Write four files and a mark."""
+        for name, part in zip(("a.csv", "day1.csv/x.csv", "day2/1/x.csv", "e.csv"), split(rows), strict=True):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            write_csv(part, folder / name)
+        (folder / "day1.csv" / "_SUCCESS").touch()
+        return open_source(folder, block_size=64)
+
+
+class HiveContract(SourceContract):
+    """A folder of partitions, whose names hold one column."""
+
+    ending: str
+
+    def make(self, rows: pa.Table, folder: Path) -> Source:
+        """Write one file for each value of ``flag`` in a row, with the value in the name of its folder."""
+        flags = rows["flag"].to_pylist()
+        starts = [i for i in range(len(flags)) if i == 0 or flags[i] != flags[i - 1]]
+        for number, (start, end) in enumerate(zip(starts, [*starts, len(flags)][1:], strict=True)):
+            part, path = rows.slice(start, end - start), folder / f"run={number:03}" / f"flag={flags[start]}"
+            path.mkdir(parents=True, exist_ok=True)
+            write = write_csv if self.ending == "csv" else pq.write_table
+            write(part.drop_columns(["flag"]), path / f"x.{self.ending}")
+        if not starts:
+            write_csv(rows, folder / "a.csv")
+        return open_source(folder, block_size=64)
+
+
+class TestHiveCsv(HiveContract):
+    """The values of one column are in the names of the folders of CSV files."""
+
+    ending = "csv"
+
+
+class TestHiveParquet(HiveContract):
+    """The values of one column are in the names of the folders of Parquet files."""
+
+    ending = "parquet"
+
+
 @pytest.mark.parametrize("name", ["a.parquet", "a.csv", "a.csv.gz", "a.jsonl", "a.arrow"])
 @pytest.mark.parametrize("change", ["edit", "truncate", "remove"])
 def test_a_changed_place_is_refused_by_name(tmp_path: Path, name: str, change: str) -> None:

@@ -36,7 +36,8 @@ LAYERS = {
         {"formats"},
         {"prefetching", "rebatching", "schemas", "stores"},
         {"casting"},
-        {"fields", "leaves", "source"},
+        {"plain_values"},
+        {"fields", "leaves", "null_words", "source"},
         {"notations"},
         {"cursor", "decisions", "events", "suggestions"},
         {"errors"},
@@ -60,7 +61,7 @@ DOORS = {
 LAZY = {"aiohttp", "fsspec", "watchfiles"}  # imported where they are used, not where their modules begin
 PYARROW = {
     "demo",
-    "job.prediction_writer",
+    *(f"job.{name}" for name in ("doubts", "first_rows", "plan", "prediction_writer")),
     *(f"preprocessing.{name}" for name in ("arrow_buffers", "column_plan", "decoder", "encoder", "schema")),
 }
 # The job names the type of its model alone; what brings River along at its top is itself imported when it is needed.

@@ -27,8 +27,8 @@ def names(*places: object) -> list[str]:
 
 
 def test_a_folder_stands_for_its_supported_files_by_name(folder: Path) -> None:
-    """Hidden files, names with an underscore, other types and subfolders are ignored."""
-    assert names(folder) == ["a.csv", "b.csv"]
+    """Hidden files, names with an underscore and other types are ignored; folders in it are read too."""
+    assert names(folder) == ["a.csv", "b.csv", "c.csv"]
 
 
 def test_a_pattern_is_sorted_and_may_reach_into_folders(folder: Path) -> None:

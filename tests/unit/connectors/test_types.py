@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from connectors import ConnectorError, MemorySource, RowError, Source, casting, open_source
+from connectors import ConnectorError, MemorySource, RowError, Source, casting, open_source, plain_values
 from connectors.formats import parquet as parquet_format
+from connectors.formats import row_groups
 from connectors.testing import through_json
 from stream_bp.errors import DataError
 from stream_bp.preprocessing.column_plan import ColumnPlan
@@ -203,7 +204,7 @@ def test_text_that_is_not_utf8_is_a_bad_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, wanted: pa.DataType, short: int
 ) -> None:
     """File, row and column are named; with --on-bad-row skip the other rows are read, also from the middle."""
-    monkeypatch.setattr(casting, "_SHORT", short)
+    monkeypatch.setattr(plain_values, "_SHORT", short)
     good: list[Any] = [1.0, None, 3.0, 4.0, 5.0] if wanted == pa.float64() else ["1", None, "3", "4", "5"]
     rows = pa.table({"v": as_text(kind, [b"1", None, b"\xc3(", b"3", b"4", b"5"]), "x": range(6)})
     with pytest.raises(RowError, match=r"a\.parquet, row 2: column 'v': '\\+xc3\(' is not valid UTF-8; .*--ignore"):
@@ -221,7 +222,7 @@ def test_text_that_is_not_utf8_is_a_bad_row(
 @pytest.mark.parametrize("short", [0, 4_096])
 def test_a_word_cut_in_two_is_not_text(monkeypatch: pytest.MonkeyPatch, short: int) -> None:
     """All bytes of the column together are valid; those of its rows are not."""
-    monkeypatch.setattr(casting, "_SHORT", short)
+    monkeypatch.setattr(plain_values, "_SHORT", short)
     with pytest.raises(RowError, match="row 1: column 'v'"):
         values(MemorySource(pa.table({"v": as_text("string", [b"a", b"\xc3", b"\xa9"])})))
     sliced = pa.table({"v": as_text("string", [b"\xff", b"a", b"\xff"]).slice(1, 1)})
@@ -325,20 +326,20 @@ def test_only_the_first_file_with_rows_is_asked_for_its_lists(tmp_path: Path, mo
     for i in range(5):
         pq.write_table(pa.table({"v": [[1, 2]], "tags": [["a"]], "x": [i]}), tmp_path / f"{i}.parquet")
     asked: list[Any] = []
-    real = parquet_format._first_rows
+    real = row_groups.first_rows
 
     def counted(*given: Any) -> Any:
         asked.append(given)
         return real(*given)
 
-    monkeypatch.setattr(parquet_format, "_first_rows", counted)
+    monkeypatch.setattr(parquet_format, "first_rows", counted)
     source = open_source(tmp_path)
     assert values(source, [("x", pa.int64())]) == [[*range(5)]]
     assert len(asked) == 1
     assert source.schema.names == ["v[0]", "v[1]", "tags", "x"]
 
 
-def test_lists_that_vary_in_the_first_rows_stay_lists(tmp_path: Path) -> None:
+def test_lists_that_vary_in_thefirst_rows_stay_lists(tmp_path: Path) -> None:
     """The number of those rows does not depend on row groups; see the refusal of such features."""
     table = pa.table({"v": [[1, 2]] * 255 + [[1]]})
     for size in (3, 1000):

@@ -534,14 +534,14 @@ def test_neighbours_of_a_file_are_not_what_it_was(tmp_path: Path) -> None:
     assert following.rest() == [50], "the control: one that was read under its name is read on under another"
 
 
-def test_a_folder_is_no_file_whatever_its_name_ends_with(tmp_path: Path) -> None:
-    """Other programs write folders that are named like data files; they are ignored."""
+def test_a_folder_is_read_whatever_its_name_ends_with(tmp_path: Path) -> None:
+    """Other programs write folders that are named like data files; the files in them are read."""
     for name in ("x", "y"):
         (tmp_path / f"{name}.csv").mkdir()
         write(tmp_path / f"{name}.csv" / "part-0.csv", ord(name))
     assert Following(f"{tmp_path}/**/*.csv").rest() == [ord("x"), ord("y")]
     write(tmp_path / "z.csv", 7)
-    assert Following(tmp_path).rest() == [7]
+    assert Following(tmp_path).rest() == [ord("x"), ord("y"), 7]
 
 
 def test_types_are_told_from_files_that_have_rows(tmp_path: Path) -> None:

@@ -280,7 +280,7 @@ def test_a_cursor_of_a_file_without_version_is_read() -> None:
 
 
 def test_folders_and_patterns_of_a_bucket(authority: str) -> None:
-    """A folder gives its own objects, sorted; * stays within a folder, ** does not; options are kept."""
+    """A folder gives all objects below it, sorted; * stays within a folder, ** does not; options are kept."""
     store = S3(authority, "folders")
     for key in ("f/b.csv", "f/a.csv", "f/.c.csv", "f/_d.csv", "f/e.txt", "f/g/h.csv", "f/g/i/j.csv", "k[1].csv"):
         store.put(key, b"x\n1\n")
@@ -288,12 +288,34 @@ def test_folders_and_patterns_of_a_bucket(authority: str) -> None:
     def keys(place: str) -> list[str]:
         return [path.split("?")[0].removeprefix("s3://folders/") for path in open_source(store.s3(place)).paths]
 
-    assert keys("f/") == keys("f") == keys("f/*.csv") == keys("f/[ab].csv") == ["f/a.csv", "f/b.csv"]
-    assert keys("f/**/*.csv") == ["f/a.csv", "f/b.csv", "f/g/h.csv", "f/g/i/j.csv"]
+    assert keys("f/*.csv") == keys("f/[ab].csv") == ["f/a.csv", "f/b.csv"]
+    whole = ["f/a.csv", "f/b.csv", "f/g/h.csv", "f/g/i/j.csv"]
+    assert keys("f/") == keys("f") == keys("f/*") == keys("f/**/*.csv") == keys("f/**") == keys("f*") == whole
+    assert keys("f/g*") == keys("f/g/") == keys("*/g/*") == ["f/g/h.csv", "f/g/i/j.csv"]
     assert keys("f/*/*.csv") == ["f/g/h.csv"]
     assert keys("f/[!b].csv") == ["f/a.csv"]
     path = open_source(store.s3("f/")).paths[0]
     assert read(open_source(path)) == [{"x": 1}]
+
+
+def test_partitions_and_tables_of_a_bucket(authority: str) -> None:
+    """Partitions are columns, as on a disk; a table is refused, whichever part of it is named."""
+    store = S3(authority, "tables")
+    for month in ("01", "02"):
+        store.put(f"h/year=2023/month={month}/a.csv", b"x\n1\n")
+    for place in ("h", "h/*", "h/**/*.csv", "h/year=*", "h/year=2023", "h/year=2023/month=*"):
+        found = read(open_source(store.s3(place)))
+        assert found == [{"x": 1, "year": 2023, "month": month} for month in (1, 2)], place
+    for kind, log in {
+        "Delta": "_delta_log/0.json",
+        "Iceberg": "metadata/v1.metadata.json",
+        "Hudi": ".hoodie/h",
+    }.items():
+        for key in (log, "data/y=1/a.csv", "b.csv"):
+            store.put(f"t/{kind}/{key}", b"x\n1\n")
+        for place in ("", "/", "/*.csv", "/**/*.csv", "/data", "/data/*/*", "/data/y=1/"):
+            with pytest.raises(SourceError, match=f"^s3://tables/t/{kind}: an? {kind} table"):
+                open_source(store.s3(f"t/{kind}{place}"))
 
 
 @pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
