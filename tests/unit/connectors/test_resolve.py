@@ -95,10 +95,10 @@ def test_formats_may_be_mixed(tmp_path: Path) -> None:
 
 
 def test_foreign_errors_name_the_file(tmp_path: Path) -> None:
-    """A file that is not Parquet, or not gzip, is a `ConnectorError` on one line."""
+    """A file that is not Parquet, or neither gzip nor text, is a `ConnectorError` on one line."""
     for name in ("a.parquet", "a.csv.gz", "a.csv.zst"):
         path = tmp_path / name
-        path.write_bytes(b"this is something else altogether")
+        path.write_bytes(b"\0\1this is something else altogether")
         with pytest.raises(SourceError, match=name.replace(".", r"\.")) as caught:
             open_source(path)
         assert "\n" not in str(caught.value)

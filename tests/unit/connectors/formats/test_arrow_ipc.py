@@ -52,6 +52,16 @@ def test_batches_and_streams_do_not_matter(tmp_path: Path, streams: int) -> None
     assert read(small)[0][17] == {"i": 17, "w": "word 3", "place.city": "Rom", "place.x": 17}
 
 
+def test_words_for_nothing_and_lists_are_those_of_parquet(tmp_path: Path) -> None:
+    """The same conversions apply."""
+    rows = pa.table({"v": [1.5, -9.0], "p": pa.array([[1, 2], [3, 4]], pa.list_(pa.int64()))})
+    write(tmp_path / "a.arrow", rows, streams=1)
+    source = open_source(tmp_path / "a.arrow", null_values=["-9"])
+    assert source.schema.names == ["v", "p[0]", "p[1]"]
+    with source.open(source.schema) as reader:
+        assert next(reader).records.to_pylist() == [{"v": 1.5, "p[0]": 1, "p[1]": 2}, {"v": None, "p[0]": 3, "p[1]": 4}]
+
+
 def test_some_columns_of_a_file_are_read(tmp_path: Path) -> None:
     """In the order of the request."""
     source = open_source(write(tmp_path / "a.arrow"))

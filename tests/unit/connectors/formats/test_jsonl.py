@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from connectors import BadRow, Cursor, RowError, SchemaError, SourceError, open_source
+from connectors.fields import copy_of
 from connectors.files.followed_source import Follow
 from connectors.testing import through_json
 
@@ -85,6 +86,13 @@ def test_integers_in_a_column_of_words_keep_their_text(tmp_path: Path) -> None:
         for n in (4, 8):
             text = "".join(f'{{"v": {number}}}\n' for number in numbers[:n])
             assert [row["v"] for row in read(source_of(tmp_path, text, block_size=size), schema)[0]] == expected[:n]
+
+
+def test_a_column_is_read_and_copied_as_it_is_written(tmp_path: Path) -> None:
+    """Its numbers are numbers, and its text is kept."""
+    schema = pa.schema([("v", pa.float64()), copy_of("v", pa.string())])
+    rows, _ = read(source_of(tmp_path, '{"v": 1.10}\n{"v": 2}\n{"v": null}\n'), schema)
+    assert [tuple(row.values()) for row in rows] == [(1.1, "1.10"), (2.0, "2"), (None, None)]
 
 
 def test_numbers_in_strings_are_numbers_on_request(tmp_path: Path) -> None:
