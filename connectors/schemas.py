@@ -32,7 +32,6 @@ __all__ = [
     "bounded",
     "cast",
     "cast_what_can_be",
-    "check_names",
     "doubt",
     "doubtful",
     "exception",
@@ -56,17 +55,6 @@ __all__ = [
 _DOUBT, _EXCEPTION = b"doubt", b"exception"
 
 Merge = Callable[[pa.DataType, pa.DataType], pa.DataType | None]
-
-
-def check_names(names: list[str], place: str) -> None:
-    """Refuse columns without a name, and names that occur twice."""
-    before: set[str] = set()
-    for index, name in enumerate(names):
-        if not name.strip():
-            raise SchemaError(f"{place}: column {index + 1} of {len(names)} has no name; give it one in the file")
-        if name in before:
-            raise SchemaError(f"{place}: column {name!r} occurs twice; rename one of them in the file")
-        before.add(name)
 
 
 def unique_names(names: Sequence[str]) -> tuple[list[str], list[str]]:

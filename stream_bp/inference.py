@@ -13,7 +13,7 @@ from stream_bp.config.job import IDENTITY, JobConfig
 from stream_bp.errors import ConfigError
 from stream_bp.job.data_quality import DataQuality, no_rows
 from stream_bp.metrics.prequential import PrequentialEvaluator
-from stream_bp.models.mlp import MLPModel
+from stream_bp.models.mlp import MLPModel, constant_columns
 from stream_bp.models.restore import restore_evaluation, restore_model
 from stream_bp.persistence.checkpoints import LoadedCheckpoint
 from stream_bp.persistence.snapshot import Snapshot
@@ -179,7 +179,7 @@ def _inspect_job(snapshot: Snapshot, model: MLPModel) -> dict[str, Any]:
         with fitting():
             quality = DataQuality(model.encoder)
             quality.load_state_dict(StateDict(values=counted))
-            counted = quality.to_json()
+            counted = quality.to_json() | {"constant": constant_columns(model, state["rows"])}
     return {
         "rows": state["rows"],
         "minibatches": state["minibatches"],

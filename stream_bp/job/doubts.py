@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from connectors import Source
+from connectors import RowError, Source
 from connectors.notations.dates import guess_dates
 from connectors.notations.numbers import guess_number, is_number_like
 from connectors.suggestions import shorten
@@ -32,18 +32,23 @@ def doubts(source: Source, config: JobConfig, encoder: Encoder) -> list[str]:
         The settings, and the columns that were chosen.
     """
     said = {*config.categorical, *config.numeric, *config.declared_types}
+    words = {column.name for column in [*encoder.categorical, *encoder.targets] if column.kind == "string"}
+    # A column of words that --features names is meant as such.
+    said |= words.intersection(config.features)
     learned = [column.name for column in [*encoder.features, *encoder.targets] if column.name not in said]
     warnings = source.type_warnings
     lines = [*source.remarks, *(warnings[name] for name in learned if name in warnings)]
-    words = [column.name for column in [*encoder.categorical, *encoder.targets] if column.kind == "string"]
-    fields = [pa.field(name, pa.string()) for name in words if name in learned and name not in warnings]
+    fields = [pa.field(name, pa.string()) for name in learned if name in words and name not in warnings]
     counters = [
         source.schema.field(column.name)
         for column in encoder.features
         if column.name in learned and pa.types.is_integer(source.schema.field(column.name).type)
     ]
     if fields or counters:
-        rows = source.first_rows(pa.schema([*fields, *counters]), _LOOKED_AT)
+        try:
+            rows = source.first_rows(pa.schema([*fields, *counters]), _LOOKED_AT)
+        except RowError:  # the job meets it too, after it has learned and saved the rows before
+            return lines
         targets = {column.name for column in encoder.targets}
         for field in fields:
             lines += _about_words(field.name, rows.column(field.name), is_target=field.name in targets)
@@ -60,12 +65,17 @@ def _about_words(name: str, column: pa.ChunkedArray, *, is_target: bool) -> Iter
     if dates:
         formats = " or ".join(f"--types {name}=date:{one.format}" for one in dates[:3])
         yield f"{role} is read as words, but looks like dates, such as {example!r}; {formats} reads dates"
-    elif sum(map(is_number_like, cells)) >= _MANY * len(cells):
+    elif _many_like_numbers(column):
         number = guess_number([cell for cell in cells if is_number_like(cell)])
         option = f"--types {name}={number.spec!r}" if number is not None else f"--types {name}=number:1,234.5"
         yield f"{role} is read as words, but looks like numbers, such as {example!r}; {option} reads numbers"
     elif n_values >= _FEWEST and len(cells) >= _IDENTIFIES * n_values:
         yield _identifies(role, name, len(cells), n_values, is_target=is_target)
+
+
+def _many_like_numbers(column: pa.ChunkedArray) -> bool:
+    cells = [cell for cell in column.to_pylist() if cell]
+    return sum(map(is_number_like, cells)) >= _MANY * len(cells)
 
 
 def _about_counter(name: str, column: pa.ChunkedArray) -> Iterator[str]:

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stream_bp.job.state import JobState
-from stream_bp.models.mlp import MLPModel
-
-_FEWEST_ROWS = 100
+from stream_bp.models.mlp import constant_columns
 
 __all__ = ["Summary", "peak_rss_bytes", "summarize"]
 
@@ -118,7 +116,7 @@ def summarize(
         rolling=evaluation.rolling(),
         baselines=evaluation.baselines(),
         targets=dict(zip(names, evaluation.by_target(), strict=True)),
-        quality={**state.quality.to_json(), "constant": _constant(state)},
+        quality={**state.quality.to_json(), "constant": constant_columns(state.model, state.rows)},
         model=state.model.description,
         layers=state.model.layers(),
         rows_per_second=run_rows / seconds if seconds > 0 else 0.0,
@@ -130,13 +128,6 @@ def summarize(
         numerics=fingerprint,
         numerics_changes=state.numerics_changes,
     )
-
-
-def _constant(state: JobState) -> list[str]:
-    """Return the features that never varied; a few rows say nothing."""
-    if state.rows < _FEWEST_ROWS or not isinstance(state.model, MLPModel):
-        return []
-    return state.model.constant_columns
 
 
 def peak_rss_bytes() -> int:

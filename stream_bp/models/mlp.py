@@ -26,7 +26,9 @@ from stream_bp.preprocessing.encoder import Encoded, Encoder
 from stream_bp.preprocessing.schema import Column
 from stream_bp.preprocessing.vocabulary import Value
 
-__all__ = ["MLPModel", "new_model"]
+__all__ = ["MLPModel", "constant_columns", "new_model"]
+
+_FEWEST_ROWS = 100
 
 _OUTPUTS = 1 << 19  # outputs of all rows in one call of the learner: such arrays stay in the cache
 
@@ -205,17 +207,6 @@ class MLPModel:
         refuse_excess(self.encoder, self.output, rows.y[:, start:stop])
         self.learner.grow(self.inputs.grow(rows, start, stop), self.classes.grow(rows.y[:, start:stop]))
 
-    @property
-    def constant_columns(self) -> list[str]:
-        """Features that have had one value only, over all rows learned; numbers only if they are scaled."""
-        numbers = dict(zip(self.encoder.numbers, self.scaler.is_constant.tolist(), strict=True))
-        words = dict(zip(self.encoder.categorical, self.encoder.categories, strict=True))
-        return [
-            column.name
-            for column in self.encoder.features
-            if (len(words[column].values) == 1 if column in words else all(numbers[name] for name in column.inputs))
-        ]
-
     def state_dict(self) -> StateDict:
         """Return everything except the settings. Words of rows that were encoded but not learned are left out."""
         state = self.encoder.state_dict()
@@ -332,3 +323,25 @@ def new_model(config: JobConfig, encoder: Encoder) -> MLPModel:
         several = len(encoder.targets) > 1
         output = "identity" if encoder.task == "regression" else "sigmoid" if several else "softmax"
     return MLPModel(encoder, output, **config.model_settings)
+
+
+def constant_columns(model: object, n_rows: int) -> list[str]:
+    """Return the features that have had one value only, over all rows learned; numbers only if they are scaled.
+
+    Parameters
+    ----------
+    model
+        The model; others than a network have none.
+    n_rows
+        The rows learned. A few rows say nothing.
+    """
+    if not isinstance(model, MLPModel) or n_rows < _FEWEST_ROWS:
+        return []
+    encoder = model.encoder
+    numbers = dict(zip(encoder.numbers, model.scaler.is_constant.tolist(), strict=True))
+    words = dict(zip(encoder.categorical, encoder.categories, strict=True))
+    return [
+        column.name
+        for column in encoder.features
+        if (len(words[column].values) == 1 if column in words else all(numbers[name] for name in column.inputs))
+    ]

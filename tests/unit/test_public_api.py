@@ -77,7 +77,6 @@ PUBLIC = {
         "bounded",
         "cast",
         "cast_what_can_be",
-        "check_names",
         "doubt",
         "doubtful",
         "exception",

@@ -83,7 +83,7 @@ class CsvFormat:
             header = text.header()
             if not header:
                 return FileFacts(name, None, n_bytes=n_bytes)
-            names = parse_header(header, name, text.dialect)
+            names, same = parse_header(header, name, text.dialect)
             own.begin(names, text.dialect)
             has_rows = False
             while own.wanted(names) or not has_rows:
@@ -95,9 +95,10 @@ class CsvFormat:
                 if complaint is None and own.wanted(names):
                     own.add(records, names, text.dialect, name)
             schema = self.infer(own) if sample is None else pa.schema([(column, pa.null()) for column in names])
-            first, remarks = header.split(text.dialect.delimiter_byte, 1)[0], list[str]()
+            first, remarks = header.split(text.dialect.delimiter_byte, 1)[0], same
             if names[0].startswith("column 1") and not first.strip(b" \t\r\n" + text.dialect.quote_byte):
-                field, remarks = _without_name(schema.field(0), own)
+                field, unnamed = _without_name(schema.field(0), own)
+                remarks = [*same, *unnamed]
                 schema = schema.set(0, field)
             lines = tuple(f"{name}: {line}" for line in remarks)
             return FileFacts(name, schema, n_bytes=n_bytes, has_rows=has_rows, remarks=lines)
@@ -173,5 +174,5 @@ def _without_name(field: pa.Field, sample: Sample) -> tuple[pa.Field, list[str]]
 
 
 def _parser(header: bytes, schema: pa.Schema, name: str, dialect: Dialect) -> RecordParser:
-    names = parse_header(header, name, dialect)
+    names, _ = parse_header(header, name, dialect)
     return RecordParser(names, schema, name, dialect)

@@ -149,8 +149,7 @@ class _Inference:
         if len(dates) > 1:
             formats = " or ".join(f"--types {self._name}=date:{one.format}" for one in dates[:3])
             return doubtful(field, f"column {self._name!r} is read as categories, but looks like dates; set {formats}")
-        likely = [cell for cell in distinct if is_number_like(cell)]
-        number = guess_number(likely, self._dialect.decimal) if len(likely) >= _MOST * len(distinct) else None
+        number = guess_number([cell for cell in distinct if is_number_like(cell)], self._dialect.decimal)
         notation: DateNotation | NumberNotation | None = dates[0] if dates else number
         if notation is None:
             return None
@@ -198,11 +197,13 @@ class _Inference:
                 f"--null-values, or declare the column: --types {self._name}=number",
             )
         distinct = _first_distinct(values)
-        if sum(map(is_number_like, distinct)) >= _MANY * len(distinct):
+        likely = {cell for cell in distinct if is_number_like(cell)}
+        cells = values.slice(0, _GUESSED_FROM).to_pylist() if likely else []
+        if likely and sum(cell in likely for cell in cells) >= _MANY * len(cells):
             return doubtful(
                 field,
                 f"column {self._name!r} is read as categories, but its cells look like numbers, such as "
-                f"{shorten(distinct[0])!r}; --types {self._name}=number:1234.5 with an example of yours reads numbers",
+                f"{shorten(min(likely))!r}; --types {self._name}=number:1234.5 with an example of yours reads numbers",
             )
         return field
 
@@ -230,8 +231,7 @@ def _majority(cells: list[str]) -> list[str]:
     shapes: dict[str, list[str]] = {}
     for cell in cells:
         shapes.setdefault("".join(sign for sign in cell if not sign.isalnum()), []).append(cell)
-    most = max(shapes.values(), key=len, default=[])
-    return most if len(most) >= _MOST * len(cells) else []
+    return max(shapes.values(), key=len, default=[])
 
 
 def _written(table: pa.Table) -> bytes:

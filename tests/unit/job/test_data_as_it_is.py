@@ -266,6 +266,7 @@ def test_a_checkpoint_shows_what_its_job_counted(place: Path) -> None:
     assert quality == {
         "missing": {"größe": 1, "y": 1},
         "clipped_values": {"größe": 1},
+        "constant": [],
         "rows_without_target": {},
         "skipped": 2,
         "bad_rows": {"fields": 1},

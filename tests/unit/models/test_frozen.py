@@ -174,7 +174,7 @@ def test_from_the_command_line_and_on_with_what_came(place: Path) -> None:
     parts = [pq.read_table(path) for path in sorted((place / "out").glob("part-*"))]
     found = pa.concat_tables(parts, promote_options="default")
     assert found["row"].to_pylist() == list(range(1_000))
-    assert found["n"].to_pylist() == [*range(500)] * 2
+    assert found["n"].to_pylist() == [str(n) for n in range(500)] * 2
     assert found["label:predicted"].slice(0, 500).to_pylist() == found["label:predicted"].slice(500).to_pylist()
     # Its checkpoints hold the network, and no job that learns.
     for command in (["resume", "asked"], ["train", "rows.csv", "--target", "label", "--run-dir", "asked"]):
@@ -210,7 +210,7 @@ def test_what_comes_from_a_pipe_is_kept_in_a_spool(place: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert b"standard input is read once" not in done.stderr
     found = [pq.read_table(path, columns=["row", "n"]) for path in sorted((place / "out").glob("part-*"))]
-    assert pa.concat_tables(found)["n"].to_pylist() == [*range(500)] * 2
+    assert pa.concat_tables(found)["n"].to_pylist() == [str(n) for n in range(500)] * 2
 
 
 WRONG = {
