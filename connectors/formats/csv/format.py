@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from connectors.formats.base import FileFacts, FileReader, identify
 from connectors.formats.csv.dialect import Dialect
-from connectors.formats.csv.header import parse_header
+from connectors.formats.csv.header import data_among, parse_header
 from connectors.formats.csv.parser import RecordParser
 from connectors.formats.csv.sample import Sample
 from connectors.formats.csv.text import TextFile
@@ -85,7 +85,7 @@ class CsvFormat:
                 return FileFacts(name, None, n_bytes=n_bytes)
             names, same = parse_header(header, name, text.dialect)
             own.begin(names, text.dialect)
-            has_rows = False
+            has_rows, sampled = False, dict[str, list[str]]()
             while own.wanted(names) or not has_rows:
                 text.skip_blank()
                 records, complaint = text.records()
@@ -94,12 +94,15 @@ class CsvFormat:
                 has_rows |= complaint is None
                 if complaint is None and own.wanted(names):
                     own.add(records, names, text.dialect, name)
+                    sampled = sampled or own.first_cells(names, name)
             schema = self.infer(own) if sample is None else pa.schema([(column, pa.null()) for column in names])
             first, remarks = header.split(text.dialect.delimiter_byte, 1)[0], same
             if names[0].startswith("column 1") and not first.strip(b" \t\r\n" + text.dialect.quote_byte):
                 field, unnamed = _without_name(schema.field(0), own)
                 remarks = [*same, *unnamed]
                 schema = schema.set(0, field)
+            if sampled and (data := data_among(names, sampled)):
+                remarks = [*remarks, f"the first line looks like data, not names: {data}; add a line of column names"]
             lines = tuple(f"{name}: {line}" for line in remarks)
             return FileFacts(name, schema, n_bytes=n_bytes, has_rows=has_rows, remarks=lines)
 

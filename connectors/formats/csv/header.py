@@ -6,9 +6,10 @@ import csv
 
 from connectors.errors import SchemaError
 from connectors.formats.csv.dialect import Dialect
+from connectors.notations.numbers import is_number_like
 from connectors.schemas import unique_names
 
-__all__ = ["parse_header"]
+__all__ = ["data_among", "parse_header"]
 
 
 def parse_header(text: bytes, name: str, dialect: Dialect) -> tuple[list[str], list[str]]:
@@ -26,3 +27,29 @@ def parse_header(text: bytes, name: str, dialect: Dialect) -> tuple[list[str], l
     unique, remarks = unique_names(names)
     named = [called for called in names if called.strip()]
     return unique, remarks if len(set(named)) < len(named) else []
+
+
+def data_among(names: list[str], cells: dict[str, list[str]]) -> str:
+    """Return what in the first line looks like data, if it is hardly a line of names; else an empty text.
+
+    Parameters
+    ----------
+    names
+        The column names.
+    cells
+        For each column, some of its distinct cells.
+
+    Examples
+    --------
+    >>> data_among(["red", "0", "yes"], {"red": ["blue", "red"], "0": ["1"], "yes": ["no", "yes"]})
+    "'red' and 'yes' are cells of their columns, too"
+    >>> data_among(["color", "n", "y"], {"color": ["blue"], "n": ["1"], "y": ["n", "y"]})
+    ''
+    """
+    recurring = [name for name in names if name in cells[name]]
+    if all(map(is_number_like, names)):
+        return f"{names[0]!r} is a number"
+    if 2 * len(recurring) < len(names) or len(recurring) < min(2, len(names)):
+        return ""
+    shown = " and ".join(map(repr, recurring[:2]))
+    return f"{shown} {'are cells of their columns' if recurring[1:] else 'is a cell'}, too"

@@ -22,6 +22,7 @@ __all__ = ["Column", "Sample"]
 
 _BYTES = 1 << 20
 _SEARCHED = 32 << 20
+_FIRST_CELLS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,14 @@ class Sample:
             self._cells[name].append((place, cells))
             if name not in self._valued and _has_value(cells, dialect):
                 self._valued.add(name)
+
+    def first_cells(self, names: list[str], place: str) -> dict[str, list[str]]:
+        """Return some distinct cells of each column, of the first records of a file."""
+        found = {}
+        for name in names:
+            cells = next((cells for owner, cells in self._cells[name] if owner == place), None)
+            found[name] = [] if cells is None else pc.unique(cells.slice(0, _FIRST_CELLS)).to_pylist()
+        return found
 
     @property
     def names(self) -> list[str]:

@@ -196,6 +196,9 @@ class _Inference:
                 f"cells are numbers; others are like {shorten(word)!r} ({self._place_of(word)}); add such words to "
                 f"--null-values, or declare the column: --types {self._name}=number",
             )
+        if self._all("'.*'"):
+            line = f"column {self._name!r} has its cells in single quotes, and keeps them"
+            return doubtful(field, f'{line}; --quote "\'" takes them off')
         distinct = _first_distinct(values)
         likely = {cell for cell in distinct if is_number_like(cell)}
         cells = values.slice(0, _GUESSED_FROM).to_pylist() if likely else []

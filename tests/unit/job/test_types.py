@@ -316,3 +316,19 @@ def test_an_empty_beginning_is_searched_further(tmp_path: Path) -> None:
     assert path.stat().st_size > 1 << 20
     assert open_source(path).schema.field("late").type == pa.string()
     assert pacsv.read_csv(path).num_rows == n + 9
+
+
+def test_a_header_of_data_and_quotes_of_another_kind_are_named(tmp_path: Path) -> None:
+    """Nothing is lost in silence; a usual header says nothing."""
+    (tmp_path / "a.csv").write_text(
+        "red,0,yes\n" + "".join(f"{'red' if i % 2 else 'blue'},{i % 7},{'yes' if i % 3 else 'no'}\n" for i in range(90))
+    )
+    _, lines = learn(open_source(tmp_path / "a.csv"), "yes")
+    assert any("the first line looks like data, not names: 'red' and '0'" in line for line in lines)
+    (tmp_path / "b.csv").write_text("1,2\n" + "3,4\n5,6\n" * 40)
+    assert any("'1' is a number" in line for line in open_source(tmp_path / "b.csv").remarks)
+    (tmp_path / "c.csv").write_text("x,y\n" + "'1','y'\n'2','n'\n" * 40)
+    _, lines = learn(open_source(tmp_path / "c.csv"))
+    assert [line for line in lines if "looks like data" in line] == []
+    assert any("column 'x' has its cells in single quotes" in line and "--quote" in line for line in lines)
+    assert open_source(tmp_path / "c.csv", quote="'").schema.field("x").type == pa.int64()
