@@ -48,7 +48,7 @@ class OpenedFile(ABC):
     name
         Its name when it was opened.
     file
-        Its bytes. A local file is one of Arrow's own, which avoids a call into Python for each read. It is no memory
+        Its bytes. A local file is one of Arrow's own, which avoids a call into Python for each read. It is not a memory
         map: if the file is truncated while it is read, an access to a map would end the process.
     status : Status
         Its status then.
