@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from connectors.formats.base import FileFacts, FileReader, identify
 from connectors.formats.csv.dialect import Dialect
-from connectors.formats.csv.header import data_among, parse_header
+from connectors.formats.csv.header import parse_header, spellings
+from connectors.formats.csv.remarks import Looks
 from connectors.formats.csv.parser import RecordParser
 from connectors.formats.csv.sample import Sample
 from connectors.formats.csv.text import TextFile
@@ -85,26 +86,23 @@ class CsvFormat:
                 return FileFacts(name, None, n_bytes=n_bytes)
             names, same = parse_header(header, name, text.dialect)
             own.begin(names, text.dialect)
-            has_rows, sampled = False, dict[str, list[str]]()
-            while own.wanted(names) or not has_rows:
+            looks = Looks(names, header, text.dialect)
+            while own.wanted(names) or not looks.has_rows:
                 text.skip_blank()
                 records, complaint = text.records()
                 if not records:
                     break
-                has_rows |= complaint is None
-                if complaint is None and own.wanted(names):
-                    own.add(records, names, text.dialect, name)
-                    sampled = sampled or own.first_cells(names, name)
+                plain = looks.add(records, is_bad=complaint is not None)
+                if plain is not None and own.wanted(names):
+                    own.add(plain.text, names, plain.dialect, name)
             schema = self.infer(own) if sample is None else pa.schema([(column, pa.null()) for column in names])
             first, remarks = header.split(text.dialect.delimiter_byte, 1)[0], same
             if names[0].startswith("column 1") and not first.strip(b" \t\r\n" + text.dialect.quote_byte):
                 field, unnamed = _without_name(schema.field(0), own)
                 remarks = [*same, *unnamed]
                 schema = schema.set(0, field)
-            if sampled and (data := data_among(names, sampled)):
-                remarks = [*remarks, f"the first line looks like data, not names: {data}; add a line of column names"]
-            lines = tuple(f"{name}: {line}" for line in remarks)
-            return FileFacts(name, schema, n_bytes=n_bytes, has_rows=has_rows, remarks=lines)
+            lines = tuple(f"{name}: {line}" for line in (*remarks, *looks.remarks(own.first_cells(names, name))))
+            return FileFacts(name, schema, n_bytes=n_bytes, has_rows=looks.has_rows, remarks=lines)
 
     def infer(self, sample: Sample) -> pa.Schema:
         """Return the columns of a sample, with their inferred types."""
@@ -140,7 +138,8 @@ class CsvFormat:
             stack.enter_context(closing(text))
             text.refuse_look("csv")
             header = text.header()
-            if is_growing and not header:
+            # The first row may tell the quote. A file of which rows were read had one.
+            if is_growing and (not header or (seen is None and not text.is_told)):
                 return None
             if seen is not None:
                 resume(text, name, seen)
@@ -178,4 +177,4 @@ def _without_name(field: pa.Field, sample: Sample) -> tuple[pa.Field, list[str]]
 
 def _parser(header: bytes, schema: pa.Schema, name: str, dialect: Dialect) -> RecordParser:
     names, _ = parse_header(header, name, dialect)
-    return RecordParser(names, schema, name, dialect)
+    return RecordParser(names, schema, name, dialect, spellings(header, dialect))
