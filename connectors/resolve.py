@@ -259,10 +259,14 @@ def _expanded(place: str, storage: Storage, exclude: Sequence[str], *, any_name:
         _refuse_unknown_kind(place, storage)
     known = f"{SUPPORTED}; for other names give --format"
     found = expand(place, storage, lambda name: any_name or kind_of(name) is not None, known, exclude)
-    # Notes beside data often end in .txt, so in a folder they are data only if nothing else is.
+    # Notes beside data often end in .txt, so they are data only if nothing else is.
     certain = [name for name in found.names if not is_vague(name)]
-    is_listed = Path(place).is_dir() or (is_address(place) and len(found.names) > 1 and "*" not in place)
-    return replace(found, names=certain) if certain and is_listed and not any_name else found
+    left_out = [name for name in found.names if is_vague(name)] if certain and not any_name else []
+    if not left_out:
+        return found
+    more = f" and {len(left_out) - 1:,} more" if len(left_out) > 1 else ""
+    line = f"{left_out[0]}{more}: not read beside other data; name it, or match it by a pattern such as *.txt"
+    return replace(found, names=certain, remarks=[*found.remarks, line])
 
 
 def _refuse_unknown_kind(name: str, storage: Storage) -> None:

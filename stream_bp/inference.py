@@ -67,7 +67,7 @@ def predict(
     _refuse_overwriting(output, source)
     model = _model(loaded)
     kept = kept_columns(source.schema, passthrough_columns, [column.name for column in model.encoder.targets])
-    copied = copies(source, kept, types or {})
+    copied = copies(source, kept, types or {}, [*model.encoder.features, *model.encoder.targets])
     schema = with_copies(model.encoder.columns.schema_in(source.schema, is_labelled=False), copied)
     bad: Counter[str] = Counter()
     batches = _batches(source, schema, bad)

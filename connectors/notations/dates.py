@@ -240,7 +240,7 @@ _DATE_SHAPES = (
         f"{first}{sign}{second}{sign}{year}"
         for sign in "./-"
         for year in ("%Y", "%y")
-        for first, second in (("%d", "%m"), ("%m", "%d"))
+        for first, second in (("%d", "%m"), ("%m", "%d"))[: 1 if sign == "." else 2]  # with dots, the day comes first
     ),
     *(f"{year}{sign}%m{sign}%d" for sign in "./-" for year in ("%Y", "%y")),
     *(f"%Y{sign}%d{sign}%m" for sign in "/."),

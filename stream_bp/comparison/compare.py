@@ -140,10 +140,10 @@ def compare(
     failures: dict[str, DataError | DivergenceError] = {}
     baselines: dict[str, dict[str, float | None]] = {}
     bad_rows: dict[str, int] = {}
-    stop_reason = ""
+    stop_reason, said = "", set[str]()
     for name in names:
         with observe(name) as observer:
-            watch = _Watch(observer, _CURVES[task], every * config.batch_size)
+            watch = _Watch(observer, _CURVES[task], every * config.batch_size, said)
             estimator = river_models.build(name, encoder, config.seed)
             job = Job(source, _settings(config, task, name, every), model=estimator, observer=watch)
             try:
@@ -177,9 +177,9 @@ def compare(
 class _Watch(Observer):
     """Records the curve of one model, and passes the status on."""
 
-    def __init__(self, observer: Observer, metric: str, step: int) -> None:
+    def __init__(self, observer: Observer, metric: str, step: int, said: set[str]) -> None:
         self.training: JobState
-        self._observer = observer
+        self._observer, self._said, self._has_begun = observer, said, False
         self._metric = metric
         self.seconds = 0.0
         self._points: list[tuple[int, float | None]] = []
@@ -187,8 +187,14 @@ class _Watch(Observer):
 
     def on_start(self, training: JobState, resumed: LoadedCheckpoint | None) -> None:
         """Remember the state."""
-        self.training = training
+        self.training, self._has_begun = training, True
         self._observer.on_start(training, resumed)
+
+    def on_message(self, line: str) -> None:
+        """Pass on what may surprise about the source, once for all models; later messages are about one model."""
+        if not self._has_begun and line not in self._said:
+            self._said.add(line)
+            self._observer.on_message(line)
 
     def on_progress(self, status: Status) -> None:
         """Record a point at multiples of the step only: at other rows a callback comes by chance."""

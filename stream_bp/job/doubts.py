@@ -65,12 +65,17 @@ def _about_words(name: str, column: pa.ChunkedArray, *, is_target: bool) -> Iter
     if dates:
         formats = " or ".join(f"--types {name}=date:{one.format}" for one in dates[:3])
         yield f"{role} is read as words, but looks like dates, such as {example!r}; {formats} reads dates"
-    elif _many_like_numbers(column):
+    elif not _has_leading_zeros(cells) and _many_like_numbers(column):
         number = guess_number([cell for cell in cells if is_number_like(cell)])
         option = f"--types {name}={number.spec!r}" if number is not None else f"--types {name}=number:1,234.5"
         yield f"{role} is read as words, but looks like numbers, such as {example!r}; {option} reads numbers"
     elif n_values >= _FEWEST and len(cells) >= _IDENTIFIES * n_values:
         yield _identifies(role, name, len(cells), n_values, is_target=is_target)
+
+
+def _has_leading_zeros(cells: list[str]) -> bool:
+    """Return whether a cell begins like 007: such cells are codes, not numbers."""
+    return any(cell[:1] == "0" and cell[1:2].isdigit() for cell in cells)
 
 
 def _many_like_numbers(column: pa.ChunkedArray) -> bool:

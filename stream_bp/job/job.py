@@ -164,7 +164,7 @@ class Job:
                 observer=self._observer,
                 work=work,
                 resumed=resumed,
-                copied=plan.copied,
+                copied=plan.copied(state.model.encoder),
             )
             seconds = runner.run()
             return summarize(

@@ -4,7 +4,6 @@ All checks happen before a file is changed.
 """
 
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,12 +148,12 @@ class ResumePlan:
         """How far the predictions of the checkpoint reach; ``None`` if it has none."""
         return None if self.checkpoint is None else self.checkpoint.snapshot.state.get("predictions")
 
-    @cached_property
-    def copied(self) -> list[Any]:
-        """The fields of the passthrough columns. A job of release 0.3.0 keeps the types that it began with."""
+    def copied(self, encoder: Encoder) -> list[Any]:
+        """Return the fields of the passthrough columns. A job of release 0.3.0 keeps the types that it began with."""
         names = kept_columns(self._source.schema, self.config.passthrough_columns, self.config.target)
         is_typed = self._mark is not None and not self._mark.get("as_written", False)
-        return copies(self._source, names, self.config.declared_types, is_typed=is_typed)
+        learned = [*encoder.features, *encoder.targets]
+        return copies(self._source, names, self.config.declared_types, learned, is_typed=is_typed)
 
     def _engine(self, config: JobConfig) -> str:
         """Choose the backend: that of the checkpoint, unless the settings name another."""
@@ -197,7 +196,8 @@ class ResumePlan:
         if changed is not None:
             state.numerics_changes.append({"rows": state.rows, "change": changed})
         # Opening the source at the cursor verifies that the rows before it have not changed.
-        schema = schema_read(self._source, state.model.encoder, self.copied)
+        encoder = state.model.encoder
+        schema = schema_read(self._source, encoder, self.copied(encoder))
         self._source.open(schema, state.locate().cursor).close()
         return state
 
@@ -250,8 +250,9 @@ class ResumePlan:
                     f"{config.run_dir} holds a job that keeps other columns ({', '.join(kept) or 'none'}); keep "
                     "the same, resume without --predictions-dir, or start over with --restart"
                 )
-        schema = schema_read(self._source, encoder, self.copied)
-        fields = [schema.field(field.name).with_name(source_column(field)) for field in self.copied]
+        copied = self.copied(encoder)
+        schema = schema_read(self._source, encoder, copied)
+        fields = [schema.field(field.name).with_name(source_column(field)) for field in copied]
         return PredictionWriter(
             PredictionParts(Path(config.predictions_dir), disk), encoder, fields, disk, mark, is_fresh=is_fresh
         )

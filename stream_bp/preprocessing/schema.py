@@ -245,7 +245,14 @@ def kept_columns(schema: pa.Schema, names: Sequence[str], targets: Sequence[str]
     return kept
 
 
-def copies(source: Source, names: Sequence[str], types: Mapping[str, str], *, is_typed: bool = False) -> list[pa.Field]:
+def copies(
+    source: Source,
+    names: Sequence[str],
+    types: Mapping[str, str],
+    learned: Sequence[Column] = (),
+    *,
+    is_typed: bool = False,
+) -> list[pa.Field]:
     """Return the fields that copy columns of a source: as written, or in their declared types.
 
     Parameters
@@ -256,14 +263,18 @@ def copies(source: Source, names: Sequence[str], types: Mapping[str, str], *, is
         The columns, of :func:`kept_columns`.
     types
         Declared types, by column.
+    learned
+        Columns that are learned. Their notations were found where a declared type has none.
     is_typed
         Whether text is copied in the inferred types instead, as release 0.3.0 did.
     """
-    fields = []
+    fields, found = [], {column.name: column.notation for column in learned if column.notation is not None}
     for name in names:
         field = source.schema.field(name)
         if name in types:
-            column = _declared(field, types[name], is_target=True)
+            given = declared(types[name])
+            is_open = given.notation is None and given.kind in {"number", "date"}
+            column = _declared(field, found.get(name, types[name]) if is_open else types[name], is_target=True)
             field = field_in(column, pa.string() if column.notation else field.type)
         elif not is_typed:
             field = pa.field(name, source.written_type(name))

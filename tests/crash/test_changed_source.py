@@ -25,8 +25,7 @@ import pytest
 
 from connectors import ConnectorError, Cursor, FileCursor, Reader, RecordBatchSlice, Source, open_source
 from connectors.files import source as files_source
-from connectors.formats import parquet
-from connectors.formats.csv import format as csv_format
+from connectors.formats import parquet, text_reader
 from stream_bp.job import reader as job_reader
 from stream_bp.job.job import Job
 from stream_bp.job.observer import Observer
@@ -371,9 +370,9 @@ def test_the_comparison_sees_what_nobody_verifies(
 ) -> None:
     """The control: where a source is not verified, a replaced file is learned in silence, and the rule is broken."""
     monkeypatch.setattr(files_source._Chain, "_verify", lambda self, name, seen, **_: seen)
-    for module in (csv_format, files_source, parquet):
+    for module in (files_source, parquet, text_reader):
         monkeypatch.setattr(module, "refuse_other_content", lambda *_: None)
-    monkeypatch.setattr(parquet, "_compare", lambda *_: None)
+    monkeypatch.setattr(parquet, "compare_whole", lambda *_: None)
     case = Case("replaced", form, n_files=1, epochs=3, window=None)
     place = Place(tmp_path / "source", form, 1, campaign.random)
     with pytest.raises(AssertionError, match="Case"):

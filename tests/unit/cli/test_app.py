@@ -33,7 +33,7 @@ def place(tmp_path: Path) -> Path:
     (tmp_path / "job.toml").write_text('target = "label"\nbatch-sise = 4\n')
     (tmp_path / "number.toml").write_text('target = "label"\nsource = 3\n')
     (tmp_path / "foreign.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0" + b'{"W":{}}        ')
-    (tmp_path / "text.txt").write_text("hello")
+    (tmp_path / "text.xyz").write_text("hello")
     return tmp_path
 
 
@@ -46,7 +46,7 @@ CASES = {
     "no target": (["rows.parquet"], 2, "no target"),
     "no source": (["--target", "label"], 2, "no source"),
     "missing file": (["row.parquet", "--target", "label"], 1, "rows.parquet"),
-    "unknown kind": (["text.txt", "--target", "label"], 1, ".csv.gz"),
+    "unknown kind": (["text.xyz", "--target", "label"], 1, "give --format csv"),
     "empty file": (["empty.csv", "--target", "label"], 1, "empty"),
     "header only": (["header.csv", "--target", "label"], 1, "no rows"),
     "zero rows": (["none.parquet", "--target", "label"], 1, "no rows"),
@@ -100,7 +100,7 @@ def test_wrong_input_is_one_line_and_touches_nothing(place: Path, arguments: lis
 
 
 @pytest.mark.parametrize("command", ["inspect", "evaluate", "predict"])
-@pytest.mark.parametrize("name", ["foreign.safetensors", "text.txt", "nowhere", "."])
+@pytest.mark.parametrize("name", ["foreign.safetensors", "text.xyz", "nowhere", "."])
 def test_what_is_no_checkpoint_is_refused(place: Path, command: str, name: str) -> None:
     """A foreign file, a text, a path that is not there, a folder without one: exit 3, one line."""
     rest = {"inspect": [], "evaluate": ["rows.parquet"], "predict": ["rows.parquet", "--output", "p.csv"]}[command]

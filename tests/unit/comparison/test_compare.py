@@ -310,3 +310,18 @@ def test_what_is_read_once_is_for_one_model(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"pipe can be read only once; write it to a file to compare models"):
         compare_command.run([str(pipe)], ["mlp", "logistic"], {"target": "label"}, as_json=True)
     writer.join()
+
+
+def test_what_may_surprise_about_the_source_is_said_once(tmp_path: Path) -> None:
+    """Several models learn it, and one line says how a column is read."""
+    lines: list[str] = []
+
+    class Hears(Silent):
+        def on_message(self, line: str) -> None:
+            lines.append(line)
+
+    (tmp_path / "a.csv").write_text("x,p,y\n" + "".join(f"{i % 7},${i % 9}.50,{'ab'[i % 2]}\n" for i in range(120)))
+    source = open_source(tmp_path / "a.csv")
+    compare(source, JobConfig.of({"target": "y"}), ["mlp", "logistic"], lambda _: nullcontext(Hears()))
+    assert [line for line in lines if "column 'p' is read as numbers" in line] == lines
+    assert len(lines) == 1

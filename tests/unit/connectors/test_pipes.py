@@ -265,12 +265,11 @@ def test_what_cannot_be_read_from_a_pipe_is_named(tmp_path: Path, data: bytes, w
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"n,n\n1,2\n", ": column 'n' occurs twice"),
         (b'n,"w"x\n1,2\n', ": the header cannot be read"),
         (b"n,w\n1,2\n3\n", r", row 1 \(line 3\): expected 2 fields"),
         (b"n,w\n" + b"1,2\n" * 100 + b"3\n", r", part [1-9]\d*, row 100 \(line \d+\): expected 2 fields"),
     ],
-    ids=["columns", "header", "row", "row of a later file"],
+    ids=["header", "row", "row of a later file"],
 )
 def test_an_error_names_the_pipe_and_no_file_that_does_not_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, words: str

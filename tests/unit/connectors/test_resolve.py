@@ -163,15 +163,26 @@ def test_a_column_that_one_file_lacks_is_null_there(tmp_path: Path) -> None:
         source.open(pa.schema([("w", pa.int64())]))
 
 
-@pytest.mark.parametrize(
-    ("header", "words"),
-    [("x,x", "column 'x' occurs twice"), ("x,,column 2", "column 2 of 3 has no name"), ('x,"y', "never closed")],
-)
-def test_a_header_that_names_no_columns_is_refused(tmp_path: Path, header: str, words: str) -> None:
-    """Columns are found by name, so names must exist and differ."""
-    (tmp_path / "a.csv").write_text(f"{header}\n1,2\n")
-    with pytest.raises(ValueError, match=words):
-        open_source(tmp_path / "a.csv")
+@pytest.mark.parametrize(("header", "names"), [("x,x", ["x", "x_1"]), ("x,,column 2", ["x", "column 2_1", "column 2"])])
+def test_columns_get_names_that_differ(tmp_path: Path, header: str, names: list[str]) -> None:
+    """Only columns in use must be clear, so a repeated name is changed, and said."""
+    (tmp_path / "a.csv").write_text(f"{header}\n{','.join('1' for _ in names)}\n")
+    source = open_source(tmp_path / "a.csv")
+    assert source.schema.names == names
+    assert any("same name" in line for line in source.remarks) == (header == "x,x")
+    (tmp_path / "b.csv").write_text('x,"y\n1,2\n')
+    with pytest.raises(ValueError, match="never closed"):
+        open_source(tmp_path / "b.csv")
+
+
+def test_notes_beside_data_are_left_out_and_named(tmp_path: Path) -> None:
+    """A text file alone is data; beside other files it is not."""
+    (tmp_path / "a.csv").write_text("x\n1\n")
+    (tmp_path / "notes.txt").write_text("x\n2\n")
+    source = open_source(tmp_path)
+    assert len(source.paths) == 1
+    assert any("notes.txt: not read" in line for line in source.remarks)
+    assert len(open_source(tmp_path / "*.txt").paths) == 1
 
 
 @pytest.mark.parametrize("block_size", [16, 1 << 20])

@@ -269,6 +269,20 @@ def test_a_job_of_an_earlier_release_goes_on_copying_numbers(tmp_path: Path) -> 
     assert pq.read_table(last)["id"].to_pylist()[-1] == N_ROWS - 1
 
 
+def test_a_copy_has_the_notation_that_was_found(tmp_path: Path) -> None:
+    """The declared type names none, and the column is learned too."""
+    table = pa.table(columns(price=[f"${price}" for price in MESSY["price"]], id=IDS))
+    _, lines = learn(
+        open_source(table),
+        types={"price": "number"},
+        passthrough_columns=["price"],
+        run_dir=str(tmp_path / "run"),
+        predictions_dir=str(tmp_path / "p"),
+    )
+    assert pq.read_table(tmp_path / "p")["price"].to_pylist() == [float(i * 977 % 90_000) for i in range(N_ROWS)]
+    assert any("column 'id' has 240 different values" in line for line in lines)
+
+
 def test_declared_types_of_copies(tmp_path: Path) -> None:
     """A declared type holds for a copied column too."""
     path = write_csv(tmp_path / "rows.csv", columns(id=IDS, day=MESSY["day"]))

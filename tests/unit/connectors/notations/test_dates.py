@@ -40,6 +40,7 @@ def test_the_format_of_cells_is_found_and_reads_them(format_: str, cells: list[s
 def test_where_day_and_month_can_be_confused_both_formats_are_found() -> None:
     """The caller must not choose one of them in silence."""
     assert {one.format for one in guess_dates(["01/02/2020", "03/04/2020"])} == {"%d/%m/%Y", "%m/%d/%Y"}
+    assert [one.format for one in guess_dates(["01.02.2020", "03.04.2020"])] == ["%d.%m.%Y"]
 
 
 @pytest.mark.parametrize("cells", [["Feb 30, 2020"], ["2020-13-01"], ["15:30"], ["1.2.3"], ["hello"], ["1,234"], []])
