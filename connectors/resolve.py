@@ -142,8 +142,8 @@ def open_source(
     if elsewhere is not None:
         return elsewhere
     storage = Storage()
-    written = {"names": tuple(names), "skip_rows": skip_rows, "comment": comment, "escape": escape}
-    dialect = Dialect(delimiter, quote, encoding, tuple(null_values), decimal, **written, short_rows=short_rows)
+    written = delimiter, quote, encoding, tuple(null_values), decimal
+    dialect = Dialect(*written, tuple(names), skip_rows, comment, escape, short_rows)
     formats = _formats(block_size, dialect, storage, keeps_bad_rows=keeps_bad_rows)
 
     def format_of(name: str) -> Format | None:

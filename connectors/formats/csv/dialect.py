@@ -181,8 +181,8 @@ class Dialect:
 
     def plain(self, delimiter: str, quote: str | None = None) -> Dialect:
         """Return the dialect of the same values between a plain delimiter, with a header and without escapes."""
-        given = {"quote": quote, "escape": None} if quote else {}
-        return replace(self, delimiter=delimiter, comment=None, names=(), skip_rows=0, short_rows="error", **given)
+        found = replace(self, delimiter=delimiter, comment=None, names=(), skip_rows=0, short_rows="error")
+        return replace(found, quote=quote, escape=None) if quote else found
 
     @property
     def is_utf8(self) -> bool:

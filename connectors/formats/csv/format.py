@@ -16,8 +16,8 @@ import pyarrow as pa
 from connectors.formats.base import FileFacts, FileReader, identify
 from connectors.formats.csv.dialect import Dialect
 from connectors.formats.csv.header import parse_header, spellings
-from connectors.formats.csv.remarks import Looks
 from connectors.formats.csv.parser import RecordParser
+from connectors.formats.csv.remarks import Looks
 from connectors.formats.csv.sample import Sample
 from connectors.formats.csv.text import TextFile
 from connectors.formats.csv.text_stream import is_compressed

@@ -129,7 +129,7 @@ def _lines(text: bytes, line: bytes) -> Iterator[int]:
     """Yield the places where a line begins with some text."""
     if text.startswith(line):
         yield 0
-    for wanted in (b"\n" + line, b"\r" + line):
+    for wanted in (b"\n" + line, b"\r" + line) if b"\r" in text else (b"\n" + line,):
         place = text.find(wanted)
         while place >= 0:
             yield place + 1

@@ -10,6 +10,7 @@ from functools import lru_cache, partial
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from connectors.errors import RowError, SchemaError
 from connectors.fields import as_text, notation, source_column, with_notation
@@ -113,11 +114,12 @@ class RecordParser:
         self._options_without_blanks = arrow_csv.convert_options(self._cells, dialect, NOTHING)
         self._options_without_words = arrow_csv.convert_options(self._cells, dialect, ("",))
         # In columns of numbers, a header fails; only where it is readable it must be looked for.
-        self._is_header_readable = any(self._is_readable(line + b"\n") for line in repeated)
+        headers = (self._read_plain(line + b"\n") for line in repeated)
+        self._signs = {_sign(header) for header in headers if header is not None}
 
-    def _is_readable(self, text: bytes) -> bool:
+    def _read_plain(self, text: bytes) -> pa.RecordBatch | None:
         plain = plain_text(text, self._dialect)
-        return self._of(plain)._read(plain.text) is not None
+        return self._of(plain)._read(plain.text)
 
     def _of(self, plain: PlainText) -> RecordParser:
         """Return the parser of a plain text; its delimiter may differ from text to text."""
@@ -138,18 +140,21 @@ class RecordParser:
             Whether rows after an unreadable record are wanted.
         """
         plain = plain_text(text, self._dialect)
-        if self._is_header_readable:
-            plain = without_headers(plain, text, self._repeated)
         rows = self._of(plain)._read(plain.text)
-        if rows is None and (mended := self._mended(plain, text)) is not plain:
+        if (rows is None or self._may_hold_header(rows)) and (mended := self._mended(plain, text)) is not plain:
             plain = mended
             rows = self._of(plain)._read(plain.text)
         return self._of(plain)._sorted_out(plain, keeps_bad_rows) if rows is None else Parsed(rows, [], None, plain)
 
+    def _may_hold_header(self, rows: pa.RecordBatch) -> bool:
+        """Return whether one of some rows may be a header; this is far cheaper than a search in the text."""
+        return any(
+            name is None or pc.any(pc.starts_with(rows.column(name), text)).as_py() for name, text in self._signs
+        )
+
     def _mended(self, plain: PlainText, text: bytes) -> PlainText:
         """Return text without repeated headers, and with the missing fields of short records, if they may lack."""
-        if self._repeated and not self._is_header_readable:
-            plain = without_headers(plain, text, self._repeated)
+        plain = without_headers(plain, text, self._repeated)
         return plain.padded(len(self.header)) if self._dialect.short_rows == "pad" else plain
 
     def _sorted_out(self, plain: PlainText, keeps_bad_rows: bool) -> Parsed:
@@ -359,6 +364,14 @@ def _with_decimal_marks(schema: pa.Schema, cells: pa.Schema, dialect: Dialect) -
             for field in schema
         ]
     )
+
+
+def _sign(row: pa.RecordBatch) -> tuple[str | None, str]:
+    """Return the first column of a row that has text, and its text; None if no column has."""
+    for name, cells in zip(row.schema.names, row.columns, strict=True):
+        if pa.types.is_string(cells.type) and not cells.null_count:
+            return name, cells[0].as_py()
+    return None, ""
 
 
 @lru_cache(maxsize=256)

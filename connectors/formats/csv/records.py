@@ -180,7 +180,8 @@ def unescaped(text: bytes, dialect: Dialect, others: str = "") -> bytes:
     escapes = found[(np.arange(len(found)) - first) % 2 == 0]
     masked = buffer.copy()
     special = {*others, *(dialect.delimiter or ","), dialect.quote}
-    masked[escapes] = masked[np.minimum(escapes + 1, len(text) - 1)] = ord(next(c for c in "_.:0x-+=!~" if c not in special))
+    letter = ord(next(character for character in "_.:0x-+=!~" if character not in special))
+    masked[escapes] = masked[np.minimum(escapes + 1, len(text) - 1)] = letter
     return masked.tobytes()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 from connectors.formats.csv import records
 from connectors.formats.csv.dialect import DELIMITERS, Dialect
@@ -150,9 +151,9 @@ def _is_value(text: str) -> bool:
 def _are_running(names: Sequence[str]) -> bool:
     """Return whether names are numbers that count columns or years: 0, 1, 2 or 2019, 2020, 2021."""
     numbers = [int(name) for name in names if name.isdecimal()]
-    return len(numbers) == len(names) > 1 and all(b - a == 1 for a, b in zip(numbers, numbers[1:], strict=False)) and (
-        len(numbers) > 2 or numbers[0] == 0 or 1900 <= numbers[0] < 2100
-    )
+    if len(numbers) != len(names) or len(numbers) < 2 or any(b - a != 1 for a, b in pairwise(numbers)):
+        return False
+    return len(numbers) > 2 or numbers[0] == 0 or 1900 <= numbers[0] < 2100
 
 
 def _counts_of_another(text: bytes) -> list[int]:

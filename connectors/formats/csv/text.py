@@ -91,7 +91,7 @@ class TextFile:
         n_bytes, is_told = LONG_HEADER, False
         while True:
             is_told = dialect.is_told(self._pending[:n_bytes])
-            if is_told or (len(self._pending) > n_bytes and n_bytes > MAX_RECORD):
+            if is_told or len(self._pending) > n_bytes > MAX_RECORD:
                 break
             if len(self._pending) > n_bytes:
                 n_bytes *= 4
@@ -186,7 +186,7 @@ class TextFile:
         return self.dialect.delimiter == WHITESPACE and self._blank_length() > 0
 
     def _blank_length(self) -> int:
-        """Return the length of the blank lines that come next; where blanks are delimiters, a line may consist of them."""
+        """Return the length of the blank lines that come next; they may hold blanks, if these are delimiters."""
         if self.dialect.delimiter != WHITESPACE:
             return len(self._pending) - len(self._pending.lstrip(b"\r\n"))
         found = _BLANK_LINES.match(self._pending)
