@@ -75,7 +75,7 @@ def line_of_names(text: bytes, dialect: Dialect) -> bytes:
 def spellings(text: bytes, dialect: Dialect) -> tuple[bytes, ...]:
     """Return how a header may be written where it is repeated; empty if such a line may be a row.
 
-    With one column, or names that are numbers, a record that is equal to the header may well be data.
+    With one column, or a number among the names, a record that is equal to the header may well be data.
 
     Parameters
     ----------
@@ -88,8 +88,7 @@ def spellings(text: bytes, dialect: Dialect) -> tuple[bytes, ...]:
         names = _fields(text, dialect)
     except (UnicodeDecodeError, csv.Error):
         return ()
-    n_numbers = sum(is_number_like(name) or not name.strip() for name in names)
-    if len(names) < 2 or 2 * n_numbers >= len(names):
+    if len(names) < 2 or any(map(is_number_like, names)):
         return ()
     plain = plain_text(text, dialect)
     quote, delimiter = plain.dialect.quote_byte, _written(dialect)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from connectors.formats.csv.dialect import Dialect
 
-__all__ = ["escape_hint", "short_row_hint"]
+__all__ = ["escape_hint", "number_hint"]
 
 
 def escape_hint(record: bytes, dialect: Dialect) -> str:
@@ -14,6 +14,18 @@ def escape_hint(record: bytes, dialect: Dialect) -> str:
     return rf"; if \{dialect.quote_byte.decode()} is a quote within a field, add --escape '\'"
 
 
-def short_row_hint(n_found: int, n_wanted: int) -> str:
-    """Return a hint for a record with too few fields; else an empty text."""
-    return "; --short-rows pad reads the missing ones as empty" if n_found < n_wanted else ""
+def number_hint(record: bytes, dialect: Dialect, *, is_short: bool) -> str:
+    """Return a hint for a record with too few or too many fields.
+
+    Parameters
+    ----------
+    record, dialect
+        The record, and its plain dialect.
+    is_short
+        Whether fields are missing.
+    """
+    if is_short:
+        return "; --short-rows pad reads the missing ones as empty"
+    if dialect.quote_byte and dialect.delimiter_byte + b" " + dialect.quote_byte in record:
+        return f"; if a blank follows each delimiter, add --delimiter '{dialect.delimiter} '"
+    return ""

@@ -18,7 +18,7 @@ from connectors.formats.csv import arrow_csv
 from connectors.formats.csv.cells import suspicious_cells
 from connectors.formats.csv.dialect import Dialect
 from connectors.formats.csv.header import without_headers
-from connectors.formats.csv.hints import escape_hint, short_row_hint
+from connectors.formats.csv.hints import escape_hint, number_hint
 from connectors.formats.csv.plain_text import PlainText, plain_text
 from connectors.formats.csv.records import Positions, count_fields, count_lines, misquoted, record_ends
 from connectors.notations.numbers import NumberNotation
@@ -261,8 +261,9 @@ class RecordParser:
         n_fields, n_wanted = count_fields(text, ends, self._dialect), len(self.header)
         complaints = {}
         for record in np.flatnonzero(n_fields != n_wanted).tolist():
-            hint = escape_hint(self._record(text, ends, record), self._dialect)
-            hint = hint or short_row_hint(n_fields[record], n_wanted)
+            content = self._record(text, ends, record)
+            hint = escape_hint(content, self._dialect)
+            hint = hint or number_hint(content, self._dialect, is_short=n_fields[record] < n_wanted)
             complaints[record] = ("fields", f"expected {n_wanted} fields, found {n_fields[record]}{hint}")
         for record in np.flatnonzero(misquoted(text, ends, self._dialect)).tolist():
             hint = escape_hint(self._record(text, ends, record), self._dialect)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from connectors.formats.csv import records
-from connectors.formats.csv.dialect import DELIMITERS, Dialect
+from connectors.formats.csv.dialect import DELIMITERS, WHITESPACE, Dialect
 from connectors.formats.csv.header import spellings, without_headers
 from connectors.formats.csv.plain_text import PlainText, plain_text
 from connectors.notations.dates import guess_dates
@@ -68,13 +68,31 @@ class Looks:
         """
         if self._is_repeated:
             yield "lines that repeat the header are left out"
-        title = None if self._dialect.names else self._title()
-        if title is not None:
-            yield title
-        elif not self._dialect.names and (data := data_among(self._names, cells)):
-            how = "if there is no header, name the columns with --names"
-            yield f"the first line looks like data, not names: {data}; {how}"
+        line = None if self._dialect.names else self._title() or self._delimiter() or self._data(cells)
+        if line is not None:
+            yield line
         yield from self._quotes_after_blanks(cells)
+
+    def _data(self, cells: Mapping[str, Sequence[str]]) -> str | None:
+        """Return a line if the first line looks like data."""
+        data = data_among(self._names, cells)
+        how = "if there is no header, name the columns with --names"
+        return f"the first line looks like data, not names: {data}; {how}" if data else None
+
+    def _delimiter(self) -> str | None:
+        """Return a line if other delimiters stand in the first line than fields are split at."""
+        delimiter = self._dialect.delimiter or ","
+        if not self._dialect.is_plain or self._first is None:
+            return None
+        header = self._header.decode(errors="replace").strip("\r\n")
+        parts = header.split(delimiter)
+        if len(parts) > 2 and len(parts) % 2 and not any(parts[1::2]) and all(parts[::2]):
+            return f"the first line has {delimiter * 2!r} between names; if this is the delimiter, set --delimiter"
+        n_parts = len(header.split())
+        first = re.split(rb"[\r\n]", self._first.text.lstrip(b"\r\n"), maxsplit=1)[0]
+        if len(parts) == 1 and n_parts > 1 and n_parts == len(first.split()):
+            return f"the first line has {n_parts} words; if blanks separate fields, add --delimiter {WHITESPACE}"
+        return None
 
     def _quotes_after_blanks(self, cells: Mapping[str, Sequence[str]]) -> Iterator[str]:
         quote, delimiter = self._dialect.quote_byte.decode(), self._dialect.delimiter or ","
