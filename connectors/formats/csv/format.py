@@ -82,7 +82,7 @@ class CsvFormat:
             n_bytes = text.status.st_size if text.is_plain else None
             text.refuse_look("csv")
             header = text.header()
-            if not header:
+            if not header and not text.dialect.names:
                 return FileFacts(name, None, n_bytes=n_bytes)
             names, same = parse_header(header, name, text.dialect)
             own.begin(names, text.dialect)
@@ -143,7 +143,8 @@ class CsvFormat:
                 return None
             if seen is not None:
                 resume(text, name, seen)
-            parser = _parser(header, schema, name, text.dialect) if header else None
+            has_names = header or text.dialect.names
+            parser = _parser(header, schema, name, text.dialect) if has_names else None
             reader = TextReader(name, self._storage, text, parser, row, keeps_bad_rows=self._keeps_bad_rows)
             stack.pop_all()
             return reader

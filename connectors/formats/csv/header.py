@@ -157,7 +157,7 @@ def _check_number(text: bytes, name: str, dialect: Dialect) -> None:
         found, expected = len(_fields(text, dialect)), len(dialect.names)
     except (UnicodeDecodeError, csv.Error):  # it is a bad row, and its number of fields says nothing
         return
-    if found == expected or (found < expected and dialect.short_rows == "pad"):
+    if not found or found == expected or (found < expected and dialect.short_rows == "pad"):
         return
     names, fields = f"{expected} name{'s' * (expected != 1)}", f"{found} field{'s' * (found != 1)}"
     raise SchemaError(f"{name}: --names gives {names}, but the first row has {fields}")

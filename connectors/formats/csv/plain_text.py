@@ -85,6 +85,7 @@ class PlainText:
         if delimiters is not None:
             text = text.copy()
             text[delimiters] = self.dialect.delimiter_byte[0]
+        found = text[kept].tobytes()
 
         def origins() -> Origins:
             starts, stops = self._where()
@@ -92,12 +93,12 @@ class PlainText:
                 stops = stops.copy()
                 stops[delimiters] += width - 1
             kept_stops = stops[kept]
-            # Blanks after the last record belong to it, as they do before a line break.
-            if delimiters is not None and len(kept_stops):
+            # Blanks after a last record without a line break belong to it, as they do before a line break.
+            if delimiters is not None and not found.endswith((b"\r", b"\n")) and len(kept_stops):
                 kept_stops[-1] = stops[-1]
             return starts[kept], kept_stops
 
-        return PlainText(text[kept].tobytes(), self.dialect, origins)
+        return PlainText(found, self.dialect, origins)
 
     def _where(self) -> Origins:
         if self._origins is not None:
