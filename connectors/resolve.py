@@ -103,7 +103,7 @@ def open_source(
     skip_rows
         Number of lines before the header of text.
     comment
-        Character with which lines of text begin that are no records.
+        First character of lines of text that are left out.
     escape
         Character in text after which a quote, a delimiter or a line break belongs to its field.
     short_rows

@@ -93,7 +93,7 @@ def separator_of(line: str) -> str | None:
 
 
 def length_before(text: bytes, skip_rows: int) -> int:
-    """Return the length of what stands before the header and its comments: a mark, and lines that are no records.
+    """Return the length of what stands before the header and its comments: a mark, and lines to skip.
 
     Parameters
     ----------

@@ -65,7 +65,7 @@ class Dialect:
     skip_rows
         Number of lines before the header.
     comment
-        Character with which a line begins that is no record; ``None`` if there are none.
+        First character of lines that are left out; ``None`` if all lines count.
     escape
         Character after which a quote, a delimiter or a line break is text; ``None`` if there is none.
     short_rows
@@ -141,7 +141,7 @@ class Dialect:
         Parameters
         ----------
         data
-            The start: at least its first line, and more if that line opens a quote, or tells no quote; see `is_told`.
+            The start: at least its first line, and more if that line opens a quote, or has no quotes; see `is_told`.
         """
         encoding = self.encoding or self._encoding(data)
         found = self._beginning(data.decode(encoding, "replace"))
@@ -228,7 +228,7 @@ def _is_encoding(name: str) -> bool:
 
 
 def _quote(header: str) -> str | None:
-    """Return the quote that a header tells; None if it has no quotes."""
+    """Return the quote that a header shows; None if it has no quotes."""
     if '"' not in header and len(header) > 1 and header[0] == header[-1] == "'":
         return "'"
     return '"' if '"' in header or "'" in header else None

@@ -23,7 +23,7 @@ _AROUND = " \t\ufeff\u200b\u00a0\u2060"
 def parse_header(text: bytes, name: str, dialect: Dialect) -> tuple[list[str], list[str]]:
     """Return the column names of file `name`, from its first record, and remarks about names that are the same.
 
-    Blanks around a name, and other characters that nobody sees, go. A column without a name is called by its number.
+    Blanks and other invisible characters around a name are dropped. A column without a name is called by its number.
     pandas and R write row numbers without a name, and some tools end each line with a delimiter.
 
     Raises
@@ -52,7 +52,7 @@ def is_header(text: bytes, dialect: Dialect) -> bool:
 
 
 def line_of_names(text: bytes, dialect: Dialect) -> bytes:
-    """Return a header that tells the names and the quote of a dialect by itself.
+    """Return a header that shows the names and the quote of a dialect.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def _fields(text: bytes, dialect: Dialect) -> list[str]:
 
 
 def _cleaned(name: str, dialect: Dialect) -> str:
-    """Return a name without what stands around it unseen, and without quotes that stand behind blanks."""
+    """Return a name without what stands around it unseen, and without quotes that stand after blanks."""
     bare, quote = name.strip(_AROUND), dialect.quote_byte.decode()
     is_quoted = quote != "" and bare != name and len(bare) > 1 and bare[0] == bare[-1] == quote
     return bare[1:-1].strip(_AROUND) if is_quoted else bare

@@ -8,7 +8,7 @@ __all__ = ["escape_hint", "number_hint"]
 
 
 def escape_hint(record: bytes, dialect: Dialect) -> str:
-    r"""Return a hint if a record has quotes behind backslashes, and no escape is known; else an empty text."""
+    r"""Return a hint if a record has quotes after backslashes, and no escape is known; else an empty text."""
     if dialect.escape is not None or not dialect.quote_byte or b"\\" + dialect.quote_byte not in record:
         return ""
     return rf"; if \{dialect.quote_byte.decode()} is a quote within a field, add --escape '\'"

@@ -90,7 +90,7 @@ class RecordParser:
     dialect
         The dialect of the file.
     repeated
-        How a record is written that repeats the header, and is no row; see `header.spellings`.
+        How a record is written that repeats the header, so that it is left out; see `header.spellings`.
 
     Raises
     ------

@@ -48,7 +48,7 @@ class Looks:
         self._first: PlainText | None = None
 
     def add(self, text: bytes, *, is_bad: bool) -> PlainText | None:
-        """Look at the next records, and return what is to be sampled of them; None if they are no records."""
+        """Look at the next records, and return what is to be sampled of them; None for other text."""
         if is_bad:
             return None
         self.has_rows = True
@@ -122,7 +122,7 @@ class Looks:
         what = f"the first line has {_number(len(self._names), 'field')}, and the rows have {n_fields}"
         if first[:1] and first[0] in _MARKS:
             return f"{what}; if it is a comment, add --comment '{first[0]}'"
-        return f"{what}; if it is no header, add --skip-rows {n_lines}"
+        return f"{what}; if it is a title, add --skip-rows {n_lines}"
 
 
 def data_among(names: Sequence[str], cells: Mapping[str, Sequence[str]]) -> str:
