@@ -123,8 +123,8 @@ def test_types_of_several_csv_files_are_widened(tmp_path: Path) -> None:
 
 
 def test_moments_in_text_are_those_of_iso_8601(tmp_path: Path) -> None:
-    """Dates, times and timestamps are recognised in this format; other formats are strings."""
-    row = "2020-01-01,12:00:00,9999-01-01T00:00:00,2020-01-01 10:00:00.123456789,2020-01-01T10:00:00+02:00,1.2.2020"
+    """Dates, times and timestamps are recognised in this format; an ambiguous date is a string."""
+    row = "2020-01-01,12:00:00,9999-01-01T00:00:00,2020-01-01 10:00:00.123456789,2020-01-01T10:00:00+02:00,1/2/2020"
     (tmp_path / "a.csv").write_text(f"d,t,w,n,z,o\n{row}\n")
     found = open_source(tmp_path).schema.types
     stamps = [pa.timestamp("us"), pa.timestamp("ns"), pa.timestamp("us", "UTC")]

@@ -368,7 +368,7 @@ def test_bad_rows_before_a_failure_within_a_stretch_are_kept(tmp_path: Path) -> 
 def test_a_job_that_reads_no_row_says_so(tmp_path: Path) -> None:
     """Everything bad is no success."""
     path = tmp_path / "rows.csv"
-    path.write_text("x,label\n" + "1.2.2020,a\n1.2.2020,b\n" * 15)
+    path.write_text("x,label\n" + "n.k.,a\nn.k.,b\n" * 15)
     with pytest.raises(ValueError, match=r"no row could be read, 30 are bad \(type\)"):
         run(path, on_bad_row="skip", numeric=["x"], task="classification")
 
