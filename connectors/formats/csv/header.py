@@ -31,7 +31,7 @@ def parse_header(text: bytes, name: str, dialect: Dialect) -> tuple[list[str], l
     SchemaError
         The record cannot be read, or the names that the dialect gives do not fit it.
     """
-    if dialect.names:
+    if dialect.names and not is_header(text, dialect):
         _check_number(text, name, dialect)
         return list(dialect.names), []
     try:
@@ -44,9 +44,9 @@ def parse_header(text: bytes, name: str, dialect: Dialect) -> tuple[list[str], l
 
 
 def is_header(text: bytes, dialect: Dialect) -> bool:
-    """Return whether the first record is the line of the names that the dialect gives."""
+    """Return whether the first record has the names that the dialect gives, in any order, so that it is a header."""
     try:
-        return [_cleaned(field, dialect) for field in _fields(text, dialect)] == list(dialect.names)
+        return sorted(_cleaned(field, dialect) for field in _fields(text, dialect)) == sorted(dialect.names)
     except (UnicodeDecodeError, csv.Error):
         return False
 
@@ -64,7 +64,7 @@ def line_of_names(text: bytes, dialect: Dialect) -> bytes:
     if not dialect.names and (dialect.quote != "'" or b"'" in text):
         return text.strip(b"\r\n")
     quote, escape = dialect.quote_byte.decode(), dialect.escape
-    names = list(dialect.names or _fields(text, dialect))
+    names = list(dialect.names) if dialect.names and not is_header(text, dialect) else _fields(text, dialect)
     if escape:
         names = [name.replace(escape, escape * 2) for name in names]
     if quote:

@@ -198,6 +198,17 @@ def test_what_is_odd_is_said_once(tmp_path: Path, text: str, words: str) -> None
         assert re.search(words.replace("||", r"\|\|"), remarks[0]), remarks[0]
 
 
+def test_a_header_counts_though_names_are_given(tmp_path: Path) -> None:
+    """A model of text without a header predicts for text with one, whatever the order of its columns."""
+    path = tmp_path / "a.csv"
+    path.write_text("y,z,x\na,2,1\nb,4,3\n")
+    source = open_source(path, names=["x", "z", "y"])
+    assert source.schema.names == ["y", "z", "x"]
+    assert read(source)[0] == [(1, 2, "a"), (3, 4, "b")]
+    path.write_text("")
+    assert open_source(path, names=["x", "z", "y"]).schema.names == ["x", "z", "y"]
+
+
 def test_names_lose_what_nobody_sees(tmp_path: Path) -> None:
     """Blanks, marks and quotes after blanks are no part of a name; names of which one is chosen must differ."""
     path = tmp_path / "a.csv"
