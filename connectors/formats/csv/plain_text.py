@@ -153,23 +153,32 @@ def record_ends(text: bytes, is_last: bool, dialect: Dialect) -> Positions:
 
 def whole_records(text: bytes, is_last: bool, dialect: Dialect) -> int:
     """Return the length of the whole records at the start of the text, in any dialect; see `records.whole_records`."""
+    if dialect.delimiter != WHITESPACE and not records.has_quotes(text, dialect) and not _has_marks(text, dialect):
+        # Without quotes, no delimiter matters.
+        return records.whole_records(text, is_last, dialect if dialect.is_plain else dialect.plain("\x1f"))
     plain = plain_text(text, dialect)
     return plain.end(records.whole_records(plain.text, is_last, plain.dialect))
 
 
 def _without_comments(text: bytes, dialect: Dialect, plain: Dialect) -> PlainText:
     """Return text without the lines that begin with the comment character, outside quotes."""
-    mark = (dialect.comment or "").encode()
-    is_none = not mark or not (text.startswith(mark) or b"\n" + mark in text or b"\r" + mark in text)
     found = PlainText(text, plain)
-    if is_none:
+    if dialect.comment is None or not _has_marks(text, dialect):
         return found
-    starts, stops = _lines_of(text, mark)
+    starts, stops = _lines_of(text, dialect.comment.encode())
     is_comment = _are_comments(text, starts, stops, dialect)
     edges = np.zeros(len(text) + 1, np.int8)
     edges[starts[is_comment]] += 1
     edges[stops[is_comment]] -= 1
     return found.kept(np.cumsum(edges[:-1], dtype=np.int8) == 0)
+
+
+def _has_marks(text: bytes, dialect: Dialect) -> bool:
+    """Return whether a line begins as a comment does."""
+    mark = (dialect.comment or "").encode()
+    if not mark or mark not in text:
+        return False
+    return text.startswith(mark) or b"\n" + mark in text or (b"\r" in text and b"\r" + mark in text)
 
 
 def _lines_of(text: bytes, mark: bytes) -> tuple[Positions, Positions]:
