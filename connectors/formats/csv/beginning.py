@@ -73,7 +73,7 @@ class Beginning:
         header, is_ended = line.rstrip("\r\n"), _is_ended(line)
         end = at + len(header)
         if is_quoted and header.count('"') % 2:
-            whole = _QUOTED.match(text, at)
+            whole = _QUOTED.match(text, at, at + LONG_HEADER)
             is_ended = whole is not None or len(text) - at > LONG_HEADER
             header = header if whole is None else whole[0]  # a column name contains a line break
         row = _line(text, _next(text, at + len(header), comment)) if is_ended else ""

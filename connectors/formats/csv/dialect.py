@@ -157,9 +157,13 @@ class Dialect:
 
     def is_told(self, data: bytes) -> bool:
         """Return whether more bytes after the start of a file cannot change what `told_by` returns."""
+        return self.beginning(data).has_header and not self.awaits_row(data)
+
+    def awaits_row(self, data: bytes) -> bool:
+        """Return whether the start of a file has a header, but not yet the row that shows its quote."""
         found = self.beginning(data)
         is_settled = bool(self.quote or self.names or _quote(found.header))
-        return found.has_header and (found.has_row or is_settled)
+        return found.has_header and not found.has_row and not is_settled
 
     def _encoding(self, data: bytes) -> str:
         """Return the encoding of the byte order mark; else UTF-8 if the first lines are valid, and cp1252 otherwise."""

@@ -139,7 +139,7 @@ class CsvFormat:
             text.refuse_look("csv")
             header = text.header()
             # The first row may tell the quote. A file of which rows were read had one.
-            if is_growing and (not header or (seen is None and not text.is_told)):
+            if is_growing and (not header or (seen is None and text.awaits_row)):
                 return None
             if seen is not None:
                 resume(text, name, seen)

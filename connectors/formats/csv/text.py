@@ -49,8 +49,8 @@ class TextFile:
     ----------
     dialect : Dialect
         The full dialect; missing parts are inferred from the first lines.
-    is_told : bool
-        Whether the file holds all lines from which the dialect is inferred.
+    awaits_row : bool
+        Whether the file has a header, but not yet the row that may show its quote.
     offset : int
         Bytes of text returned so far: decompressed, and in UTF-8.
     last_byte : bytes
@@ -79,27 +79,24 @@ class TextFile:
         self.last_byte = b""
         self.hash = hashlib.sha256()
         self._is_encoding_given = dialect.encoding is not None
-        self.is_told = self._read_beginning(dialect)
+        self._read_beginning(dialect)
+        self.awaits_row = dialect.awaits_row(self._pending)
         self.dialect = dialect.told_by(self._pending)
         self._head = self._pending[:HEAD]
         if not self.dialect.is_utf8:
             self._pending = b""
             self._stream.restart(str(self.dialect.encoding))
 
-    def _read_beginning(self, dialect: Dialect) -> bool:
-        """Read the first lines, from which the dialect is inferred; return whether they are complete."""
-        n_bytes, is_told = LONG_HEADER, False
-        while True:
-            is_told = dialect.is_told(self._pending[:n_bytes])
-            if is_told or len(self._pending) > n_bytes > MAX_RECORD:
-                break
+    def _read_beginning(self, dialect: Dialect) -> None:
+        """Read the first lines, from which the dialect is inferred."""
+        n_bytes = LONG_HEADER
+        while not dialect.is_told(self._pending[:n_bytes]) and not len(self._pending) > n_bytes > MAX_RECORD:
             if len(self._pending) > n_bytes:
                 n_bytes *= 4
             elif not self._grow():
                 break
         while len(self._pending) < HEAD and self._grow():
             pass
-        return is_told
 
     @property
     def is_plain(self) -> bool:
