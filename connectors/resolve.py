@@ -53,6 +53,11 @@ def open_source(
     exclude: Sequence[str] = (),
     on_message: Callable[[str], object] | None = None,
     format: str | None = None,  # noqa: A002 - the name of the setting
+    names: Sequence[str] = (),
+    skip_rows: int = 0,
+    comment: str | None = None,
+    escape: str | None = None,
+    short_rows: str = "error",
 ) -> Source:
     """Return the source for one or more places.
 
@@ -69,8 +74,9 @@ def open_source(
     block_size
         Bytes of text read at a time.
     delimiter, quote, encoding
-        The dialect of text: the character between fields, the character around fields (``"``, ``'`` or ``none``), and
-        the encoding as Python names it. By default they are inferred from the header of each file.
+        The dialect of text: what stands between fields (one to eight characters, or ``whitespace``), the character
+        around fields (``"``, ``'`` or ``none``), and the encoding as Python names it. By default they are inferred from
+        the first lines of each file.
     null_values
         Words for a missing value in columns of every type, besides the usual ones. In text they must be exactly as
         written; in other files and tables a number, a time or a boolean counts if a word stands for it.
@@ -92,6 +98,16 @@ def open_source(
     format
         The format of every file, one of `FORMATS`, whatever its name; by default, the ending of its name decides. For
         a pipe, ``csv`` or ``jsonl`` says how its text is written; by default, its first bytes decide.
+    names
+        The columns of text without a header. By default the first record is the header.
+    skip_rows
+        Number of lines before the header of text.
+    comment
+        First character of lines of text that are left out.
+    escape
+        Character in text after which a quote, a delimiter or a line break belongs to its field.
+    short_rows
+        What happens to a row of text with too few fields: ``error``, it is a bad row; ``pad``, the others are missing.
 
     Raises
     ------
@@ -115,13 +131,19 @@ def open_source(
         "decimal": None if decimal == "." else decimal,
         "keeps_bad_rows": keeps_bad_rows or None,
         "block_size": None if block_size == _BLOCK_SIZE else block_size,
+        "names": tuple(names) or None,
+        "skip_rows": skip_rows or None,
+        "comment": comment,
+        "escape": escape,
+        "short_rows": None if short_rows == "error" else short_rows,
     }
     given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
     elsewhere = _elsewhere(places, given)
     if elsewhere is not None:
         return elsewhere
     storage = Storage()
-    dialect = Dialect(delimiter, quote, encoding, tuple(null_values), decimal)
+    written = delimiter, quote, encoding, tuple(null_values), decimal
+    dialect = Dialect(*written, tuple(names), skip_rows, comment, escape, short_rows)
     formats = _formats(block_size, dialect, storage, keeps_bad_rows=keeps_bad_rows)
 
     def format_of(name: str) -> Format | None:
@@ -131,7 +153,8 @@ def open_source(
         if len(places) > 1:
             raise SourceError(f"{pipe}: a pipe cannot be combined with other places; give it alone")
         pump = Spool(pipe, spool, dialect, reopens=follow is not None, kind=format)
-        plain = replace(dialect, encoding="utf-8")  # the spool has already converted the text
+        # The spool has already converted the text, and its files have a header.
+        plain = replace(dialect, encoding="utf-8", names=(), skip_rows=0)
         formats |= _formats(block_size, plain, storage, keeps_bad_rows=keeps_bad_rows)
         how = Follow(idle_timeout_s=follow.idle_timeout_s if follow is not None else None)
         return FollowedSource(

@@ -101,7 +101,8 @@ class TextFormat(ABC):
         with ExitStack() as stack:
             text = stack.enter_context(closing(self._text(name, self._block_size, is_growing=is_growing, until=until)))
             parser = self._parser(text, name, schema)
-            if is_growing and parser is None:
+            # The first row may show the quote. A file of which rows were read had one.
+            if is_growing and (parser is None or (seen is None and text.awaits_row)):
                 return None
             if seen is not None:
                 resume(text, name, seen)

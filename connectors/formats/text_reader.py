@@ -226,7 +226,7 @@ def _locate(  # noqa: PLR0917 - all but the last are bound
     """
     if not n and begin is not None:
         return begin()
-    length = parsed.end(block.text, n)
+    length = parsed.end(n)
     digest = block.before.copy()
     digest.update(memoryview(block.text)[:length])
     return identify(name, status, block.offset + length, digest.hexdigest())

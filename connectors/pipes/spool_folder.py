@@ -12,8 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from connectors.errors import SourceError, foreign_errors
+from connectors.formats.csv.beginning import length_before
 from connectors.formats.csv.dialect import Dialect
-from connectors.formats.csv.records import record_ends
+from connectors.formats.csv.plain_text import record_ends
 from connectors.formats.csv.text import MAX_RECORD
 from connectors.stores.storage import sync
 
@@ -68,8 +69,8 @@ class SpoolFolder:
             return
         with path.open("rb") as file:
             head = file.read(MAX_RECORD + 1)
-        dialect = replace(dialect, encoding="utf-8").told_by(head)
-        if not len(record_ends(head, is_last=False, dialect=dialect)):
+        dialect = replace(dialect, encoding="utf-8", names=(), skip_rows=0).told_by(head)
+        if not len(record_ends(head[length_before(head, 0) :], is_last=False, dialect=dialect)):
             path.unlink()
 
     def _numbers(self) -> list[int]:

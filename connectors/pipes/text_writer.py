@@ -9,8 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from connectors.errors import SourceError
+from connectors.formats.csv.beginning import length_before
 from connectors.formats.csv.dialect import Dialect
-from connectors.formats.csv.records import first_line, record_ends, whole_records
+from connectors.formats.csv.header import is_header, line_of_names, parse_header
+from connectors.formats.csv.plain_text import plain_text, record_ends, whole_records
+from connectors.formats.csv.records import first_line
 from connectors.formats.csv.text import MAX_RECORD
 from connectors.formats.csv.text_stream import transcoded
 from connectors.pipes import pipe
@@ -48,7 +51,7 @@ class TextWriter:
 
     def __init__(self, folder: SpoolFolder, dialect: Dialect, place: str) -> None:
         self._folder, self._dialect, self._place = folder, dialect, place
-        self._kind = "csv"
+        self._kind, self._separator = "csv", b""
         self.n_held = 0
         self.is_over = False
 
@@ -58,6 +61,8 @@ class TextWriter:
         if kind == "jsonl":
             self._write_lines(stream, first)
             return
+        while not self._dialect.is_told(first) and len(first) <= MAX_RECORD and (data := stream.read1(pipe.READ_BYTES)):
+            first += data
         pending = b""
         dialect: Dialect | None = None
         file: _Text | None = None
@@ -66,16 +71,10 @@ class TextWriter:
             # If reading was stopped, the last record may be incomplete, so it is not written.
             is_last = data == b"" and not self.is_over
             if dialect is None:
-                dialect = replace(self._dialect, encoding="utf-8").told_by(pending)
-            length = (_length if file is not None else whole_records)(pending, is_last, dialect)
-            if file is None and not length and len(pending) > MAX_RECORD:
-                raise SourceError(
-                    f"{self._place}: a header of more than {MAX_RECORD >> 20} MiB; check for a quote never closed"
-                )
-            if length and file is None:
-                end = int(record_ends(pending, is_last, dialect)[0])
-                file, header = self._resumed(pending[:end], dialect), end
-                pending, length = pending[header:], length - header
+                dialect, pending = self._begin(pending)
+            if file is None:
+                file, dialect, pending = self._opened(pending, is_last, dialect)
+            length = _length(pending, is_last, dialect) if file is not None else 0
             if file is not None and length:
                 file = self._next(file)
                 # After the pipe is opened again, text starts with a new record, so the last one needs its terminator.
@@ -85,6 +84,44 @@ class TextWriter:
             self.n_held = len(pending.strip(b"\r\n"))
         if file is not None:
             file.close()
+
+    def _begin(self, text: bytes) -> tuple[Dialect, bytes]:
+        """Return the dialect of a text, and the text without what stands before its header."""
+        given = replace(self._dialect, encoding="utf-8")
+        told = given.told_by(text)
+        # Each file is read by itself, and its header may not tell the delimiter.
+        if given.delimiter is None and (given.names or given.beginning(text).separator is not None):
+            self._separator = b"sep=" + told.delimiter_byte + b"\n"
+        return told, text[length_before(text, given.skip_rows) :]
+
+    def _opened(self, text: bytes, is_last: bool, dialect: Dialect) -> tuple[_Text | None, Dialect, bytes]:
+        """Open the file that a text belongs to, once its first record is whole.
+
+        Returns
+        -------
+        file : _Text or None
+            None if the record is not whole.
+        dialect : Dialect
+            The dialect of the file.
+        rest : bytes
+            What is to be written to it.
+        """
+        plain = plain_text(text, dialect)
+        if not whole_records(text, is_last, dialect):
+            if len(text) > MAX_RECORD:
+                raise SourceError(
+                    f"{self._place}: a header of more than {MAX_RECORD >> 20} MiB; check for a quote never closed"
+                )
+            return None, dialect, text
+        end = int(plain.record_ends(is_last)[0])
+        start = end - len(plain.text[:end].lstrip(b"\r\n"))
+        first, rest = text[plain.start(start) : plain.end(end)], text[plain.end(end) :]
+        has_header = not dialect.names or is_header(first, dialect)
+        if not has_header:
+            parse_header(first, self._place, dialect)  # refuses names that do not fit
+        line = self._separator + line_of_names(first, dialect) + b"\n"
+        file = self._resumed(line, first if has_header else b"", dialect)
+        return file, replace(dialect, names=()), rest if has_header else first + rest
 
     def _write_lines(self, stream: io.BufferedReader, first: bytes) -> None:
         """Write lines of JSON: they need no header, and a line break always ends one."""
@@ -115,20 +152,20 @@ class TextWriter:
         size = 1 + max(known.rfind(b"\n"), known.rfind(b"\r", 0, -1))
         return _Text(path, b"", size, self._folder.is_kept)
 
-    def _resumed(self, header: bytes, dialect: Dialect) -> _Text:
-        """Open the last text file for appending, or start the first one; `header` may already be a record then."""
-        header = header.removeprefix(b"\xef\xbb\xbf").strip(b"\r\n") + b"\n"
+    def _resumed(self, header: bytes, record: bytes, dialect: Dialect) -> _Text:
+        """Open the last text file for appending, or start the first one; `record` may be no header, but a record."""
         path = self._folder.file(self._folder.newest, "csv")
         if not self._folder.newest or not path.exists():
             return self._begun(header)
         known = path.read_bytes()
-        first = int(record_ends(known, is_last=False, dialect=dialect)[0])
+        before = length_before(known, 0)
+        first = before + int(record_ends(known[before:], is_last=False, dialect=dialect)[0])
         size = first + _length(known[first:], is_last=False, dialect=dialect)
         file = _Text(path, known[:first], size, self._folder.is_kept)
         if not known[:size].endswith((b"\n", b"\r")):  # part of a line that was too long; its rest is lost
             file.write(b"\n")
-        if header != known[:first]:
-            file.write(header)
+        if record and header != known[:first]:
+            file.write(record.strip(b"\r\n") + b"\n")
         return file
 
     def _begun(self, header: bytes) -> _Text:

@@ -27,7 +27,10 @@ _WATCHING = tuple(Watching.model_fields)
 _AS_LEARNED = "as the checkpoint"
 _TIMES = {"idle_timeout", "linger", "readiness_timeout"}
 _SHORT = {"quiet": "-q"}
-_REPEATED = {"target", "features", "ignore", "categorical", "numeric", "passthrough_columns", "null_values", "types"}
+_REPEATED = {
+    *("target", "features", "ignore", "categorical", "numeric", "passthrough_columns"),
+    *("null_values", "types", "names"),
+}
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,7 @@ def _metavar(name: str, kind: Any) -> str | None:
         return None
     described = _fields(name).model_fields[name]
     if name in _REPEATED:
-        return {"null_values": "WORDS", "types": "COLUMN=TYPE"}.get(name, "COLUMN")
+        return {"null_values": "WORDS", "types": "COLUMN=TYPE", "names": "COLUMNS"}.get(name, "COLUMN")
     if name.endswith("_dir") or name == "spool":
         return "DIR"
     if choices_of(described):

@@ -32,7 +32,10 @@ from stream_bp.config.fields import (
 
 __all__ = ["DIALECT", "IDENTITY", "NETWORK", "READING", "SINGLE_ROWS", "JobConfig"]
 
-DIALECT = ("delimiter", "quote", "encoding", "null_values", "decimal")
+DIALECT = (
+    *("delimiter", "quote", "encoding", "null_values", "decimal"),
+    *("names", "skip_rows", "comment", "escape", "short_rows"),
+)
 """The settings for reading text."""
 
 READING = (*DIALECT, "format")
@@ -107,7 +110,9 @@ class JobConfig(Settings):
 
     source: Columns = setting("Data", (), "Read these files, folders, patterns or addresses, in this order")
     delimiter: Delimiter | None = setting(
-        "Data", None, "Split fields of text at this character; tab for a tab [default: detected from the header]"
+        "Data",
+        None,
+        "Split fields of text at this text; tab for a tab, whitespace for blanks [default: detected from the header]",
     )
     quote: Literal['"', "'", "none"] | None = setting(
         "Data", None, "Read fields of text in these quotes: \" or ' or none [default: detected from the header]"
@@ -146,6 +151,19 @@ class JobConfig(Settings):
     )
     format: Literal["csv", "jsonl", "parquet", "arrow"] | None = setting(
         "Data", None, "Read every file in this format, whatever its name [default: by the ending of the name]"
+    )
+    names: Words = setting(
+        "Data", (), "Name the columns of text without a header: x,z,y [default: the first line names them]"
+    )
+    skip_rows: int = setting("Data", 0, "Skip this many lines of text before the header", ge=0)
+    comment: str | None = setting(
+        "Data", None, "Skip lines of text that begin with this character [default: there are none]"
+    )
+    escape: str | None = setting(
+        "Data", None, "Read a quote or delimiter after this character as text [default: there is none]"
+    )
+    short_rows: Literal["error", "pad"] = setting(
+        "Data", "error", "Handle rows of text with too few fields; error: bad row; pad: read the others as missing"
     )
 
     target: Columns = setting("Columns", ..., "Predict this column; repeat for several", min_length=1)

@@ -56,13 +56,22 @@ def plan(source: Source, config: JobConfig) -> Encoder:
     # A first plan finds wrong names and types before rows are read.
     draft: Task = "regression" if config.task == "regression" else "classification"
     types = _completed(source, config.declared_types)
-    ColumnPlan.of(schema, config.target, draft, **{**settings, "types": types})
+    try:
+        ColumnPlan.of(schema, config.target, draft, **{**settings, "types": types})
+    except ConfigError as error:
+        raise _explained(error, source) from None
     task, classes = _task(source, config, types)
     encoder = Encoder(ColumnPlan.of(schema, config.target, task, **{**settings, "types": {**types, **classes}}))
     # The second class of an unbounded stream may arrive late.
     if not source.is_unbounded:
         _refuse_hopeless(source, encoder)
     return encoder
+
+
+def _explained(error: ConfigError, source: Source) -> ConfigError:
+    """Return an error about columns, with what is odd about the line that should name them."""
+    about = next((line for line in source.remarks if "the first line" in line), None)
+    return error if about is None else ConfigError(f"{error}; {about}")
 
 
 def _completed(source: Source, types: Mapping[str, str]) -> dict[str, str]:

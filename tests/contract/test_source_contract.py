@@ -94,6 +94,60 @@ class TestCsv(SourceContract):
         return source
 
 
+def in_dialect(part: pa.Table, *, delimiter: str = ",", escape: str = "", comment: str = "", header: str = "") -> str:
+    """Return text with quoted words, and a comment before each third record; a missing last field is left out."""
+    names = ["i", "word", "flag", "x"]
+    text = header or delimiter.join(names) + "\n"
+    for i, row in enumerate(part.select(names).to_pylist()):
+        word = row["word"].replace(escape or '"', (escape or '"') * 2)
+        word = word.replace('"', escape + '"') if escape else word
+        cells = [str(row["i"]), f'"{word}"', str(row["flag"]).lower(), str(row["x"])]
+        text += comment * (i % 3 == 0) + delimiter.join(cells[: 3 if row["x"] is None else 4]) + "\n"
+    return text
+
+
+class TestNamesAndComments(SourceContract):
+    """Text without a header, with comments that hold quotes, and lines before it."""
+
+    def make(self, rows: pa.Table, folder: Path) -> Source:
+        """Write one file."""
+        text = in_dialect(rows, comment='# "it\'s",\n\n', header='Report, "by hand\n\n')
+        (folder / "a.csv").write_text(text)
+        how: dict[str, Any] = {"names": ["i", "word", "flag", "x"], "comment": "#", "skip_rows": 2}
+        return open_source(folder / "a.csv", block_size=64, short_rows="pad", **how)
+
+
+class TestEscapes(SourceContract):
+    """Compressed text in which quotes stand after backslashes."""
+
+    def make(self, rows: pa.Table, folder: Path) -> Source:
+        """Write one file."""
+        text = in_dialect(rows, delimiter="\t", escape="\\")
+        (folder / "a.csv.gz").write_bytes(gzip.compress(text.encode()))
+        return open_source(folder / "a.csv.gz", block_size=64, escape="\\", short_rows="pad")
+
+
+class TestLongDelimiter(SourceContract):
+    """A delimiter of two characters, in files of which one is in another encoding."""
+
+    def make(self, rows: pa.Table, folder: Path) -> Source:
+        """Write four files."""
+        for i, part in enumerate(split(rows)):
+            encoding = "utf-16" if i == 2 else "utf-8"
+            (folder / f"part-{i}.csv").write_text(in_dialect(part, delimiter=", "), encoding=encoding)
+        return open_source(folder, block_size=64, delimiter=", ", short_rows="pad")
+
+
+class TestWhitespace(SourceContract):
+    """Fields between blanks, and the header repeated in the middle."""
+
+    def make(self, rows: pa.Table, folder: Path) -> Source:
+        """Write one file."""
+        parts = [in_dialect(part, delimiter=" \t ", header="i  word flag\tx \n") for part in split(rows)]
+        (folder / "a.dat").write_text("".join(parts) if len(rows) else "i word flag x\n")
+        return open_source(folder / "a.dat", block_size=64, delimiter="whitespace", short_rows="pad")
+
+
 class TestGzip(SourceContract):
     """One compressed CSV file."""
 

@@ -49,6 +49,7 @@ def read_records(text: bytes, header: list[str], convert: pacsv.ConvertOptions, 
         parse_options=pacsv.ParseOptions(
             delimiter=dialect.delimiter or ",",
             quote_char=dialect.quote_byte.decode() or False,
+            escape_char=dialect.escape or False,
             newlines_in_values=True,
         ),
         convert_options=convert,

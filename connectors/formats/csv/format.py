@@ -14,8 +14,9 @@ from contextlib import closing
 import pyarrow as pa
 
 from connectors.formats.base import FileFacts
-from connectors.formats.csv.header import data_among, parse_header
+from connectors.formats.csv.header import parse_header, spellings
 from connectors.formats.csv.parser import RecordParser
+from connectors.formats.csv.remarks import Looks
 from connectors.formats.csv.sample import Sample
 from connectors.formats.csv.text import TextFile
 from connectors.formats.csv.type_inference import infer_schema
@@ -52,30 +53,27 @@ class CsvFormat(TextFormat):
             n_bytes = text.status.st_size if text.is_plain else None
             text.refuse_look("csv")
             header = text.header()
-            if not header:
+            if not header and not text.dialect.names:
                 return FileFacts(name, None, n_bytes=n_bytes)
             names, same = parse_header(header, name, text.dialect)
             own.begin(names, text.dialect)
-            has_rows, sampled = False, dict[str, list[str]]()
-            while own.wanted(names) or not has_rows:
+            looks = Looks(names, header, text.dialect)
+            while own.wanted(names) or not looks.has_rows:
                 text.skip_blank()
                 records, complaint = text.records()
                 if not records:
                     break
-                has_rows |= complaint is None
-                if complaint is None and own.wanted(names):
-                    own.add(records, names, text.dialect, name)
-                    sampled = sampled or own.first_cells(names, name)
+                plain = looks.add(records, is_bad=complaint is not None)
+                if plain is not None and own.wanted(names):
+                    own.add(plain.text, names, plain.dialect, name)
             schema = self.infer(own) if sample is None else pa.schema([(column, pa.null()) for column in names])
             first, remarks = header.split(text.dialect.delimiter_byte, 1)[0], same
             if names[0].startswith("column 1") and not first.strip(b" \t\r\n" + text.dialect.quote_byte):
                 field, unnamed = _without_name(schema.field(0), own)
                 remarks = [*same, *unnamed]
                 schema = schema.set(0, field)
-            if sampled and (data := data_among(names, sampled)):
-                remarks = [*remarks, f"the first line looks like data, not names: {data}; add a line of column names"]
-            lines = tuple(f"{name}: {line}" for line in remarks)
-            return FileFacts(name, schema, n_bytes=n_bytes, has_rows=has_rows, remarks=lines)
+            lines = tuple(f"{name}: {line}" for line in (*remarks, *looks.remarks(own.first_cells(names, name))))
+            return FileFacts(name, schema, n_bytes=n_bytes, has_rows=looks.has_rows, remarks=lines)
 
     def infer(self, sample: Sample) -> pa.Schema:
         """Return the columns of a sample, with their inferred types."""
@@ -83,11 +81,11 @@ class CsvFormat(TextFormat):
 
     def _parser(self, text: TextFile, name: str, schema: pa.Schema) -> RecordParser | None:
         text.refuse_look("csv")
-        header = text.header()
-        if not header:
+        header, dialect = text.header(), text.dialect
+        if not header and (text.is_growing or not dialect.names):
             return None
-        names, _ = parse_header(header, name, text.dialect)
-        return RecordParser(names, schema, name, text.dialect)
+        names, _ = parse_header(header, name, dialect)
+        return RecordParser(names, schema, name, dialect, spellings(header, dialect))
 
     def _skip_header(self, text: TextFile) -> None:
         text.header()

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from connectors.errors import RowError, SchemaError
 from connectors.fields import as_text, notation, source_column, with_notation
 from connectors.formats.csv import arrow_csv
 from connectors.formats.csv.cells import suspicious_cells
 from connectors.formats.csv.dialect import Dialect
+from connectors.formats.csv.header import without_headers
+from connectors.formats.csv.hints import escape_hint, number_hint
+from connectors.formats.csv.plain_text import PlainText, plain_text
 from connectors.formats.csv.records import Positions, count_fields, count_lines, misquoted, record_ends
 from connectors.notations.numbers import NumberNotation
 from connectors.schemas import NOTHING, cast, failing, failures
@@ -55,20 +60,20 @@ class Parsed:
     bad
         The unreadable records; only the first one, if rows after it are not wanted.
     ends
-        End of each row; ``None`` if every record is a row.
-    dialect
-        The dialect of the text.
+        End of each row in the plain text; ``None`` if every record is a row.
+    plain
+        The text that was parsed.
     """
 
     records: pa.RecordBatch
     bad: list[BadRecord]
     ends: Positions | None
-    dialect: Dialect
+    plain: PlainText
 
-    def end(self, text: bytes, n: int) -> int:
-        """Return where row n - 1 ends in the text."""
-        ends = record_ends(text, is_last=True, dialect=self.dialect) if self.ends is None else self.ends
-        return int(ends[n - 1])
+    def end(self, n: int) -> int:
+        """Return where row n - 1 ends in the text that was read."""
+        ends = self.plain.record_ends() if self.ends is None else self.ends
+        return self.plain.end(int(ends[n - 1]))
 
 
 class RecordParser:
@@ -84,6 +89,8 @@ class RecordParser:
         The file, for messages.
     dialect
         The dialect of the file.
+    repeated
+        How a record is written that repeats the header, so that it is left out; see `header.spellings`.
 
     Raises
     ------
@@ -91,8 +98,10 @@ class RecordParser:
         One of the types cannot be read from text.
     """
 
-    def __init__(self, header: list[str], schema: pa.Schema, name: str, dialect: Dialect) -> None:
-        self.header, self._name, self._dialect = header, name, dialect
+    def __init__(
+        self, header: list[str], schema: pa.Schema, name: str, dialect: Dialect, repeated: tuple[bytes, ...] = ()
+    ) -> None:
+        self.header, self._name, self._dialect, self._repeated = header, name, dialect, repeated
         self._cells = as_text(schema)  # as Arrow parses them; then they are converted to the schema
         self._schema = _with_decimal_marks(schema, self._cells, dialect)
         self._is_converted = self._cells.names != schema.names or self._cells.types != schema.types
@@ -104,6 +113,21 @@ class RecordParser:
         self._options = arrow_csv.convert_options(self._cells, dialect)
         self._options_without_blanks = arrow_csv.convert_options(self._cells, dialect, NOTHING)
         self._options_without_words = arrow_csv.convert_options(self._cells, dialect, ("",))
+        # In columns of numbers, a header fails; only where it is readable it must be looked for.
+        headers = (self._read_plain(line + b"\n") for line in repeated)
+        self._signs = {_sign(header) for header in headers if header is not None}
+
+    def _read_plain(self, text: bytes) -> pa.RecordBatch | None:
+        plain = plain_text(text, self._dialect)
+        return self._of(plain)._read(plain.text)
+
+    def _of(self, plain: PlainText) -> RecordParser:
+        """Return the parser of a plain text; its delimiter may differ from text to text."""
+        if plain.dialect is self._dialect:
+            return self
+        parser = copy(self)
+        parser._dialect = plain.dialect
+        return parser
 
     def parse(self, text: bytes, keeps_bad_rows: bool) -> Parsed:
         """Parse one or more whole records; any thread may call this.
@@ -115,11 +139,28 @@ class RecordParser:
         keeps_bad_rows
             Whether rows after an unreadable record are wanted.
         """
-        rows = self._read(text)
-        if rows is not None:
-            return Parsed(rows, [], None, self._dialect)
-        ends = record_ends(text, is_last=True, dialect=self._dialect)
-        complaints = self._complaints(text, ends)
+        plain = plain_text(text, self._dialect)
+        rows = self._of(plain)._read(plain.text)
+        if (rows is None or self._may_hold_header(rows)) and (mended := self._mended(plain, text)) is not plain:
+            plain = mended
+            rows = self._of(plain)._read(plain.text)
+        return self._of(plain)._sorted_out(plain, keeps_bad_rows) if rows is None else Parsed(rows, [], None, plain)
+
+    def _may_hold_header(self, rows: pa.RecordBatch) -> bool:
+        """Return whether one of some rows may be a header; this is far cheaper than a search in the text."""
+        return any(
+            name is None or pc.any(pc.starts_with(rows.column(name), text)).as_py() for name, text in self._signs
+        )
+
+    def _mended(self, plain: PlainText, text: bytes) -> PlainText:
+        """Return text without repeated headers, and with the missing fields of short records, if they may lack."""
+        plain = without_headers(plain, text, self._repeated)
+        return plain.padded(len(self.header)) if self._dialect.short_rows == "pad" else plain
+
+    def _sorted_out(self, plain: PlainText, keeps_bad_rows: bool) -> Parsed:
+        """Return the rows of a text with unreadable records."""
+        ends = plain.record_ends()
+        complaints = self._complaints(plain.text, ends)
         if not keeps_bad_rows and complaints:
             first = next(iter(complaints))
             complaints, stop = {first: complaints[first]}, first
@@ -128,16 +169,17 @@ class RecordParser:
         kept = np.setdiff1d(np.arange(stop), np.fromiter(complaints, np.int64))
         bad = []
         for record, (kind, reason) in complaints.items():
-            start, end = self._span(text, ends, record)
+            start, end = self._span(plain.text, ends, record)
+            start, end = plain.start(start), plain.end(end)
             bad.append(BadRecord(int(np.searchsorted(kept, record)), start, end, kind, reason))
-        return Parsed(self._rows(text, ends, kept), bad, ends[kept], self._dialect)
+        return Parsed(self._rows(plain.text, ends, kept), bad, ends[kept], plain)
 
     def refused(self, text: bytes, kind: str, reason: str) -> Parsed:
         """Return the result for text that is not a record."""
         start = len(text) - len(text.lstrip(b"\r\n"))
         none = np.empty(0, np.int64)
         bad = BadRecord(0, start, len(text), kind, reason)
-        return Parsed(self._rows(text, none, none), [bad], none, self._dialect)
+        return Parsed(self._rows(text, none, none), [bad], none, PlainText(text, self._dialect))
 
     def good(self, text: bytes) -> bytes:
         """Return the readable records."""
@@ -217,12 +259,15 @@ class RecordParser:
     def _ill_formed(self, text: bytes, ends: Positions) -> dict[int, tuple[str, str]]:
         """Return the problems of records that do not depend on the types of columns."""
         n_fields, n_wanted = count_fields(text, ends, self._dialect), len(self.header)
-        complaints = {
-            int(record): ("fields", f"expected {n_wanted} fields, found {n_fields[record]}")
-            for record in np.flatnonzero(n_fields != n_wanted)
-        }
-        stray = ("quotes", "text between a closing quote and the end of its field")
-        complaints |= dict.fromkeys(np.flatnonzero(misquoted(text, ends, self._dialect)).tolist(), stray)
+        complaints = {}
+        for record in np.flatnonzero(n_fields != n_wanted).tolist():
+            content = self._record(text, ends, record)
+            hint = escape_hint(content, self._dialect)
+            hint = hint or number_hint(content, self._dialect, is_short=n_fields[record] < n_wanted)
+            complaints[record] = ("fields", f"expected {n_wanted} fields, found {n_fields[record]}{hint}")
+        for record in np.flatnonzero(misquoted(text, ends, self._dialect)).tolist():
+            hint = escape_hint(self._record(text, ends, record), self._dialect)
+            complaints[record] = ("quotes", f"text between a closing quote and the end of its field{hint}")
         nul = np.searchsorted(ends, np.flatnonzero(np.frombuffer(text, np.uint8) == 0), side="right")
         damaged = ("nul", "a NUL byte, or a byte that is invalid in its encoding; check the file, or set --encoding")
         return complaints | dict.fromkeys(nul[nul < len(ends)].tolist(), damaged)
@@ -286,6 +331,10 @@ class RecordParser:
         first, second = which[:middle], which[middle:]
         return [*self._failing(text, ends, first, parses), *self._failing(text, ends, second, parses)]
 
+    def _record(self, text: bytes, ends: Positions, record: int) -> bytes:
+        start, stop = self._span(text, ends, record)
+        return text[start:stop]
+
     def _span(self, text: bytes, ends: Positions, record: int) -> tuple[int, int]:
         """Return the start and end of a record, without the blank lines before it."""
         start, stop = int(ends[record - 1]) if record else 0, int(ends[record])
@@ -318,9 +367,18 @@ def _with_decimal_marks(schema: pa.Schema, cells: pa.Schema, dialect: Dialect) -
     )
 
 
+def _sign(row: pa.RecordBatch) -> tuple[str | None, str]:
+    """Return the first column of a row that has text, and its text; None if no column has."""
+    for name, cells in zip(row.schema.names, row.columns, strict=True):
+        if pa.types.is_string(cells.type) and not cells.null_count:
+            return name, cells[0].as_py()
+    return None, ""
+
+
 @lru_cache(maxsize=256)
 def _probe(type_: pa.DataType, dialect: Dialect) -> None:
     """Let Arrow raise an error if it cannot read text as a type; cached for each type and dialect."""
+    dialect = dialect if dialect.is_plain else dialect.plain(";")
     # In a dialect without quotes, the two quotes are a word, and most types refuse it.
     with contextlib.suppress(pa.ArrowInvalid):
         arrow_csv.read_records(b'""', [""], arrow_csv.convert_options([pa.field("", type_)], dialect), dialect)

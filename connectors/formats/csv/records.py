@@ -8,10 +8,11 @@ The rules are those of RFC 4180 as Arrow and Python's ``csv`` apply them:
 - A record ends with ``\n``, ``\r\n`` or ``\r`` outside quotes.
 - A quote opens only as the first byte of a field. Elsewhere it is an ordinary character.
 - A doubled quote within quotes is one quote.
+- The character after an escape is text, within quotes and outside.
 - An empty line is not a record.
 
 Every function takes text that begins at the start of a record. ``is_last`` means that no text follows, so the end of
-the text ends a record too.
+the text ends a record too. The dialect must be plain (`Dialect.is_plain`); see `plain_text` for all others.
 """
 
 from __future__ import annotations
@@ -24,7 +25,19 @@ import numpy.typing as npt
 
 from connectors.formats.csv.dialect import Dialect
 
-__all__ = ["count_fields", "count_lines", "count_records", "first_line", "misquoted", "record_ends", "whole_records"]
+__all__ = [
+    "count_fields",
+    "count_lines",
+    "count_records",
+    "first_line",
+    "has_quotes",
+    "misquoted",
+    "outside_quotes",
+    "record_ends",
+    "terminators",
+    "unescaped",
+    "whole_records",
+]
 
 Positions = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -38,9 +51,10 @@ def whole_records(text: bytes, is_last: bool, dialect: Dialect = _USUAL) -> int:
 
     An unclosed quote reaches to the end of the text, so its record and all after it are not counted.
     """
-    if _has_quotes(text, dialect):
+    if has_quotes(text, dialect):
         ends = record_ends(text, is_last, dialect)
         return int(ends[-1]) if len(ends) else 0
+    text = unescaped(text, dialect)
     # A final \r may be half of \r\n; only the next byte decides.
     end = len(text) if is_last else 1 + max(text.rfind(b"\n"), text.rfind(b"\r", 0, -1))
     while end and text[end - 1] in b"\r\n":
@@ -67,9 +81,10 @@ def count_lines(text: bytes) -> int:
 
 def count_records(text: bytes, is_last: bool, dialect: Dialect = _USUAL) -> int:
     """Return the number of records."""
+    text = unescaped(text, dialect)
     is_lf = _bytes(text) == _LF
     # Two adjacent terminators mean a blank line. NumPy finds them ten times as fast as a search in the bytes.
-    if _has_quotes(text, dialect) or b"\r" in text or is_lf[:1].any() or (is_lf[1:] & is_lf[:-1]).any():
+    if has_quotes(text, dialect) or b"\r" in text or is_lf[:1].any() or (is_lf[1:] & is_lf[:-1]).any():
         return len(record_ends(text, is_last, dialect))
     has_tail = is_last and text != b"" and not is_lf[-1]
     return int(np.count_nonzero(is_lf)) + has_tail
@@ -84,9 +99,10 @@ def count_fields(text: bytes, ends: Positions, dialect: Dialect = _USUAL) -> Pos
     >>> count_fields(text, record_ends(text, is_last=True)).tolist()
     [3, 1]
     """
+    text = unescaped(text, dialect)
     delimiters = np.flatnonzero(_bytes(text) == dialect.delimiter_byte[0])
-    if _has_quotes(text, dialect):
-        delimiters = delimiters[_outside_quotes(text, delimiters, dialect)]
+    if has_quotes(text, dialect):
+        delimiters = delimiters[outside_quotes(text, delimiters, dialect)]
     counts: Positions = (
         1 + np.bincount(np.searchsorted(ends, delimiters, side="right"), minlength=len(ends))[: len(ends)]
     )
@@ -96,8 +112,9 @@ def count_fields(text: bytes, ends: Positions, dialect: Dialect = _USUAL) -> Pos
 def misquoted(text: bytes, ends: Positions, dialect: Dialect = _USUAL) -> Flags:
     """Return which records have text between a closing quote and the end of its field, shape (n_records,)."""
     found = np.zeros(len(ends), bool)
-    if not _has_quotes(text, dialect):
+    if not has_quotes(text, dialect):
         return found
+    text = unescaped(text, dialect)
     quotes = np.flatnonzero(_bytes(text) == dialect.quote_byte[0])
     if _are_proper(text, quotes[::2], dialect):
         closing = quotes[1::2]
@@ -115,9 +132,10 @@ def record_ends(text: bytes, is_last: bool, dialect: Dialect = _USUAL) -> Positi
 
     Shape (n_records,), increasing. A blank line is not a record: its bytes belong to the next record.
     """
-    starts, stops = _terminators(text, is_last)
-    if _has_quotes(text, dialect):
-        is_outside = _outside_quotes(text, starts, dialect)
+    text = unescaped(text, dialect)
+    starts, stops = terminators(text, is_last)
+    if has_quotes(text, dialect):
+        is_outside = outside_quotes(text, starts, dialect)
         starts, stops = starts[is_outside], stops[is_outside]
     tail = int(stops[-1]) if len(stops) else 0
     if is_last and tail < len(text) and not _is_open(text[tail:], dialect):
@@ -127,7 +145,8 @@ def record_ends(text: bytes, is_last: bool, dialect: Dialect = _USUAL) -> Positi
     return ends
 
 
-def _has_quotes(text: bytes, dialect: Dialect) -> bool:
+def has_quotes(text: bytes, dialect: Dialect) -> bool:
+    """Return whether a quote occurs that may open a field."""
     return dialect.quote_byte != b"" and dialect.quote_byte in text
 
 
@@ -136,7 +155,37 @@ def _neighbours(dialect: Dialect) -> list[int]:
     return [*dialect.delimiter_byte, *dialect.quote_byte, _LF, _CR]
 
 
-def _terminators(text: bytes, is_last: bool) -> tuple[Positions, Positions]:
+def unescaped(text: bytes, dialect: Dialect, others: str = "") -> bytes:
+    r"""Return text of the same length with a letter for each escape and the character after it.
+
+    Parameters
+    ----------
+    text, dialect
+        Text that begins at the start of a record.
+    others
+        Characters that the letter must not be.
+
+    Examples
+    --------
+    >>> unescaped(b'a\\\\,b', Dialect(escape="\\"))
+    b'a__,b'
+    """
+    if dialect.escape is None or (mark := dialect.escape.encode()) not in text:
+        return text
+    buffer = _bytes(text)
+    found = np.flatnonzero(buffer == mark[0])
+    # Of several in a row, the first one escapes the second.
+    begins = np.diff(found, prepend=-2) != 1
+    first = np.maximum.accumulate(np.where(begins, np.arange(len(found)), 0))
+    escapes = found[(np.arange(len(found)) - first) % 2 == 0]
+    masked = buffer.copy()
+    special = {*others, *(dialect.delimiter or ","), dialect.quote}
+    letter = ord(next(character for character in "_.:0x-+=!~" if character not in special))
+    masked[escapes] = masked[np.minimum(escapes + 1, len(text) - 1)] = letter
+    return masked.tobytes()
+
+
+def terminators(text: bytes, is_last: bool) -> tuple[Positions, Positions]:
     """Return the start and stop of each terminator, including those within quotes."""
     buffer = _bytes(text)
     lf = np.flatnonzero(buffer == _LF)
@@ -153,8 +202,11 @@ def _terminators(text: bytes, is_last: bool) -> tuple[Positions, Positions]:
     return starts[order], stops[order]
 
 
-def _outside_quotes(text: bytes, positions: Positions, dialect: Dialect) -> Flags:
-    """Return which positions are outside quotes: those with an even number of quotes before them."""
+def outside_quotes(text: bytes, positions: Positions, dialect: Dialect) -> Flags:
+    """Return which positions are outside quotes: those with an even number of quotes before them.
+
+    Each of them must be a delimiter or part of a terminator. Escapes must be masked: see `unescaped`.
+    """
     # Parity is right only if each opening quote is at the start of a field, or doubles the quote before it.
     quotes = np.flatnonzero(_bytes(text) == dialect.quote_byte[0])
     if _are_proper(text, quotes[::2], dialect):
@@ -184,7 +236,7 @@ def _walk(text: bytes, dialect: Dialect) -> Iterator[tuple[int, bool]]:
 
 def _is_open(record: bytes, dialect: Dialect) -> bool:
     """Return whether a record without terminator ends within quotes."""
-    if not _has_quotes(record, dialect):
+    if not has_quotes(record, dialect):
         return False
     position = 0
     while position <= len(record):

@@ -8,8 +8,12 @@ import re
 import numpy as np
 
 from connectors.errors import RowError
-from connectors.formats.csv.dialect import Dialect
-from connectors.formats.csv.records import first_line, record_ends, whole_records
+from connectors.formats.csv.beginning import LONG_HEADER, separator_of
+from connectors.formats.csv.dialect import WHITESPACE, Dialect
+from connectors.formats.csv.header import is_header
+from connectors.formats.csv.hints import escape_hint
+from connectors.formats.csv.plain_text import record_ends, whole_records
+from connectors.formats.csv.records import first_line
 from connectors.formats.csv.text_stream import TextStream, line_number
 from connectors.formats.looks import HEAD, refuse_look
 from connectors.stores.storage import DISK, Status, Storage
@@ -17,8 +21,8 @@ from connectors.stores.storage import DISK, Status, Storage
 __all__ = ["MAX_RECORD", "TextFile"]
 
 MAX_RECORD = 16 << 20  # bytes; without a limit, one unclosed quote would read the whole file into memory
-_LONG_HEADER = 1 << 16
 _UNTOLD = Dialect()
+_BLANK_LINES = re.compile(rb"(?:[ \t]*+[\r\n])*+")
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -44,7 +48,9 @@ class TextFile:
     Attributes
     ----------
     dialect : Dialect
-        The full dialect; missing parts are inferred from the header.
+        The full dialect; missing parts are inferred from the first lines.
+    awaits_row : bool
+        Whether the file has a header, but not yet the row that may show its quote.
     offset : int
         Bytes of text returned so far: decompressed, and in UTF-8.
     last_byte : bytes
@@ -73,21 +79,24 @@ class TextFile:
         self.last_byte = b""
         self.hash = hashlib.sha256()
         self._is_encoding_given = dialect.encoding is not None
-        self.dialect = dialect.told_by(self._beginning())
+        self._read_beginning(dialect)
+        self.awaits_row = dialect.awaits_row(self._pending)
+        self.dialect = dialect.told_by(self._pending)
         self._head = self._pending[:HEAD]
         if not self.dialect.is_utf8:
             self._pending = b""
             self._stream.restart(str(self.dialect.encoding))
 
-    def _beginning(self) -> bytes:
-        """Return the start of the file, to infer the dialect: its first line, or more if that opens a quote."""
-        while not re.search(rb"[^\r\n][\r\n]", self._pending) and len(self._pending) <= MAX_RECORD and self._grow():
-            pass
-        while _opens_quote(self._pending) and len(self._pending) <= _LONG_HEADER and self._grow():
-            pass
+    def _read_beginning(self, dialect: Dialect) -> None:
+        """Read the first lines, from which the dialect is inferred."""
+        n_bytes = LONG_HEADER
+        while not dialect.is_told(self._pending[:n_bytes]) and not len(self._pending) > n_bytes > MAX_RECORD:
+            if len(self._pending) > n_bytes:
+                n_bytes *= 4
+            elif not self._grow():
+                break
         while len(self._pending) < HEAD and self._grow():
             pass
-        return self._pending
 
     @property
     def is_plain(self) -> bool:
@@ -130,21 +139,72 @@ class TextFile:
             self._take(len(_BOM))
 
     def header(self) -> bytes:
-        """Take the first record, without a byte order mark; empty if the file has none."""
+        """Take all up to the first record, and that record, if it is the header; empty if the file has none.
+
+        Without a header, the first record is returned, but it is not taken.
+        """
         self.skip_mark()
+        self._skip_lines()
+        self.skip_blank()
         if not self._complete():
             if self.damage is not None:
                 raise self.damage
-            if self._is_long or (self._pending.strip(b"\r\n") and not self.is_growing):
+            if self.dialect.names:
+                return b"" if self.is_growing else self._pending.strip(b"\r\n")
+            if self._is_long or (self.has_rest and not self.is_growing):
                 raise self._error(self._complaint()[1])
             return b""
         length = int(record_ends(self._pending, self._is_last, self.dialect)[0])
+        if self.dialect.names and not is_header(self._pending[:length], self.dialect):
+            return self._pending[:length]
         return self._checked(self._take(length))
 
+    def _skip_lines(self) -> None:
+        """Take the lines that the dialect skips, or a first line that names the delimiter."""
+        while not (length := first_line(self._pending, is_begun=True)) and self._grow():
+            pass
+        first = self._pending[: length or len(self._pending)][:9].decode("latin-1")
+        for _ in range(self.dialect.skip_rows or int(separator_of(first) is not None)):
+            self._take_line(is_raw=True)
+
     def skip_blank(self) -> None:
-        """Take all blank lines that come next; they belong to no record."""
-        while self._pending[:1] in {b"", b"\r", b"\n"} and (self._pending or self._grow()):
-            self._take(len(self._pending) - len(self._pending.lstrip(b"\r\n")))
+        """Take all blank lines and comments that come next; they belong to no record."""
+        while True:
+            while self._begins_blank and (self._pending or self._grow()):
+                self._take(self._blank_length())
+            if not self._is_comment or not self._take_comment():
+                break
+
+    @property
+    def _begins_blank(self) -> bool:
+        """Whether a blank line comes next, or nothing that is known."""
+        if self._pending[:1] in {b"", b"\r", b"\n"}:
+            return True
+        return self.dialect.delimiter == WHITESPACE and self._blank_length() > 0
+
+    def _blank_length(self) -> int:
+        """Return the length of the blank lines that come next; they may hold blanks, if these are delimiters."""
+        if self.dialect.delimiter != WHITESPACE:
+            return len(self._pending) - len(self._pending.lstrip(b"\r\n"))
+        found = _BLANK_LINES.match(self._pending)
+        length = found.end() if found is not None else 0
+        is_rest = self._is_last and not self._pending[length:].strip(b" \t")
+        return len(self._pending) if is_rest else length
+
+    @property
+    def _is_comment(self) -> bool:
+        """Whether a comment comes next."""
+        comment = self.dialect.comment
+        return comment is not None and self._pending.startswith(comment.encode())
+
+    def _take_comment(self) -> bool:
+        """Take a whole comment; return False for one that a growing file may continue."""
+        while not first_line(self._pending) and self._grow():
+            pass
+        if not first_line(self._pending) and not self._is_last:
+            return False
+        self._take_line()
+        return True
 
     def records(self) -> tuple[bytes, tuple[str, str] | None]:
         """Take the next whole records, as many as have been read.
@@ -158,7 +218,7 @@ class TextFile:
         """
         length = self._complete()
         is_cut_off = self.is_growing or self.damage is not None
-        if length or not self._pending.strip(b"\r\n") or (is_cut_off and not self._is_long):
+        if length or not self.has_rest or (is_cut_off and not self._is_long):
             return self._take(length), None
         complaint = self._complaint()
         return self._take_line(), complaint
@@ -216,7 +276,8 @@ class TextFile:
     @property
     def has_rest(self) -> bool:
         """Whether the last record that was read is incomplete."""
-        return bool(self._pending.strip(b"\r\n"))
+        blank = b" \t\r\n" if self.dialect.delimiter == WHITESPACE else b"\r\n"
+        return bool(self._pending.strip(blank)) and not self._is_comment
 
     def close(self) -> None:
         """Release the file; a second call does nothing."""
@@ -248,12 +309,15 @@ class TextFile:
         """Return the kind and the reason why the text does not begin with a whole record."""
         if self._is_long:
             return "long", f"a record of more than {MAX_RECORD >> 20} MiB; check for a quote that is never closed"
-        return "quotes", "this record opens a quote that is never closed"
+        return "quotes", "this record opens a quote that is never closed" + escape_hint(self._pending, self.dialect)
 
-    def _take_line(self) -> bytes:
-        """Take a line of any length; return at most the first `MAX_RECORD` bytes."""
+    def _take_line(self, *, is_raw: bool = False) -> bytes:
+        """Take a line of any length; return at most the first `MAX_RECORD` bytes.
+
+        Blank lines before it are taken too, unless it is `is_raw`.
+        """
         taken = b""
-        while not (length := first_line(self._pending, is_begun=taken != b"")):
+        while not (length := first_line(self._pending, is_begun=is_raw or taken != b"")):
             # A carriage return at the end may be half of the terminator, so it stays until the next byte is known.
             taken = (taken + self._take(len(self._pending) - (not self._stream.is_at_end)))[:MAX_RECORD]
             if self._stream.is_at_end or not (self._grow() or self._stream.is_at_end):
@@ -279,17 +343,3 @@ class TextFile:
         offset = self.offset + blank
         line = line_number(self._name, offset, self.dialect, self._storage)
         return RowError(f"{self._name}, line {line} (byte {offset}): {what}")
-
-
-def _opens_quote(text: bytes) -> bool:
-    """Return whether the first line opens a quote, and its record is incomplete."""
-    first = re.match(rb"[\r\n]*([^\r\n]*)", text)
-    if first is None or not first[1].count(b'"') % 2:
-        return False
-    lines = text[:_LONG_HEADER].lstrip(b"\r\n").splitlines(keepends=True)
-    quotes = 0
-    for line in lines:
-        quotes += line.count(b'"')
-        if not quotes % 2 and line.endswith((b"\r", b"\n")):
-            return False
-    return bool(lines)

@@ -8,7 +8,6 @@ cell in a hundred is a word. What may surprise becomes a `schemas.doubt` of the 
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -51,7 +50,7 @@ def infer_schema(sample: Sample, dialect: Dialect) -> pa.Schema:
     arrays = [
         pa.concat_arrays([*c.cells.chunks, pa.nulls(n_rows - len(c.cells), pa.string())]) for c in columns.values()
     ]
-    alone = replace(dialect, delimiter=";", quote='"')  # `_written` has this dialect; a comma may be the decimal mark
+    alone = dialect.plain(";", '"')  # `_written` has this dialect; a comma may be the decimal mark
     numbered = [str(i) for i in range(len(arrays))]
     text = _written(pa.table(arrays, names=numbered))
     found = arrow_csv.read_records(text, numbered, arrow_csv.convert_options([], alone, NOTHING), alone)

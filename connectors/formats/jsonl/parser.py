@@ -21,6 +21,7 @@ from connectors.errors import RowError, SchemaError
 from connectors.fields import as_text
 from connectors.formats.csv.dialect import Dialect
 from connectors.formats.csv.parser import BadRecord, Parsed
+from connectors.formats.csv.plain_text import PlainText
 from connectors.formats.csv.records import Positions, first_line, record_ends
 from connectors.formats.jsonl.values import BadValueError, Number, convert, decode, find, physical
 from connectors.schemas import NOTHING, cast, cast_what_can_be
@@ -74,7 +75,7 @@ class LineParser:
         if batch is not None:
             records, failed = self._typed(batch)
             if not failed:
-                return Parsed(records, [], None, LINES)
+                return Parsed(records, [], None, PlainText(text, LINES))
         ends = record_ends(text, is_last=True, dialect=LINES)
         starts = np.concatenate(([0], ends[:-1]))
         lines = [text[start:stop] for start, stop in zip(starts.tolist(), ends.tolist(), strict=True)]
@@ -98,13 +99,14 @@ class LineParser:
             )
             for line in sorted(complaints)
         ]
-        return Parsed(records, bad, ends[kept], LINES)
+        return Parsed(records, bad, ends[kept], PlainText(text, LINES))
 
     def refused(self, text: bytes, kind: str, reason: str) -> Parsed:
         """Return the result for text that is not a line."""
         start = len(text) - len(text.lstrip(b"\r\n"))
         records = pa.RecordBatch.from_pylist([], schema=self._schema)
-        return Parsed(records, [BadRecord(0, start, len(text), kind, reason)], np.empty(0, np.int64), LINES)
+        bad = BadRecord(0, start, len(text), kind, reason)
+        return Parsed(records, [bad], np.empty(0, np.int64), PlainText(text, LINES))
 
     def _read(self, text: bytes) -> pa.RecordBatch | None:
         """Return whole lines as Arrow parses them, in physical types; None if one of them is unreadable."""

@@ -77,7 +77,7 @@ CASES = {
         2,
         "decimal: ',' is the delimiter already",
     ),
-    "no delimiter": (["rows.parquet", "--target", "label", "--delimiter", "xx"], 2, "delimiter: expected one ASCII"),
+    "no delimiter": (["rows.parquet", "--target", "label", "--delimiter", "é"], 2, "delimiter: expected 1 to 8 ASCII"),
     "batch of 0": (["rows.parquet", "--target", "label", "--batch-size", "0"], 2, "--batch-size: "),
     "contradiction": (
         ["rows.parquet", "--target", "label", "--task", "regression", "--output", "softmax"],

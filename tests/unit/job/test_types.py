@@ -341,7 +341,7 @@ def test_a_header_of_data_and_quotes_of_another_kind_are_named(tmp_path: Path) -
     assert any("the first line looks like data, not names: 'red' and '0'" in line for line in lines)
     (tmp_path / "b.csv").write_text("1,2\n" + "3,4\n5,6\n" * 40)
     assert any("'1' is a number" in line for line in open_source(tmp_path / "b.csv").remarks)
-    (tmp_path / "c.csv").write_text("x,y\n" + "'1','y'\n'2','n'\n" * 40)
+    (tmp_path / "c.csv").write_text('"x",y\n' + "'1','y'\n'2','n'\n" * 40)
     _, lines = learn(open_source(tmp_path / "c.csv"))
     assert [line for line in lines if "looks like data" in line] == []
     assert any("column 'x' has its cells in single quotes" in line and "--quote" in line for line in lines)

@@ -339,7 +339,7 @@ def test_what_is_said_overrules_the_header(tmp_path: Path, settings: dict[str, s
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"delimiter": ",,"}, "delimiter"),
+        ({"delimiter": "<" * 9}, "delimiter"),
         ({"delimiter": '"'}, "delimiter"),
         ({"quote": "x"}, "quote"),
         ({"decimal": "x"}, "decimal: expected . or ,"),
