@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from connectors.arrays import is_text, numbers, texts
 from connectors.errors import RowError, SchemaError
 from connectors.fields import columns_of, notation, source_column
 from connectors.leaves import is_number, is_simple, lists_to_measure, lists_wanted, parts_of, wrong_lengths
@@ -90,7 +91,7 @@ def cast_what_can_be(
 def _rows(records: pa.RecordBatch, which: np.ndarray[Any, np.dtype[np.int64]]) -> pa.RecordBatch:
     """Return some rows, in order."""
     try:
-        return records.take(pa.Array.from_buffers(pa.int64(), len(which), [None, pa.py_buffer(which)]))
+        return records.take(numbers(which))
     except pa.ArrowNotImplementedError:  # Arrow takes no rows from some types, such as string_view
         first = np.flatnonzero(np.diff(which, prepend=-2) != 1)
         runs = zip(which[first].tolist(), np.diff(first, append=len(which)).tolist(), strict=True)
@@ -164,7 +165,7 @@ def _converted(
     if plain.type == field.type:
         return plain
     prepared = _prepared(plain, field)
-    if (how := notation(field)) is not None and _is_text(prepared.type):
+    if (how := notation(field)) is not None and is_text(prepared.type):
         prepared, is_bad = how.parse(prepared)
         if is_bad.any():
             return [_complaint(field, plain, row) for row in failing(plain, field)]
@@ -186,11 +187,11 @@ def _complaint(field: pa.Field, column: pa.Array, row: int) -> BadValue:
     if pa.types.is_string(field.type) and _is_bytes(column.type):
         return _not_utf8(field, row, column[row].as_py())
     value, how = str(column[row].as_py()), notation(field)
-    wanted = f"{field.type}" if how is None or not _is_text(column.type) else f"{field.type} written as {how.spec}"
+    wanted = f"{field.type}" if how is None or not is_text(column.type) else f"{field.type} written as {how.spec}"
     line = (
         f"column {source_column(field)!r}: {shorten(value)!r} ({column.type}) cannot be converted exactly to {wanted}"
     )
-    hint = "" if _is_text(field.type) else "; --types reads the column as text"
+    hint = "" if is_text(field.type) else "; --types reads the column as text"
     if pa.types.is_integer(field.type) and pa.types.is_floating(column.type):
         hint = "; for a target that is a quantity: --task regression"
     return BadValue(row, "type", line, value.encode(), hint)
@@ -208,10 +209,6 @@ def _wrong_length(row: int, name: str, expected: int, found: int) -> BadValue:
     return BadValue(row, "type", f"{what}; leave the column out with --ignore {name}", b"")
 
 
-def _is_text(type_: pa.DataType) -> bool:
-    return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_))
-
-
 def _is_bytes(type_: pa.DataType) -> bool:
     return bool(
         pa.types.is_binary(type_)
@@ -224,9 +221,9 @@ def _is_bytes(type_: pa.DataType) -> bool:
 def _prepared(column: pa.Array, field: pa.Field) -> pa.Array:
     """Return a column prepared for a cast, where Arrow is stricter than we are or distinguishes equal values."""
     wanted = field.type
-    if _is_text(column.type) and not _is_text(wanted):
+    if is_text(column.type) and not is_text(wanted):
         trimmed = pc.utf8_trim_whitespace(column)
-        is_nothing = pc.is_in(trimmed, value_set=pa.array(NOTHING, column.type))
+        is_nothing = pc.is_in(trimmed, value_set=texts(NOTHING, column.type))
         return pc.if_else(is_nothing, pa.scalar(None, column.type), trimmed)
     if pa.types.is_floating(column.type) and pa.types.is_integer(wanted):
         return pc.if_else(pc.is_finite(column), column, None)
@@ -236,14 +233,14 @@ def _prepared(column: pa.Array, field: pa.Field) -> pa.Array:
         return finite if pa.types.is_float16(column.type) else pc.add(finite, pa.scalar(0.0, column.type))
     if is_of_ns(column.type) and wanted == in_us(column.type):
         whole = np.floor_divide(np.from_dlpack(pc.fill_null(column.view(pa.int64()), 0)), 1_000)
-        return pc.if_else(pc.is_valid(column), pa.array(whole).view(wanted), None)
+        return pc.if_else(pc.is_valid(column), numbers(whole).view(wanted), None)
     return column
 
 
 def failing(column: pa.Array, field: pa.Field) -> list[int]:
     """Return the indices of the values of a column that cannot be read as a field."""
     column = _prepared(column, field)
-    if (how := notation(field)) is None or not _is_text(column.type):
+    if (how := notation(field)) is None or not is_text(column.type):
         return failures(column, field.type)
     values, is_bad = how.parse(column)
     return sorted({*np.flatnonzero(is_bad).tolist(), *failures(values, field.type)})

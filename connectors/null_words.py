@@ -7,11 +7,12 @@ import datetime
 import re
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from connectors.arrays import numbers, texts
 
 __all__ = ["without_words"]
 
@@ -51,16 +52,15 @@ def _meant(type_: pa.DataType, words: tuple[str, ...]) -> pa.Array:
 
 def _value(type_: pa.DataType, word: str) -> pa.Array:
     """Return the value of a type that a word stands for, as a column of one row, or of none."""
-    # Through buffers: when Arrow converts values of Python, it imports pandas.
-    text, none = _text(word), pa.nulls(0, type_)
+    text, none = texts([word]), pa.nulls(0, type_)
     if pa.types.is_boolean(type_):
-        return _text(word.lower()).cast(type_) if word.lower() in {"true", "false"} else none
+        return texts([word.lower()]).cast(type_) if word.lower() in {"true", "false"} else none
     if pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_decimal(type_):
         return _number(type_, Decimal(word)) if _NUMBER.fullmatch(word) else none
     if pa.types.is_time(type_):
         time = datetime.time.fromisoformat(word)
         seconds = (time.hour * 60 + time.minute) * 60 + time.second
-        return _numbers(np.array([seconds * 1_000_000 + time.microsecond])).view(pa.time64("us")).cast(type_)
+        return numbers(np.array([seconds * 1_000_000 + time.microsecond])).view(pa.time64("us")).cast(type_)
     if pa.types.is_timestamp(type_) or pa.types.is_date(type_):
         try:
             return text.cast(type_)
@@ -74,23 +74,13 @@ def _value(type_: pa.DataType, word: str) -> pa.Array:
 def _number(type_: pa.DataType, number: Decimal) -> pa.Array:
     if pa.types.is_float16(type_):
         with np.errstate(over="ignore"):
-            return _numbers(np.array([number], np.float16).astype(np.float32))
+            return numbers(np.array([number], np.float16).astype(np.float32))
     if pa.types.is_floating(type_):
-        return _numbers(np.array([float(number)])).cast(type_)
+        return numbers(np.array([float(number)])).cast(type_)
     if pa.types.is_decimal(type_):
         # Arrow reads more digits than there is room for as another number.
         fits = number.adjusted() + type_.scale < _DIGITS
-        return _text(f"{number:f}").cast(pa.decimal256(_DIGITS, type_.scale)) if fits else pa.nulls(0, type_)
+        return texts([f"{number:f}"]).cast(pa.decimal256(_DIGITS, type_.scale)) if fits else pa.nulls(0, type_)
     if number != number.to_integral_value():
         return pa.nulls(0, type_)
-    return _numbers(np.array([int(number)], str(type_)))
-
-
-def _text(word: str) -> pa.Array:
-    text = word.encode("utf-8", "surrogatepass")
-    ends = pa.py_buffer(np.array([0, len(text)], np.int32))
-    return pa.Array.from_buffers(pa.string(), 1, [None, ends, pa.py_buffer(text)])
-
-
-def _numbers(values: np.ndarray[Any, Any]) -> pa.Array:
-    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
+    return numbers(np.array([int(number)], str(type_)))

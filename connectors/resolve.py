@@ -255,15 +255,15 @@ def _as_name(place: Place | pa.Table) -> str:
 
 def _expanded(place: str, storage: Storage, exclude: Sequence[str], *, any_name: bool) -> Expansion:
     """Return the files of one place; with `any_name`, a name without a known ending is data too."""
-    if not any_name and Path(place).is_file():
+    if not any_name and kind_of(place) is None and Path(place).is_file():
         _refuse_unknown_kind(place, storage)
     known = f"{SUPPORTED}; for other names give --format"
     found = expand(place, storage, lambda name: any_name or kind_of(name) is not None, known, exclude)
     # Notes beside data often end in .txt, so they are data only if nothing else is.
-    certain = [name for name in found.names if not is_vague(name)]
-    left_out = [name for name in found.names if is_vague(name)] if certain and not any_name else []
-    if not left_out:
+    left_out = [] if any_name else [name for name in found.names if is_vague(name)]
+    if not left_out or len(left_out) == len(found.names):
         return found
+    certain = [name for name in found.names if not is_vague(name)]
     more = f" and {len(left_out) - 1:,} more" if len(left_out) > 1 else ""
     line = f"{left_out[0]}{more}: not read beside other data; name it, or match it by a pattern such as *.txt"
     return replace(found, names=certain, remarks=[*found.remarks, line])
@@ -271,8 +271,6 @@ def _expanded(place: str, storage: Storage, exclude: Sequence[str], *, any_name:
 
 def _refuse_unknown_kind(name: str, storage: Storage) -> None:
     """Refuse a local file whose name does not say its kind; its content may say what to do."""
-    if kind_of(name) is not None:
-        return
     with foreign_errors(name), storage.open(name) as file:
         head = file.read(HEAD) or b""
     found = look(head)

@@ -87,18 +87,17 @@ def expand(
     """
     if is_address(place):
         return _expand_address(place, storage, is_data, supported)
-    scanner = FolderScanner(place, is_data, exclude)
-    root = root_of(place)
     if os.path.isdir(place):  # noqa: PTH112
-        return scanner.expansion(supported)
+        return FolderScanner(place, is_data, exclude).expansion(supported)
     if os.path.exists(place):  # noqa: PTH110
         if not is_data(place):
             raise SourceError(f"{place}: unknown file type; supported: {supported}")
+        root = root_of(place)
         return Expansion([place], root, _of_table(root or "."))
     if os.path.islink(place):  # noqa: PTH114
         raise _dangling(place)
     if glob.has_magic(place):
-        return scanner.expansion(supported)
+        return FolderScanner(place, is_data, exclude).expansion(supported)
     path = Path(place)
     with foreign_errors(str(path.parent)):
         siblings = os.listdir(path.parent) if path.parent.is_dir() else []  # noqa: PTH208

@@ -68,7 +68,7 @@ def kind_of(name: str) -> str | None:
 
 def is_vague(name: str) -> bool:
     """Return whether files with the ending of this name are often not data."""
-    return any(ending in _VAGUE for ending in Path(name.lower()).suffixes[-2:]) and kind_of(name) == "csv"
+    return (extension_of(name) or "").startswith(_VAGUE)
 
 
 def compression_of(name: str) -> str | None:

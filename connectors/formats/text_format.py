@@ -18,8 +18,8 @@ from connectors.stores.storage import DISK, Storage
 
 __all__ = ["SAMPLE_BYTES", "TextFormat"]
 
-SAMPLE_BYTES = 1 << 20
-"""Bytes of text read at a time to inspect a file."""
+SAMPLE_BYTES = (1 << 20) + (1 << 16)
+"""Bytes of text read at a time to inspect a file: a sample of a MiB, and what comes before and after it."""
 
 _UNTOLD = Dialect()
 

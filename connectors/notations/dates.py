@@ -17,6 +17,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from connectors.arrays import flags, numbers, texts, with_nulls
+
 __all__ = ["DateNotation", "guess_dates"]
 
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
@@ -134,16 +136,14 @@ class DateNotation:
         """Convert cells to dates; see `Notation.parse`."""
         cells = cells.cast(pa.string())
         parts = pc.extract_regex(cells, self._pattern)
-        has_cell, has_parts = _flags(pc.is_valid(cells)), _flags(pc.is_valid(parts))
+        has_cell, has_parts = flags(pc.is_valid(cells)), flags(pc.is_valid(parts))
         read = {name: parts.field(name) for name in self._names if name != "a"}
         micros, is_valid = _moments(read, len(cells))
         zone_us, is_known = _offsets(read, micros, len(cells))
         is_good = has_parts & has_cell & is_valid & is_known
         micros = np.where(is_good, micros - zone_us, 0)
         values = micros if self.has_time else (micros // (86_400 * _US)).astype(np.int32)
-        bitmap = pa.py_buffer(np.packbits(is_good, bitorder="little"))
-        data = pa.py_buffer(np.ascontiguousarray(values))
-        return pa.Array.from_buffers(self.type, len(cells), [bitmap, data]), has_cell & ~is_good
+        return with_nulls(numbers(values), is_good).view(self.type), has_cell & ~is_good
 
 
 def _moments(read: dict[str, pa.Array], n: int) -> tuple[Integers, npt.NDArray[np.bool_]]:
@@ -157,7 +157,7 @@ def _moments(read: dict[str, pa.Array], n: int) -> tuple[Integers, npt.NDArray[n
         month = _month_numbers(read["b"])
     is_valid = (month >= 1) & (month <= 12) & (day >= 1) & (day <= _days_in(year, month)) & (year >= 1)
     if "I" in read:
-        is_pm = _flags(pc.match_substring_regex(read["p"], "(?i)^p"))
+        is_pm = flags(pc.match_substring_regex(read["p"], "(?i)^p"))
         is_valid &= (number["I"] >= 1) & (number["I"] <= 12)
         hour = number["I"] % 12 + 12 * is_pm
     is_valid &= (hour < 24) & (number["M"] < 60) & (number["S"] < 61)
@@ -193,24 +193,24 @@ def _offset_of(zone: str, micros: Integers) -> int | Integers | None:
         zoneinfo.ZoneInfo(zone)
     except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
         return None
-    local = pa.Array.from_buffers(pa.timestamp("us"), len(micros), [None, pa.py_buffer(np.ascontiguousarray(micros))])
-    moments = pc.assume_timezone(local, zone, ambiguous="earliest", nonexistent="earliest")
+    moments = pc.assume_timezone(
+        numbers(micros).view(pa.timestamp("us")), zone, ambiguous="earliest", nonexistent="earliest"
+    )
     offsets: Integers = np.subtract(micros, np.from_dlpack(moments.view(pa.int64())))
     return offsets
 
 
-def _integers(texts: pa.Array) -> Integers:
+def _integers(cells: pa.Array) -> Integers:
     """Return numbers; 0 where there is none."""
-    filled = pc.fill_null(texts, "0")
-    numbers: Integers = np.array(np.from_dlpack(pc.if_else(pc.equal(filled, ""), "0", filled).cast(pa.int64())))
-    return numbers
+    filled = pc.fill_null(cells, "0")
+    found: Integers = np.array(np.from_dlpack(pc.if_else(pc.equal(filled, ""), "0", filled).cast(pa.int64())))
+    return found
 
 
 def _month_numbers(names: pa.Array) -> Integers:
     short = pc.utf8_slice_codeunits(pc.utf8_lower(pc.fill_null(names, "")), 0, 3)
-    found = pc.fill_null(pc.index_in(short, value_set=pa.array(_MONTHS)), -1)
-    numbers: Integers = np.from_dlpack(found).astype(np.int64) + 1
-    return numbers
+    found = pc.fill_null(pc.index_in(short, value_set=texts(_MONTHS)), -1)
+    return np.from_dlpack(found).astype(np.int64) + 1
 
 
 def _days_in(year: Integers, month: Integers) -> Integers:
@@ -231,10 +231,6 @@ def _day_numbers(year: Integers, month: Integers, day: Integers) -> Integers:
     return days
 
 
-def _flags(array: pa.Array) -> npt.NDArray[np.bool_]:
-    return np.from_dlpack(pc.fill_null(array, False).cast(pa.uint8())).view(bool)
-
-
 _DATE_SHAPES = (
     *(
         f"{first}{sign}{second}{sign}{year}"
@@ -247,6 +243,7 @@ _DATE_SHAPES = (
     *(f"%d{sign}%b{sign}{year}" for sign in " -/." for year in ("%Y", "%y")),
     *("%d. %b %Y", "%b %d, %Y", "%b %d %Y", "%b-%d-%Y", "%Y %b %d", "%Y-%b-%d", "%d %b, %Y"),
 )
+_SIGNS = {shape: frozenset(re.sub("%.", "", shape)) for shape in _DATE_SHAPES}
 _TIME_SHAPES = (
     *("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%H:%M:%S,%f"),
     *("%I:%M %p", "%I:%M%p", "%I:%M:%S %p", "%I:%M:%S%p", "%I:%M:%S.%f %p"),
@@ -264,20 +261,22 @@ def guess_dates(cells: Sequence[str]) -> list[DateNotation]:
         Some distinct cells of a column, without missing values.
     """
     likely = _shapes(cells[0].strip()) if cells else []
-    if not likely:  # Arrow imports pandas to convert a list, so the usual column of words should not come to that
+    if not likely:
         return []
-    column = pa.array(cells, pa.string())
+    column = texts(cells)
     return [notation for notation in likely if not notation.parse(column)[1].any()]
 
 
 def _shapes(cell: str) -> list[DateNotation]:
     """Return the notations in which one cell may be written."""
-    found = []
-    has_letters = re.search(r"[A-Za-z]{3}", cell) is not None
+    found: list[str] = []
+    if re.search("[0-9]", cell) is None:
+        return []
+    signs, has_letters = set(cell), re.search("[A-Za-z]{3}", cell) is not None
     for weekday in ("", "%a, ", "%a ") if cell[:1].isalpha() else ("",):
         for day in _DATE_SHAPES:
             # A pattern takes a millisecond to compile, so most shapes are excluded by their signs first.
-            if ("%b" in day and not has_letters) or any(sign not in cell for sign in re.sub("%.", "", day)):
+            if not _SIGNS[day] <= signs or ("%b" in day and not has_letters):
                 continue
             start = _matched(weekday + day, cell)
             if start is None:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from connectors.arrays import flags, numbers, with_nulls
 from connectors.notations.units import CURRENCIES, UNITS
 
 __all__ = ["NumberNotation", "guess_number", "is_number_like"]
@@ -117,12 +118,12 @@ class NumberNotation:
         """Convert cells to numbers; see `Notation.parse`."""
         parts = pc.extract_regex(cells.cast(pa.string()), self._pattern)
         signs = [pc.fill_null(parts.field(name), "") for name in ("open", "first", "second", "last", "close")]
-        n_signs = sum(_flags(pc.not_equal(sign, "")).astype(np.int8) for sign in signs[1:4])
-        has_open, has_close = (_flags(pc.not_equal(sign, "")) for sign in (signs[0], signs[4]))
-        is_bad = _flags(pc.and_(pc.is_valid(cells), pc.is_null(parts)))
+        n_signs = sum(flags(pc.not_equal(sign, "")).astype(np.int8) for sign in signs[1:4])
+        has_open, has_close = (flags(pc.not_equal(sign, "")) for sign in (signs[0], signs[4]))
+        is_bad = flags(pc.and_(pc.is_valid(cells), pc.is_null(parts)))
         is_bad = is_bad | (n_signs > 1) | (has_open != has_close) | (has_open & (n_signs > 0))
         is_negative = has_open | np.logical_or.reduce(
-            [_flags(pc.and_(pc.not_equal(sign, ""), pc.not_equal(sign, "+"))) for sign in signs[1:4]]
+            [flags(pc.and_(pc.not_equal(sign, ""), pc.not_equal(sign, "+"))) for sign in signs[1:4]]
         )
         body = parts.field("body")
         if self.thousands:
@@ -131,9 +132,9 @@ class NumberNotation:
         if self.decimal != ".":
             body = pc.replace_substring(body, self.decimal, ".")
         text = pc.binary_join_element_wise(body, parts.field("exponent"), "")
-        valid = ~is_bad & _flags(pc.is_valid(parts)) & _flags(pc.is_valid(cells))
-        values = pc.if_else(pa.array(valid), text, None).cast(pa.float64())
-        return pc.multiply(values, pa.array(np.where(is_negative, -1.0, 1.0))), is_bad
+        valid = ~is_bad & flags(pc.is_valid(parts)) & flags(pc.is_valid(cells))
+        values = with_nulls(pc.fill_null(text, ""), valid).cast(pa.float64())
+        return pc.multiply(values, numbers(np.where(is_negative, -1.0, 1.0))), is_bad
 
 
 def is_number_like(cell: str) -> bool:
@@ -198,7 +199,3 @@ def _roles(body: str) -> tuple[set[str], set[str], set[str]]:
         return {last}, set(), set()
     is_group = re.fullmatch(r"[1-9]\d{0,2}\D\d{3}", body) is not None
     return set(), set() if is_group else {last}, {last} if is_group else set()
-
-
-def _flags(array: pa.Array) -> npt.NDArray[np.bool_]:
-    return np.from_dlpack(pc.fill_null(array, False).cast(pa.uint8())).view(bool)

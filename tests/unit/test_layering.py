@@ -40,7 +40,7 @@ LAYERS = {
         {"fields", "leaves", "null_words", "source"},
         {"notations"},
         {"cursor", "decisions", "events", "suggestions"},
-        {"errors"},
+        {"arrays", "errors"},
     ],
 }
 # Libraries that are slow, optional or of one purpose, and the only modules that import them.

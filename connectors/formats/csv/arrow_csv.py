@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
+from connectors.arrays import flags, is_text, texts, with_nulls
 from connectors.formats.csv.dialect import Dialect
 from connectors.schemas import NOTHING
 
@@ -58,16 +59,10 @@ def read_records(text: bytes, header: list[str], convert: pacsv.ConvertOptions, 
 
 def text_to_null(column: pa.Array, dialect: Dialect) -> pa.Array:
     """Replace empty strings and the dialect's null words by null."""
-    is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
-    if not is_text or column.null_count:  # a column that the file lacks is all null already
+    if not is_text(column.type) or column.null_count:  # a column that the file lacks is all null already
         return column
     # A new bitmap instead of `if_else`: a scalar would make Arrow import pandas.
     is_filled = np.from_dlpack(pc.binary_length(column)) > 0
     if dialect.null_values:
-        is_word = pc.is_in(column, value_set=pa.array(dialect.null_values, column.type))
-        is_filled &= ~np.from_dlpack(is_word.cast(pa.uint8())).view(bool)
-    if is_filled.all():
-        return column
-    bitmap = pa.py_buffer(np.packbits(is_filled, bitorder="little"))
-    _, offsets, text = column.buffers()
-    return pa.Array.from_buffers(column.type, len(column), [bitmap, offsets, text])
+        is_filled &= ~flags(pc.is_in(column, value_set=texts(dialect.null_values, column.type)))
+    return column if is_filled.all() else with_nulls(column, is_filled)

@@ -9,12 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from connectors.arrays import flags, texts
 from connectors.formats.csv.arrow_csv import BLANKS
 from connectors.formats.csv.dialect import Dialect
 from connectors.formats.csv.records import Positions
 from connectors.schemas import NOTHING, failures
 
-__all__ = ["DECIMAL", "LIKELY", "are_like", "have_value", "suspicious_cells"]
+__all__ = ["DECIMAL", "LIKELY", "are_like", "suspicious_cells", "values_of"]
 
 _NUMBER = r"-?[0-9]{1,17}"
 DECIMAL = r"[+-]?(?:[0-9]+{mark}?[0-9]*|{mark}[0-9]+)(?:[eE][+-]?[0-9]{1,3})?"
@@ -41,15 +42,17 @@ _PLAIN = (
 )
 
 
-def have_value(words: pa.ChunkedArray, dialect: Dialect) -> pa.ChunkedArray:
-    """Return which words are values, not words for a missing value."""
-    return pc.invert(pc.match_substring_regex(words, _nothing(dialect.null_values)))
+def values_of(cells: pa.ChunkedArray, dialect: Dialect) -> pa.ChunkedArray:
+    """Return the cells that are values: neither null, nor a word for a missing value."""
+    words = cells.drop_null()
+    is_nothing = pc.is_in(words, value_set=_nothing(dialect.null_values))
+    return words.filter(pc.invert(is_nothing)) if pc.any(is_nothing).as_py() else words
 
 
 @lru_cache(maxsize=256)
-def _nothing(null_values: tuple[str, ...]) -> str:
-    """Return the pattern of words for a missing value; cached, since every column needs it."""
-    return "^(?:" + "|".join(map(re.escape, (*NOTHING, *BLANKS, *null_values))) + ")$"
+def _nothing(null_values: tuple[str, ...]) -> pa.Array:
+    """Return the words for a missing value; cached, since every column needs them."""
+    return texts((*NOTHING, *BLANKS, *null_values))
 
 
 def are_like(words: pa.ChunkedArray, pattern: str, dialect: Dialect) -> pa.ChunkedArray:
@@ -74,4 +77,4 @@ def suspicious_cells(cells: pa.Array, type_: pa.DataType, dialect: Dialect) -> P
     if pattern is None:
         return np.arange(len(cells))
     plain = pc.match_substring_regex(cells, f"^(?:{_marked(pattern, dialect.decimal)})?$")
-    return np.flatnonzero(~np.from_dlpack(plain.cast(pa.uint8())).view(bool))
+    return np.flatnonzero(~flags(plain))

@@ -59,13 +59,14 @@ class CsvFormat(TextFormat):
             own.begin(names, text.dialect)
             looks = Looks(names, header, text.dialect)
             while own.wanted(names) or not looks.has_rows:
+                start = text.offset
                 text.skip_blank()
-                records, complaint = text.records()
+                records, complaint = text.records(own.left)
                 if not records:
                     break
                 plain = looks.add(records, is_bad=complaint is not None)
-                if plain is not None and own.wanted(names):
-                    own.add(plain.text, names, plain.dialect, name)
+                if plain is not None:
+                    own.add(plain.text, names, plain.dialect, name, text.offset - start)
             schema = self.infer(own) if sample is None else pa.schema([(column, pa.null()) for column in names])
             first, remarks = header.split(text.dialect.delimiter_byte, 1)[0], same
             if names[0].startswith("column 1") and not first.strip(b" \t\r\n" + text.dialect.quote_byte):

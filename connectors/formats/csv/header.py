@@ -145,9 +145,13 @@ def _fields(text: bytes, dialect: Dialect) -> list[str]:
 
 
 def _cleaned(name: str, dialect: Dialect) -> str:
-    """Return a name without what stands around it unseen, and without quotes that stand after blanks."""
+    """Return a name without what stands around it unseen, and without quotes that stand after blanks.
+
+    Where rows have single quotes, the names may still have the double quotes of the program that wrote them.
+    """
     bare, quote = name.strip(_AROUND), dialect.quote_byte.decode()
-    is_quoted = quote != "" and bare != name and len(bare) > 1 and bare[0] == bare[-1] == quote
+    quotes = ("" if bare == name else quote) + ('"' if quote == "'" else "")
+    is_quoted = len(bare) > 1 and bare[0] == bare[-1] and bare[0] in quotes
     return bare[1:-1].strip(_AROUND) if is_quoted else bare
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from connectors.arrays import numbers
 from connectors.errors import RowError, SchemaError
 from connectors.fields import as_text, notation, source_column, with_notation
 from connectors.formats.csv import arrow_csv
@@ -181,14 +182,6 @@ class RecordParser:
         bad = BadRecord(0, start, len(text), kind, reason)
         return Parsed(self._rows(text, none, none), [bad], none, PlainText(text, self._dialect))
 
-    def good(self, text: bytes) -> bytes:
-        """Return the readable records."""
-        if not text or self._read(text) is not None:
-            return text
-        ends = record_ends(text, is_last=True, dialect=self._dialect)
-        bad = np.fromiter(self._complaints(text, ends), np.int64)
-        return self._joined(text, ends, np.setdiff1d(np.arange(len(ends)), bad))
-
     def n_bad(self, text: bytes) -> int:
         """Return the number of unreadable records."""
         if self._read(text) is not None:
@@ -292,8 +285,7 @@ class RecordParser:
             yield from self._unconvertible(field.name, cells, which)
             suspicious = suspicious_cells(cells, field.type, self._dialect)
             # Equal cells fail alike, so each distinct value is parsed once.
-            indices = pa.Array.from_buffers(pa.int64(), len(suspicious), [None, pa.py_buffer(suspicious)])
-            words = cells.take(indices).dictionary_encode()
+            words = cells.take(numbers(suspicious)).dictionary_encode()
             word_of = np.from_dlpack(words.indices)
             _, first = np.unique(word_of, return_index=True)
             failing = self._failing(text, ends, which[suspicious[first]], partial(self._column_parses, field))

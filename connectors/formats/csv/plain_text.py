@@ -21,11 +21,12 @@ from connectors.formats.csv import records
 from connectors.formats.csv.dialect import WHITESPACE, Dialect
 from connectors.formats.csv.records import Flags, Positions, outside_quotes, unescaped
 
-__all__ = ["PlainText", "plain_text", "record_ends", "whole_records"]
+__all__ = ["PlainText", "first_end", "plain_text", "record_ends", "whole_records"]
 
 _SUBSTITUTES = bytes([31, 30, 29, 28, *range(1, 9), 11, 12, *range(14, 28), 127])
 """Bytes that may stand for a delimiter; the first is the unit separator, which is made for this."""
 
+_SHORT = 1 << 12  # bytes within which most records end
 
 Origins = tuple[Positions, Positions]
 """For each byte of a plain text, where it starts and stops in the text that was read."""
@@ -149,6 +150,14 @@ def record_ends(text: bytes, is_last: bool, dialect: Dialect) -> Positions:
     """Return the end of each record, in any dialect; see `records.record_ends`."""
     plain = plain_text(text, dialect)
     return plain.ends(plain.record_ends(is_last))
+
+
+def first_end(text: bytes, is_last: bool, dialect: Dialect) -> int:
+    """Return the end of the first record, in any dialect; 0 if it is incomplete."""
+    for n_bytes, is_whole in ((_SHORT, False), (len(text), is_last)):
+        if len(ends := record_ends(text[:n_bytes], is_whole, dialect)):
+            return int(ends[0])
+    return 0
 
 
 def whole_records(text: bytes, is_last: bool, dialect: Dialect) -> int:

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from connectors.formats.csv import arrow_csv
-from connectors.formats.csv.cells import have_value
+from connectors.formats.csv.cells import values_of
 from connectors.formats.csv.dialect import Dialect
 from connectors.formats.csv.parser import RecordParser
-from connectors.formats.csv.records import record_ends
 
 __all__ = ["Column", "Sample"]
 
@@ -78,40 +76,43 @@ class Sample:
             return []
         return [name for name in names if name not in self._valued]
 
-    def add(self, text: bytes, names: list[str], dialect: Dialect, place: str) -> None:
-        """Add whole records of a file; unreadable ones are ignored.
+    @property
+    def left(self) -> int | None:
+        """Bytes of records that are wanted of all columns; None once only empty columns are searched on."""
+        return self._left if self._left > 0 else None
+
+    def add(self, text: bytes, names: list[str], dialect: Dialect, place: str, n_bytes: int) -> None:
+        """Add whole records of a file, of which at most the last one reaches over what is `left`.
 
         Parameters
         ----------
         text
-            The records.
+            The records; unreadable ones are ignored.
         names
             The columns of the file.
         dialect
             Its dialect.
         place
             Its name.
+        n_bytes
+            Bytes of the file that the records took.
         """
-        wanted, rest = self.wanted(names), b""
+        wanted = self.wanted(names)
         if self._left > 0:
-            text, rest = _cut(text, self._left, dialect)
-            self._left -= len(text)
+            self._left -= n_bytes
         else:
-            self._left_to_search -= len(text)
+            self._left_to_search -= n_bytes
         if wanted:
             self._take(text, names, wanted, dialect, place)
-        if rest and self.wanted(names):
-            self.add(rest, names, dialect, place)
 
     def _take(self, text: bytes, names: list[str], wanted: list[str], dialect: Dialect, place: str) -> None:
         """Take the cells of some columns."""
         as_bytes = pa.schema([(name, pa.binary()) for name in wanted])
-        good = RecordParser(names, as_bytes, place, dialect).good(text)
-        if not good:
+        rows = RecordParser(names, as_bytes, place, dialect).parse(text, keeps_bad_rows=True).records
+        if not len(rows):
             return
-        table = arrow_csv.read_records(good, names, arrow_csv.convert_options(as_bytes, dialect, ("",)), dialect)
-        for name, column in zip(wanted, table.columns, strict=True):
-            cells = arrow_csv.text_to_null(_as_text(column.combine_chunks()), dialect)
+        for name, column in zip(wanted, rows.columns, strict=True):
+            cells = arrow_csv.text_to_null(_as_text(column), dialect)
             self._cells[name].append((place, cells))
             if name not in self._valued and _has_value(cells, dialect):
                 self._valued.add(name)
@@ -139,17 +140,8 @@ class Sample:
 
 def _has_value(cells: pa.Array, dialect: Dialect) -> bool:
     """Return whether a cell is neither empty nor a word for a missing value."""
-    return bool(pc.any(have_value(cells, dialect)).as_py())
-
-
-def _cut(text: bytes, n_bytes: int, dialect: Dialect) -> tuple[bytes, bytes]:
-    """Return the records that end within some bytes, but at least one, and the others."""
-    if len(text) <= n_bytes:
-        return text, b""
-    ends = record_ends(text, is_last=True, dialect=dialect)
-    n_records = max(1, int(np.searchsorted(ends, n_bytes, side="right")))
-    end = int(ends[n_records - 1])
-    return text[:end], text[end:]
+    column = pa.chunked_array([cells])
+    return any(len(values_of(part, dialect)) for part in (column[:_FIRST_CELLS], column))
 
 
 def _as_text(cells: pa.Array) -> pa.Array:

@@ -12,7 +12,7 @@ from connectors.formats.csv.beginning import LONG_HEADER, separator_of
 from connectors.formats.csv.dialect import WHITESPACE, Dialect
 from connectors.formats.csv.header import is_header
 from connectors.formats.csv.hints import escape_hint
-from connectors.formats.csv.plain_text import record_ends, whole_records
+from connectors.formats.csv.plain_text import first_end, record_ends, whole_records
 from connectors.formats.csv.records import first_line
 from connectors.formats.csv.text_stream import TextStream, line_number
 from connectors.formats.looks import HEAD, refuse_look
@@ -146,7 +146,7 @@ class TextFile:
         self.skip_mark()
         self._skip_lines()
         self.skip_blank()
-        if not self._complete():
+        if not first_end(self._pending, False, self.dialect) and not self._complete():
             if self.damage is not None:
                 raise self.damage
             if self.dialect.names:
@@ -154,7 +154,7 @@ class TextFile:
             if self._is_long or (self.has_rest and not self.is_growing):
                 raise self._error(self._complaint()[1])
             return b""
-        length = int(record_ends(self._pending, self._is_last, self.dialect)[0])
+        length = first_end(self._pending, self._is_last, self.dialect)
         if self.dialect.names and not is_header(self._pending[:length], self.dialect):
             return self._pending[:length]
         return self._checked(self._take(length))
@@ -206,8 +206,13 @@ class TextFile:
         self._take_line()
         return True
 
-    def records(self) -> tuple[bytes, tuple[str, str] | None]:
+    def records(self, n_bytes: int | None = None) -> tuple[bytes, tuple[str, str] | None]:
         """Take the next whole records, as many as have been read.
+
+        Parameters
+        ----------
+        n_bytes
+            Take only records that begin within so many bytes.
 
         Returns
         -------
@@ -216,7 +221,8 @@ class TextFile:
         complaint : tuple of str, or None
             For such a line, the kind and the reason of the problem, as in `BadRow`.
         """
-        length = self._complete()
+        length = self._end_of_first(n_bytes) if n_bytes else 0
+        length = length or self._complete()
         is_cut_off = self.is_growing or self.damage is not None
         if length or not self.has_rest or (is_cut_off and not self._is_long):
             return self._take(length), None
@@ -230,15 +236,6 @@ class TextFile:
     def sample(self) -> bytes:
         """Take all whole records that have been read."""
         return self._take(self._complete())
-
-    def first(self, n_bytes: int) -> bytes:
-        """Take the whole records within a number of bytes; with a long first record, that one."""
-        while len(self._pending) < n_bytes and self._grow():
-            pass
-        ends = record_ends(self._pending, self._is_last, self.dialect)
-        if not len(ends):
-            return self._take(self._complete())
-        return self._take(int(ends[max(0, int(np.searchsorted(ends, n_bytes, side="right")) - 1)]))
 
     def finish(self) -> None:
         """Take the blank lines at the end, but nothing that was written after them since."""
@@ -300,6 +297,11 @@ class TextFile:
             long = np.flatnonzero(np.diff(ends, prepend=0) > MAX_RECORD)
             length = length if not long.size else int(ends[long[0] - 1]) if long[0] else 0
         return length
+
+    def _end_of_first(self, n_bytes: int) -> int:
+        """Return the length of the whole records that have been read and begin within a number of bytes."""
+        end = whole_records(self._pending[:n_bytes], False, self.dialect)
+        return end if end == n_bytes else end + first_end(self._pending[end:], False, self.dialect)
 
     @property
     def _is_long(self) -> bool:

@@ -8,14 +8,16 @@ cell in a hundred is a word. What may surprise becomes a `schemas.doubt` of the 
 from __future__ import annotations
 
 import io
+from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
+from connectors.arrays import texts
 from connectors.fields import with_notation
 from connectors.formats.csv import arrow_csv
-from connectors.formats.csv.cells import DECIMAL, LIKELY, are_like, have_value
+from connectors.formats.csv.cells import DECIMAL, LIKELY, are_like, values_of
 from connectors.formats.csv.dialect import Dialect
 from connectors.formats.csv.parser import RecordParser
 from connectors.formats.csv.sample import Column, Sample
@@ -30,6 +32,7 @@ _INFERRED = (pa.null(), pa.bool_(), pa.float64(), pa.date32(), pa.time32("s"))
 _MOST = 0.99  # share of cells with a value that decides the type; the others then count as bad cells
 _MANY = 0.5  # share of numbers from which a column of words gets a warning
 _GUESSED_FROM = 1_000  # distinct cells
+_FEW = 20  # cells
 _DAY = r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
 
 
@@ -126,12 +129,9 @@ class _Inference:
 
     def _of_words(self, field: pa.Field) -> pa.Field:
         """Return the column of a type that nearly all cells have, in any notation; else of strings."""
-        has_value = have_value(self._words, self._dialect)
-        values = self._words.filter(has_value)
-        is_number = are_like(values, DECIMAL, self._dialect)
+        values = self._values
         for type_, pattern in LIKELY:
-            is_like = is_number if pattern is DECIMAL else are_like(values, pattern, self._dialect)
-            if _count(is_like) < _MOST * len(values):
+            if (is_like := self._like_most(pattern)) is None:
                 continue
             # A cell may match the pattern and still not parse: a year outside the range, or a boolean between blanks.
             parser = RecordParser([""], pa.schema([("", type_)]), "", self._dialect)
@@ -139,7 +139,17 @@ class _Inference:
                 return self._with_exception(field.with_type(type_), is_like)
         if not len(values):
             return field
-        return self._in_notation(field, values) or self._doubted(field, values, is_number)
+        return self._in_notation(field, values) or self._doubted(field, values)
+
+    def _like_most(self, pattern: str) -> pa.ChunkedArray | None:
+        """Return which values match a pattern; None if too few of them do."""
+        n_others = (1 - _MOST) * len(self._values)
+        first = self._values[: 2 * int(n_others) + _FEW]
+        for values in (first, self._values):  # of most columns the first values are enough
+            is_like = are_like(values, pattern, self._dialect)
+            if len(values) - _count(is_like) > n_others:
+                return None
+        return is_like
 
     def _in_notation(self, field: pa.Field, values: pa.ChunkedArray) -> pa.Field | None:
         """Return a column of numbers or dates in the notation that nearly all cells have; None if there is none."""
@@ -157,8 +167,8 @@ class _Inference:
         if is_bad.sum() > (1 - _MOST) * len(values):
             return None
         field = with_notation(field.with_type(notation.type), notation.spec)
-        shown = max(distinct, key=lambda cell: (notation.parse(pa.array([cell]))[0].null_count == 0, len(cell)))
-        value = notation.parse(pa.array([shown]))[0][0].as_py()
+        shown = max(distinct, key=lambda cell: (notation.parse(texts([cell]))[0].null_count == 0, len(cell)))
+        value = notation.parse(texts([shown]))[0][0].as_py()
         value = f"{value:.15g}" if isinstance(value, float) else value
         what = "numbers" if isinstance(notation, NumberNotation) else "dates"
         line = f"column {self._name!r} is read as {what}: {shorten(shown)!r} is {value}"
@@ -172,7 +182,7 @@ class _Inference:
 
     def _with_exception(self, field: pa.Field, is_like: pa.ChunkedArray) -> pa.Field:
         """Return a column whose few cells of other types will be bad rows."""
-        values = self._words.filter(have_value(self._words, self._dialect))
+        values = self._values
         others = values.filter(pc.invert(is_like))
         if not len(others):
             return field
@@ -184,8 +194,9 @@ class _Inference:
         )
         return with_exception(doubtful(field, line), word)
 
-    def _doubted(self, field: pa.Field, values: pa.ChunkedArray, is_number: pa.ChunkedArray) -> pa.Field:
+    def _doubted(self, field: pa.Field, values: pa.ChunkedArray) -> pa.Field:
         """Return a column of words, with a warning if most of its values look like numbers or dates."""
+        is_number = are_like(values, DECIMAL, self._dialect)
         n_values, n_numbers = len(values), _count(is_number)
         if n_numbers >= _MANY * n_values and n_numbers < n_values:
             word = values.filter(pc.invert(is_number))[0].as_py()
@@ -212,12 +223,18 @@ class _Inference:
     def _place_of(self, word: str) -> str:
         return self._column.place_of(pc.index(self._words, pa.scalar(word, pa.string())).as_py())
 
+    @cached_property
+    def _values(self) -> pa.ChunkedArray:
+        """The cells that are values."""
+        return values_of(self._words, self._dialect)
+
     def _any(self, pattern: str) -> bool:
         return bool(pc.any(are_like(self._words, pattern, self._dialect)).as_py())
 
     def _all(self, pattern: str) -> bool:
-        values = self._words.filter(have_value(self._words, self._dialect))
-        return len(values) > 0 and bool(pc.all(are_like(values, pattern, self._dialect)).as_py())
+        """Return whether there are values, and all of them match a pattern."""
+        parts = (self._values[:_FEW], self._values)  # the first ones nearly always decide
+        return len(self._values) > 0 and all(pc.all(are_like(part, pattern, self._dialect)).as_py() for part in parts)
 
 
 def _count(flags: pa.ChunkedArray) -> int:

@@ -23,6 +23,7 @@ from connectors.stores.storage import DISK, Storage
 
 __all__ = ["JsonLinesFormat"]
 
+_SAMPLE = 1 << 20  # bytes
 _UNTOLD = Dialect()
 
 
@@ -62,7 +63,7 @@ class JsonLinesFormat(TextFormat):
         """Infer columns and types from the first MiB of records of this file; the sample of CSV has no use here."""
         with closing(self._text(name)) as text:
             n_bytes = text.status.st_size if text.is_plain else None
-            lines = [line for line in text.first(SAMPLE_BYTES).splitlines() if line.strip()]
+            lines = [line for line in _first_records(text).splitlines() if line.strip()]
             if not lines:
                 if text.damage is not None:
                     raise text.damage
@@ -86,6 +87,17 @@ class JsonLinesFormat(TextFormat):
     def _columns(self, name: str) -> list[str]:
         schema = self.peek(name).schema
         return [] if schema is None else schema.names
+
+
+def _first_records(text: TextFile) -> bytes:
+    """Return the records of the first MiB."""
+    found = b""
+    while (left := _SAMPLE - len(found)) > 0:
+        records, complaint = text.records(left)
+        if not records or complaint is not None:
+            break
+        found += records
+    return found
 
 
 def _why_unreadable(line: bytes) -> str:

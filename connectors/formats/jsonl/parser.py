@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
+from connectors.arrays import is_text
 from connectors.errors import RowError, SchemaError
 from connectors.fields import as_text
 from connectors.formats.csv.dialect import Dialect
@@ -24,6 +25,7 @@ from connectors.formats.csv.parser import BadRecord, Parsed
 from connectors.formats.csv.plain_text import PlainText
 from connectors.formats.csv.records import Positions, first_line, record_ends
 from connectors.formats.jsonl.values import BadValueError, Number, convert, decode, find, physical
+from connectors.null_words import without_words
 from connectors.schemas import NOTHING, cast, cast_what_can_be
 
 __all__ = ["LINES", "LineParser"]
@@ -60,7 +62,7 @@ class LineParser:
     ) -> None:
         self._schema, self._name, self._null_values, self._names = schema, name, null_values, names
         self._physical = pa.schema([(field.name, physical(field.type)) for field in as_text(schema)])
-        self._words = [null_values if _is_text(field) else (*null_values, *NOTHING) for field in as_text(schema)]
+        self._words = [null_values if is_text(field.type) else (*null_values, *NOTHING) for field in as_text(schema)]
         self._options = _options(self._physical, name)
         self._variants: dict[frozenset[str], tuple[pa.Schema, pj.ParseOptions]] = {}
 
@@ -184,27 +186,13 @@ class LineParser:
 
     def _typed(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[tuple[int, str, str]]]:
         """Return the rows that have the wanted types, and index, kind and reason of the others."""
-        columns = [self._without_words(*pair) for pair in zip(self._words, batch.columns, strict=True)]
+        columns = [without_words(*pair) for pair in zip(batch.columns, self._words, strict=True)]
         batch = pa.record_batch(columns, schema=self._physical)
         try:
             return cast(batch, self._schema, self._name, 0), []
         except RowError:
             records, failed = cast_what_can_be(batch, self._schema, self._name)
             return records, [(value.row, value.kind, value.reason) for value in failed]
-
-    def _without_words(self, null_words: tuple[str, ...], column: pa.Array) -> pa.Array:
-        """Replace words for a missing value by null."""
-        words: tuple[Any, ...] = null_words
-        if not pa.types.is_string(column.type):
-            words = tuple(_numbers(self._null_values, column.type))
-        if not words or not len(column):
-            return column
-        is_word = pc.is_in(column, value_set=pa.array(words, column.type))
-        return pc.if_else(is_word, pa.nulls(len(column), column.type), column) if is_word.true_count else column
-
-
-def _is_text(field: pa.Field) -> bool:
-    return bool(pa.types.is_string(field.type))
 
 
 def _options(columns: pa.Schema, place: str) -> pj.ParseOptions:
@@ -224,14 +212,6 @@ def _flat(table: pa.Table, wanted: pa.Schema) -> pa.RecordBatch:
             found = pc.coalesce(found, nested) if nested.null_count < len(nested) else found
         columns.append(found)
     return pa.record_batch(columns, schema=wanted)
-
-
-def _numbers(words: tuple[str, ...], type_: pa.DataType) -> Iterator[Any]:
-    """Yield the words that are values of a type of numbers."""
-    if pa.types.is_integer(type_) or pa.types.is_floating(type_):
-        for word in words:
-            with contextlib.suppress(BadValueError):
-                yield convert(Number(word), "", type_)
 
 
 def _count_objects(text: bytes) -> int | None:
