@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["flags", "is_text", "numbers", "texts", "with_nulls"]
+__all__ = ["are_equal", "filled", "flags", "is_text", "numbers", "texts", "with_nulls"]
 
 Flags = npt.NDArray[np.bool_]
 
@@ -46,7 +46,24 @@ def flags(array: pa.Array) -> Flags:
     >>> flags(pa.array([True, None, False])).tolist()
     [True, False, False]
     """
-    return np.from_dlpack(pc.fill_null(array, False).cast(pa.uint8())).view(bool)
+    is_valid = pc.is_valid(array)
+    return np.from_dlpack(pc.if_else(is_valid, array, is_valid).cast(pa.uint8())).view(bool)
+
+
+def filled(cells: pa.Array, word: str = "") -> pa.Array:
+    """Return strings with a word in place of each null.
+
+    Examples
+    --------
+    >>> filled(pa.array(["a", None])).to_pylist()
+    ['a', '']
+    """
+    return pc.coalesce(cells, texts([word])[0])
+
+
+def are_equal(cells: pa.Array, word: str) -> Flags:
+    """Return which strings are equal to a word; null is not."""
+    return flags(pc.equal(cells, texts([word])[0]))
 
 
 def with_nulls(array: pa.Array, is_valid: Flags) -> pa.Array:

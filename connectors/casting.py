@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from connectors.arrays import is_text, numbers, texts
+from connectors.arrays import flags, is_text, numbers, texts, with_nulls
 from connectors.errors import RowError, SchemaError
 from connectors.fields import columns_of, notation, source_column
 from connectors.leaves import is_number, is_simple, lists_to_measure, lists_wanted, parts_of, wrong_lengths
@@ -224,16 +224,18 @@ def _prepared(column: pa.Array, field: pa.Field) -> pa.Array:
     if is_text(column.type) and not is_text(wanted):
         trimmed = pc.utf8_trim_whitespace(column)
         is_nothing = pc.is_in(trimmed, value_set=texts(NOTHING, column.type))
-        return pc.if_else(is_nothing, pa.scalar(None, column.type), trimmed)
+        return pc.if_else(is_nothing, pa.nulls(1, column.type)[0], trimmed)
     if pa.types.is_floating(column.type) and pa.types.is_integer(wanted):
-        return pc.if_else(pc.is_finite(column), column, None)
+        return pc.if_else(pc.is_finite(column), column, pa.nulls(1, column.type)[0])
     if pa.types.is_floating(column.type) and pa.types.is_string(wanted):
         # NaN and infinity count as missing, as in number columns. Adding 0.0 makes -0.0 and 0.0 the same category.
-        finite = pc.if_else(pc.is_finite(column), column, None)
+        finite = pc.if_else(pc.is_finite(column), column, pa.nulls(1, column.type)[0])
         return finite if pa.types.is_float16(column.type) else pc.add(finite, pa.scalar(0.0, column.type))
     if is_of_ns(column.type) and wanted == in_us(column.type):
-        whole = np.floor_divide(np.from_dlpack(pc.fill_null(column.view(pa.int64()), 0)), 1_000)
-        return pc.if_else(pc.is_valid(column), numbers(whole).view(wanted), None)
+        whole = np.floor_divide(
+            np.from_dlpack(pc.coalesce(column.view(pa.int64()), numbers(np.zeros(1, np.int64))[0])), 1_000
+        )
+        return with_nulls(numbers(whole), flags(pc.is_valid(column))).view(wanted)
     return column
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from connectors.arrays import flags, numbers, texts, with_nulls
+from connectors.arrays import are_equal, filled, flags, numbers, texts, with_nulls
 
 __all__ = ["DateNotation", "guess_dates"]
 
@@ -172,7 +172,7 @@ def _offsets(read: dict[str, pa.Array], micros: Integers, n: int) -> tuple[Integ
     """Return the offset from UTC in microseconds, and where the zone is known; shapes (n,)."""
     offset_us, is_known = np.zeros(n, np.int64), np.ones(n, bool)
     for name in {"z", "Z"}.intersection(read):
-        zones = pc.fill_null(read[name], "").dictionary_encode()
+        zones = filled(read[name]).dictionary_encode()
         code = np.from_dlpack(zones.indices)
         for i, zone in enumerate(zones.dictionary.to_pylist()):  # few distinct zones
             here = code == i
@@ -202,15 +202,14 @@ def _offset_of(zone: str, micros: Integers) -> int | Integers | None:
 
 def _integers(cells: pa.Array) -> Integers:
     """Return numbers; 0 where there is none."""
-    filled = pc.fill_null(cells, "0")
-    found: Integers = np.array(np.from_dlpack(pc.if_else(pc.equal(filled, ""), "0", filled).cast(pa.int64())))
-    return found
+    is_number = ~are_equal(cells := filled(cells), "")
+    return np.array(np.from_dlpack(filled(with_nulls(cells, is_number), "0").cast(pa.int64())))
 
 
 def _month_numbers(names: pa.Array) -> Integers:
-    short = pc.utf8_slice_codeunits(pc.utf8_lower(pc.fill_null(names, "")), 0, 3)
-    found = pc.fill_null(pc.index_in(short, value_set=texts(_MONTHS)), -1)
-    return np.from_dlpack(found).astype(np.int64) + 1
+    short = pc.utf8_slice_codeunits(pc.utf8_lower(filled(names)), 0, 3)
+    month = sum(np.where(are_equal(short, name), i, 0) for i, name in enumerate(_MONTHS, 1))
+    return np.asarray(month, np.int64)
 
 
 def _days_in(year: Integers, month: Integers) -> Integers:

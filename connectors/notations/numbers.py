@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from connectors.arrays import flags, numbers, with_nulls
+from connectors.arrays import are_equal, filled, flags, numbers, texts, with_nulls
 from connectors.notations.units import CURRENCIES, UNITS
 
 __all__ = ["NumberNotation", "guess_number", "is_number_like"]
@@ -117,13 +117,13 @@ class NumberNotation:
     def parse(self, cells: pa.Array) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
         """Convert cells to numbers; see `Notation.parse`."""
         parts = pc.extract_regex(cells.cast(pa.string()), self._pattern)
-        signs = [pc.fill_null(parts.field(name), "") for name in ("open", "first", "second", "last", "close")]
-        n_signs = sum(flags(pc.not_equal(sign, "")).astype(np.int8) for sign in signs[1:4])
-        has_open, has_close = (flags(pc.not_equal(sign, "")) for sign in (signs[0], signs[4]))
+        signs = [filled(parts.field(name)) for name in ("open", "first", "second", "last", "close")]
+        has_open, *has_sign, has_close = [~are_equal(sign, "") for sign in signs]
+        n_signs = np.sum(has_sign, axis=0)
         is_bad = flags(pc.and_(pc.is_valid(cells), pc.is_null(parts)))
         is_bad = is_bad | (n_signs > 1) | (has_open != has_close) | (has_open & (n_signs > 0))
         is_negative = has_open | np.logical_or.reduce(
-            [flags(pc.and_(pc.not_equal(sign, ""), pc.not_equal(sign, "+"))) for sign in signs[1:4]]
+            [has & ~are_equal(sign, "+") for has, sign in zip(has_sign, signs[1:4], strict=True)]
         )
         body = parts.field("body")
         if self.thousands:
@@ -131,9 +131,9 @@ class NumberNotation:
             body = pc.replace_substring_regex(body, mark, "")
         if self.decimal != ".":
             body = pc.replace_substring(body, self.decimal, ".")
-        text = pc.binary_join_element_wise(body, parts.field("exponent"), "")
+        text = pc.binary_join_element_wise(body, parts.field("exponent"), texts([""])[0])
         valid = ~is_bad & flags(pc.is_valid(parts)) & flags(pc.is_valid(cells))
-        values = with_nulls(pc.fill_null(text, ""), valid).cast(pa.float64())
+        values = with_nulls(filled(text), valid).cast(pa.float64())
         return pc.multiply(values, numbers(np.where(is_negative, -1.0, 1.0))), is_bad
 
 
