@@ -31,19 +31,10 @@ from connectors.errors import ConnectorError, RowError, SourceError, foreign_err
 from connectors.files import intervals
 from connectors.files.following import Following
 from connectors.files.listing import Listing
-from connectors.formats.base import (
-    FileFacts,
-    Format,
-    first_columns,
-    remarks_of,
-    schema_of,
-    type_warnings_of,
-    with_types,
-)
-from connectors.formats.csv.format import CsvFormat
+from connectors.formats.base import FileFacts, Format
 from connectors.formats.csv.sample import Sample
+from connectors.formats.facts import first_columns, remarks_of, schema_of, type_warnings_of, with_types, written_type
 from connectors.formats.file_cursor import FileCursor, same_rows_before
-from connectors.formats.partitions import unwrapped
 from connectors.pipes.spool import Spool, telling
 from connectors.schemas import like
 from connectors.source import Reader, Source, read_first
@@ -162,10 +153,7 @@ class FollowedSource(Source):
     def _typed(self, facts: list[FileFacts]) -> list[FileFacts]:
         """Inspect the files again, and infer types from the first records of all of them."""
         sample = Sample()
-        facts = [self._peek(fact.name, sample) or fact for fact in facts]
-        formats = (unwrapped(self._files.format(fact.name)) for fact in facts)
-        text = next((found for found in formats if isinstance(found, CsvFormat)), None)
-        return facts if text is None else with_types(facts, text.infer(sample))
+        return with_types([self._peek(fact.name, sample) or fact for fact in facts], self._files.format, sample)
 
     def _peek(self, name: str, sample: Sample | None = None) -> FileFacts | None:
         """Inspect a file; return None if it cannot be read yet."""
@@ -189,11 +177,7 @@ class FollowedSource(Source):
 
     def written_type(self, name: str) -> pa.DataType:
         """Return the type in which a column is copied: a string if a file of text has it."""
-        has_text = any(
-            fact.schema is not None and name in fact.schema.names and self._files.format(fact.name).is_text
-            for fact in self._facts
-        )
-        return pa.string() if has_text else self.schema.field(name).type
+        return written_type(self._facts, self._files.format, self.schema, name)
 
     @property
     def remarks(self) -> tuple[str, ...]:

@@ -18,21 +18,15 @@ from connectors.formats.base import (
     Format,
     block_of,
     file_start,
-    first_columns,
     identify,
     is_unavailable,
     refuse_crowd,
     refuse_other_content,
     refuse_other_version,
-    remarks_of,
-    schema_of,
-    type_warnings_of,
-    with_types,
 )
-from connectors.formats.csv.format import CsvFormat
 from connectors.formats.csv.sample import Sample
+from connectors.formats.facts import first_columns, remarks_of, schema_of, type_warnings_of, with_types, written_type
 from connectors.formats.file_cursor import FileCursor, FileIdentity, same_rows_before
-from connectors.formats.partitions import unwrapped
 from connectors.schemas import like, refuse_strangers, require
 from connectors.source import Reader, RecordBatchSlice, Source
 from connectors.stores.storage import DISK, Storage
@@ -87,9 +81,7 @@ class FileSource(Source):
     def _peek_all(self, names: Sequence[str]) -> list[FileFacts]:
         """Inspect the files, and infer types from the first records of the whole stream."""
         sample = Sample()
-        files = [self._peek(name, sample) for name in names]
-        text = next((found for name in names if isinstance(found := unwrapped(self._format_of(name)), CsvFormat)), None)
-        return files if text is None else with_types(files, text.infer(sample))
+        return with_types([self._peek(name, sample) for name in names], self._format_of, sample)
 
     def _peek(self, name: str, sample: Sample) -> FileFacts:
         try:
@@ -114,11 +106,7 @@ class FileSource(Source):
 
     def written_type(self, name: str) -> pa.DataType:
         """Return the type in which a column is copied: a string if a file of text has it."""
-        has_text = any(
-            fact.schema is not None and name in fact.schema.names and self._format_of(fact.name).is_text
-            for fact in self._files
-        )
-        return pa.string() if has_text else self.schema.field(name).type
+        return written_type(self._files, self._format_of, self.schema, name)
 
     @property
     def remarks(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What all file formats share: protocols, facts about a file, blocks of a stream of files, and refusals.
+"""What all file formats share: protocols, blocks of a stream of files, and refusals.
 
 Two protocols hide the differences between formats. A `Format` inspects a file and opens it at an offset. The
 `FileReader` that it opens yields rows, with the offset after each of them.
@@ -21,14 +21,12 @@ from connectors.errors import (
     CursorError,
     NewColumnsError,
     RowError,
-    SourceError,
     UnavailableError,
     foreign_errors,
     is_of_system,
 )
 from connectors.events import BadRow, FileStart, SourceEvent
 from connectors.formats.file_cursor import FileCursor, FileIdentity
-from connectors.schemas import doubt, unify
 from connectors.source import RecordBatchSlice
 from connectors.stores.object_file import replaced
 from connectors.stores.storage import DISK, Status, Storage
@@ -41,17 +39,12 @@ __all__ = [
     "Format",
     "block_of",
     "file_start",
-    "first_columns",
     "identify",
     "is_unavailable",
     "refusal",
     "refuse_crowd",
     "refuse_other_content",
     "refuse_other_version",
-    "remarks_of",
-    "schema_of",
-    "type_warnings_of",
-    "with_types",
 ]
 
 Locate = Callable[[int], FileIdentity]
@@ -169,6 +162,9 @@ class Format(Protocol):
         type null. Their types follow from the sample of all files, by `infer`.
         """
 
+    def infer(self, sample: Any) -> pa.Schema:
+        """Return the columns of a sample with inferred types; none for a format whose files declare their types."""
+
     def merge(self, first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
         """Return the type of a column that has two types in two files; None if the types exclude each other."""
 
@@ -194,64 +190,6 @@ class Format(Protocol):
 
     def compare(self, name: str, seen: FileIdentity, *, may_grow: bool) -> None:
         """Check that a file still holds what was read of it; otherwise raise a `CursorError`."""
-
-
-def first_columns(files: Sequence[FileFacts], schema: pa.Schema) -> pa.Schema:
-    """Return the columns of the first file that has any, and rows, with their types in the schema of all files."""
-    # The lengths of lists, and so the names of their elements, are unknown in a file without rows.
-    with_columns = [file for file in files if file.schema is not None]
-    first = next((file for file in with_columns if file.n_rows != 0), with_columns[0]).schema or schema
-    return pa.schema([schema.field(name) for name in first.names], schema.metadata)
-
-
-def type_warnings_of(files: Sequence[FileFacts]) -> dict[str, str]:
-    """Return type warnings by column name; for each column, the warning of the first file that has one."""
-    fields = [field for file in reversed(files) for field in file.schema or ()]
-    return {field.name: line for field in fields if (line := doubt(field)) is not None}
-
-
-def with_types(files: Sequence[FileFacts], inferred: pa.Schema) -> list[FileFacts]:
-    """Return the facts with the types that were inferred from the sample of all files."""
-    return [file if file.schema is None else replace(file, schema=_typed(file.schema, inferred)) for file in files]
-
-
-def _typed(schema: pa.Schema, inferred: pa.Schema) -> pa.Schema:
-    fields = []
-    for old in schema:
-        new = inferred.field(old.name) if old.type == pa.null() and old.name in inferred.names else old
-        # A doubt about the name is more urgent than one about the type.
-        fields.append(new.with_metadata({**(new.metadata or {}), **(old.metadata or {})}))
-    return pa.schema(fields, schema.metadata)
-
-
-def remarks_of(files: Sequence[FileFacts]) -> tuple[str, ...]:
-    """Return the remarks about files; if several files have the same remark, only the first of them."""
-    found: dict[str, str] = {}
-    for file in files:
-        for line in file.remarks:
-            found.setdefault(line.removeprefix(f"{file.name}: "), line)
-    return tuple(found.values())
-
-
-def schema_of(
-    files: Sequence[FileFacts], format_of: Callable[[str], Format], ignore: Collection[str] = ()
-) -> pa.Schema:
-    """Return every column of some files, with the type that fits all files.
-
-    Raises
-    ------
-    SourceError
-        All files are empty.
-    SchemaError
-        Two files disagree on the type of a column.
-    """
-    schemas = [(file.name, file.schema) for file in files if file.schema is not None]
-    if not schemas:
-        what = files[0].damage or "the file is empty; expected at least a header with column names"
-        raise SourceError(f"{files[0].name}: {what}")
-    formats = [format_of(name) for name, _ in schemas]
-    guessing = next((one for one in formats if one.guesses_types), formats[0])
-    return unify(schemas, guessing.merge, ignore)
 
 
 class DamagedFileReader(Iterator[FileChunk]):

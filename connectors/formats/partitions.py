@@ -28,7 +28,7 @@ from connectors.schemas import cast, refuse_strangers
 from connectors.stores.address import is_address
 from connectors.stores.storage import Status
 
-__all__ = ["PartitionColumns", "partition_values", "unwrapped"]
+__all__ = ["PartitionColumns", "partition_values"]
 
 _PARTITION = re.compile(r"([^=._][^=]*)=(.*)", re.DOTALL)
 _NULL = ("__HIVE_DEFAULT_PARTITION__", "")
@@ -70,11 +70,6 @@ def partition_values(name: str, root: str) -> dict[str, str | None]:
             raise SourceError(f"{name}: two folders of its path are named {key}=…; rename one of them")
         values[key] = None if value in _NULL else value
     return values
-
-
-def unwrapped(one: Format | None) -> Format | None:
-    """Return the format of the files themselves."""
-    return one.inner if isinstance(one, _PartitionedFormat) else one
 
 
 class PartitionColumns:
@@ -161,6 +156,10 @@ class _PartitionedFormat:
         if both := [column for column in facts.schema.names if column in here]:
             said.append(f"{_listed(both)} from the folder names; the values in the files are not read")
         return replace(facts, schema=pa.schema([*own, *added]), remarks=(*facts.remarks, *said))
+
+    def infer(self, sample: Any) -> pa.Schema:
+        """Infer as the format of the files does."""
+        return self.inner.infer(sample)
 
     def merge(self, first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
         """Merge as the format of the files does."""

@@ -121,6 +121,10 @@ class TypedFormat(ABC, Generic[Opened]):
         with closing(self._opened(name)) as opened:
             return self._facts(opened)
 
+    def infer(self, sample: object) -> pa.Schema:
+        """Return no columns: files declare their types."""
+        return pa.schema([])
+
     def _plain(self, opened: Opened, stored: pa.Schema, first_rows: Any, *, has_rows: bool) -> dict[str, Any]:
         """Return the columns and the remarks of `FileFacts`.
 

@@ -75,6 +75,10 @@ class JsonLinesFormat(TextFormat):
             name, schema, n_bytes=n_bytes, has_rows=True, remarks=tuple(f"{name}: {line}" for line in remarks)
         )
 
+    def infer(self, sample: object) -> pa.Schema:
+        """Return no columns: types are inferred from each file."""
+        return pa.schema([])
+
     def _parser(self, text: TextFile, name: str, schema: pa.Schema) -> LineParser:
         return LineParser(schema, name, self._null_values, lambda: self._columns(name))
 
