@@ -9,7 +9,7 @@ from .errors import (
     SourceError,
     UnavailableError,
 )
-from .events import BadRow, FileStart, SourceEvent
+from .events import BadRow, FileStart, NullWord, SourceEvent
 from .files.followed_source import Follow
 from .formats.file_cursor import FileCursor, FileIdentity
 from .memory import MemorySource
@@ -35,6 +35,7 @@ __all__ = [
     "Follow",
     "MemorySource",
     "NewColumnsError",
+    "NullWord",
     "Opener",
     "Prefetcher",
     "Reader",

@@ -49,7 +49,13 @@ class BadValue(NamedTuple):
 
 
 def cast(
-    records: pa.RecordBatch, schema: pa.Schema, place: str, row: int, null_values: Sequence[str] = ()
+    records: pa.RecordBatch,
+    schema: pa.Schema,
+    place: str,
+    row: int,
+    null_values: Sequence[str] = (),
+    *,
+    words: dict[str, int] | None = None,
 ) -> pa.RecordBatch:
     """Return the columns of `schema`, in its order and types; equal types are not copied.
 
@@ -64,6 +70,8 @@ def cast(
     null_values
         Words for a missing value: a text that is equal to one of them, or a number, time or boolean that one of them
         stands for, becomes null.
+    words
+        Gets the first row of each of these words that occurs.
 
     Raises
     ------
@@ -72,7 +80,7 @@ def cast(
     SchemaError
         No value of the column's type can.
     """
-    columns, bad = _cast(records, schema, place, tuple(null_values), is_first_enough=True)
+    columns, bad = _cast(records, schema, place, tuple(null_values), words=words, is_first_enough=True)
     if bad:
         first = min(bad.values())
         raise RowError(f"{place}, row {row + first.row}: {first.reason}{first.hint}")
@@ -80,12 +88,17 @@ def cast(
 
 
 def cast_what_can_be(
-    records: pa.RecordBatch, schema: pa.Schema, place: str, null_values: Sequence[str] = ()
+    records: pa.RecordBatch,
+    schema: pa.Schema,
+    place: str,
+    null_values: Sequence[str] = (),
+    *,
+    words: dict[str, int] | None = None,
 ) -> tuple[pa.RecordBatch, list[BadValue]]:
-    """Return the rows that can be cast, and the first bad value of each other row, in order."""
+    """Return the rows that can be cast, and the first bad value of each other row, in order; see `cast`."""
     _, bad = _cast(records, schema, place, tuple(null_values), is_first_enough=False)
     good = np.setdiff1d(np.arange(records.num_rows), np.fromiter(bad, np.int64))
-    return cast(_rows(records, good), schema, place, 0, null_values), [bad[row] for row in sorted(bad)]
+    return cast(_rows(records, good), schema, place, 0, null_values, words=words), [bad[row] for row in sorted(bad)]
 
 
 def _rows(records: pa.RecordBatch, which: np.ndarray[Any, np.dtype[np.int64]]) -> pa.RecordBatch:
@@ -120,7 +133,13 @@ def in_us(type_: pa.DataType) -> pa.DataType:
 
 
 def _cast(
-    records: pa.RecordBatch, schema: pa.Schema, place: str, null_values: tuple[str, ...], *, is_first_enough: bool
+    records: pa.RecordBatch,
+    schema: pa.Schema,
+    place: str,
+    null_values: tuple[str, ...],
+    *,
+    words: dict[str, int] | None = None,
+    is_first_enough: bool,
 ) -> tuple[list[pa.Array], dict[int, BadValue]]:
     """Return the columns wanted; if a row is bad, its first bad value."""
     lengths = lists_wanted(schema) if lists_to_measure(records.schema) else {}
@@ -142,7 +161,7 @@ def _cast(
     nothing = pa.nulls(records.num_rows)
     columns, bad = [], dict[int, BadValue]()
     for field in schema:
-        converted = _converted(found.get(source_column(field), nothing), field, place, null_values)
+        converted = _converted(found.get(source_column(field), nothing), field, place, null_values, words)
         if isinstance(converted, pa.Array):
             columns.append(converted)
             continue
@@ -154,14 +173,14 @@ def _cast(
 
 
 def _converted(
-    column: pa.Array, field: pa.Field, place: str, null_values: tuple[str, ...]
+    column: pa.Array, field: pa.Field, place: str, null_values: tuple[str, ...], words: dict[str, int] | None
 ) -> pa.Array | list[BadValue]:
     """Return one column as its wanted type, or its bad values."""
     plain = column if is_number(column.type) else plain_values(column)
     if isinstance(plain, list):
         return [_not_utf8(field, row, value) for row, value in plain]
     if null_values:
-        plain = without_words(plain, null_values)
+        plain = without_words(plain, null_values, words)
     if plain.type == field.type:
         return plain
     prepared = _prepared(plain, field)

@@ -1,10 +1,10 @@
-"""What a source reports beside its rows: rows that cannot be read, and starts of files."""
+"""What a source reports beside its rows: rows that cannot be read, starts of files, words for missing values."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["BadRow", "FileStart", "SourceEvent"]
+__all__ = ["BadRow", "FileStart", "NullWord", "SourceEvent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,4 +63,20 @@ class FileStart:
     columns: tuple[str, ...]
 
 
-SourceEvent = BadRow | FileStart
+@dataclass(frozen=True, slots=True)
+class NullWord:
+    """One of the words that were given for a missing value occurs, for the first time in a file or later again.
+
+    Parameters
+    ----------
+    row
+        Number of rows before the one that has it.
+    word
+        The word.
+    """
+
+    row: int
+    word: str
+
+
+SourceEvent = BadRow | FileStart | NullWord

@@ -21,6 +21,7 @@ import pyarrow as pa
 from connectors.cursor import Cursor
 from connectors.decisions import Decisions
 from connectors.errors import CursorError, SchemaError
+from connectors.events import NullWord
 from connectors.formats.file_cursor import FileCursor
 from connectors.schemas import bounded, cast, like, plain_columns, require, tell_apart
 from connectors.source import Reader, RecordBatchSlice, Source
@@ -97,7 +98,7 @@ class MemorySource(Source):
         self._remarks = tuple(f"{_NAME}: {line}" for line in remarks)
         self._sentinels = _positions(items)
 
-    has_copies = True
+    has_copies = has_null_words = True
 
     @property
     def schema(self) -> pa.Schema:
@@ -163,8 +164,10 @@ class MemorySource(Source):
                 continue
             for block in self._named.slice(row, stop - row).to_batches(max_chunksize=self._block_rows):
                 for records in bounded(block) if block.num_rows else ():
-                    found = cast(records, schema, _NAME, row, self._null_values)
-                    yield RecordBatchSlice(found, partial(self._cursor, row))
+                    words: dict[str, int] = {}
+                    found = cast(records, schema, _NAME, row, self._null_values, words=words)
+                    notes = [NullWord(row + first, word) for word, first in words.items()]
+                    yield RecordBatchSlice(found, partial(self._cursor, row), notes)
                     row += records.num_rows
             if isinstance(sentinel, End) and stop > start:
                 return

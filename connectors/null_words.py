@@ -14,13 +14,13 @@ import pyarrow.compute as pc
 
 from connectors.arrays import numbers, texts
 
-__all__ = ["without_words"]
+__all__ = ["WordSearch", "without_words"]
 
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _DIGITS = 76  # of the largest decimal
 
 
-def without_words(column: pa.Array, words: tuple[str, ...]) -> pa.Array:
+def without_words(column: pa.Array, words: tuple[str, ...], found: dict[str, int] | None = None) -> pa.Array:
     """Return a column in which the values that one of some words stands for are null.
 
     Parameters
@@ -30,11 +30,60 @@ def without_words(column: pa.Array, words: tuple[str, ...]) -> pa.Array:
     words
         The words. A text must be equal to one of them. A number is one that a word reads as, whatever its notation:
         ``-9999`` stands for -9999.0 too. A boolean, a date, a time or a moment is written as Arrow writes it.
+    found
+        Gets the first row of each word that occurs, unless it has an earlier one.
     """
     if not len(meant := _meant(column.type, words)):
         return column
-    is_meant = pc.is_in(column if column.type == meant.type else column.cast(meant.type), value_set=meant)
-    return pc.if_else(is_meant, pa.nulls(1, column.type)[0], column) if pc.any(is_meant).as_py() else column
+    values = column if column.type == meant.type else column.cast(meant.type)
+    is_meant = pc.is_in(values, value_set=meant)
+    if not pc.any(is_meant).as_py():
+        return column
+    if found is not None:
+        _note(values, words, column.type, found)
+    return pc.if_else(is_meant, pa.nulls(1, column.type)[0], column)
+
+
+def _note(values: pa.Array, words: tuple[str, ...], type_: pa.DataType, found: dict[str, int]) -> None:
+    """Note the first row of each word that occurs."""
+    for word in words:
+        rows = [pc.index(values, value).as_py() for value in _meant(type_, (word,))]
+        if rows and rows[0] >= 0:
+            found[word] = min(rows[0], found.get(word, rows[0]))
+
+
+class WordSearch:
+    r"""Looks for words for a missing value in text, where each is a whole cell; a word is looked for until it is found.
+
+    Parameters
+    ----------
+    words
+        The words.
+    around
+        The characters that may stand next to a cell.
+
+    Examples
+    --------
+    >>> search = WordSearch(("?", "NA"), ",")
+    >>> search.first(b"who?,1\nwhy,?\n"), search.first(b"?,?")
+    ({'?': 11}, {})
+    """
+
+    def __init__(self, words: tuple[str, ...], around: str) -> None:
+        other = b"[^" + re.escape(f"{around}\r\n".encode()) + b"]"
+        # The word comes first: a search for fixed bytes is fast.
+        self._patterns = {
+            word: re.compile(b"%b(?<!%b%b)(?!%b)" % (text, other, text, other))
+            for word in words
+            if (text := re.escape(word.encode("utf-8", "surrogatepass")))
+        }
+
+    def first(self, text: bytes) -> dict[str, int]:
+        """Return where words that were not found before begin, each for the first time."""
+        found = {word: match.start() for word, pattern in self._patterns.items() if (match := pattern.search(text))}
+        for word in found:
+            del self._patterns[word]
+        return found
 
 
 @lru_cache(maxsize=256)

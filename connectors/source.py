@@ -193,6 +193,9 @@ class Source(ABC):
     has_copies = False
     """Whether `open` takes fields that copy a column (`fields.copy_of`), beside the column in another type."""
 
+    has_null_words = False
+    """Whether each word for a missing value that occurs is a `NullWord` among the notes."""
+
     def written_type(self, name: str) -> pa.DataType:
         """Return the type in which a column is copied without a change; for text, a string."""
         return self.schema.field(name).type

@@ -102,7 +102,7 @@ class FileSource(Source):
         """Type warnings about columns of the files."""
         return type_warnings_of(self._files)
 
-    has_copies = True
+    has_copies = has_null_words = True
 
     def written_type(self, name: str) -> pa.DataType:
         """Return the type in which a column is copied: a string if a file of text has it."""

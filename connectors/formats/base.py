@@ -7,8 +7,8 @@ Two protocols hide the differences between formats. A `Format` inspects a file a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from typing import Any, Protocol
@@ -25,7 +25,7 @@ from connectors.errors import (
     foreign_errors,
     is_of_system,
 )
-from connectors.events import BadRow, FileStart, SourceEvent
+from connectors.events import BadRow, FileStart, NullWord, SourceEvent
 from connectors.formats.file_cursor import FileCursor, FileIdentity
 from connectors.source import RecordBatchSlice
 from connectors.stores.object_file import replaced
@@ -100,11 +100,14 @@ class FileChunk:
         n → identity of the file after the first n rows.
     bad
         Bad rows before, between and after these rows. Their ``row`` counts from the first of these rows.
+    words
+        Words for a missing value, each with the first of these rows that has it.
     """
 
     records: pa.RecordBatch
     locate: Locate
     bad: Sequence[BadRow] = ()
+    words: Mapping[str, int] = field(default_factory=dict)
 
 
 class FileReader(Iterator[FileChunk], Protocol):
@@ -252,6 +255,7 @@ def block_of(
         cut off there; see `refuse_crowd`.
     """
     waiting = [*waiting, *(replace(bad, row=start.row + bad.row) for bad in chunk.bad)]
+    waiting += [NullWord(start.row + row, word) for word, row in chunk.words.items()]
     crowd = _crowd(waiting)
     records = chunk.records if crowd is None else chunk.records.slice(0, max(0, crowd[0].row - start.row))
     end = replace(start, row=start.row + len(records))

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
+import numpy as np
+
 from connectors.errors import ContinuedError, CursorError, RowError
 from connectors.events import BadRow
 from connectors.formats.base import (
@@ -21,6 +23,7 @@ from connectors.formats.csv.parser import Parsed, readable
 from connectors.formats.csv.text import TextFile
 from connectors.formats.csv.text_stream import line_number
 from connectors.formats.file_cursor import FileIdentity
+from connectors.null_words import WordSearch
 from connectors.prefetching import Prefetcher, prefetch
 from connectors.stores.storage import Status, Storage
 
@@ -42,6 +45,9 @@ class Parser(Protocol):
     def refused(self, text: bytes, kind: str, reason: str) -> Parsed:
         """Return the result for text that is not a record."""
 
+    def word_search(self) -> WordSearch:
+        """Return a search for the words for a missing value."""
+
 
 class TextReader(Iterator[FileChunk]):
     """One open text file, from a record onwards: one thread reads and cuts the text, others parse it in parallel."""
@@ -60,6 +66,7 @@ class TextReader(Iterator[FileChunk]):
         # An object in a store cannot grow: a write replaces it by another version.
         self.whole = identify(name, text.status, 0, "") if storage.is_remote(name) else None
         self._keeps_bad_rows = keeps_bad_rows
+        self._words = None if parser is None else parser.word_search()
         self._failure: RowError | None = None
         self._told_damage: Exception | None = None
         # A cursor before the first row points to the end of the previous good row, so that a reader resumed there
@@ -96,7 +103,7 @@ class TextReader(Iterator[FileChunk]):
         block = self._next_block()
         parsed = block.parsed.result()
         locate = partial(_locate, self._name, self._text.status, block, parsed, self._locate_begin)
-        chunk = FileChunk(parsed.records, locate, self._bad(block, parsed))
+        chunk = FileChunk(parsed.records, locate, self._bad(block, parsed), self._first_rows(block, parsed))
         if n_rows := parsed.records.num_rows:
             self._row += n_rows
             # `locate` refers to the previous block; a chain of such references would keep all blocks in memory.
@@ -138,6 +145,14 @@ class TextReader(Iterator[FileChunk]):
             )
             for bad in parsed.bad
         ]
+
+    def _first_rows(self, block: _Block, parsed: Parsed) -> dict[str, int]:
+        """Return the first row of each word for a missing value that was not found before."""
+        found = self._words.first(block.text) if self._words is not None else {}
+        if not found:
+            return {}
+        ends = parsed.plain.ends(parsed.plain.record_ends() if parsed.ends is None else parsed.ends)
+        return {word: int(np.searchsorted(ends, place, side="right")) for word, place in found.items()}
 
     def _error(self, block: _Block, parsed: Parsed) -> RowError:
         """Return the error for the first unreadable record."""

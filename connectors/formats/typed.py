@@ -200,6 +200,7 @@ class TypedReader(Iterator[FileChunk], ABC):
         self._name, self._opened, self.whole, self._schema = opened.name, opened, opened.identity, schema
         self._row, self._offset, self._end = row, offset, offset
         self._keeps_bad_rows, self._null_values = keeps_bad_rows, null_values
+        self._words = set[str]()  # those that occurred
         self._n_rows = max(1, min(_MAX_ROWS, _CELLS // len(schema)))  # of a block
         found = plain(stored, lengths)
         self.columns = tuple(found.names)
@@ -219,13 +220,15 @@ class TypedReader(Iterator[FileChunk], ABC):
             yield self._chunk(part)
 
     def _chunk(self, batch: pa.RecordBatch) -> FileChunk:
+        words: dict[str, int] = {}
         try:
-            records = cast(batch, self._schema, self._name, self._row, self._null_values)
+            records = cast(batch, self._schema, self._name, self._row, self._null_values, words=words)
             bad: list[BadValue] = []
         except RowError:
             if not self._keeps_bad_rows:
                 raise
-            records, bad = cast_what_can_be(batch, self._schema, self._name, self._null_values)
+            words = {}
+            records, bad = cast_what_can_be(batch, self._schema, self._name, self._null_values, words=words)
         rows = np.setdiff1d(np.arange(batch.num_rows), [value.row for value in bad]) if bad else None
         found = [
             BadRow(
@@ -245,7 +248,9 @@ class TypedReader(Iterator[FileChunk], ABC):
         self._offset += batch.num_rows
         self._row += records.num_rows
         self._end = locate(records.num_rows).offset
-        return FileChunk(records, locate, found)
+        new = {word: first for word, first in words.items() if word not in self._words}
+        self._words |= new.keys()
+        return FileChunk(records, locate, found, new)
 
     def _lost(self, reason: str, n_rows: int) -> FileChunk:
         """Return one bad row that represents damaged rows; with 0 rows, their number is unknown."""

@@ -1,10 +1,11 @@
 """Problems of a stream: missing and clipped values, rows without a target, and bad rows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from connectors import NullWord, SourceEvent
 from stream_bp._arrays import Ints, Mask
 from stream_bp._state import StateDict
 from stream_bp.errors import CheckpointError, DataError
@@ -46,6 +47,8 @@ class DataQuality:
         Rows that were not learned, since a feature was missing.
     bad
         Rows that could not be read, by kind (:class:`~connectors.BadRow`).
+    unused_null_values
+        Words for a missing value that have not occurred so far; empty if the source does not tell.
     """
 
     def __init__(self, encoder: Encoder) -> None:
@@ -55,6 +58,7 @@ class DataQuality:
         self._without_target = np.zeros(len(encoder.targets), np.int64)
         self.skipped = 0
         self.bad: dict[str, int] = {}
+        self.unused_null_values: list[str] = []
 
     def grow(self) -> None:
         """Add counts for columns that were added after the others."""
@@ -80,6 +84,11 @@ class DataQuality:
     def count_bad(self, kind: str, n_rows: int) -> None:
         """Count rows that could not be read."""
         self.bad[kind] = self.bad.get(kind, 0) + n_rows
+
+    def note_words(self, notes: Sequence[SourceEvent]) -> None:
+        """Take note of the words for a missing value that occur."""
+        found = {note.word for note in notes if isinstance(note, NullWord)}
+        self.unused_null_values = [word for word in self.unused_null_values if word not in found]
 
     @property
     def n_bad(self) -> int:
@@ -119,13 +128,15 @@ class DataQuality:
             "rows_without_target": self.rows_without_target,
             "skipped": self.skipped,
             "bad_rows": dict(self.bad),
+            "unused_null_values": list(self.unused_null_values),
         }
 
     def state_dict(self) -> StateDict:
         """Return the counts."""
         arrays = {"missing": self._missing, "clipped": self._clipped, "without_target": self._without_target}
         counts = {name: counts.tolist() for name, counts in arrays.items()}
-        return StateDict(values={**counts, "skipped": self.skipped, "bad": dict(self.bad)})
+        words = {"unused_null_values": list(self.unused_null_values)}
+        return StateDict(values={**counts, "skipped": self.skipped, "bad": dict(self.bad), **words})
 
     def load_state_dict(self, state: StateDict) -> None:
         """Take over a state.
@@ -146,6 +157,8 @@ class DataQuality:
             counts[:] = found
         self.skipped = int(state.values["skipped"])
         self.bad = {str(kind): int(count) for kind, count in state.values["bad"].items()}
+        # Releases before 0.4.0 did not look for them.
+        self.unused_null_values = [str(word) for word in state.values.get("unused_null_values", ())]
 
 
 def _count(where: Mask) -> Ints:

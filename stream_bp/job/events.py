@@ -48,6 +48,7 @@ class EventRecorder:
     def record(self, notes: Sequence[SourceEvent]) -> None:
         """Record the source events of learned rows, and the drift up to the last of them."""
         self._quarantine.take(notes)
+        self._state.quality.note_words(notes)
         for note in notes:
             # Both kinds go to one file, in the order of their rows.
             self._record_drift(note.row)

@@ -181,7 +181,10 @@ class ResumePlan:
             If the checkpoint is inconsistent. A NumericsError if it was learned under other numerics.
         """
         if self.checkpoint is None:
-            return JobState(self._new_model(), self.config)
+            state = JobState(self._new_model(), self.config)
+            if self._source.has_null_words:
+                state.quality.unused_null_values = list(self.config.null_values)
+            return state
         snapshot = self.checkpoint.snapshot
         changed = reproducibility.difference(snapshot.state["fingerprint"], self.fingerprint)
         if changed is not None and not may_differ:

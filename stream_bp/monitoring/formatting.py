@@ -89,6 +89,8 @@ def describe_quality(quality: dict[str, Any]) -> list[str]:
     if constant := quality.get("constant"):
         named = ", ".join(constant[:_NAMED]) + (", …" if len(constant) > _NAMED else "")
         lines.append(f"features that never varied (leave them out with --ignore): {named}")
+    if unused := quality.get("unused_null_values"):
+        lines.append(f"words of --null-values that never occurred: {', '.join(map(repr, unused))}")
     lines += describe_bad_rows(quality["bad_rows"])
     if quality["skipped"]:
         lines.append(f"rows skipped since a feature was missing: {quality['skipped']:,}")

@@ -29,7 +29,7 @@ JOBS: dict[str, dict[str, Any]] = {
     "values": {"target": "value", "ignore": ["label"], "lr_schedule": "warmup-cosine", "dtype": "float64"},
     "shuffled": {"target": "label", "shuffle_window": 64, "hidden_layers": [5, 4], "clip_norm": 1.0},
     "sigmoids": {"target": ["label", "other"], "batch_size": 1, "optimizer": "momentum", "output": "sigmoid"},
-    "notations": {"target": "price", "features": ["x"], "types": {"price": "number:$1,234.5"}},
+    "notations": {"target": "price", "features": ["x"], "types": {"price": "number:$1,234.5"}, "null_values": ["?"]},
 }
 
 

@@ -171,6 +171,7 @@ def described(path: Path) -> dict[str, Any]:
         state[name] = state[name] and state[name]["rows"]  # the files have digests of their own, without the folder
     if state.get("predictions") is not None:
         state["predictions"].pop("as_written")  # release 0.3.0 did not have it
+    state.get("quality", {}).pop("unused_null_values", None)  # nor this
     state.pop("events", None)  # an event has a line for each of its subjects now
     parts = {name: sha256(json.dumps(part, sort_keys=True)) for name, part in state.items() if name not in VOLATILE}
     config = by_former_names(state["config"])

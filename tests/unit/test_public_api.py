@@ -34,6 +34,7 @@ PUBLIC = {
         "LASTING",
         "MemorySource",
         "NewColumnsError",
+        "NullWord",
         "Opener",
         "Prefetcher",
         "Reader",

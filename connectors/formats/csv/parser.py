@@ -17,12 +17,13 @@ from connectors.errors import RowError, SchemaError
 from connectors.fields import as_text, notation, source_column, with_notation
 from connectors.formats.csv import arrow_csv
 from connectors.formats.csv.cells import suspicious_cells
-from connectors.formats.csv.dialect import Dialect
+from connectors.formats.csv.dialect import WHITESPACE, Dialect
 from connectors.formats.csv.header import without_headers
 from connectors.formats.csv.hints import escape_hint, number_hint
 from connectors.formats.csv.plain_text import PlainText, plain_text
 from connectors.formats.csv.records import Positions, count_fields, count_lines, misquoted, record_ends
 from connectors.notations.numbers import NumberNotation
+from connectors.null_words import WordSearch
 from connectors.schemas import NOTHING, cast, failing, failures
 from connectors.suggestions import shorten
 
@@ -181,6 +182,12 @@ class RecordParser:
         none = np.empty(0, np.int64)
         bad = BadRecord(0, start, len(text), kind, reason)
         return Parsed(self._rows(text, none, none), [bad], none, PlainText(text, self._dialect))
+
+    def word_search(self) -> WordSearch:
+        """Return a search for the dialect's words for a missing value."""
+        delimiter = self._dialect.delimiter or ","
+        between = " \t" if delimiter == WHITESPACE else delimiter
+        return WordSearch(self._dialect.null_values, between + self._dialect.quote_byte.decode())
 
     def n_bad(self, text: bytes) -> int:
         """Return the number of unreadable records."""

@@ -25,7 +25,7 @@ from connectors.formats.csv.parser import BadRecord, Parsed
 from connectors.formats.csv.plain_text import PlainText
 from connectors.formats.csv.records import Positions, first_line, record_ends
 from connectors.formats.jsonl.values import BadValueError, Number, convert, decode, find, physical
-from connectors.null_words import without_words
+from connectors.null_words import WordSearch, without_words
 from connectors.schemas import NOTHING, cast, cast_what_can_be
 
 __all__ = ["LINES", "LineParser"]
@@ -176,6 +176,10 @@ class LineParser:
                 column.append(value)
         arrays = [pa.array(column, field.type) for column, field in zip(values, self._physical, strict=True)]
         return pa.record_batch(arrays, schema=self._physical), np.array(rows, np.int64), complaints
+
+    def word_search(self) -> WordSearch:
+        """Return a search for the words for a missing value."""
+        return WordSearch(self._null_values, ' \t":,[]{}')
 
     def _value(self, record: dict[str, Any], field: pa.Field) -> Any:
         """Return the value of a column in a record."""

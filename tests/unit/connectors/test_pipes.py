@@ -291,7 +291,7 @@ def test_a_bad_row_and_new_columns_name_the_pipe(tmp_path: Path) -> None:
     pipe = fifo(tmp_path)
     thread = pour(pipe, b"n,w\n1,2\n3\n4,5\n")
     with open_source(pipe, keeps_bad_rows=True).open(SCHEMA) as reader:
-        assert {note.place for block in reader for note in block.notes} == {str(pipe)}
+        assert {note.place for block in reader for note in block.bad} == {str(pipe)}
     thread.join()
     thread = pour(pipe, arrow(pa.table({"n": [1]})) + arrow(pa.table({"n": [2], "w": [3]})))
     with (

@@ -270,6 +270,7 @@ def test_a_checkpoint_shows_what_its_job_counted(place: Path) -> None:
         "rows_without_target": {},
         "skipped": 2,
         "bad_rows": {"fields": 1},
+        "unused_null_values": [],
     }
     said = run("inspect", "gaps", cwd=place).stdout
     for words in ("missing values: größe 1, y 1", "bad rows (not learned): fields 1", "since a feature was missing: 2"):
