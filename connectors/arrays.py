@@ -6,6 +6,7 @@ When Arrow itself converts values of Python, it imports pandas, which takes a fi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -58,12 +59,17 @@ def filled(cells: pa.Array, word: str = "") -> pa.Array:
     >>> filled(pa.array(["a", None])).to_pylist()
     ['a', '']
     """
-    return pc.coalesce(cells, texts([word])[0])
+    return pc.coalesce(cells, _scalar(word))
 
 
 def are_equal(cells: pa.Array, word: str) -> Flags:
     """Return which strings are equal to a word; null is not."""
-    return flags(pc.equal(cells, texts([word])[0]))
+    return flags(pc.equal(cells, _scalar(word)))
+
+
+@lru_cache(maxsize=64)
+def _scalar(word: str) -> pa.Scalar:
+    return texts([word])[0]
 
 
 def with_nulls(array: pa.Array, is_valid: Flags) -> pa.Array:

@@ -22,6 +22,7 @@ FAULTS = (
     "signals",
     "changed source",
     "CSV text against Python's csv",
+    "messy files",
     "other numerics",
     "saves under load",
     "checkpoints of released versions",

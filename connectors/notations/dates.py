@@ -251,19 +251,37 @@ _ZONE_SHAPES = ("", "%z", " %z", " %Z")
 _JOINTS = (" ", "T", ", ", ":", " - ", "_")
 
 
-def guess_dates(cells: Sequence[str]) -> list[DateNotation]:
-    """Return every notation in which all of some cells are dates; several if day, month or year can be confused.
+def guess_dates(cells: Sequence[str], share: float = 1.0) -> list[DateNotation]:
+    """Return every notation in which some cells are dates; several if day, month or year can be confused.
 
     Parameters
     ----------
     cells
         Some distinct cells of a column, without missing values.
+    share
+        The share of them that must be dates.
+
+    Examples
+    --------
+    >>> [one.format for one in guess_dates(["1/2/24", "13/2/24", "-"], 0.5)]
+    ['%d/%m/%y']
     """
-    likely = _shapes(cells[0].strip()) if cells else []
+    typical = cells[:1] if share == 1 else _alike(cells)[:1]
+    likely = _shapes(typical[0].strip()) if typical else []
     if not likely:
         return []
-    column = texts(cells)
-    return [notation for notation in likely if not notation.parse(column)[1].any()]
+    column, most = texts(cells), (1 - share) * len(cells)
+    n_bad = [notation.parse(column)[1].sum() for notation in likely]
+    # Of a day and a month, the one that is right for more cells is meant.
+    return [one for one, n in zip(likely, n_bad, strict=True) if n <= most and n == min(n_bad)]
+
+
+def _alike(cells: Sequence[str]) -> list[str]:
+    """Return the cells whose signs, apart from letters and digits, are the most common ones."""
+    alike: dict[str, list[str]] = {}
+    for cell in cells:
+        alike.setdefault("".join(sign for sign in cell if not sign.isalnum()), []).append(cell)
+    return max(alike.values(), key=len, default=[])
 
 
 def _shapes(cell: str) -> list[DateNotation]:

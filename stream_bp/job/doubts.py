@@ -61,7 +61,7 @@ def _about_words(name: str, column: pa.ChunkedArray, *, is_target: bool) -> Iter
     if not cells:
         return
     role, example = ("target " if is_target else "") + f"column {name!r}", shorten(cells[0], 30)
-    dates = guess_dates(cells)
+    dates = guess_dates(cells, _MANY)
     if dates:
         formats = " or ".join(f"--types {name}=date:{one.format}" for one in dates[:3])
         yield f"{role} is read as words, but looks like dates, such as {example!r}; {formats} reads dates"

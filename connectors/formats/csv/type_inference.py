@@ -10,11 +10,13 @@ from __future__ import annotations
 import io
 from functools import cached_property
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from connectors.arrays import texts
+from connectors.arrays import numbers, texts
 from connectors.fields import with_notation
 from connectors.formats.csv import arrow_csv
 from connectors.formats.csv.cells import DECIMAL, LIKELY, are_like, values_of
@@ -154,7 +156,7 @@ class _Inference:
     def _in_notation(self, field: pa.Field, values: pa.ChunkedArray) -> pa.Field | None:
         """Return a column of numbers or dates in the notation that nearly all cells have; None if there is none."""
         distinct = _first_distinct(values)
-        dates = guess_dates(distinct) or guess_dates(_majority(distinct))
+        dates = guess_dates(distinct) or guess_dates(distinct, _MANY)
         if len(dates) > 1:
             formats = " or ".join(f"--types {self._name}=date:{one.format}" for one in dates[:3])
             return doubtful(field, f"column {self._name!r} is read as categories, but looks like dates; set {formats}")
@@ -162,13 +164,13 @@ class _Inference:
         notation: DateNotation | NumberNotation | None = dates[0] if dates else number
         if notation is None:
             return None
-        cells = values.combine_chunks()
-        _, is_bad = notation.parse(cells if isinstance(cells, pa.Array) else cells.chunk(0))
+        is_bad = self._bad_in(notation)
         if is_bad.sum() > (1 - _MOST) * len(values):
             return None
         field = with_notation(field.with_type(notation.type), notation.spec)
-        shown = max(distinct, key=lambda cell: (notation.parse(texts([cell]))[0].null_count == 0, len(cell)))
-        value = notation.parse(texts([shown]))[0][0].as_py()
+        read, _ = notation.parse(texts(distinct))
+        longest = max(range(len(distinct)), key=lambda i: (read[i].is_valid, len(distinct[i])))
+        shown, value = distinct[longest], read[longest].as_py()
         value = f"{value:.15g}" if isinstance(value, float) else value
         what = "numbers" if isinstance(notation, NumberNotation) else "dates"
         line = f"column {self._name!r} is read as {what}: {shorten(shown)!r} is {value}"
@@ -197,19 +199,16 @@ class _Inference:
     def _doubted(self, field: pa.Field, values: pa.ChunkedArray) -> pa.Field:
         """Return a column of words, with a warning if most of its values look like numbers or dates."""
         is_number = are_like(values, DECIMAL, self._dialect)
-        n_values, n_numbers = len(values), _count(is_number)
-        if n_numbers >= _MANY * n_values and n_numbers < n_values:
-            word = values.filter(pc.invert(is_number))[0].as_py()
-            return doubtful(
-                field,
-                f"column {self._name!r} is read as categories, but {n_numbers / n_values:.0%} of its "
-                f"cells are numbers; others are like {shorten(word)!r} ({self._place_of(word)}); add such words to "
-                f"--null-values, or declare the column: --types {self._name}=number",
-            )
+        if _MANY * len(values) <= _count(is_number) < len(values):
+            return self._with_others(field, values.filter(pc.invert(is_number)), "numbers", "number")
         if self._all("'.*'"):
             line = f"column {self._name!r} has its cells in single quotes, and keeps them"
             return doubtful(field, f'{line}; --quote "\'" takes them off')
         distinct = _first_distinct(values)
+        if dates := guess_dates(distinct, _MANY):
+            others = values.take(numbers(np.flatnonzero(self._bad_in(dates[0]))))
+            if 0 < len(others) <= _MANY * len(values):
+                return self._with_others(field, others, "dates", dates[0].spec)
         likely = {cell for cell in distinct if is_number_like(cell)}
         cells = values.slice(0, _GUESSED_FROM).to_pylist() if likely else []
         if likely and sum(cell in likely for cell in cells) >= _MANY * len(cells):
@@ -220,6 +219,16 @@ class _Inference:
             )
         return field
 
+    def _with_others(self, field: pa.Field, others: pa.ChunkedArray, what: str, spec: str) -> pa.Field:
+        """Return a column of which most cells are of one kind, and some are not."""
+        word, n_values = others[0].as_py(), len(self._values)
+        return doubtful(
+            field,
+            f"column {self._name!r} is read as categories, but {1 - len(others) / n_values:.0%} of its cells are "
+            f"{what}; others are like {shorten(word)!r} ({self._place_of(word)}); add such words to --null-values, or "
+            f"declare the column: --types {self._name}={spec}",
+        )
+
     def _place_of(self, word: str) -> str:
         return self._column.place_of(pc.index(self._words, pa.scalar(word, pa.string())).as_py())
 
@@ -227,6 +236,11 @@ class _Inference:
     def _values(self) -> pa.ChunkedArray:
         """The cells that are values."""
         return values_of(self._words, self._dialect)
+
+    def _bad_in(self, notation: DateNotation | NumberNotation) -> npt.NDArray[np.bool_]:
+        """Return which values a notation cannot read."""
+        cells = self._values.combine_chunks()
+        return notation.parse(cells if isinstance(cells, pa.Array) else cells.chunk(0))[1]
 
     def _any(self, pattern: str) -> bool:
         return bool(pc.any(are_like(self._words, pattern, self._dialect)).as_py())
@@ -243,14 +257,6 @@ def _count(flags: pa.ChunkedArray) -> int:
 
 def _first_distinct(values: pa.ChunkedArray) -> list[str]:
     return [str(cell) for cell in pc.unique(values.slice(0, 20 * _GUESSED_FROM)).slice(0, _GUESSED_FROM).to_pylist()]
-
-
-def _majority(cells: list[str]) -> list[str]:
-    """Return the cells whose signs, apart from digits, are the most common ones: exceptions must not hide a format."""
-    shapes: dict[str, list[str]] = {}
-    for cell in cells:
-        shapes.setdefault("".join(sign for sign in cell if not sign.isalnum()), []).append(cell)
-    return max(shapes.values(), key=len, default=[])
 
 
 def _written(table: pa.Table) -> bytes:

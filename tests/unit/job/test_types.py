@@ -1,5 +1,6 @@
 """Types: inferred alike however rows are cut, declared by name, and copied as written."""
 
+import datetime as dt
 import itertools
 from pathlib import Path
 from typing import Any
@@ -346,3 +347,27 @@ def test_a_header_of_data_and_quotes_of_another_kind_are_named(tmp_path: Path) -
     assert [line for line in lines if "looks like data" in line] == []
     assert any("column 'x' has its cells in single quotes" in line and "--quote" in line for line in lines)
     assert open_source(tmp_path / "c.csv", quote="'").schema.field("x").type == pa.int64()
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("shape", "spec"),
+    [("%d-%b-%y", "date:%d-%b-%y"), ("%Y-%m-%dT%H:%M:%S", "date:%Y-%m-%dT%H:%M:%S"), ("%d.%m.%Y", "date:%d.%m.%Y")],
+)
+def test_a_column_of_dates_with_some_words_is_named(tmp_path: Path, ending: str, shape: str, spec: str) -> None:
+    """With the option that reads it; both ways out work."""
+    days = [dt.datetime(2024, 1, 1) + dt.timedelta(days=i) for i in range(N_ROWS)]
+    cells = columns(when=["#REF!" if i % 30 == 7 else day.strftime(shape) for i, day in enumerate(days)])
+    path = tmp_path / f"rows.{ending}"
+    if ending == "csv":
+        write_csv(path, cells)
+    else:
+        pq.write_table(pa.table(cells), path)
+    _, lines = learn(open_source(path))
+    (line,) = [line for line in lines if "'when'" in line]
+    assert f"--types when={spec}" in line
+    source = open_source(path, null_values=["#REF!"])
+    _, lines = learn(source, null_values=["#REF!"], types={"when": spec})
+    assert not [line for line in lines if "categories" in line]
+    summary, _ = learn(open_source(path, keeps_bad_rows=True), types={"when": spec}, on_bad_row="skip")
+    assert summary.quality["bad_rows"] == {"type": N_ROWS // 30}
