@@ -31,8 +31,7 @@ from connectors.errors import ConnectorError, RowError, SourceError, foreign_err
 from connectors.files import intervals
 from connectors.files.following import Following
 from connectors.files.listing import Listing
-from connectors.formats.base import FileFacts, Format
-from connectors.formats.csv.sample import Sample
+from connectors.formats.base import FileFacts, Format, Samples
 from connectors.formats.facts import first_columns, remarks_of, schema_of, type_warnings_of, with_types, written_type
 from connectors.formats.file_cursor import FileCursor, same_rows_before
 from connectors.pipes.spool import Spool, telling
@@ -152,14 +151,14 @@ class FollowedSource(Source):
 
     def _typed(self, facts: list[FileFacts]) -> list[FileFacts]:
         """Inspect the files again, and infer types from the first records of all of them."""
-        sample = Sample()
-        return with_types([self._peek(fact.name, sample) or fact for fact in facts], self._files.format, sample)
+        samples = Samples()
+        return with_types([self._peek(fact.name, samples) or fact for fact in facts], self._files.format, samples)
 
-    def _peek(self, name: str, sample: Sample | None = None) -> FileFacts | None:
+    def _peek(self, name: str, samples: Samples | None = None) -> FileFacts | None:
         """Inspect a file; return None if it cannot be read yet."""
         try:
             with foreign_errors(name):
-                return self._files.format(name).peek(name, sample)
+                return self._files.format(name).peek(name, samples)
         except (RowError, SourceError):
             return None
 

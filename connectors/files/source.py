@@ -16,6 +16,7 @@ from connectors.formats.base import (
     FileFacts,
     FileReader,
     Format,
+    Samples,
     block_of,
     file_start,
     identify,
@@ -24,7 +25,6 @@ from connectors.formats.base import (
     refuse_other_content,
     refuse_other_version,
 )
-from connectors.formats.csv.sample import Sample
 from connectors.formats.facts import first_columns, remarks_of, schema_of, type_warnings_of, with_types, written_type
 from connectors.formats.file_cursor import FileCursor, FileIdentity, same_rows_before
 from connectors.schemas import like, refuse_strangers, require
@@ -80,13 +80,13 @@ class FileSource(Source):
 
     def _peek_all(self, names: Sequence[str]) -> list[FileFacts]:
         """Inspect the files, and infer types from the first records of the whole stream."""
-        sample = Sample()
-        return with_types([self._peek(name, sample) for name in names], self._format_of, sample)
+        samples = Samples()
+        return with_types([self._peek(name, samples) for name in names], self._format_of, samples)
 
-    def _peek(self, name: str, sample: Sample) -> FileFacts:
+    def _peek(self, name: str, samples: Samples) -> FileFacts:
         try:
             with foreign_errors(name):
-                return self._format_of(name).peek(name, sample)
+                return self._format_of(name).peek(name, samples)
         except (RowError, SourceError) as error:
             if not self._keeps_bad_rows or is_unavailable(error):
                 raise

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
 
@@ -37,6 +37,7 @@ __all__ = [
     "FileFacts",
     "FileReader",
     "Format",
+    "Samples",
     "block_of",
     "file_start",
     "identify",
@@ -48,6 +49,7 @@ __all__ = [
 ]
 
 Locate = Callable[[int], FileIdentity]
+T = TypeVar("T")
 
 _MOST_BAD = 100_000  # in a row: all of them wait in memory until a good row comes
 
@@ -110,6 +112,18 @@ class FileChunk:
     words: Mapping[str, int] = field(default_factory=dict)
 
 
+class Samples:
+    """The first records of a stream, for each format that infers types from them."""
+
+    def __init__(self) -> None:
+        self._found: dict[type[Any], Any] = {}
+
+    def of(self, kind: type[T]) -> T:
+        """Return the sample of a kind; at first an empty one."""
+        found: T = self._found.setdefault(kind, kind())
+        return found
+
+
 class FileReader(Iterator[FileChunk], Protocol):
     """One open file, which yields its content in chunks."""
 
@@ -158,14 +172,14 @@ class Format(Protocol):
     is_text: bool
     """Whether every value is text, so that a column can be copied as it is written."""
 
-    def peek(self, name: str, sample: Any = None) -> FileFacts:
+    def peek(self, name: str, samples: Samples | None = None) -> FileFacts:
         """Return facts about a file without reading all of it.
 
-        With a sample of the stream, a format that infers types adds the first records to it, and returns columns of
-        type null. Their types follow from the sample of all files, by `infer`.
+        With samples of the stream, a format that infers types adds the first records to its own. Types follow from the
+        records of all files, by `infer`.
         """
 
-    def infer(self, sample: Any) -> pa.Schema:
+    def infer(self, samples: Samples) -> pa.Schema:
         """Return the columns of a sample with inferred types; none for a format whose files declare their types."""
 
     def merge(self, first: pa.DataType, second: pa.DataType) -> pa.DataType | None:

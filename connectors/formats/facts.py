@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
 
 from connectors.errors import SourceError
-from connectors.formats.base import FileFacts, Format
-from connectors.formats.csv.sample import Sample
+from connectors.formats.base import FileFacts, Format, Samples
 from connectors.schemas import doubt, unify
 
 __all__ = ["first_columns", "remarks_of", "schema_of", "type_warnings_of", "with_types", "written_type"]
@@ -31,11 +30,17 @@ def type_warnings_of(files: Sequence[FileFacts]) -> dict[str, str]:
     return {field.name: line for field in fields if (line := doubt(field)) is not None}
 
 
-def with_types(files: Sequence[FileFacts], format_of: FormatOf, sample: Sample) -> list[FileFacts]:
-    """Return the facts with the types that are inferred from the sample of all files."""
-    formats = [format_of(file.name) for file in files if file.schema is not None]
-    inferred = next((found for one in formats if len(found := one.infer(sample))), pa.schema([]))
-    return [file if file.schema is None else replace(file, schema=_typed(file.schema, inferred)) for file in files]
+def with_types(files: Sequence[FileFacts], format_of: FormatOf, samples: Samples) -> list[FileFacts]:
+    """Return the facts with the types that are inferred from the samples of all files."""
+    formats = {one.name: one for one in (format_of(file.name) for file in files if file.schema is not None)}
+    inferred = {name: one.infer(samples) for name, one in formats.items()}
+    return [_with_types(file, inferred, format_of) for file in files]
+
+
+def _with_types(file: FileFacts, inferred: Mapping[str, pa.Schema], format_of: FormatOf) -> FileFacts:
+    if file.schema is None:
+        return file
+    return replace(file, schema=_typed(file.schema, inferred[format_of(file.name).name]))
 
 
 def _typed(schema: pa.Schema, inferred: pa.Schema) -> pa.Schema:

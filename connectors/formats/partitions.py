@@ -15,14 +15,13 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date
-from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
 
 from connectors.errors import RowError, SchemaError, SourceError
 from connectors.fields import source_column
-from connectors.formats.base import FileChunk, FileFacts, FileReader, Format
+from connectors.formats.base import FileChunk, FileFacts, FileReader, Format, Samples
 from connectors.formats.file_cursor import FileIdentity
 from connectors.schemas import cast, refuse_strangers
 from connectors.stores.address import is_address
@@ -143,9 +142,9 @@ class _PartitionedFormat:
         self.inner, self._columns = inner, columns
         self.name, self.guesses_types, self.is_text = inner.name, inner.guesses_types, inner.is_text
 
-    def peek(self, name: str, sample: Any = None) -> FileFacts:
+    def peek(self, name: str, samples: Samples | None = None) -> FileFacts:
         """Return facts about a file; its schema ends with the columns of all folders of the place."""
-        facts = self.inner.peek(name, sample)
+        facts = self.inner.peek(name, samples)
         if facts.schema is None:
             return facts
         here, types = self._columns.values(name), self._columns.types
@@ -157,9 +156,9 @@ class _PartitionedFormat:
             said.append(f"{_listed(both)} from the folder names; the values in the files are not read")
         return replace(facts, schema=pa.schema([*own, *added]), remarks=(*facts.remarks, *said))
 
-    def infer(self, sample: Any) -> pa.Schema:
+    def infer(self, samples: Samples) -> pa.Schema:
         """Infer as the format of the files does."""
-        return self.inner.infer(sample)
+        return self.inner.infer(samples)
 
     def merge(self, first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
         """Merge as the format of the files does."""

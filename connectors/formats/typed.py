@@ -25,6 +25,7 @@ from connectors.formats.base import (
     FileChunk,
     FileFacts,
     FileReader,
+    Samples,
     refusal,
     refuse_other_content,
     refuse_other_version,
@@ -116,12 +117,12 @@ class TypedFormat(ABC, Generic[Opened]):
     def _reader(self, opened: Opened, schema: pa.Schema, row: int, offset: int) -> FileReader:
         """Return the reader of an open file, from one of its rows onwards."""
 
-    def peek(self, name: str, sample: object = None) -> FileFacts:
+    def peek(self, name: str, samples: Samples | None = None) -> FileFacts:
         """Read the schema, and the first rows of lists without a fixed size that no earlier file had."""
         with closing(self._opened(name)) as opened:
             return self._facts(opened)
 
-    def infer(self, sample: object) -> pa.Schema:
+    def infer(self, samples: Samples) -> pa.Schema:
         """Return no columns: files declare their types."""
         return pa.schema([])
 

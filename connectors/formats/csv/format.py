@@ -13,7 +13,7 @@ from contextlib import closing
 
 import pyarrow as pa
 
-from connectors.formats.base import FileFacts
+from connectors.formats.base import FileFacts, Samples
 from connectors.formats.csv.header import parse_header, spellings
 from connectors.formats.csv.parser import RecordParser
 from connectors.formats.csv.remarks import Looks
@@ -37,18 +37,18 @@ class CsvFormat(TextFormat):
 
     name = "CSV"
 
-    def peek(self, name: str, sample: Sample | None = None) -> FileFacts:
+    def peek(self, name: str, samples: Samples | None = None) -> FileFacts:
         """Read the header, and add records to a sample while it wants more.
 
         Parameters
         ----------
         name
             The file.
-        sample
-            The sample of the stream; its types are inferred later, by `infer`. By default the types of this file alone
-            are inferred.
+        samples
+            The samples of the stream; types are inferred later, by `infer`. By default the types of this file alone are
+            inferred.
         """
-        own = Sample() if sample is None else sample
+        own = (samples or Samples()).of(Sample)
         with closing(self._text(name)) as text:
             n_bytes = text.status.st_size if text.is_plain else None
             text.refuse_look("csv")
@@ -67,7 +67,9 @@ class CsvFormat(TextFormat):
                 plain = looks.add(records, is_bad=complaint is not None)
                 if plain is not None:
                     own.add(plain.text, names, plain.dialect, name, text.offset - start)
-            schema = self.infer(own) if sample is None else pa.schema([(column, pa.null()) for column in names])
+            schema = pa.schema([(column, pa.null()) for column in names])
+            if samples is None:
+                schema = infer_schema(own, self._dialect)
             first, remarks = header.split(text.dialect.delimiter_byte, 1)[0], same
             if names[0].startswith("column 1") and not first.strip(b" \t\r\n" + text.dialect.quote_byte):
                 field, unnamed = _without_name(schema.field(0), own)
@@ -76,9 +78,9 @@ class CsvFormat(TextFormat):
             lines = tuple(f"{name}: {line}" for line in (*remarks, *looks.remarks(own.first_cells(names, name))))
             return FileFacts(name, schema, n_bytes=n_bytes, has_rows=looks.has_rows, remarks=lines)
 
-    def infer(self, sample: Sample) -> pa.Schema:
-        """Return the columns of a sample, with their inferred types."""
-        return infer_schema(sample, self._dialect)
+    def infer(self, samples: Samples) -> pa.Schema:
+        """Return the columns of the sample, with their inferred types."""
+        return infer_schema(samples.of(Sample), self._dialect)
 
     def _parser(self, text: TextFile, name: str, schema: pa.Schema) -> RecordParser | None:
         text.refuse_look("csv")

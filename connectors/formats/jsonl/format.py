@@ -12,18 +12,17 @@ from dataclasses import replace
 import pyarrow as pa
 
 from connectors.errors import RowError
-from connectors.formats.base import FileFacts
+from connectors.formats.base import FileFacts, Samples
 from connectors.formats.csv.dialect import Dialect
 from connectors.formats.csv.text import TextFile
 from connectors.formats.jsonl.parser import LINES, LineParser
-from connectors.formats.jsonl.type_inference import infer_columns
+from connectors.formats.jsonl.type_inference import SAMPLE, LineSample
 from connectors.formats.jsonl.values import BadValueError, decode
 from connectors.formats.text_format import SAMPLE_BYTES, TextFormat
 from connectors.stores.storage import DISK, Storage
 
 __all__ = ["JsonLinesFormat"]
 
-_SAMPLE = 1 << 20  # bytes
 _UNTOLD = Dialect()
 
 
@@ -59,8 +58,8 @@ class JsonLinesFormat(TextFormat):
             raise
         return text
 
-    def peek(self, name: str, sample: object = None) -> FileFacts:
-        """Infer columns and types from the first MiB of records of this file; the sample of CSV has no use here."""
+    def peek(self, name: str, samples: Samples | None = None) -> FileFacts:
+        """Infer columns and types from the first MiB of records of this file; with samples, add the records there."""
         with closing(self._text(name)) as text:
             n_bytes = text.status.st_size if text.is_plain else None
             lines = [line for line in _first_records(text).splitlines() if line.strip()]
@@ -68,16 +67,23 @@ class JsonLinesFormat(TextFormat):
                 if text.damage is not None:
                     raise text.damage
                 return FileFacts(name, None, n_bytes=n_bytes)
-            schema, remarks = infer_columns(lines)
+            read = LineSample(lines)
+            schema, remarks = read.columns()
         if schema is None or not schema.names:
             raise RowError(f"{name}: {_why_unreadable(lines[0])}")
+        if samples is not None:
+            sample = samples.of(LineSample)
+            sample.add(lines, read)
+            # A column that is in the sample gets its type, and the doubt about it, from there.
+            schema = pa.schema([pa.field(f.name, pa.null()) if f.name in sample.names else f for f in schema])
         return FileFacts(
             name, schema, n_bytes=n_bytes, has_rows=True, remarks=tuple(f"{name}: {line}" for line in remarks)
         )
 
-    def infer(self, sample: object) -> pa.Schema:
-        """Return no columns: types are inferred from each file."""
-        return pa.schema([])
+    def infer(self, samples: Samples) -> pa.Schema:
+        """Return the columns of the sample, with their inferred types."""
+        schema, _ = samples.of(LineSample).columns()
+        return pa.schema([]) if schema is None else schema
 
     def _parser(self, text: TextFile, name: str, schema: pa.Schema) -> LineParser:
         return LineParser(schema, name, self._null_values, lambda: self._columns(name))
@@ -96,7 +102,7 @@ class JsonLinesFormat(TextFormat):
 def _first_records(text: TextFile) -> bytes:
     """Return the records of the first MiB."""
     found = b""
-    while (left := _SAMPLE - len(found)) > 0:
+    while (left := SAMPLE - len(found)) > 0:
         records, complaint = text.records(left)
         if not records or complaint is not None:
             break

@@ -1,9 +1,12 @@
-"""Infer the columns of JSON lines, and their types, from the first records of a file."""
+"""Infer the columns of JSON lines, and their types, from the first records."""
 
 from __future__ import annotations
 
+import bisect
+import contextlib
+import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +15,10 @@ from connectors.formats.jsonl.values import BadValueError, Number, decode
 from connectors.schemas import doubtful
 from connectors.suggestions import shorten
 
-__all__ = ["infer_columns"]
+__all__ = ["SAMPLE", "LineSample"]
+
+SAMPLE = 1 << 20
+"""Bytes of records that types are inferred from."""
 
 _MOST = 0.99  # share of values that decides the type; the others then are bad values
 _MOMENTS = (pa.date32(), pa.timestamp("us"), pa.timestamp("us", "UTC"))
@@ -20,35 +26,77 @@ _TEXT = "string"
 _IS_OBJECT = "object"
 
 
-def infer_columns(lines: list[bytes]) -> tuple[pa.Schema | None, tuple[str, ...]]:
-    """Return the columns of some lines, and remarks about what is left out; unreadable lines are ignored.
+class LineSample:
+    """The values of the first records of a stream, by column; types are inferred from them.
 
-    A type is null, bool, int64, double or string; or a date or timestamp, where all strings are in the format of ISO
-    8601. An object becomes a column for each of its keys. Arrays are left out. None is returned if no line is readable.
+    Parameters
+    ----------
+    lines
+        Records; unreadable ones are ignored.
     """
-    values: dict[str, list[Any]] = {}
-    left_out: dict[str, str] = {}
-    objects: Counter[str] = Counter()
-    n_read = 0
-    for line in lines:
-        try:
-            record = decode(line)
-        except BadValueError:
-            continue
-        n_read += 1
+
+    def __init__(self, lines: Sequence[bytes] = ()) -> None:
+        self._values: dict[str, list[Any]] = {}
+        self._left_out: dict[str, str] = {}
+        self._objects: Counter[str] = Counter()
+        self._left, self._n_read = SAMPLE, 0
+        self._read(lines)
+
+    def _read(self, lines: Sequence[bytes]) -> None:
+        for line in lines:
+            with contextlib.suppress(BadValueError):
+                self._note(decode(line))
+
+    def _note(self, record: dict[str, Any]) -> None:
+        self._n_read += 1
         for name, value, reason in _leaves(record):
             if reason is _IS_OBJECT:
-                objects[name] += 1
+                self._objects[name] += 1
             elif reason:
-                left_out.setdefault(name, reason)
+                self._left_out.setdefault(name, reason)
             else:
-                values.setdefault(name, []).append(value)
-    if not n_read:
-        return None, ()
-    values = _either(values, objects)
-    fields = [_field(name, found) for name, found in values.items()]
-    fields = [one for one in fields if not (one.name in left_out and pa.types.is_null(one.type))]
-    return pa.schema(fields), tuple(left_out.values())
+                self._values.setdefault(name, []).append(value)
+
+    def add(self, lines: Sequence[bytes], read: LineSample) -> None:
+        """Add the records of a file that begin within what is left of a MiB.
+
+        Parameters
+        ----------
+        lines
+            The first records of the file.
+        read
+            The same, as they were read.
+        """
+        ends = list(itertools.accumulate(map(len, lines)))
+        n_lines = bisect.bisect_left(ends, self._left) + 1 if self._left > 0 else 0
+        self._left -= ends[-1] if ends else 0
+        if n_lines < len(lines):
+            self._read(lines[:n_lines])
+            return
+        for name, values in read._values.items():
+            self._values.setdefault(name, []).extend(values)
+        for name, reason in read._left_out.items():
+            self._left_out.setdefault(name, reason)
+        self._objects += read._objects
+        self._n_read += read._n_read
+
+    @property
+    def names(self) -> Collection[str]:
+        """The columns that were met."""
+        return self._values.keys()
+
+    def columns(self) -> tuple[pa.Schema | None, tuple[str, ...]]:
+        """Return the columns, and remarks about what is left out.
+
+        A type is null, bool, int64, double or string; or a date or timestamp, where all strings are in the format of
+        ISO 8601. An object becomes a column for each of its keys. Arrays are left out. None is returned if no line is
+        readable.
+        """
+        if not self._n_read:
+            return None, ()
+        fields = [_field(name, found) for name, found in _either(self._values, self._objects).items()]
+        fields = [one for one in fields if not (one.name in self._left_out and pa.types.is_null(one.type))]
+        return pa.schema(fields), tuple(self._left_out.values())
 
 
 def _either(values: dict[str, list[Any]], objects: Counter[str]) -> dict[str, list[Any]]:
@@ -96,7 +144,7 @@ def _mixed(name: str, found: list[Any], kinds: Counter[str]) -> pa.Field:
     word = next((value for value in found if _kind(value) == _TEXT), None)
     example = "" if word is None else f", such as {shorten(str(word))!r}"
     line = f"column {name!r} is read as categories, since it holds {shares}{example}"
-    way_out = f"; for numbers, add such words to --null-values, or declare the column with --numeric {name}"
+    way_out = f"; for numbers, add such words to --null-values, or declare the column: --types {name}=number"
     return doubtful(pa.field(name, pa.string()), line + (way_out if "number" in kinds else ""))
 
 

@@ -74,7 +74,7 @@ def test_a_mixture_is_said_and_copied_as_it_is_written(tmp_path: Path) -> None:
     source = source_of(tmp_path, '{"v": 1.10}\n{"v": "a"}\n{"v": true}\n')
     assert [row["v"] for row in read(source)[0]] == ["1.10", "a", "true"]
     assert "numbers" in source.type_warnings["v"]
-    assert "--numeric v" in source.type_warnings["v"]
+    assert "--types v=number" in source.type_warnings["v"]
 
 
 def test_integers_in_a_column_of_words_keep_their_text(tmp_path: Path) -> None:
@@ -220,3 +220,31 @@ def test_text_that_is_no_json_is_refused(tmp_path: Path) -> None:
         source_of(tmp_path, "a,b\n1,2\n")
     with pytest.raises(SourceError, match="the file is empty"):
         source_of(tmp_path, "\n\n")
+
+
+def test_types_do_not_depend_on_how_rows_are_cut_into_files(tmp_path: Path) -> None:
+    """They follow from the first MiB of the stream: a later word is a bad row of one file as of many."""
+    lines = [f'{{"n": {i}, "pad": "{"x" * 100}"}}\n' for i in range(20_000)]
+    lines[15_000] = '{"n": "word", "pad": ""}\n'
+    found = []
+    for n_files in (1, 7, 40):
+        folder = tmp_path / str(n_files)
+        folder.mkdir()
+        size = -(-len(lines) // n_files)
+        for i in range(n_files):
+            (folder / f"{i:02}.jsonl").write_text("".join(lines[i * size : (i + 1) * size]))
+        source = open_source(folder, keeps_bad_rows=True)
+        with source.open(source.schema) as reader:
+            blocks = list(reader)
+        found.append((source.schema.types, source.type_warnings, [bad.row for block in blocks for bad in block.bad]))
+    assert found[0] == found[1] == found[2]
+    assert found[0] == ([pa.int64(), pa.string()], {}, [15_000])
+
+
+def test_a_mixture_over_several_files_is_said_once(tmp_path: Path) -> None:
+    """The line counts the values of all files."""
+    (tmp_path / "a.jsonl").write_text('{"v": 1}\n' * 8)
+    (tmp_path / "b.jsonl").write_text('{"v": "low"}\n{"v": "low"}\n{"late": true}\n')
+    source = open_source(tmp_path)
+    assert source.schema.field("v").type == pa.string()
+    assert "80% numbers and 20% strings" in source.type_warnings["v"]
