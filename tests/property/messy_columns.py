@@ -5,7 +5,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, NamedTuple
 
-__all__ = ["KINDS", "Messy", "messy"]
+__all__ = ["GAPS", "KINDS", "Messy", "messy"]
 
 GAPS = ("", "", "NA", "null", "nan", "N/A")
 """Cells that mean a missing number or date; in a column of words only the empty cell does."""
