@@ -24,7 +24,7 @@ test: $(VENV)/.ready       ## the whole suite
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-faults: $(VENV)/.ready  ## the full campaign of faults; its last lines are the table of what it showed
-	$(BIN)/python -m pytest -n 2 --dist worksteal -q --faults full tests/crash
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q --faults full tests/crash tests/property
 
 bench: $(VENV)/.ready      ## speed and memory, beside what people would use instead (ARGS: --only WORD, --json FILE)
 	$(BIN)/python -m tests.benchmarks.speed $(ARGS)
