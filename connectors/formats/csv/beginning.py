@@ -135,7 +135,7 @@ def _is_ended(line: str) -> bool:
 def _next(text: str, at: int, comment: str | None) -> int:
     """Return where the next line begins that is neither blank nor a comment."""
     while line := _line(text, at):
-        if line.strip("\r\n") and not (comment and line.startswith(comment)):
+        if line.strip(" \r\n") and not (comment and line.startswith(comment)):
             break
         at += len(line)
     return at

@@ -22,6 +22,7 @@ __all__ = ["Looks", "data_among"]
 _LOOKED_AT = 1 << 16  # bytes of the first records
 _CELLS = 20  # of a column, for its kind
 _MARKS = "#%!/;*"
+_MANY_SIGNS = re.compile(r"""[^\w\s"']{1,8}""")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[ T].*)?")
 
 
@@ -82,14 +83,19 @@ class Looks:
     def _delimiter(self) -> str | None:
         """Return a line if other delimiters stand in the first line than fields are split at."""
         delimiter = self._dialect.delimiter or ","
-        if not self._dialect.is_plain or self._first is None:
+        if len(delimiter) > 1 or self._first is None:
             return None
         header = self._header.decode(errors="replace").strip("\r\n")
+        first = re.split(rb"[\r\n]", self._first.text.lstrip(b"\r\n"), maxsplit=1)[0].decode(errors="replace")
         parts = header.split(delimiter)
-        if len(parts) > 2 and len(parts) % 2 and not any(parts[1::2]) and all(parts[::2]):
+        is_doubled = len(parts) > 2 and len(parts) % 2 and not any(parts[1::2]) and all(parts[::2])
+        if is_doubled and first.count(delimiter * 2) == len(parts) // 2:
             return f"the first line has {delimiter * 2!r} between names; if this is the delimiter, set --delimiter"
+        between = _MANY_SIGNS.findall(header)
+        if len(parts) == 1 and between and between == _MANY_SIGNS.findall(first) and len(set(between)) == 1:
+            what = f"the first line has {between[0]!r} between words"
+            return f"{what}; if it is the delimiter, set --delimiter '{between[0]}'"
         n_parts = len(header.split())
-        first = re.split(rb"[\r\n]", self._first.text.lstrip(b"\r\n"), maxsplit=1)[0]
         if len(parts) == 1 and n_parts > 1 and n_parts == len(first.split()):
             return f"the first line has {n_parts} words; if blanks separate fields, add --delimiter {WHITESPACE}"
         return None

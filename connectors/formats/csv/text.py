@@ -146,6 +146,9 @@ class TextFile:
         self.skip_mark()
         self._skip_lines()
         self.skip_blank()
+        while (end := first_line(self._pending)) and not self._pending[:end].strip(b" \r\n"):
+            self._take(end)  # a line of blanks has no names
+            self.skip_blank()
         if not first_end(self._pending, False, self.dialect) and not self._complete():
             if self.damage is not None:
                 raise self.damage

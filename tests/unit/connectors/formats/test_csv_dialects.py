@@ -176,6 +176,9 @@ REMARKS = [
     ("2024-01-01,5,red\n2024-01-02,6,blue\n", "looks like data, not names: '2024-01-01' and '5' are values; .*--names"),
     ("red,yes\nblue,no\nred,no\nblue,yes\n", "'red' and 'yes' are cells of their columns, too; .*--names"),
     ("x||z||y\n1||2||a\n", "has '||' between names; .*--delimiter"),
+    ("x::z::y\n1::2::a\n", "has '::' between words; .*--delimiter '::'"),
+    ("x,,y\n1,2,a\n", ""),
+    ("  \n \nx,y\n1,a\n", ""),
     ("x  z  y\n1  2  a\n", "has 3 words; .*--delimiter whitespace"),
     ('x, y\n1, "a"\n2, "b"\n', "column 'y' has quotes after blanks.*--delimiter ', '"),
     ("x,y\n1,a\nx,y\n2,b\n", "lines that repeat the header are left out"),
@@ -196,6 +199,19 @@ def test_what_is_odd_is_said_once(tmp_path: Path, text: str, words: str) -> None
     assert len(remarks) == bool(words), remarks
     if words:
         assert re.search(words.replace("||", r"\|\|"), remarks[0]), remarks[0]
+
+
+def test_lines_of_blanks_before_the_header_are_no_header(tmp_path: Path) -> None:
+    """Also with comments between them, and where rows are read again from the middle."""
+    path = tmp_path / "a.csv"
+    path.write_text("\n  \r\n# by hand\n   \nx;y\n1;a\n2;b\n")
+    for block_size in (16, 1 << 20):
+        source = open_source(path, comment="#", block_size=block_size)
+        assert source.schema.names == ["x", "y"]
+        with source.open(source.schema) as reader:
+            first = next(reader)
+        with source.open(source.schema, first.cursor(1)) as reader:
+            assert [row for block in reader for row in block.records.to_pylist()] == [{"x": 2, "y": "b"}]
 
 
 def test_a_header_counts_though_names_are_given(tmp_path: Path) -> None:
