@@ -50,7 +50,7 @@ def table_of(folder: str) -> tuple[str, str] | None:
     The table may be the folder itself, or a folder above it, if only partitions and ``data`` lie between.
     """
     while True:
-        there = [name for name in (*_LOGS, "metadata") if os.path.lexists(os.path.join(folder, name))]  # noqa: PTH118
+        there = [name for name in (*_LOGS, "metadata") if os.path.lexists(f"{folder}/{name}")]
         if (kind := table_in(folder, there)) is not None:
             return folder, kind
         whole = os.path.abspath(folder)  # noqa: PTH100 - must not resolve links

@@ -21,7 +21,7 @@ def first_columns(files: Sequence[FileFacts], schema: pa.Schema) -> pa.Schema:
     # The lengths of lists, and so the names of their elements, are unknown in a file without rows.
     with_columns = [file for file in files if file.schema is not None]
     first = next((file for file in with_columns if file.n_rows != 0), with_columns[0]).schema or schema
-    return pa.schema([schema.field(name) for name in first.names], schema.metadata)
+    return schema if first is schema else pa.schema([schema.field(name) for name in first.names], schema.metadata)
 
 
 def type_warnings_of(files: Sequence[FileFacts]) -> dict[str, str]:
@@ -38,9 +38,9 @@ def with_types(files: Sequence[FileFacts], format_of: FormatOf, samples: Samples
 
 
 def _with_types(file: FileFacts, inferred: Mapping[str, pa.Schema], format_of: FormatOf) -> FileFacts:
-    if file.schema is None:
+    if file.schema is None or not len(found := inferred[format_of(file.name).name]):
         return file
-    return replace(file, schema=_typed(file.schema, inferred[format_of(file.name).name]))
+    return replace(file, schema=_typed(file.schema, found))
 
 
 def _typed(schema: pa.Schema, inferred: pa.Schema) -> pa.Schema:
@@ -81,6 +81,9 @@ def schema_of(files: Sequence[FileFacts], format_of: FormatOf, ignore: Collectio
     if not schemas:
         what = files[0].damage or "the file is empty; expected at least a header with column names"
         raise SourceError(f"{files[0].name}: {what}")
+    _, first = schemas[0]
+    if len(schemas) == 1 and not first.metadata and not any(field.metadata for field in first):
+        return first  # there is nothing to unify
     formats = [format_of(name) for name, _ in schemas]
     guessing = next((one for one in formats if one.guesses_types), formats[0])
     return unify(schemas, guessing.merge, ignore)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 __all__ = [
@@ -50,6 +51,7 @@ SUPPORTED = "{}; {}; text may be {}".format(
 """The endings, for messages."""
 
 
+@lru_cache(maxsize=1024)
 def extension_of(name: str) -> str | None:
     """Return the ending of a name that says its kind; None if it says nothing.
 

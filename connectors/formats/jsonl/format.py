@@ -42,7 +42,7 @@ class JsonLinesFormat(TextFormat):
         *,
         keeps_bad_rows: bool = False,
     ) -> None:
-        lines = replace(LINES, encoding=dialect.encoding)
+        lines = LINES if dialect.encoding is None else replace(LINES, encoding=dialect.encoding)
         super().__init__(block_size, lines, storage, keeps_bad_rows=keeps_bad_rows)
         self._null_values = dialect.null_values
 
