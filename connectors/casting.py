@@ -15,7 +15,7 @@ from connectors.fields import columns_of, notation, source_column
 from connectors.leaves import is_number, is_simple, lists_to_measure, lists_wanted, parts_of, wrong_lengths
 from connectors.null_words import without_words
 from connectors.plain_values import failures, plain_values
-from connectors.suggestions import shorten
+from connectors.suggestions import ignored, shorten
 
 __all__ = ["NOTHING", "BadValue", "bounded", "cast", "cast_what_can_be", "failing", "failures", "in_us", "is_of_ns"]
 
@@ -195,7 +195,7 @@ def _converted(
     except pa.ArrowNotImplementedError as error:
         name = source_column(field)
         what = f"column {name!r} is {column.type} and cannot be read as {field.type}"
-        raise SchemaError(f"{place}: {what}; leave it out with --ignore {name}") from error
+        raise SchemaError(f"{place}: {what}; leave it out with {ignored(name)}") from error
     except pa.ArrowInvalid:
         if not (bad := failing(plain, field)):
             raise
@@ -225,7 +225,7 @@ def _not_utf8(field: pa.Field, row: int, value: bytes) -> BadValue:
 
 def _wrong_length(row: int, name: str, expected: int, found: int) -> BadValue:
     what = f"column {name!r}: expected a list of {expected} values as in the first rows, found {found}"
-    return BadValue(row, "type", f"{what}; leave the column out with --ignore {name}", b"")
+    return BadValue(row, "type", f"{what}; leave the column out with {ignored(name)}", b"")
 
 
 def _is_bytes(type_: pa.DataType) -> bool:

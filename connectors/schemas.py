@@ -25,7 +25,7 @@ from connectors.leaves import (
     plain,
     plain_type,
 )
-from connectors.suggestions import nearest
+from connectors.suggestions import ignored, nearest
 
 __all__ = [
     "NOTHING",
@@ -265,7 +265,7 @@ def _common_lengths(schemas: Iterable[tuple[str, pa.Schema]], ignore: Collection
             owner, expected = lengths.setdefault(name, (place, n))
             if n != expected and not is_among(name, ignore):
                 what = f"column {name!r} has lists of {n} values here, but of {expected} in {owner}"
-                raise SchemaError(f"{place}: {what}; all files must agree, or leave it out with --ignore {name}")
+                raise SchemaError(f"{place}: {what}; all files must agree, or leave it out with {ignored(name)}")
     return {name: n for name, (_, n) in lengths.items()}
 
 

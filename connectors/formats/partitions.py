@@ -26,6 +26,7 @@ from connectors.formats.file_cursor import FileIdentity
 from connectors.schemas import cast, refuse_strangers
 from connectors.stores.address import is_address
 from connectors.stores.storage import Status
+from connectors.suggestions import ignored
 
 __all__ = ["PartitionColumns", "partition_values"]
 
@@ -281,7 +282,7 @@ def _constant(value: str | None, field: pa.Field, name: str, row: int) -> pa.Sca
     except RowError:
         raise RowError(
             f"{name}, row {row}: column {column!r}: expected {field.type}, found {value!r} in the name of its "
-            f"folder; rename the folder, or leave the column out with --ignore {column}"
+            f"folder; rename the folder, or leave the column out with {ignored(column)}"
         ) from None
 
 

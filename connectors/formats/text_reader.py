@@ -19,6 +19,7 @@ from connectors.formats.base import (
     refuse_other_content,
     refuse_other_version,
 )
+from connectors.formats.csv.hints import type_hint
 from connectors.formats.csv.parser import Parsed, readable
 from connectors.formats.csv.text import TextFile
 from connectors.formats.csv.text_stream import line_number
@@ -160,7 +161,7 @@ class TextReader(Iterator[FileChunk]):
         line = line_number(self._name, block.offset + bad.start, self._text.dialect, self._storage)
         content = readable(block.text[bad.start : bad.stop])
         shown = "" if repr(content) in bad.reason else f": {content!r}"
-        hint = "; --types reads the column as text, --null-values the word as missing" if bad.kind == "type" else ""
+        hint = type_hint(bad.reason) if bad.kind == "type" else ""
         return RowError(f"{self._name}, row {self._row} (line {line}): {bad.reason}{shown}{hint}")
 
     def identity(self) -> FileIdentity:

@@ -8,7 +8,7 @@ import pyarrow as pa
 from connectors import RowError, Source
 from connectors.notations.dates import guess_dates
 from connectors.notations.numbers import guess_number, is_number_like
-from connectors.suggestions import shorten
+from connectors.suggestions import ignored, shorten, typed
 from stream_bp.config.job import JobConfig
 from stream_bp.preprocessing.arrow_buffers import distinct
 from stream_bp.preprocessing.encoder import Encoder
@@ -63,11 +63,11 @@ def _about_words(name: str, column: pa.ChunkedArray, *, is_target: bool) -> Iter
     role, example = ("target " if is_target else "") + f"column {name!r}", shorten(cells[0], 30)
     dates = guess_dates(cells, _MANY)
     if dates:
-        formats = " or ".join(f"--types {name}=date:{one.format}" for one in dates[:3])
-        yield f"{role} is read as words, but looks like dates, such as {example!r}; {formats} reads dates"
+        option = typed(name, *(one.spec for one in dates))
+        yield f"{role} is read as words, but looks like dates, such as {example!r}; {option} reads dates"
     elif not _has_leading_zeros(cells) and _many_like_numbers(column):
         number = guess_number([cell for cell in cells if is_number_like(cell)])
-        option = f"--types {name}={number.spec!r}" if number is not None else f"--types {name}=number:1,234.5"
+        option = typed(name, number.spec if number is not None else "number:1,234.5")
         yield f"{role} is read as words, but looks like numbers, such as {example!r}; {option} reads numbers"
     elif n_values >= _FEWEST and len(cells) >= _IDENTIFIES * n_values:
         yield _identifies(role, name, len(cells), n_values, is_target=is_target)
@@ -93,4 +93,4 @@ def _about_counter(name: str, column: pa.ChunkedArray) -> Iterator[str]:
 
 def _identifies(role: str, name: str, n_distinct: int, n_values: int, *, is_target: bool) -> str:
     line = f"{role} has {n_distinct:,} different values in the first {n_values:,} rows, like an identifier"
-    return line if is_target else f"{line}; leave it out with --ignore {name}"
+    return line if is_target else f"{line}; leave it out with {ignored(name)}"

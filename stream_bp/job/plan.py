@@ -11,6 +11,7 @@ from connectors.notations.dates import guess_dates
 from connectors.notations.numbers import guess_number, is_number_like
 from connectors.notations.specs import declared
 from connectors.schemas import exception
+from connectors.suggestions import typed
 from stream_bp.config.job import JobConfig
 from stream_bp.errors import ConfigError, DataError
 from stream_bp.preprocessing.arrow_buffers import distinct
@@ -105,8 +106,8 @@ def _with_notation(name: str, spec: str, rows: pa.Table) -> str:
     dates = guess_dates(cells)
     if len(dates) == 1:
         return dates[0].spec
-    formats = " or ".join(f"--types {name}=date:{one.format}" for one in dates[:3])
-    raise ConfigError(f"types: give the format of {name!r}, such as {formats or f'--types {name}=date:%d/%m/%Y'}")
+    formats = [one.spec for one in dates] or ["date:%d/%m/%Y"]
+    raise ConfigError(f"types: give the format of {name!r}, such as {typed(name, *formats)}")
 
 
 def _task(source: Source, config: JobConfig, types: Mapping[str, str]) -> tuple[Task, dict[str, str]]:

@@ -25,7 +25,7 @@ from connectors import Source
 from connectors.fields import copy_of, notation, source_column, with_notation
 from connectors.notations.specs import declared
 from connectors.schemas import is_index
-from connectors.suggestions import nearest
+from connectors.suggestions import ignored, nearest, typed
 from stream_bp.errors import ConfigError, DataError
 
 __all__ = [
@@ -351,7 +351,7 @@ def _feature(field: pa.Field) -> Column:
     if kind is None:
         raise DataError(
             f"feature column {field.name!r} is of type {field.type}, which is neither a number, a time nor a category; "
-            f"leave it out with --ignore {field.name}"
+            f"leave it out with {ignored(field.name)}"
         )
     zone = field.type.tz if kind == "timestamp" else None
     return Column(field.name, "number" if kind == "integer" else kind, zone, _spec(field))
@@ -391,7 +391,7 @@ def _declared(field: pa.Field, spec: str, *, is_target: bool) -> Column:
     elif kind in {"date", "timestamp"}:
         type_ = field.type
     else:
-        raise ConfigError(f"types: give the format of {field.name!r}, such as --types {field.name}=date:%d/%m/%Y")
+        raise ConfigError(f"types: give the format of {field.name!r}, such as {typed(field.name, 'date:%d/%m/%Y')}")
     moment: Kind = "date" if pa.types.is_date(type_) else "timestamp"
     return Column(field.name, moment, getattr(type_, "tz", None), how)
 

@@ -23,6 +23,7 @@ from connectors.formats.csv.type_inference import infer_schema
 from connectors.formats.text_format import TextFormat
 from connectors.leaves import are_row_numbers
 from connectors.schemas import doubtful, mark_index
+from connectors.suggestions import ignored
 
 __all__ = ["CsvFormat"]
 
@@ -104,5 +105,5 @@ def _without_name(field: pa.Field, sample: Sample) -> tuple[pa.Field, list[str]]
         if are_row_numbers(cells.slice(0, _FIRST_CELLS).cast(pa.int64()).combine_chunks()):
             line = f"column {field.name!r} has no name and holds row numbers; it is left out unless --features names it"
             return mark_index(field), [line]
-    line = f"column {field.name!r} has no name; if it holds row numbers, leave it out: --ignore {field.name!r}"
+    line = f"column {field.name!r} has no name; if it holds row numbers, leave it out: {ignored(field.name)}"
     return doubtful(field, line), []

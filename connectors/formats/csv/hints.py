@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from connectors.formats.csv.dialect import Dialect
+import re
 
-__all__ = ["escape_hint", "number_hint"]
+from connectors.formats.csv.dialect import Dialect
+from connectors.suggestions import typed
+
+__all__ = ["escape_hint", "number_hint", "type_hint"]
+
+_FRACTION = re.compile(r"column '(.*)': expected int64, found '?[+-]?[0-9]*[.][0-9]+'?")
 
 
 def escape_hint(record: bytes, dialect: Dialect) -> str:
@@ -29,3 +34,21 @@ def number_hint(record: bytes, dialect: Dialect, *, is_short: bool) -> str:
     if dialect.quote_byte and dialect.delimiter_byte + b" " + dialect.quote_byte in record:
         return f"; if a blank follows each delimiter, add --delimiter '{dialect.delimiter} '"
     return ""
+
+
+def type_hint(reason: str) -> str:
+    """Return a hint for a value of another type than its column.
+
+    Parameters
+    ----------
+    reason
+        What is wrong with the value.
+
+    Examples
+    --------
+    >>> type_hint("column 'n': expected int64, found '0.5'")
+    '; --types n=number reads fractions'
+    """
+    if (found := _FRACTION.fullmatch(reason)) is not None:
+        return f"; {typed(found[1], 'number')} reads fractions"
+    return "; --types reads the column as text, --null-values the word as missing"

@@ -26,7 +26,7 @@ from connectors.formats.csv.sample import Column, Sample
 from connectors.notations.dates import DateNotation, guess_dates
 from connectors.notations.numbers import NumberNotation, guess_number, is_number_like
 from connectors.schemas import NOTHING, doubtful, with_exception
-from connectors.suggestions import shorten
+from connectors.suggestions import quoted, shorten, typed
 
 __all__ = ["infer_schema"]
 
@@ -94,7 +94,7 @@ class _Inference:
             return self._with_doubt_of_integers(field)
         if found == pa.float64() and self._all("[+-]?[0-9]+"):
             line = f"column {self._name!r} is read as text, since whole numbers of more than 18 digits would be rounded"
-            return doubtful(field.with_type(pa.string()), f"{line}; --types {self._name}=number rounds them")
+            return doubtful(field.with_type(pa.string()), f"{line}; {typed(self._name, 'number')} rounds them")
         if found == pa.float64():
             return self._with_doubt_of_dots(field)
         if found in _INFERRED:
@@ -106,10 +106,10 @@ class _Inference:
     def _with_doubt_of_integers(self, field: pa.Field) -> pa.Field:
         if self._all(_DAY):
             line = f"column {self._name!r} is read as numbers, but looks like dates"
-            return doubtful(field, f"{line}; --types {self._name}=date:%Y%m%d reads dates")
+            return doubtful(field, f"{line}; {typed(self._name, 'date:%Y%m%d')} reads dates")
         if self._any("[+-]?0[0-9]+"):
             line = f"column {self._name!r} has leading zeros, and is read as numbers, so 01 and 1 are equal"
-            return doubtful(field, f"{line}; --types {self._name}=text reads text")
+            return doubtful(field, f"{line}; {typed(self._name, 'text')} reads text")
         return field
 
     def _with_doubt_of_dots(self, field: pa.Field) -> pa.Field:
@@ -117,7 +117,7 @@ class _Inference:
         if self._delimiter != ";" or self._dialect.decimal != "." or not self._all(r"-?[1-9][0-9]{0,2}(?:\.[0-9]{3})?"):
             return field
         line = f"column {self._name!r} is read with decimal dots, but they may mark thousands"
-        return doubtful(field, f"{line}; --types {self._name}=number:1.234,5 reads 1.234 as 1234")
+        return doubtful(field, f"{line}; {typed(self._name, 'number:1.234,5')} reads 1.234 as 1234")
 
     def _timestamp(self, found: pa.DataType) -> pa.DataType:
         """Return a timestamp with room for any year and for fractions of a second."""
@@ -158,7 +158,7 @@ class _Inference:
         distinct = _first_distinct(values)
         dates = guess_dates(distinct) or guess_dates(distinct, _MANY)
         if len(dates) > 1:
-            formats = " or ".join(f"--types {self._name}=date:{one.format}" for one in dates[:3])
+            formats = typed(self._name, *(one.spec for one in dates))
             return doubtful(field, f"column {self._name!r} is read as categories, but looks like dates; set {formats}")
         number = guess_number([cell for cell in distinct if is_number_like(cell)], self._dialect.decimal)
         notation: DateNotation | NumberNotation | None = dates[0] if dates else number
@@ -180,7 +180,7 @@ class _Inference:
             line += (
                 f"; {is_bad.sum():,} other cells, such as {shorten(word)!r} in {self._place_of(word)}, make bad rows"
             )
-        return doubtful(field, f"{line}; --types {self._name}=text keeps the text")
+        return doubtful(field, f"{line}; {typed(self._name, 'text')} keeps the text")
 
     def _with_exception(self, field: pa.Field, is_like: pa.ChunkedArray) -> pa.Field:
         """Return a column whose few cells of other types will be bad rows."""
@@ -191,8 +191,8 @@ class _Inference:
         word = others[0].as_py()
         line = (
             f"column {self._name!r} is read as {field.type}, but {len(others):,} of {len(values):,} cells are like "
-            f"{shorten(word)!r} ({self._place_of(word)}), which makes a bad row; --null-values={word} reads it as "
-            f"missing, --types {self._name}=text the column as text"
+            f"{shorten(word)!r} ({self._place_of(word)}), which makes a bad row; --null-values={quoted(word)} reads it "
+            f"as missing, {typed(self._name, 'text')} the column as text"
         )
         return with_exception(doubtful(field, line), word)
 
@@ -212,11 +212,9 @@ class _Inference:
         likely = {cell for cell in distinct if is_number_like(cell)}
         cells = values.slice(0, _GUESSED_FROM).to_pylist() if likely else []
         if likely and sum(cell in likely for cell in cells) >= _MANY * len(cells):
-            return doubtful(
-                field,
-                f"column {self._name!r} is read as categories, but its cells look like numbers, such as "
-                f"{shorten(min(likely))!r}; --types {self._name}=number:1234.5 with an example of yours reads numbers",
-            )
+            line = f"column {self._name!r} is read as categories, but its cells look like numbers"
+            option = f"{typed(self._name, 'number:1234.5')} with an example of yours reads numbers"
+            return doubtful(field, f"{line}, such as {shorten(min(likely))!r}; {option}")
         return field
 
     def _with_others(self, field: pa.Field, others: pa.ChunkedArray, what: str, spec: str) -> pa.Field:
@@ -226,7 +224,7 @@ class _Inference:
             field,
             f"column {self._name!r} is read as categories, but {1 - len(others) / n_values:.0%} of its cells are "
             f"{what}; others are like {shorten(word)!r} ({self._place_of(word)}); add such words to --null-values, or "
-            f"declare the column: --types {self._name}={spec}",
+            f"declare the column: {typed(self._name, spec)}",
         )
 
     def _place_of(self, word: str) -> str:

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from connectors.formats.jsonl.values import BadValueError, Number, decode
 from connectors.schemas import doubtful
-from connectors.suggestions import shorten
+from connectors.suggestions import shorten, typed
 
 __all__ = ["SAMPLE", "LineSample"]
 
@@ -144,7 +144,7 @@ def _mixed(name: str, found: list[Any], kinds: Counter[str]) -> pa.Field:
     word = next((value for value in found if _kind(value) == _TEXT), None)
     example = "" if word is None else f", such as {shorten(str(word))!r}"
     line = f"column {name!r} is read as categories, since it holds {shares}{example}"
-    way_out = f"; for numbers, add such words to --null-values, or declare the column: --types {name}=number"
+    way_out = f"; for numbers, add such words to --null-values, or declare the column: {typed(name, 'number')}"
     return doubtful(pa.field(name, pa.string()), line + (way_out if "number" in kinds else ""))
 
 

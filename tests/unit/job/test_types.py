@@ -371,3 +371,28 @@ def test_a_column_of_dates_with_some_words_is_named(tmp_path: Path, ending: str,
     assert not [line for line in lines if "categories" in line]
     summary, _ = learn(open_source(path, keeps_bad_rows=True), types={"when": spec}, on_bad_row="skip")
     assert summary.quality["bad_rows"] == {"type": N_ROWS // 30}
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_a_late_fraction_among_whole_numbers_names_the_type(tmp_path: Path, ending: str) -> None:
+    """It is no new class; and the option that is named reads it."""
+    pad, n_rows = "p" * 100, 12_000
+    y = [i % 3 if i < n_rows - 1 else 0.5 for i in range(n_rows)]
+    path = tmp_path / f"rows.{ending}"
+    if ending == "csv":
+        path.write_text("pad,y\n" + "".join(f"{pad},{value}\n" for value in y))
+    else:
+        path.write_text("".join(f'{{"pad": "{pad}", "y": {value}}}\n' for value in y))
+    with pytest.raises(RowError, match=r"column 'y': expected int64, found '?0.5.*; --types y=number reads fractions"):
+        learn(open_source(path))
+    summary, _ = learn(open_source(path), types={"y": "number"})
+    assert (summary.task, summary.rows) == ("regression", n_rows)
+
+
+def test_an_option_is_written_as_a_shell_takes_it(tmp_path: Path) -> None:
+    """Names and formats with blanks are in quotes."""
+    days = [f"{1 + i % 28:02} Jan 2024" if i % 30 != 7 else "#REF!" for i in range(N_ROWS)]
+    cells: dict[str, list[Any]] = {**columns(), "my day": days, "Unnamed: 0": list(range(N_ROWS))}
+    _, lines = learn(open_source(write_csv(tmp_path / "rows.csv", cells)))
+    assert any("--types 'my day=date:%d %b %Y'" in line for line in lines)
+    assert any("--ignore 'Unnamed: 0'" in line for line in lines)

@@ -129,14 +129,14 @@ def test_damage_of_a_compression_is_one_bad_row(tmp_path: Path, ending: str, com
         ("a.csv", stream(), "an Arrow stream; give --format arrow"),
         ("a.arrow", PARQUET, "a Parquet file; give --format parquet"),
         ("a.parquet", ARROW, "an Arrow file; give --format arrow"),
-        ("a.parquet", gzip.compress(PARQUET), "gzip data; decompress it first: gzip -d"),
-        ("a.csv.gz", gzip.compress(PARQUET), "a Parquet file"),
+        ("a.parquet", gzip.compress(PARQUET, mtime=0), "gzip data; decompress it first: gzip -d"),
+        ("a.csv.gz", gzip.compress(PARQUET, mtime=0), "a Parquet file"),
         ("a.csv", workbook(), r"an Excel workbook \(\.xlsx\); save the sheet as CSV"),
         ("a.csv", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), r"an old Excel workbook \(\.xls\)"),
         ("a.csv", b"%PDF-1.7\n", "a PDF document"),
         ("a.csv", pickle.dumps({"i": [1]}), "a Python pickle"),
         ("a.csv", array(), "a NumPy array"),
-        ("a.csv.gz", gzip.compress(bytes(257) + b"ustar" + bytes(300)), "a tar archive"),
+        ("a.csv.gz", gzip.compress(bytes(257) + b"ustar" + bytes(300), mtime=0), "a tar archive"),
         ("a.parquet", TEXT, "text; give --format csv"),
         ("a.parquet", LINES, "JSON lines; give --format jsonl"),
         ("a.csv", LINES, "JSON lines; give --format jsonl"),
@@ -199,7 +199,7 @@ def test_format_overrides_the_ending(tmp_path: Path) -> None:
         ("b.data", LINES, "jsonl"),
         ("c.csv", PARQUET, "parquet"),
         ("d.parquet", ARROW, "arrow"),
-        ("e.json", gzip.compress(LINES), "jsonl"),
+        ("e.json", gzip.compress(LINES, mtime=0), "jsonl"),
     ):
         folder = tmp_path / name[0]
         folder.mkdir()
