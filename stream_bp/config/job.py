@@ -4,7 +4,6 @@ The command line is generated from :class:`JobConfig`. Every field is a flag and
 description is the help of the flag.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
@@ -12,7 +11,6 @@ from pydantic import model_validator
 
 from connectors.errors import SchemaError
 from connectors.formats.csv.dialect import Dialect
-from connectors.notations.kinds import KINDS
 from stream_bp.choices import ACTIVATIONS, BACKENDS, DETECTORS, LOSSES, OPTIMIZERS, SCHEDULES, why_not_compiled
 from stream_bp.config.backend import choose_backend
 from stream_bp.config.fields import (
@@ -29,6 +27,7 @@ from stream_bp.config.fields import (
     seconds,
     setting,
 )
+from stream_bp.config.types import check_types, types_by_column
 
 __all__ = ["DIALECT", "IDENTITY", "NETWORK", "READING", "SINGLE_ROWS", "JobConfig"]
 
@@ -298,16 +297,7 @@ class JobConfig(Settings):
     @model_validator(mode="after")
     def _are_types(self) -> "JobConfig":
         if self.types:
-            from connectors.notations.specs import declared  # noqa: PLC0415 - it brings Arrow along
-
-            for text in self.types:
-                name, spec = _name_and_spec(text)
-                if name in {*self.categorical, *self.numeric}:
-                    raise ValueError(f"{{types}} and {{categorical}} or {{numeric}} both declare {name!r}; choose one")
-                try:
-                    declared(spec)
-                except SchemaError as error:
-                    raise ValueError(str(error)) from error
+            check_types(self.types, {*self.categorical, *self.numeric})
         return self
 
     @model_validator(mode="after")
@@ -320,7 +310,7 @@ class JobConfig(Settings):
     @property
     def declared_types(self) -> dict[str, str]:
         """The declared types, by column; `connectors.notations.specs.declared` reads each."""
-        return dict(map(_name_and_spec, self.types))
+        return types_by_column(self.types)
 
     @property
     def checkpoint_minibatches(self) -> int | None:
@@ -391,16 +381,6 @@ class JobConfig(Settings):
             if mine != its:
                 return f"{name} is {_shown(mine)} here and {_shown(its)} there"
         return None
-
-
-def _name_and_spec(text: str) -> tuple[str, str]:
-    """Return the column and the type in ``COLUMN=TYPE``; a name may hold an equals sign."""
-    found = re.fullmatch(rf"(.+)=((?:{'|'.join(KINDS)})(?::.*)?)", text, re.DOTALL)
-    if found is None:
-        raise ValueError(
-            f"types: expected COLUMN=TYPE, such as price=number, found {text!r}; types: {', '.join(KINDS)}"
-        )
-    return found[1].strip(), found[2]
 
 
 def _contradictions(config: JobConfig) -> Iterator[tuple[object, str]]:

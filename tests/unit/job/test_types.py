@@ -396,3 +396,19 @@ def test_an_option_is_written_as_a_shell_takes_it(tmp_path: Path) -> None:
     _, lines = learn(open_source(write_csv(tmp_path / "rows.csv", cells)))
     assert any("--types 'my day=date:%d %b %Y'" in line for line in lines)
     assert any("--ignore 'Unnamed: 0'" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"types": ["x=text", "x=number"]}, "types declares 'x' twice"),
+        ({"types": ["x=text"], "categorical": ["x"]}, "both declare 'x'"),
+        ({"types": ["x=foo"]}, "expected COLUMN=TYPE, such as price=number, found 'x=foo'"),
+        ({"types": ["x=date:%Q"]}, "unknown directive %Q"),
+    ],
+)
+def test_a_wrong_type_is_one_line(settings: dict[str, Any], words: str) -> None:
+    """It says what is wrong before anything is read."""
+    with pytest.raises(ConfigError, match=words) as caught:
+        learn(pa.table(columns()), **settings)
+    assert "\n" not in str(caught.value)
