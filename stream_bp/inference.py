@@ -18,8 +18,8 @@ from stream_bp.models.restore import restore_evaluation, restore_model
 from stream_bp.persistence.checkpoints import LoadedCheckpoint
 from stream_bp.persistence.snapshot import Snapshot
 from stream_bp.persistence.state_schema import fitting, holds_job, saved_config
+from stream_bp.preprocessing.copied_columns import beside, copied_from, copies, kept_columns, with_copies
 from stream_bp.preprocessing.decoder import decode
-from stream_bp.preprocessing.schema import beside, copied_from, copies, kept_columns, with_copies
 
 __all__ = ["evaluate", "following", "inspect", "predict"]
 

@@ -5,11 +5,11 @@ from typing import Any
 
 from connectors import Source
 from stream_bp.config.job import JobConfig
-from stream_bp.job.doubts import doubts
 from stream_bp.job.resume import ResumePlan, find_checkpoint
 from stream_bp.nn.reproducibility import single_thread
 from stream_bp.persistence.checkpoints import Checkpointer
 from stream_bp.persistence.run_directory import RunDirectory
+from stream_bp.planning.doubts import doubts
 
 __all__ = ["Preview", "preview"]
 

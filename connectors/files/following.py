@@ -75,11 +75,10 @@ class Following(Iterator[RecordBatchSlice]):
         self._files, self._schema, self._idle_timeout_s = files, schema, idle_timeout_s
         self._columns, self._known = columns, known
         self._spool, self._on_message = spool, on_message
-        self._watch = files.watch()
+        self._watch, self._came = files.watch(), time.monotonic()
         self._cursor = cursor
         self._present: OpenFile | None = None
         self._must_wait, self._is_look = False, is_look
-        self._came = time.monotonic()
         self._recognition = Recognition(files, may_be_renamed=spool is None)
         self._decisions = FileDecisions(decisions)
         self._queue = FileQueue(files, self._recognition, self._decisions, keeps_bad_rows=keeps_bad_rows)

@@ -13,9 +13,9 @@ from stream_bp.errors import ConfigError, DataError, DivergenceError
 from stream_bp.job import signals
 from stream_bp.job.job import Job
 from stream_bp.job.observer import Observer, Status
-from stream_bp.job.plan import plan
 from stream_bp.job.state import JobState
 from stream_bp.persistence.checkpoints import LoadedCheckpoint
+from stream_bp.planning.plan import plan
 from stream_bp.preprocessing.schema import Task
 
 __all__ = ["Comparison", "Score", "compare"]

@@ -4,7 +4,6 @@ The command line is generated from :class:`JobConfig`. Every field is a flag and
 description is the help of the flag.
 """
 
-from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import model_validator
@@ -13,6 +12,7 @@ from connectors.errors import SchemaError
 from connectors.formats.csv.dialect import Dialect
 from stream_bp.choices import ACTIVATIONS, BACKENDS, DETECTORS, LOSSES, OPTIMIZERS, SCHEDULES, why_not_compiled
 from stream_bp.config.backend import choose_backend
+from stream_bp.config.contradictions import contradictions
 from stream_bp.config.fields import (
     Columns,
     ColumnTypes,
@@ -302,7 +302,7 @@ class JobConfig(Settings):
 
     @model_validator(mode="after")
     def _go_together(self) -> "JobConfig":
-        for is_wrong, message in _contradictions(self):
+        for is_wrong, message in contradictions(self):
             if is_wrong:
                 raise ValueError(message)
         return self
@@ -381,24 +381,6 @@ class JobConfig(Settings):
             if mine != its:
                 return f"{name} is {_shown(mine)} here and {_shown(its)} there"
         return None
-
-
-def _contradictions(config: JobConfig) -> Iterator[tuple[object, str]]:
-    """Yield whether settings contradict each other, and what to say; settings stand in braces."""
-    reads_twice = config.epochs > 1 or config.shuffle_window is not None
-    yield config.follow and reads_twice, "{follow} reads once and in order; leave out {epochs} and {shuffle_window}"
-    reason = config.why_not_compiled() if config.backend == "compiled" else None
-    yield reason, str(reason)
-    is_watched = config.drift_detector != "none"
-    yield config.on_drift != "none" and not is_watched, "{on_drift} needs a detector; {drift_detector} is none"
-    learns_new = config.new_columns == "learn"
-    yield learns_new and config.features, "{new_columns} learn and {features} contradict each other; leave one out"
-    for name in ("idle_timeout", "linger"):
-        yield getattr(config, name) and not config.follow, f"{{{name}}} needs {{follow}}"
-    is_strict = config.max_bad_rows is not None and config.on_bad_row == "error"
-    yield is_strict, "{max_bad_rows} has no effect with {on_bad_row} error; choose skip or quarantine"
-    has_no_place = config.passthrough_columns and config.predictions_dir is None
-    yield has_no_place, "{passthrough_columns} needs {predictions_dir}, the folder of the predictions"
 
 
 def _shown(value: Any) -> str:

@@ -11,7 +11,6 @@ from stream_bp._arrays import DType
 from stream_bp.config.job import JobConfig
 from stream_bp.errors import ConfigError, LockedError
 from stream_bp.job.checkpointing import Checkpointing
-from stream_bp.job.doubts import doubts
 from stream_bp.job.observer import Observer, Observers
 from stream_bp.job.resume import ResumePlan, find_checkpoint
 from stream_bp.job.runner import Runner
@@ -24,6 +23,7 @@ from stream_bp.persistence.checkpoints import Checkpointer, LoadedCheckpoint
 from stream_bp.persistence.filesystem import FileSystem
 from stream_bp.persistence.prediction_parts import refuse_place
 from stream_bp.persistence.run_directory import RunDirectory
+from stream_bp.planning.doubts import doubts
 
 if TYPE_CHECKING:
     from river.base import Estimator

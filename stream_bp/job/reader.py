@@ -33,8 +33,8 @@ from connectors import (
 from stream_bp.config.job import JobConfig
 from stream_bp.errors import MissingValueError
 from stream_bp.job.stats import RuntimeStats
+from stream_bp.preprocessing.copied_columns import copied_from
 from stream_bp.preprocessing.rows import Rows
-from stream_bp.preprocessing.schema import copied_from
 
 __all__ = ["Chunk", "MinibatchReader", "Position"]
 

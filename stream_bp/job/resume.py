@@ -12,7 +12,6 @@ from connectors.fields import source_column
 from stream_bp._state import StateDict
 from stream_bp.config.job import JobConfig
 from stream_bp.errors import CheckpointError, NumericsError
-from stream_bp.job.plan import plan
 from stream_bp.job.prediction_writer import PredictionWriter
 from stream_bp.job.state import JobState
 from stream_bp.models.base import StreamModel
@@ -26,8 +25,9 @@ from stream_bp.persistence.prediction_parts import PredictionParts
 from stream_bp.persistence.run_directory import RunDirectory
 from stream_bp.persistence.snapshot import Snapshot
 from stream_bp.persistence.state_schema import fitting, saved_config, saved_job
+from stream_bp.planning.plan import plan
+from stream_bp.preprocessing.copied_columns import copies, kept_columns, with_copies
 from stream_bp.preprocessing.encoder import Encoder
-from stream_bp.preprocessing.schema import copies, kept_columns, with_copies
 
 if TYPE_CHECKING:
     from river.base import Estimator

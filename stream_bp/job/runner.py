@@ -15,13 +15,14 @@ from stream_bp.job.checkpointing import Checkpointing
 from stream_bp.job.data_quality import no_rows
 from stream_bp.job.events import EventRecorder
 from stream_bp.job.observer import Observer, Status
-from stream_bp.job.plan import MOST_GUESSED_CLASSES
 from stream_bp.job.reader import Chunk, MinibatchReader, Position
 from stream_bp.job.resume import schema_read
 from stream_bp.job.signals import StopSignals
 from stream_bp.job.state import JobState
 from stream_bp.job.stats import RuntimeStats
 from stream_bp.persistence.checkpoints import LoadedCheckpoint
+from stream_bp.planning.plan import MOST_GUESSED_CLASSES
+from stream_bp.preprocessing.encoder import Encoder
 from stream_bp.preprocessing.schema import learnable
 
 __all__ = ["ChunkLearner", "Runner"]
@@ -343,7 +344,9 @@ class Runner:
         """Do what is due at a boundary."""
         for line in self._state.drift.lines() if self._state.drift is not None else ():
             self._observer.on_message(line)
-        self._check_classes()
+        if not self._has_said_classes and self._is_guessed and (said := _many_classes(self._state.model.encoder)):
+            self._has_said_classes = True
+            self._observer.on_message(said)
         self._checkpointing.check()
         if self._checkpointing.triggers.is_line_due:
             self._checkpointing.write_line()
@@ -352,20 +355,20 @@ class Runner:
         self._work.rate.update(time.monotonic(), self._state.rows)
         self._observer.on_progress(self._status())
 
-    def _check_classes(self) -> None:
-        """Say once that a target of whole numbers, taken for classes, has too many of them."""
-        encoder = self._state.model.encoder
-        if self._has_said_classes or encoder.task != "classification" or not self._is_guessed:
-            return
-        for column, labels in zip(encoder.targets, encoder.labels, strict=True):
-            n_classes = len(labels.values)
-            if column.kind in {"integer", "number"} and n_classes > MOST_GUESSED_CLASSES:
-                self._has_said_classes = True
-                self._observer.on_message(
-                    f"target column {column.name!r} was taken for classes, but has {n_classes} different whole numbers "
-                    f"now; if it is a quantity, start over with --task regression --restart"
-                )
-
     def _status(self) -> Status:
         newest = self._checkpointing.newest
         return Status(self._state, self._source, self._work, self.run_rows, self.seconds, newest, self._is_idle)
+
+
+def _many_classes(encoder: Encoder) -> str | None:
+    """Return a line if a target of whole numbers, taken for classes, has too many of them."""
+    if encoder.task != "classification":
+        return None
+    for column, labels in zip(encoder.targets, encoder.labels, strict=True):
+        n_classes = len(labels.values)
+        if column.kind in {"integer", "number"} and n_classes > MOST_GUESSED_CLASSES:
+            return (
+                f"target column {column.name!r} was taken for classes, but has {n_classes} different whole numbers "
+                "now; if it is a quantity, start over with --task regression --restart"
+            )
+    return None

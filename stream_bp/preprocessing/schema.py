@@ -21,8 +21,7 @@ from typing import Literal, get_args
 
 import pyarrow as pa
 
-from connectors import Source
-from connectors.fields import copy_of, notation, source_column, with_notation
+from connectors.fields import notation, with_notation
 from connectors.notations.specs import declared
 from connectors.schemas import is_index
 from connectors.suggestions import ignored, nearest, typed
@@ -33,19 +32,16 @@ __all__ = [
     "Column",
     "Kind",
     "Task",
-    "beside",
     "choose",
-    "copied_from",
-    "copies",
+    "declared_column",
+    "expand",
     "field_in",
     "is_number",
     "is_text",
-    "kept_columns",
     "learnable",
     "present",
     "target_columns",
     "type_in",
-    "with_copies",
 ]
 
 Task = Literal["classification", "regression"]
@@ -151,7 +147,7 @@ def choose(
         hint = nearest(strange[0], schema.names) or _listed(schema.names)
         raise ConfigError(f"types: column {strange[0]!r} is not in the source{hint}")
     given = {"target": targets, "ignored": ignore, "feature": features, "categorical": categorical, "numeric": numeric}
-    named = {role: _expand(role, names, schema.names) for role, names in given.items()}
+    named = {role: expand(role, names, schema.names) for role, names in given.items()}
     left_out = {*named["target"], *named["ignored"]}
     for role in ("feature", "categorical", "numeric"):
         if clash := left_out.intersection(named[role]):
@@ -172,7 +168,7 @@ def choose(
             f"column {min(unused)!r} is categorical or numeric, but not among the features; add it to --features"
         )
     return [
-        _declared(schema.field(name), types[name], is_target=False)
+        declared_column(schema.field(name), types[name], is_target=False)
         if name in types
         else Column(name, "string")
         if name in named["categorical"]
@@ -188,7 +184,7 @@ def learnable(schema: pa.Schema) -> list[Column]:
     return [_feature(field) for field in schema if _kind(field.type) is not None and not is_index(field)]
 
 
-def _expand(role: str, names: Iterable[str], found: Sequence[str]) -> list[str]:
+def expand(role: str, names: Iterable[str], found: Sequence[str]) -> list[str]:
     """Return the columns that names stand for: the columns themselves, or those of a struct or a list."""
     columns = []
     for name in names:
@@ -226,83 +222,7 @@ def target_columns(
     DataError
         If its type cannot be predicted.
     """
-    return [_target(schema.field(name), task, types or {}) for name in _expand("target", targets, schema.names)]
-
-
-def kept_columns(schema: pa.Schema, names: Sequence[str], targets: Sequence[str]) -> list[str]:
-    """Return the columns to copy next to predictions.
-
-    Raises
-    ------
-    ConfigError
-        If one is not in the source, or is a target.
-    """
-    kept = list(dict.fromkeys(_expand("passthrough", names, schema.names)))
-    if clash := {*targets}.intersection(kept):
-        raise ConfigError(
-            f"passthrough column {min(clash)!r} is a target, and the predictions have a column with that name"
-        )
-    return kept
-
-
-def copies(
-    source: Source,
-    names: Sequence[str],
-    types: Mapping[str, str],
-    learned: Sequence[Column] = (),
-    *,
-    is_typed: bool = False,
-) -> list[pa.Field]:
-    """Return the fields that copy columns of a source: as written, or in their declared types.
-
-    Parameters
-    ----------
-    source
-        The source.
-    names
-        The columns, of :func:`kept_columns`.
-    types
-        Declared types, by column.
-    learned
-        Columns that are learned. Their notations were found where a declared type has none.
-    is_typed
-        Whether text is copied in the inferred types instead, as release 0.3.0 did.
-    """
-    fields, found = [], {column.name: column.notation for column in learned if column.notation is not None}
-    for name in names:
-        field = source.schema.field(name)
-        if name in types:
-            given = declared(types[name])
-            is_open = given.notation is None and given.kind in {"number", "date"}
-            column = _declared(field, found.get(name, types[name]) if is_open else types[name], is_target=True)
-            field = field_in(column, pa.string() if column.notation else field.type)
-        elif not is_typed:
-            field = pa.field(name, source.written_type(name))
-        if source.has_copies and not is_typed:
-            field = copy_of(name, field.type).with_metadata(
-                {**(field.metadata or {}), **copy_of(name, field.type).metadata}
-            )
-        fields.append(field)
-    return fields
-
-
-def with_copies(schema: pa.Schema, copied: Sequence[pa.Field]) -> pa.Schema:
-    """Return the columns to request from a source: ``schema``, then the columns to copy."""
-    return pa.schema([*schema, *(field for field in copied if field.name not in schema.names)])
-
-
-def copied_from(records: pa.RecordBatch, copied: Sequence[pa.Field]) -> pa.RecordBatch:
-    """Return the copied columns of rows, under their names in the source."""
-    columns = [records.column(field.name) for field in copied]
-    return pa.RecordBatch.from_arrays(columns, names=[source_column(field) for field in copied])
-
-
-def beside(copied: pa.RecordBatch, answer: pa.RecordBatch) -> pa.RecordBatch:
-    """Return copied columns, then those of predictions. Raise a ConfigError if two have the same name."""
-    if clash := {*copied.schema.names}.intersection(answer.schema.names):
-        raise ConfigError(f"passthrough column {min(clash)!r} has the name of a predicted column; rename it")
-    schema = pa.schema([*copied.schema, *answer.schema])
-    return pa.record_batch([*copied.columns, *answer.columns], schema=schema)
+    return [_target(schema.field(name), task, types or {}) for name in expand("target", targets, schema.names)]
 
 
 def field_in(column: Column, found: pa.DataType | None) -> pa.Field:
@@ -370,7 +290,7 @@ def _number(field: pa.Field) -> Column:
     return Column(field.name, "number", notation=_spec(field))
 
 
-def _declared(field: pa.Field, spec: str, *, is_target: bool) -> Column:
+def declared_column(field: pa.Field, spec: str, *, is_target: bool) -> Column:
     """Return a column of a declared type. Without a notation, that of the source is used."""
     given, kind = declared(spec), _kind(field.type)
     how = _spec(field) if given.notation is None else given.notation.spec
@@ -397,7 +317,7 @@ def _declared(field: pa.Field, spec: str, *, is_target: bool) -> Column:
 
 
 def _target(field: pa.Field, task: Task, types: Mapping[str, str]) -> Column:
-    column = _declared(field, types[field.name], is_target=True) if field.name in types else None
+    column = declared_column(field, types[field.name], is_target=True) if field.name in types else None
     kind = _kind(field.type) if column is None else column.kind
     if kind is None or kind not in _LABELS or (task == "regression" and kind == "string"):
         wanted = "a number" if task == "regression" else "a label (a string, a boolean or a number)"

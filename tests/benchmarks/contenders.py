@@ -80,10 +80,10 @@ def learner(path: str, batch_size: int, backend: str) -> Figures:
     """Scale, score and learn minibatches that are ready in memory."""
     from connectors import open_source, rebatch
     from stream_bp.config.job import JobConfig
-    from stream_bp.job.plan import plan
     from stream_bp.job.state import JobState
     from stream_bp.models.mlp import new_model
     from stream_bp.nn import reproducibility
+    from stream_bp.planning.plan import plan
 
     if backend == "compiled":
         from stream_bp.nn import numba_backend

@@ -26,8 +26,8 @@ from river import compose, datasets, forest, linear_model, metrics, neighbors, p
 
 from connectors import open_source
 from stream_bp.config.job import JobConfig
-from stream_bp.job.plan import plan
 from stream_bp.nn import reproducibility
+from stream_bp.planning.plan import plan
 from stream_bp.river import MLPClassifier, MLPRegressor
 
 NAMES = ("Phishing", "Bananas", "ImageSegments", "Shuttle", "TrumpApproval", "ChickWeights", "SP500Stocks")

@@ -22,7 +22,7 @@ LAYERS = {
         {"comparison", "inference", "monitoring", "preview"},
         {"job", "river"},
         {"models"},
-        {"drift", "persistence"},
+        {"drift", "persistence", "planning"},
         {"config", "preprocessing"},
         {"metrics", "nn"},
         {"_state", "choices"},
@@ -61,8 +61,10 @@ DOORS = {
 LAZY = {"aiohttp", "fsspec", "watchfiles"}  # imported where they are used, not where their modules begin
 PYARROW = {
     "demo",
-    *(f"job.{name}" for name in ("doubts", "plan", "prediction_writer")),
-    *(f"preprocessing.{name}" for name in ("arrow_buffers", "column_plan", "decoder", "encoder", "schema")),
+    "job.prediction_writer",
+    *(f"planning.{name}" for name in ("doubts", "plan")),
+    *(f"preprocessing.{name}" for name in ("arrow_buffers", "column_plan", "copied_columns", "decoder")),
+    *(f"preprocessing.{name}" for name in ("encoder", "schema")),
 }
 # The job names the type of its model alone; what brings River along at its top is itself imported when it is needed.
 RIVER = {"comparison.compare", "comparison.river_models", "demo", "drift.detectors", "job.job", "job.resume"}

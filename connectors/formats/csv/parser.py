@@ -21,7 +21,7 @@ from connectors.formats.csv.dialect import WHITESPACE, Dialect
 from connectors.formats.csv.header import without_headers
 from connectors.formats.csv.hints import escape_hint, number_hint
 from connectors.formats.csv.plain_text import PlainText, plain_text
-from connectors.formats.csv.records import Positions, count_fields, count_lines, misquoted, record_ends
+from connectors.formats.csv.records import Positions, count_fields, count_lines, joined, misquoted, record_ends, span
 from connectors.notations.numbers import NumberNotation
 from connectors.null_words import WordSearch
 from connectors.schemas import NOTHING, cast, failing, failures
@@ -171,7 +171,7 @@ class RecordParser:
         kept = np.setdiff1d(np.arange(stop), np.fromiter(complaints, np.int64))
         bad = []
         for record, (kind, reason) in complaints.items():
-            start, end = self._span(plain.text, ends, record)
+            start, end = span(plain.text, ends, record)
             start, end = plain.start(start), plain.end(end)
             bad.append(BadRecord(int(np.searchsorted(kept, record)), start, end, kind, reason))
         return Parsed(self._rows(plain.text, ends, kept), bad, ends[kept], plain)
@@ -199,7 +199,7 @@ class RecordParser:
         """Parse some of the records; all of these are readable."""
         if not len(which):
             return pa.RecordBatch.from_pylist([], schema=self._schema)
-        rows = self._read(self._joined(text, ends, which))
+        rows = self._read(joined(text, ends, which))
         if rows is None:
             raise RowError(f"{self._name}: records parse one by one, but not together; check the file for stray quotes")
         return rows
@@ -252,7 +252,7 @@ class RecordParser:
             found.setdefault(record, complaint)
         rest = np.setdiff1d(rest, np.fromiter(found, np.int64))
         # Every bad record should be known by now; this catches records that Arrow cuts in another way than we do.
-        failing = self._failing(text, ends, rest, lambda records: self._read(records) is not None)
+        failing = _failing(text, ends, rest, lambda records: self._read(records) is not None)
         found |= dict.fromkeys(failing, ("quotes", "cannot be split into fields"))
         return dict(sorted(found.items()))
 
@@ -261,12 +261,12 @@ class RecordParser:
         n_fields, n_wanted = count_fields(text, ends, self._dialect), len(self.header)
         complaints = {}
         for record in np.flatnonzero(n_fields != n_wanted).tolist():
-            content = self._record(text, ends, record)
+            content = text[slice(*span(text, ends, record))]
             hint = escape_hint(content, self._dialect)
             hint = hint or number_hint(content, self._dialect, is_short=n_fields[record] < n_wanted)
             complaints[record] = ("fields", f"expected {n_wanted} fields, found {n_fields[record]}{hint}")
         for record in np.flatnonzero(misquoted(text, ends, self._dialect)).tolist():
-            hint = escape_hint(self._record(text, ends, record), self._dialect)
+            hint = escape_hint(text[slice(*span(text, ends, record))], self._dialect)
             complaints[record] = ("quotes", f"text between a closing quote and the end of its field{hint}")
         nul = np.searchsorted(ends, np.flatnonzero(np.frombuffer(text, np.uint8) == 0), side="right")
         damaged = ("nul", "a NUL byte, or a byte that is invalid in its encoding; check the file, or set --encoding")
@@ -277,9 +277,9 @@ class RecordParser:
         as_bytes = arrow_csv.convert_options(
             [pa.field(field.name, pa.binary()) for field in self._cells], self._dialect
         )
-        joined = self._joined(text, ends, which)
+        some = joined(text, ends, which)
         try:
-            cells = arrow_csv.read_records(joined, self.header, as_bytes, self._dialect) if joined else None
+            cells = arrow_csv.read_records(some, self.header, as_bytes, self._dialect) if some else None
         except pa.ArrowInvalid:
             return
         if cells is None or cells.num_rows != len(which):
@@ -295,7 +295,7 @@ class RecordParser:
             words = cells.take(numbers(suspicious)).dictionary_encode()
             word_of = np.from_dlpack(words.indices)
             _, first = np.unique(word_of, return_index=True)
-            failing = self._failing(text, ends, which[suspicious[first]], partial(self._column_parses, field))
+            failing = _failing(text, ends, which[suspicious[first]], partial(self._column_parses, field))
             is_bad = np.isin(which[suspicious[first]], failing)[word_of]
             for i in suspicious[is_bad]:
                 yield int(which[i]), _complaint(field, cells[int(i)].as_py())
@@ -320,34 +320,16 @@ class RecordParser:
             return False
         return True
 
-    def _failing(self, text: bytes, ends: Positions, which: Positions, parses: Callable[[bytes], bool]) -> list[int]:
-        """Return the records that do not parse, by halving: several parse together if and only if each parses alone."""
-        if not len(which) or parses(self._joined(text, ends, which)):
-            return []
-        if len(which) == 1:
-            return [int(which[0])]
-        middle = len(which) // 2
-        first, second = which[:middle], which[middle:]
-        return [*self._failing(text, ends, first, parses), *self._failing(text, ends, second, parses)]
 
-    def _record(self, text: bytes, ends: Positions, record: int) -> bytes:
-        start, stop = self._span(text, ends, record)
-        return text[start:stop]
-
-    def _span(self, text: bytes, ends: Positions, record: int) -> tuple[int, int]:
-        """Return the start and end of a record, without the blank lines before it."""
-        start, stop = int(ends[record - 1]) if record else 0, int(ends[record])
-        return stop - len(text[start:stop].lstrip(b"\r\n")), stop
-
-    def _joined(self, text: bytes, ends: Positions, which: Positions) -> bytes:
-        """Return some records as one text; only the last one may lack a terminator."""
-        if not len(which):
-            return b""
-        breaks = np.flatnonzero(np.diff(which) != 1)
-        first = which[np.concatenate(([0], breaks + 1))]
-        last = which[np.concatenate((breaks, [len(which) - 1]))]
-        starts = np.where(first > 0, ends[first - 1], 0)
-        return b"".join(text[start:stop] for start, stop in zip(starts.tolist(), ends[last].tolist(), strict=True))
+def _failing(text: bytes, ends: Positions, which: Positions, parses: Callable[[bytes], bool]) -> list[int]:
+    """Return the records that do not parse, by halving: several parse together if and only if each parses alone."""
+    if not len(which) or parses(joined(text, ends, which)):
+        return []
+    if len(which) == 1:
+        return [int(which[0])]
+    middle = len(which) // 2
+    first, second = which[:middle], which[middle:]
+    return [*_failing(text, ends, first, parses), *_failing(text, ends, second, parses)]
 
 
 def _with_decimal_marks(schema: pa.Schema, cells: pa.Schema, dialect: Dialect) -> pa.Schema:

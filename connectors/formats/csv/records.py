@@ -31,9 +31,11 @@ __all__ = [
     "count_records",
     "first_line",
     "has_quotes",
+    "joined",
     "misquoted",
     "outside_quotes",
     "record_ends",
+    "span",
     "terminators",
     "unescaped",
     "whole_records",
@@ -143,6 +145,23 @@ def record_ends(text: bytes, is_last: bool, dialect: Dialect = _USUAL) -> Positi
     previous = np.concatenate(([0], stops[:-1])) if len(stops) else stops
     ends: Positions = stops[starts > previous]
     return ends
+
+
+def span(text: bytes, ends: Positions, record: int) -> tuple[int, int]:
+    """Return the start and end of a record, without the blank lines before it."""
+    start, stop = int(ends[record - 1]) if record else 0, int(ends[record])
+    return stop - len(text[start:stop].lstrip(b"\r\n")), stop
+
+
+def joined(text: bytes, ends: Positions, which: Positions) -> bytes:
+    """Return some records as one text; only the last one may lack a terminator."""
+    if not len(which):
+        return b""
+    breaks = np.flatnonzero(np.diff(which) != 1)
+    first = which[np.concatenate(([0], breaks + 1))]
+    last = which[np.concatenate((breaks, [len(which) - 1]))]
+    starts = np.where(first > 0, ends[first - 1], 0)
+    return b"".join(text[start:stop] for start, stop in zip(starts.tolist(), ends[last].tolist(), strict=True))
 
 
 def has_quotes(text: bytes, dialect: Dialect) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 
 import numpy as np
@@ -10,13 +9,14 @@ import numpy as np
 from connectors.errors import RowError
 from connectors.formats.csv.beginning import LONG_HEADER, separator_of
 from connectors.formats.csv.dialect import WHITESPACE, Dialect
+from connectors.formats.csv.hashed_text import HashedText
 from connectors.formats.csv.header import is_header
 from connectors.formats.csv.hints import escape_hint
 from connectors.formats.csv.plain_text import first_end, record_ends, whole_records
 from connectors.formats.csv.records import first_line
-from connectors.formats.csv.text_stream import TextStream, line_number
+from connectors.formats.csv.text_stream import line_number
 from connectors.formats.looks import HEAD, refuse_look
-from connectors.stores.storage import DISK, Status, Storage
+from connectors.stores.storage import DISK, Storage
 
 __all__ = ["MAX_RECORD", "TextFile"]
 
@@ -26,8 +26,8 @@ _BLANK_LINES = re.compile(rb"(?:[ \t]*+[\r\n])*+")
 _BOM = b"\xef\xbb\xbf"
 
 
-class TextFile:
-    """A file of records, from its start, as UTF-8.
+class TextFile(HashedText):
+    """A file of records, from its start, as UTF-8; see also `HashedText`.
 
     Parameters
     ----------
@@ -51,14 +51,6 @@ class TextFile:
         The full dialect; missing parts are inferred from the first lines.
     awaits_row : bool
         Whether the file has a header, but not yet the row that may show its quote.
-    offset : int
-        Bytes of text returned so far: decompressed, and in UTF-8.
-    last_byte : bytes
-        The last of them; empty at the start.
-    hash
-        SHA-256 of all of them.
-    status : Status
-        Status of the file when it was opened.
     """
 
     def __init__(
@@ -71,13 +63,7 @@ class TextFile:
         until: int | None = None,
         storage: Storage = DISK,
     ) -> None:
-        self._name, self._block_size, self._storage = name, block_size, storage
-        self._stream = TextStream(name, is_growing=is_growing, until=until, storage=storage)
-        self.status = self._stream.status
-        self._pending = b""
-        self.offset = 0
-        self.last_byte = b""
-        self.hash = hashlib.sha256()
+        super().__init__(name, block_size, is_growing=is_growing, until=until, storage=storage)
         self._is_encoding_given = dialect.encoding is not None
         self._read_beginning(dialect)
         self.awaits_row = dialect.awaits_row(self._pending)
@@ -97,26 +83,6 @@ class TextFile:
                 break
         while len(self._pending) < HEAD and self._grow():
             pass
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether the bytes of the file are those of the text: neither compressed nor in another encoding."""
-        return self._stream.is_plain
-
-    @property
-    def is_growing(self) -> bool:
-        """Whether the file may still grow."""
-        return self._stream.is_growing
-
-    @property
-    def damage(self) -> Exception | None:
-        """Why the rest cannot be read; a record that the damage cuts off is not returned."""
-        return self._stream.damage
-
-    @property
-    def is_rewritten(self) -> bool:
-        """Whether a growing file was rewritten where it had been read; nothing more is read then."""
-        return self._stream.is_rewritten
 
     @property
     def _is_last(self) -> bool:
@@ -232,63 +198,15 @@ class TextFile:
         complaint = self._complaint()
         return self._take_line(), complaint
 
-    def rest(self) -> bytes:
-        """Take the start of a record that damage cuts off."""
-        return self._take(len(self._pending))
-
     def sample(self) -> bytes:
         """Take all whole records that have been read."""
         return self._take(self._complete())
-
-    def finish(self) -> None:
-        """Take the blank lines at the end, but nothing that was written after them since."""
-        self._take(len(self._pending))
-
-    def skip(self, n_bytes: int) -> bool:
-        """Take and drop a number of bytes; return whether there were that many."""
-        end = self.offset + n_bytes
-        while self.offset < end and (self._pending or self._grow()):
-            self._take(min(len(self._pending), end - self.offset))
-        if self.offset < end and self.damage is not None:
-            raise self.damage
-        return self.offset == end
-
-    @property
-    def read_to(self) -> int:
-        """Bytes of text read so far, returned or held back."""
-        return self._stream.read_to
-
-    def settle(self, until: int | None) -> None:
-        """Treat a growing file as complete, up to a byte of its text if given."""
-        self._stream.settle(until)
-        self._pending = self._pending[: self.read_to - self.offset]
-
-    def next_byte(self) -> bytes:
-        """Return the byte after the last one taken, without taking it; empty at the end."""
-        while not self._pending and self._grow():
-            pass
-        return self._pending[:1]
-
-    def status_now(self) -> Status:
-        """Return the present status of the open file, even if it was renamed."""
-        return self._stream.status_now()
 
     @property
     def has_rest(self) -> bool:
         """Whether the last record that was read is incomplete."""
         blank = b" \t\r\n" if self.dialect.delimiter == WHITESPACE else b"\r\n"
         return bool(self._pending.strip(blank)) and not self._is_comment
-
-    def close(self) -> None:
-        """Release the file; a second call does nothing."""
-        self._stream.close()
-
-    def _grow(self) -> bool:
-        """Read more text; return whether there was any."""
-        # Each step rescans the pending record, so steps that grow with it keep the total cost linear.
-        more = self._stream.read(max(self._block_size, len(self._pending)))
-        self._pending += more
-        return bool(more)
 
     def _complete(self) -> int:
         """Read until there is a whole record, and return the length of all whole records; 0 if there is none."""
@@ -328,13 +246,6 @@ class TextFile:
             if self._stream.is_at_end or not (self._grow() or self._stream.is_at_end):
                 return taken
         return (taken + self._take(length))[:MAX_RECORD]
-
-    def _take(self, length: int) -> bytes:
-        taken, self._pending = self._pending[:length], self._pending[length:]
-        self.offset += length
-        self.last_byte = taken[-1:] or self.last_byte
-        self.hash.update(taken)
-        return taken
 
     def _checked(self, taken: bytes) -> bytes:
         if b"\0" in taken:

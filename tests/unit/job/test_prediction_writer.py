@@ -78,8 +78,8 @@ def test_each_prediction_is_that_of_a_loop_by_hand(tmp_path: Path) -> None:
     """A model that is asked, then taught, minibatch by minibatch, says the same."""
     table = rows(400)
     run(tmp_path, table)
-    from stream_bp.job.plan import plan
     from stream_bp.models.mlp import new_model
+    from stream_bp.planning.plan import plan
 
     config = JobConfig.of(USUAL)
     model = new_model(config, plan(open_source(table), config))

@@ -18,7 +18,7 @@ from connectors.formats.csv.plain_text import plain_text, record_ends
 from connectors.pipes import pipe, text_writer
 from stream_bp.config.job import JobConfig
 from stream_bp.errors import ConfigError
-from stream_bp.job.plan import plan
+from stream_bp.planning.plan import plan
 
 SCHEMA = pa.schema([("x", pa.int64()), ("z", pa.int64()), ("y", pa.string())])
 ROWS = [(i, i % 5, "ab,\"'"[i % 5] * (i % 3)) for i in range(40)]
