@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from stream_bp.config.job import JobConfig
+from typing import Any
 
 __all__ = ["contradictions"]
 
 
-def contradictions(config: JobConfig) -> Iterator[tuple[object, str]]:
-    """Yield for each rule whether it is broken, and what to say then; settings stand in braces."""
+def contradictions(config: Any) -> Iterator[tuple[object, str]]:
+    """Yield for each rule whether it is broken, and what to say then; settings stand in braces.
+
+    Parameters
+    ----------
+    config
+        The settings, a `JobConfig`.
+    """
     reads_twice = config.epochs > 1 or config.shuffle_window is not None
     yield config.follow and reads_twice, "{follow} reads once and in order; leave out {epochs} and {shuffle_window}"
     reason = config.why_not_compiled() if config.backend == "compiled" else None
