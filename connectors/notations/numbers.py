@@ -31,6 +31,7 @@ _CELL = re.compile(
     rf"[{_BLANKS}]*(?P<suffix>[^\d()+{_MINUS}{_BLANKS}][^\d()]{{0,{_LONGEST_AFFIX - 1}}}?)?"
     rf"[{_BLANKS}]*[{_MINUS}]?\)?[{_BLANKS}]*"
 )
+_ADDRESS = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\.){3}(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)")
 _EXAMPLE = re.compile(rf"(?P<prefix>[^\d]*)(?P<body>\d[\d{_MARKS}]*)(?P<suffix>[^\d]*)")
 
 
@@ -104,7 +105,9 @@ class NumberNotation:
     def _pattern(self) -> str:
         """The pattern of a cell, in the syntax of RE2; its groups are what a number consists of."""
         mark = f"[{_BLANKS}]" if self.thousands == " " else f"[{self.thousands}]"
-        groups = rf"[1-9][0-9]{{0,2}}(?:{mark}[0-9]{{2,3}})*{mark}[0-9]{{3}}|" if self.thousands else ""
+        # In India, groups have two digits, with commas between them.
+        fewest = "2," if self.thousands == "," else ""
+        groups = rf"[1-9][0-9]{{0,2}}(?:{mark}[0-9]{{{fewest}3}})*{mark}[0-9]{{3}}|" if self.thousands else ""
         body = rf"(?:{groups}[0-9]+)(?:[{self.decimal}][0-9]*)?|[{self.decimal}][0-9]+"
         prefix, suffix = re.escape(self.prefix), re.escape(self.suffix)
         blanks = f"[{_BLANKS}]*"
@@ -168,7 +171,9 @@ def guess_number(cells: Sequence[str], decimal: str = ".") -> NumberNotation | N
 
 
 def _marks(bodies: Sequence[str], decimal: str) -> tuple[str, str] | None:
-    """Return the marks of decimals and thousands; None if they contradict each other."""
+    """Return the marks of decimals and thousands; None if they contradict each other, or all are addresses."""
+    if all(map(_ADDRESS.fullmatch, bodies)):
+        return None
     seen = [_roles(body) for body in bodies]
     thousands, decimals, either = (set().union(*(roles[i] for roles in seen)) for i in range(3))
     if len(thousands) > 1 or len(decimals) > 1 or thousands & decimals:

@@ -15,13 +15,14 @@ from connectors.formats.csv.dialect import Dialect
 from connectors.formats.csv.records import Positions
 from connectors.schemas import NOTHING, failures
 
-__all__ = ["DECIMAL", "LIKELY", "are_like", "suspicious_cells", "values_of"]
+__all__ = ["DECIMAL", "ISO", "LIKELY", "are_like", "suspicious_cells", "values_of"]
 
 _NUMBER = r"-?[0-9]{1,17}"
 DECIMAL = r"[+-]?(?:[0-9]+{mark}?[0-9]*|{mark}[0-9]+)(?:[eE][+-]?[0-9]{1,3})?"
 _DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _HOUR = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?"
 _ZONE = "(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)"
+ISO = f"{_DAY}(?:[ T]{_HOUR}{_ZONE}?)?"
 # A column of words gets the first type whose pattern fits nearly all of its cells. See `_marked` for {mark}.
 LIKELY = (
     (pa.bool_(), "true|false"),

@@ -19,7 +19,7 @@ import pyarrow.csv as pacsv
 from connectors.arrays import numbers, texts
 from connectors.fields import with_notation
 from connectors.formats.csv import arrow_csv
-from connectors.formats.csv.cells import DECIMAL, LIKELY, are_like, values_of
+from connectors.formats.csv.cells import DECIMAL, ISO, LIKELY, are_like, values_of
 from connectors.formats.csv.dialect import Dialect
 from connectors.formats.csv.parser import RecordParser
 from connectors.formats.csv.sample import Column, Sample
@@ -96,7 +96,7 @@ class _Inference:
             line = f"column {self._name!r} is read as text, since whole numbers of more than 18 digits would be rounded"
             return doubtful(field.with_type(pa.string()), f"{line}; {typed(self._name, 'number')} rounds them")
         if found == pa.float64():
-            return self._with_doubt_of_dots(field)
+            return self._with_doubt_of_zeros(field) or self._with_doubt_of_dots(field)
         if found in _INFERRED:
             return field
         if pa.types.is_timestamp(found):
@@ -107,10 +107,27 @@ class _Inference:
         if self._all(_DAY):
             line = f"column {self._name!r} is read as numbers, but looks like dates"
             return doubtful(field, f"{line}; {typed(self._name, 'date:%Y%m%d')} reads dates")
-        if self._any("[+-]?0[0-9]+"):
+        return self._with_doubt_of_zeros(field) or field
+
+    def _with_doubt_of_zeros(self, field: pa.Field) -> pa.Field | None:
+        """Return a column of numbers that may be codes; None if no number is written in two ways."""
+        if self._begin("[+-]?0[0-9]"):
             line = f"column {self._name!r} has leading zeros, and is read as numbers, so 01 and 1 are equal"
-            return doubtful(field, f"{line}; {typed(self._name, 'text')} reads text")
-        return field
+        elif twins := self._twins():
+            line = f"column {self._name!r} is read as numbers, so {twins[0]} and {twins[1]} are equal"
+        else:
+            return None
+        return doubtful(field, f"{line}; {typed(self._name, 'text')} reads text")
+
+    def _twins(self) -> tuple[str, str] | None:
+        """Return two cells such as 1.1 and 1.10, which are the same number. Longer ones are seldom versions."""
+        if not self._all("[0-9]{1,3}{mark}[0-9]{1,2}"):
+            return None
+        cells: dict[float, str] = {}
+        for cell in pc.unique(pc.utf8_trim_whitespace(self._values)).to_pylist():
+            if (first := cells.setdefault(float(cell.replace(self._dialect.decimal, ".")), cell)) != cell:
+                return first, cell
+        return None
 
     def _with_doubt_of_dots(self, field: pa.Field) -> pa.Field:
         """Return a column of numbers; in a file of a country with decimal commas, dots may mark thousands."""
@@ -209,6 +226,9 @@ class _Inference:
             others = values.take(numbers(np.flatnonzero(self._bad_in(dates[0]))))
             if 0 < len(others) <= _MANY * len(values):
                 return self._with_others(field, others, "dates", dates[0].spec)
+        is_date = are_like(values, ISO, self._dialect)  # dates and moments, which no single format fits
+        if _MANY * len(values) <= _count(is_date) < len(values):
+            return self._with_others(field, values.filter(pc.invert(is_date)), "dates", "date")
         likely = {cell for cell in distinct if is_number_like(cell)}
         cells = values.slice(0, _GUESSED_FROM).to_pylist() if likely else []
         if likely and sum(cell in likely for cell in cells) >= _MANY * len(cells):
@@ -239,6 +259,10 @@ class _Inference:
         """Return which values a notation cannot read."""
         cells = self._values.combine_chunks()
         return notation.parse(cells if isinstance(cells, pa.Array) else cells.chunk(0))[1]
+
+    def _begin(self, pattern: str) -> bool:
+        """Return whether a cell begins as a pattern says."""
+        return bool(pc.any(pc.match_substring_regex(self._words, rf"^\s*{pattern}")).as_py())
 
     def _any(self, pattern: str) -> bool:
         return bool(pc.any(are_like(self._words, pattern, self._dialect)).as_py())

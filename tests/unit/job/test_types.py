@@ -412,3 +412,30 @@ def test_a_wrong_type_is_one_line(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words) as caught:
         learn(pa.table(columns()), **settings)
     assert "\n" not in str(caught.value)
+
+
+TWO_WAYS = [
+    (["007", "1.5"], "leading zeros"),
+    (["00.5", "1.5"], "leading zeros"),
+    (["1.1", "1.2", "1.10"], "1.1 and 1.10 are equal"),
+    (["1.10", "1.20"], ""),
+    (["0.5", "-0.25", "0", "1e-05"], ""),
+    (["1.12345", "1.123450"], ""),
+]
+
+
+@pytest.mark.parametrize(("cells", "words"), TWO_WAYS)
+def test_numbers_that_are_written_in_two_ways_are_named(tmp_path: Path, cells: list[str], words: str) -> None:
+    """They may be codes or versions, which differ as text."""
+    source = open_source(write_csv(tmp_path / "a.csv", {"code": cells * 9, "y": ["a"] * len(cells) * 9}))
+    line = source.type_warnings.get("code", "")
+    assert source.schema.field("code").type == pa.float64()
+    assert (words in line and "--types code=text" in line) if words else not line
+
+
+def test_dates_and_moments_with_words_among_them_are_named(tmp_path: Path) -> None:
+    """No single format fits them all."""
+    cells = ["2024-05-06", "2024-05-06 07:08:09", "2024-05-07T07:08Z", "n.a."]
+    source = open_source(write_csv(tmp_path / "a.csv", {"when": cells, "y": ["a"] * 4}))
+    assert source.schema.field("when").type == pa.string()
+    assert "75% of its cells are dates; others are like 'n.a.'" in source.type_warnings["when"]

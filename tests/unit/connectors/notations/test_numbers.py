@@ -18,6 +18,7 @@ READ = [
     ("1234.5 kg", ["12kg", "7.5 kg", "1e3 kg"], [12, 7.5, 1000]),
     ("USD1,234.5", ["USD 5.00", "USD 1,005.00"], [5, 1005]),
     ("1,234.5", ["12,34,567.5", "1,000"], [1234567.5, 1000]),
+    ("1.234,5", ["12.345.678.901", "1.000"], [12345678901, 1000]),
     ("1234.5", ["−5", "5"], [-5, 5]),
 ]
 
@@ -34,7 +35,11 @@ def test_the_notation_of_cells_is_found_and_reads_them(example: str, cells: list
     assert notation_of(notation.spec) == notation
 
 
-@pytest.mark.parametrize("cells", [["A5", "B7"], ["15:30"], ["5/7"], ["Room 5", "Room 7"], ["1.234,5", "1,234.5"], []])
+ADDRESSES = ["192.168.100.200", "192.168.100.201"]
+CODES = [["A5", "B7"], ["15:30"], ["5/7"], ["Room 5", "Room 7"], ["1.234,5", "1,234.5"], [], ADDRESSES]
+
+
+@pytest.mark.parametrize("cells", CODES)
 def test_codes_and_contradictions_are_no_numbers(cells: list[str]) -> None:
     """Letters may belong to a code, and marks may contradict each other."""
     assert guess_number(cells) is None
@@ -58,6 +63,14 @@ def test_other_cells_are_bad(cell: str) -> None:
     values, is_bad = NumberNotation(thousands=",").parse(pa.array([cell]))
     assert values.to_pylist() == [None]
     assert is_bad.tolist() == [True]
+
+
+@pytest.mark.parametrize("mark", [".", " ", "'"])
+def test_only_commas_stand_between_groups_of_two_digits(mark: str) -> None:
+    """As people write numbers in India; 10.64.194.159 is an address."""
+    cells = [f"10{mark}64{mark}194{mark}159", f"1{mark}064{mark}194"]
+    values, _ = NumberNotation(decimal=",", thousands=mark).parse(pa.array(cells))
+    assert values.to_pylist() == [None, 1064194]
 
 
 @pytest.mark.parametrize("spec", ["number:abc", "numbre", "date:%d", "date:%Y-%m-%d %Q", "text:x", "date:%Y %m %d %I"])
